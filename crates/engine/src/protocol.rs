@@ -1,0 +1,180 @@
+//! What a protocol tells the rest of the system about itself: its name, its settings, how to reach a target, and an
+//! engine for each stream.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use hoop_model::{ProtocolId, Redacted, SessionId, StreamId, Timestamp, UserName};
+
+use crate::{Credential, Engine};
+
+/// One protocol this build speaks. The registry holds one value of each.
+pub trait Protocol: Send + Sync {
+    /// Its name in settings, on the command line and in the console.
+    fn id(&self) -> ProtocolId;
+
+    /// The JSON Schema of its settings: console forms and CLI help are made from it.
+    fn settings_schema(&self) -> serde_json::Value;
+
+    /// Reads a connection's settings.
+    ///
+    /// # Errors
+    /// [`SettingsError`] names the field.
+    fn configure(&self, settings: &serde_json::Value) -> Result<Arc<dyn Target>, SettingsError>;
+}
+
+/// A target as its settings describe it.
+pub trait Target: Send + Sync {
+    /// Where it listens. An agent dials this and nothing else.
+    fn address(&self) -> Address;
+
+    /// How its TLS is checked, if the protocol ever asks for [`crate::Output::StartTargetTls`].
+    fn tls(&self) -> TlsPolicy;
+
+    /// Where the credential comes from; `None`: the target asks for none.
+    fn credential(&self) -> Option<CredentialSource>;
+
+    /// Limits for what the recording keeps.
+    fn recording_limits(&self) -> RecordingLimits;
+
+    /// A fresh engine for one stream.
+    fn start(&self, stream: StreamContext, credential: Credential, now: Timestamp) -> Box<dyn Engine>;
+}
+
+/// Host and port of a target.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Address {
+    /// Name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+/// How a target's certificate is checked.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum TlsPolicy {
+    /// Chain and name must be right (`verify-full`). The default.
+    #[default]
+    VerifyFull,
+    /// As `VerifyFull`, but trusting only the authorities in this PEM file on the agent's host, and with a client
+    /// certificate if one is named.
+    Custom {
+        /// PEM file with the authorities; `None`: the system's.
+        authorities: Option<String>,
+        /// Name to check instead of the host.
+        server_name: Option<String>,
+        /// Client certificate and key, PEM files on the agent's host.
+        identity: Option<(String, String)>,
+    },
+    /// The chain must be right, the name may differ (`verify-ca`).
+    VerifyAuthority {
+        /// PEM file with the authorities.
+        authorities: String,
+    },
+    /// No TLS: an admin's explicit choice, shown in every recording.
+    Disabled,
+}
+
+/// Where the agent finds a credential. The text form is what settings hold: `env:NAME`, `file:PATH`, `sealed:BASE64`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CredentialSource {
+    /// The user to become at the target.
+    pub user: String,
+    /// Where its password is; `None`: no password (certificate or trust).
+    pub password: Option<SecretSource>,
+}
+
+/// Where one secret is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// An environment variable of the agent.
+    Environment(String),
+    /// A file on the agent's host, trailing newline ignored.
+    File(String),
+    /// Sealed to the agent's public key, base64 (see `hoop_control::seal`).
+    Sealed(String),
+}
+
+impl std::str::FromStr for SecretSource {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some(("env", name)) if !name.is_empty() => Ok(Self::Environment(name.to_owned())),
+            Some(("file", path)) if path.starts_with('/') => Ok(Self::File(path.to_owned())),
+            Some(("sealed", data)) if !data.is_empty() => Ok(Self::Sealed(data.to_owned())),
+            _ => Err("expected env:NAME, file:/absolute/path or sealed:BASE64; a bare password is never stored".into()),
+        }
+    }
+}
+
+/// How much of the answers a recording keeps. What is beyond is counted, and the recording says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordingLimits {
+    /// Bytes of rows kept a request.
+    pub rows_per_request: u64,
+    /// Bytes of bulk data (COPY) kept a request.
+    pub copy_per_request: u64,
+    /// Bytes kept of one bind value or one statement's text.
+    pub value: usize,
+}
+
+impl Default for RecordingLimits {
+    fn default() -> Self {
+        Self { rows_per_request: 16 << 20, copy_per_request: 1 << 20, value: 1 << 20 }
+    }
+}
+
+/// Which stream of which session an engine serves.
+#[derive(Debug, Clone)]
+pub struct StreamContext {
+    /// The session.
+    pub session: SessionId,
+    /// The stream within it.
+    pub stream: StreamId,
+    /// The person, for `application_name` and the like.
+    pub person: UserName,
+    /// May the session replicate (see `hoop_policy::Rules`)?
+    pub allow_replication: bool,
+    /// The cancel key this stream shows to its client, random bytes of the driver's making (36: 4 of process id, 32
+    /// of secret). Secret, because who knows it can cancel.
+    pub cancel_seed: Redacted<Vec<u8>>,
+    /// Remembered log-in work of this connection (salted passwords), shared by its streams.
+    pub login_cache: Arc<LoginCache>,
+    /// The longest a log-in at the target may take.
+    pub login_timeout: Duration,
+}
+
+/// Key material derived from a credential, kept so that further streams need not derive it again.
+///
+/// SCRAM's salted password takes 4096 rounds of HMAC; the salt rarely changes. Bounded to a few entries.
+#[derive(Debug, Default)]
+pub struct LoginCache(std::sync::Mutex<BTreeMap<Vec<u8>, Redacted<Vec<u8>>>>);
+
+impl LoginCache {
+    const MOST: usize = 8;
+
+    /// What was derived under this key.
+    #[must_use]
+    pub fn find(&self, key: &[u8]) -> Option<Redacted<Vec<u8>>> {
+        self.0.lock().ok()?.get(key).cloned()
+    }
+
+    /// Keeps what was derived; forgets everything first when full.
+    pub fn keep(&self, key: Vec<u8>, derived: Redacted<Vec<u8>>) {
+        if let Ok(mut entries) = self.0.lock() {
+            if entries.len() >= Self::MOST {
+                entries.clear();
+            }
+            entries.insert(key, derived);
+        }
+    }
+}
+
+/// A connection's settings are wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("settings of protocol {protocol}: {what}")]
+pub struct SettingsError {
+    /// The protocol.
+    pub protocol: String,
+    /// Field and reason.
+    pub what: String,
+}

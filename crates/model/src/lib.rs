@@ -1,0 +1,20 @@
+//! The words every other crate uses: ids, names, people, secrets, errors a person may read.
+//!
+//! Nothing here does I/O, reads a clock or knows a protocol. A value of these types has been checked: parsing is
+//! the only way in, so code behind the edge never meets an id of the wrong kind or a name that could inject.
+
+mod actor;
+mod fault;
+mod id;
+mod name;
+mod redacted;
+mod time;
+
+pub use actor::{Actor, AuthMethod, ClientAddress, Role};
+pub use fault::{Blame, Code, Fault};
+pub use id::{
+    AgentId, ConnectionId, EventId, GrantId, IdError, JoinTokenId, LoginId, SessionId, StreamId, TokenId, UserId,
+};
+pub use name::{AgentName, ConnectionName, GroupName, NameError, ProtocolId, UserName};
+pub use redacted::Redacted;
+pub use time::Timestamp;
