@@ -55,11 +55,13 @@ pub enum Event {
         id: RequestId,
         /// How many.
         count: u32,
-        /// Each row: `u32` length of what follows, `u16` number of cells, each cell `i32` length (-1: NULL) and bytes.
-        /// Big endian throughout: PostgreSQL's `DataRow` body behind its length without the length's own 4 bytes.
+        /// The rows as they stood on the wire, whole frames back to back (so that none is copied). Each is PostgreSQL's
+        /// `DataRow`: `u8` always `b'D'`, `i32` length (counts itself, not the `D`; the body is length - 4 bytes), then
+        /// the body: `u16` number of cells, each cell an `i32` length (-1: NULL) and so many bytes. Big endian
+        /// throughout. The body comes from the target and may lie about its cells: read it with bounds checked.
         data: Bytes,
     },
-    /// Bulk data in either direction (COPY).
+    /// Bulk data in either direction (COPY): the payload alone, without frame headers; pieces may split a line.
     Copy {
         /// The request it belongs to.
         id: RequestId,
@@ -75,7 +77,7 @@ pub enum Event {
         /// The limit, in bytes.
         limit: u64,
     },
-    /// A request ended well.
+    /// A request ended well. `Prepare` and `Bind` that succeed have no such event: nothing has run yet.
     Completed {
         /// The request.
         id: RequestId,
