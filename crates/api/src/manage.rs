@@ -1,0 +1,194 @@
+//! People, agents and connections.
+
+use hoop_model::{AgentId, AgentName, ConnectionId, ConnectionName, GroupName, ProtocolId, Role, Timestamp, UserId, UserName};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A connection. `GET /connections` lists those the caller may open; `?all=true` (admin, auditor) all of them.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ConnectionView {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: ConnectionId,
+    /// Its name.
+    #[schema(value_type = String)]
+    pub name: ConnectionName,
+    /// What it speaks.
+    #[schema(value_type = String)]
+    pub protocol: ProtocolId,
+    /// For people.
+    pub description: String,
+    /// An agent that serves it is connected.
+    pub online: bool,
+    /// The caller may open it now.
+    pub may_connect: bool,
+    /// For ready-to-paste commands: the database clients should name by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_database: Option<String>,
+    /// Everything else; only for admins and auditors. Secrets stand in it as sources (`env:NAME`), never as values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition: Option<ConnectionDefinition>,
+}
+
+/// `PUT /connections/{name}` (admin): makes or replaces a connection.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectionDefinition {
+    /// The agent that serves it.
+    #[schema(value_type = String)]
+    pub agent: AgentName,
+    /// What it speaks.
+    #[schema(value_type = String)]
+    pub protocol: ProtocolId,
+    /// For people.
+    #[serde(default)]
+    pub description: String,
+    /// Read by the protocol's own type.
+    #[schema(value_type = Object)]
+    pub settings: serde_json::Value,
+    /// Groups whose members may open it. Empty: nobody.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    pub allowed_groups: Vec<GroupName>,
+    /// Longest session, seconds (default 8 h).
+    #[serde(default = "default_max_duration")]
+    pub max_duration_seconds: u64,
+    /// Automatic logoff after so many seconds without a byte from the client (default 30 min).
+    #[serde(default = "default_idle_timeout")]
+    pub idle_timeout_seconds: u64,
+    /// A second factor must have been proven within so many seconds (default 12 h).
+    #[serde(default = "default_mfa_max_age")]
+    pub mfa_max_age_seconds: u64,
+    /// Replication may be used.
+    #[serde(default)]
+    pub allow_replication: bool,
+}
+
+const fn default_max_duration() -> u64 {
+    8 * 3600
+}
+const fn default_idle_timeout() -> u64 {
+    1800
+}
+const fn default_mfa_max_age() -> u64 {
+    12 * 3600
+}
+
+/// `GET /agents` (admin, auditor).
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct AgentView {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: AgentId,
+    /// Its name.
+    #[schema(value_type = String)]
+    pub name: AgentName,
+    /// Its control stream is up.
+    pub online: bool,
+    /// Its version, as it said.
+    pub version: String,
+    /// Sessions it carries now.
+    pub sessions: u32,
+    /// Enrolled when.
+    #[schema(value_type = String)]
+    pub enrolled_at: Timestamp,
+    /// Its certificate ends then; renewed well before.
+    #[schema(value_type = String)]
+    pub certificate_expires_at: Timestamp,
+    /// Key that credentials are sealed to, base64.
+    pub sealing_key: String,
+}
+
+/// `POST /agents/join-tokens` (admin).
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JoinTokenRequest {
+    /// The only agent name that it is good for.
+    #[schema(value_type = String)]
+    pub agent: AgentName,
+    /// Seconds it is good for (default 1 h, at most 24 h).
+    #[serde(default = "default_join_ttl")]
+    pub ttl_seconds: u64,
+}
+
+const fn default_join_ttl() -> u64 {
+    3600
+}
+
+/// A join token, shown once.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct JoinToken {
+    /// `hoop-join-v1.…`: carries the CA's fingerprint, so that the agent trusts this gateway alone.
+    pub token: String,
+    /// Void after.
+    #[schema(value_type = String)]
+    pub expires_at: Timestamp,
+}
+
+/// `GET /users` (admin, auditor).
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct UserView {
+    /// Their id.
+    #[schema(value_type = String)]
+    pub id: UserId,
+    /// Login name.
+    #[schema(value_type = String)]
+    pub name: UserName,
+    /// Role.
+    #[schema(value_type = String)]
+    pub role: Role,
+    /// Groups in force.
+    pub groups: Vec<String>,
+    /// From the identity provider, or built in.
+    pub source: String,
+    /// May not sign in or keep a session.
+    pub locked: bool,
+    /// Built-in account whose second factor is set up; always true for others.
+    pub active: bool,
+    /// Last sign-in.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub last_login_at: Option<Timestamp>,
+}
+
+/// `POST /users` (admin): a built-in account.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewUser {
+    /// Login name.
+    #[schema(value_type = String)]
+    pub name: UserName,
+    /// Role.
+    #[schema(value_type = String)]
+    pub role: Role,
+    /// Groups.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    pub groups: Vec<GroupName>,
+}
+
+/// Answer to [`NewUser`]: the link to hand over, shown once.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct NewUserCreated {
+    /// The account.
+    pub user: UserView,
+    /// One-use link, good for 24 h.
+    pub setup_url: String,
+}
+
+/// `PATCH /users/{name}` (admin; nobody may change their own role or groups).
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UserChange {
+    /// New role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub role: Option<Role>,
+    /// New groups, all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
+    pub groups: Option<Vec<GroupName>>,
+    /// Lock (ends all sign-ins and sessions) or unlock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locked: Option<bool>,
+}

@@ -1,0 +1,194 @@
+//! The signed permission that a session runs under.
+//!
+//! The gateway signs the grant's JSON bytes; the agent verifies those very bytes before it parses them, so there is
+//! no canonical form to disagree about.
+
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use hoop_model::{
+    AgentId, AuthMethod, ConnectionId, ConnectionName, GrantId, ProtocolId, SessionId, Timestamp, UserId, UserName,
+};
+use serde::{Deserialize, Serialize};
+
+const CONTEXT: &[u8] = b"hoop grant v1\n";
+
+/// Who may do what, until when, under which rules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grant {
+    /// Its own id.
+    pub id: GrantId,
+    /// The session it allows.
+    pub session: SessionId,
+    /// The only agent that may carry it.
+    pub agent: AgentId,
+    /// Who.
+    pub user: UserId,
+    /// Their name, as it reaches the target.
+    pub user_name: UserName,
+    /// How they signed in.
+    pub method: AuthMethod,
+    /// When they last proved a second factor.
+    pub mfa_at: Option<Timestamp>,
+    /// From where.
+    pub address: String,
+    /// Their stated reason.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// To what.
+    pub connection: ConnectionId,
+    /// Its name.
+    pub connection_name: ConnectionName,
+    /// What it speaks.
+    pub protocol: ProtocolId,
+    /// Its settings, read by the protocol's own type at the agent.
+    pub settings: serde_json::Value,
+    /// SHA-256 of the connector's public key (SubjectPublicKeyInfo), hex: no other key may connect.
+    pub connector_key_sha256: String,
+    /// Issued then.
+    pub issued_at: Timestamp,
+    /// Ends then, whatever happens.
+    pub ends_at: Timestamp,
+    /// Automatic logoff after so many seconds without a byte from the client.
+    pub idle_timeout_seconds: u64,
+    /// May replicate.
+    pub allow_replication: bool,
+    /// Which condition allowed it.
+    pub allowed_because: String,
+}
+
+/// A grant that cannot be trusted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GrantError {
+    /// The signature is not the gateway's.
+    #[error("the grant is not signed by this agent's gateway")]
+    Signature,
+    /// Signed, but not a grant this version understands.
+    #[error("the grant cannot be read: {0}")]
+    Malformed(String),
+    /// For another agent.
+    #[error("the grant is for another agent")]
+    OtherAgent,
+    /// Its time is over.
+    #[error("the grant ended at {0}")]
+    Ended(Timestamp),
+}
+
+/// The gateway's key for grants.
+pub struct GrantSigner(Ed25519KeyPair);
+
+impl std::fmt::Debug for GrantSigner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("GrantSigner")
+    }
+}
+
+impl GrantSigner {
+    /// From a PKCS #8 key.
+    ///
+    /// # Errors
+    /// When the bytes are not an Ed25519 key.
+    pub fn from_pkcs8(key: &[u8]) -> Result<Self, aws_lc_rs::error::KeyRejected> {
+        Ed25519KeyPair::from_pkcs8(key).map(Self)
+    }
+
+    /// The public key, 32 bytes.
+    #[must_use]
+    pub fn public_key(&self) -> Vec<u8> {
+        self.0.public_key().as_ref().to_vec()
+    }
+
+    /// The grant's bytes and the signature over them.
+    ///
+    /// # Errors
+    /// When settings cannot be written as JSON.
+    pub fn sign(&self, grant: &Grant) -> Result<(Vec<u8>, Vec<u8>), serde_json::Error> {
+        let bytes = serde_json::to_vec(grant)?;
+        let signature = self.0.sign(&[CONTEXT, &bytes].concat());
+        Ok((bytes, signature.as_ref().to_vec()))
+    }
+}
+
+/// Checks a grant at the agent.
+///
+/// # Errors
+/// [`GrantError`] says what is wrong; the session must not start.
+pub fn verify(
+    bytes: &[u8],
+    signature: &[u8],
+    gateway_key: &[u8],
+    me: AgentId,
+    now: Timestamp,
+) -> Result<Grant, GrantError> {
+    UnparsedPublicKey::new(&ED25519, gateway_key)
+        .verify(&[CONTEXT, bytes].concat(), signature)
+        .map_err(|_| GrantError::Signature)?;
+    let grant: Grant = serde_json::from_slice(bytes).map_err(|e| GrantError::Malformed(e.to_string()))?;
+    if grant.agent != me {
+        return Err(GrantError::OtherAgent);
+    }
+    if now >= grant.ends_at {
+        return Err(GrantError::Ended(grant.ends_at));
+    }
+    Ok(grant)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
+
+    fn signer() -> GrantSigner {
+        let key = Ed25519KeyPair::generate_pkcs8(&aws_lc_rs::rand::SystemRandom::new()).unwrap();
+        GrantSigner::from_pkcs8(key.as_ref()).unwrap()
+    }
+
+    fn grant() -> Grant {
+        Grant {
+            id: GrantId::generate(),
+            session: SessionId::generate(),
+            agent: AgentId::generate(),
+            user: UserId::generate(),
+            user_name: UserName::new("ada").unwrap(),
+            method: AuthMethod::PasswordTotp,
+            mfa_at: Some(NOW),
+            address: "127.0.0.1".into(),
+            reason: None,
+            connection: ConnectionId::generate(),
+            connection_name: ConnectionName::new("pg").unwrap(),
+            protocol: ProtocolId::new("postgres").unwrap(),
+            settings: serde_json::json!({"host": "db"}),
+            connector_key_sha256: "00".repeat(32),
+            issued_at: NOW,
+            ends_at: NOW.after(std::time::Duration::from_secs(60)),
+            idle_timeout_seconds: 60,
+            allow_replication: false,
+            allowed_because: "member of dba".into(),
+        }
+    }
+
+    #[test]
+    fn a_signed_grant_is_read_back() {
+        let (signer, grant) = (signer(), grant());
+        let (bytes, signature) = signer.sign(&grant).unwrap();
+        assert_eq!(verify(&bytes, &signature, &signer.public_key(), grant.agent, NOW), Ok(grant));
+    }
+
+    #[test]
+    fn a_grant_that_cannot_be_trusted_is_refused() {
+        let (ours, theirs, grant) = (signer(), signer(), grant());
+        let (bytes, signature) = ours.sign(&grant).unwrap();
+        let key = ours.public_key();
+        let mut wider = bytes.clone();
+        let at = wider.windows(5).position(|w| w == b"false").unwrap();
+        wider.splice(at..at + 5, *b"true ");
+        assert_eq!(verify(&wider, &signature, &key, grant.agent, NOW), Err(GrantError::Signature));
+        assert_eq!(verify(&bytes, &signature, &theirs.public_key(), grant.agent, NOW), Err(GrantError::Signature));
+        assert_eq!(verify(&bytes, &[], &key, grant.agent, NOW), Err(GrantError::Signature));
+        assert_eq!(verify(&bytes, &signature, &key, AgentId::generate(), NOW), Err(GrantError::OtherAgent));
+        assert_eq!(
+            verify(&bytes, &signature, &key, grant.agent, grant.ends_at),
+            Err(GrantError::Ended(grant.ends_at))
+        );
+    }
+}
