@@ -12,8 +12,7 @@ pub const ALPN: &[u8] = b"hoop-control/1";
 /// Generated messages and gRPC stubs.
 #[expect(
     missing_docs,
-    unreachable_pub,
-    clippy::doc_markdown,
+    clippy::allow_attributes,
     reason = "generated code; the .proto file documents it"
 )]
 pub mod v1 {
