@@ -1,6 +1,9 @@
 //! People, agents and connections.
 
-use hoop_model::{AgentId, AgentName, ConnectionId, ConnectionName, GroupName, ProtocolId, Role, Timestamp, UserId, UserName};
+use hoop_model::{
+    AgentId, AgentName, ConnectionId, ConnectionName, GroupName, ProtocolId, Role, Timestamp, UserId,
+    UserName,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

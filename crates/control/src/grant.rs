@@ -5,7 +5,8 @@
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use hoop_model::{
-    AgentId, AuthMethod, ConnectionId, ConnectionName, GrantId, ProtocolId, SessionId, Timestamp, UserId, UserName,
+    AgentId, AuthMethod, ConnectionId, ConnectionName, GrantId, ProtocolId, SessionId, Timestamp, UserId,
+    UserName,
 };
 use serde::{Deserialize, Serialize};
 
@@ -183,7 +184,10 @@ mod tests {
         let at = wider.windows(5).position(|w| w == b"false").unwrap();
         wider.splice(at..at + 5, *b"true ");
         assert_eq!(verify(&wider, &signature, &key, grant.agent, NOW), Err(GrantError::Signature));
-        assert_eq!(verify(&bytes, &signature, &theirs.public_key(), grant.agent, NOW), Err(GrantError::Signature));
+        assert_eq!(
+            verify(&bytes, &signature, &theirs.public_key(), grant.agent, NOW),
+            Err(GrantError::Signature)
+        );
         assert_eq!(verify(&bytes, &[], &key, grant.agent, NOW), Err(GrantError::Signature));
         assert_eq!(verify(&bytes, &signature, &key, AgentId::generate(), NOW), Err(GrantError::OtherAgent));
         assert_eq!(

@@ -10,11 +10,7 @@ pub mod seal;
 pub const ALPN: &[u8] = b"hoop-control/1";
 
 /// Generated messages and gRPC stubs.
-#[expect(
-    missing_docs,
-    clippy::allow_attributes,
-    reason = "generated code; the .proto file documents it"
-)]
+#[expect(missing_docs, clippy::allow_attributes, reason = "generated code; the .proto file documents it")]
 pub mod v1 {
     include!("generated/hoop.control.v1.rs");
 }

@@ -21,7 +21,9 @@ const PUBLIC_KEY: usize = 65;
 
 /// A box cannot be made or opened. Says nothing of why, on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the sealed credential cannot be opened here: it was sealed to another agent, for another connection, or altered")]
+#[error(
+    "the sealed credential cannot be opened here: it was sealed to another agent, for another connection, or altered"
+)]
 pub struct SealError;
 
 impl From<Unspecified> for SealError {
@@ -88,7 +90,11 @@ impl OpeningKey {
         let peer = UnparsedPublicKey::new(&ECDH_P256, ephemeral);
         let key = agree(&self.0, peer, SealError, |shared| derive(shared, ephemeral, &recipient, label))?;
         let mut plain = ciphertext.to_vec();
-        let text = key.open_in_place(Nonce::assume_unique_for_key([0; 12]), Aad::from(label.as_bytes()), &mut plain)?;
+        let text = key.open_in_place(
+            Nonce::assume_unique_for_key([0; 12]),
+            Aad::from(label.as_bytes()),
+            &mut plain,
+        )?;
         String::from_utf8(text.to_vec()).map(Redacted::new).map_err(|_| SealError)
     }
 }
@@ -101,9 +107,15 @@ pub fn seal(secret: &Redacted<String>, recipient: &[u8], label: &str) -> Result<
     let ephemeral = EphemeralPrivateKey::generate(&ECDH_P256, &SystemRandom::new())?;
     let public = ephemeral.compute_public_key()?;
     let peer = UnparsedPublicKey::new(&ECDH_P256, recipient);
-    let key = agree_ephemeral(ephemeral, peer, SealError, |shared| derive(shared, public.as_ref(), recipient, label))?;
+    let key = agree_ephemeral(ephemeral, peer, SealError, |shared| {
+        derive(shared, public.as_ref(), recipient, label)
+    })?;
     let mut data = secret.expose().as_bytes().to_vec();
-    key.seal_in_place_append_tag(Nonce::assume_unique_for_key([0; 12]), Aad::from(label.as_bytes()), &mut data)?;
+    key.seal_in_place_append_tag(
+        Nonce::assume_unique_for_key([0; 12]),
+        Aad::from(label.as_bytes()),
+        &mut data,
+    )?;
     Ok(STANDARD.encode([&[VERSION], public.as_ref(), &data].concat()))
 }
 

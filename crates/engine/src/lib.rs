@@ -25,8 +25,8 @@ use hoop_model::{Fault, Redacted};
 use hoop_policy::{Action, Denial, Permit};
 pub use hoop_recording::event::{Event, RequestId};
 pub use protocol::{
-    Address, CredentialSource, LoginCache, Protocol, RecordingLimits, SecretSource, SettingsError, StreamContext, Target,
-    TlsPolicy,
+    Address, CredentialSource, LoginCache, Protocol, RecordingLimits, SecretSource, SettingsError,
+    StreamContext, Target, TlsPolicy,
 };
 
 /// The two peers of an engine.

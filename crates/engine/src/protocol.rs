@@ -101,7 +101,10 @@ impl std::str::FromStr for SecretSource {
             Some(("env", name)) if !name.is_empty() => Ok(Self::Environment(name.to_owned())),
             Some(("file", path)) if path.starts_with('/') => Ok(Self::File(path.to_owned())),
             Some(("sealed", data)) if !data.is_empty() => Ok(Self::Sealed(data.to_owned())),
-            _ => Err("expected env:NAME, file:/absolute/path or sealed:BASE64; a bare password is never stored".into()),
+            _ => Err(
+                "expected env:NAME, file:/absolute/path or sealed:BASE64; a bare password is never stored"
+                    .into(),
+            ),
         }
     }
 }

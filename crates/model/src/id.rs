@@ -154,7 +154,9 @@ mod tests {
 
     #[test]
     fn garbage_is_refused() {
-        for text in ["", "ses_", "ses_../../etc/passwd", "ses_aaaa", "ses_\0", "SES_aaaaaaaaaaaaaaaaaaaaaaaaaa"] {
+        for text in
+            ["", "ses_", "ses_../../etc/passwd", "ses_aaaa", "ses_\0", "SES_aaaaaaaaaaaaaaaaaaaaaaaaaa"]
+        {
             assert!(text.parse::<SessionId>().is_err(), "{text:?}");
         }
     }

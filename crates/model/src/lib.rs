@@ -13,7 +13,8 @@ mod time;
 pub use actor::{Actor, AuthMethod, ClientAddress, Role};
 pub use fault::{Blame, Code, Fault};
 pub use id::{
-    AgentId, ConnectionId, EventId, GrantId, IdError, JoinTokenId, LoginId, SessionId, StreamId, TokenId, UserId,
+    AgentId, ConnectionId, EventId, GrantId, IdError, JoinTokenId, LoginId, SessionId, StreamId, TokenId,
+    UserId,
 };
 pub use name::{AgentName, ConnectionName, GroupName, NameError, ProtocolId, UserName};
 pub use redacted::Redacted;

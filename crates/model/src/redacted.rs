@@ -58,6 +58,9 @@ mod tests {
     #[test]
     fn no_form_of_printing_shows_it() {
         let secret = Redacted::new("canary-7f3a".to_owned());
-        assert_eq!(format!("{secret} {secret:?} {:?}", Some(&secret)), "[redacted] [redacted] Some([redacted])");
+        assert_eq!(
+            format!("{secret} {secret:?} {:?}", Some(&secret)),
+            "[redacted] [redacted] Some([redacted])"
+        );
     }
 }

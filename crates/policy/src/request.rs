@@ -118,7 +118,10 @@ mod tests {
     #[test]
     fn replication_needs_the_rule() {
         let later = NOW.after(Duration::from_secs(60));
-        assert_eq!(decide(&Rules::default(), later, &Action::Replicate, NOW).unwrap_err(), Denial::Replication);
+        assert_eq!(
+            decide(&Rules::default(), later, &Action::Replicate, NOW).unwrap_err(),
+            Denial::Replication
+        );
         let rules = Rules { allow_replication: true };
         assert!(decide(&rules, later, &Action::Replicate, NOW).is_ok());
     }

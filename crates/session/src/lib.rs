@@ -1,1 +1,36 @@
-//! To be written.
+//! Drives one engine between two byte streams. tokio begins here.
+//!
+//! One stream of a session is one task that runs [`drive`]. It owns both byte streams, asks policy, writes the
+//! recording, and keeps the order that makes evidence worth something:
+//!
+//! ```text
+//!   read a side ─▶ engine ─▶ Record …, Send …      (all outputs of one input are one turn)
+//!                             │
+//!                             ▼
+//!              tape.commit()  — the turn's records are kept, encrypted
+//!                             │
+//!                             ▼
+//!              write both sides
+//! ```
+//!
+//! - Nothing that a turn sends is written before the tape has kept what the turn recorded.
+//! - A tape that is behind ([`Tape::poll_ready`] pending) stops reading; a broken one ends the stream with the reason.
+//! - A full outgoing buffer stops reading the *other* side, never its own, so both directions always make progress.
+//! - The end (kill, deadline, idle, lost recording) comes through [`Ending`]; the client is told in its own protocol,
+//!   within [`Limits::farewell`].
+//!
+//! It must not know any protocol, certificate or file.
+
+mod drive;
+mod ending;
+mod pipe;
+mod slab;
+mod tape;
+mod target;
+mod turn;
+
+pub use drive::{Limits, Parts, StreamEnd, drive};
+pub use ending::{Ending, Terminator, ending};
+pub use pipe::{Pipe, SocketPipe};
+pub use tape::{Activity, Tape, TapeError};
+pub use target::{CancelDesk, Dial, Pending, TargetStream};

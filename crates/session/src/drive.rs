@@ -1,0 +1,453 @@
+//! The driver: one future that moves one stream.
+
+use std::{
+    collections::VecDeque,
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use hoop_engine::{CloseReason, Engine, Event, Side};
+use hoop_model::{Blame, Fault, StreamId, Timestamp};
+use hoop_policy::Rules;
+use hoop_recording::event::Record;
+use tokio::time::{Instant, Sleep};
+
+use crate::{
+    Activity, CancelDesk, Dial, Ending, Pipe, Tape, TapeError, slab,
+    target::Target,
+    turn::{Clerk, Turn},
+};
+
+/// Figures that bound one stream.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// With so many bytes waiting for one side, the other is not read. Bytes.
+    pub high_water: usize,
+    /// Time for telling both sides good-bye; then the stream is cut.
+    pub farewell: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { high_water: 256 * 1024, farewell: Duration::from_secs(1) }
+    }
+}
+
+/// What a stream is made of.
+pub struct Parts<C> {
+    /// Which stream of its session.
+    pub stream: StreamId,
+    /// Speaks the protocol.
+    pub engine: Box<dyn Engine>,
+    /// The person's client.
+    pub client: C,
+    /// Reaches the target.
+    pub dial: Arc<dyn Dial>,
+    /// The session's recording.
+    pub tape: Arc<dyn Tape>,
+    /// The session's cancel desk.
+    pub desk: Arc<dyn CancelDesk>,
+    /// Which requests may go on.
+    pub rules: Arc<Rules>,
+    /// When the grant ends.
+    pub ends_at: Timestamp,
+    /// What the session does.
+    pub activity: Arc<Activity>,
+    /// Says when the session is to end.
+    pub ending: Ending,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// How a stream ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamEnd {
+    /// Why.
+    pub reason: CloseReason,
+    /// Bytes from the client.
+    pub bytes_in: u64,
+    /// Bytes to the client.
+    pub bytes_out: u64,
+}
+
+/// Runs a stream to its end. Dropping the future cuts both sides at once; the end is then not recorded.
+pub async fn drive<C: Pipe>(parts: Parts<C>) -> StreamEnd {
+    let ending = Box::pin(parts.ending.ended());
+    let mut driver = Driver {
+        clerk: Clerk::new(parts.stream, parts.rules, parts.ends_at, parts.tape, parts.activity),
+        engine: parts.engine,
+        client: parts.client,
+        target: Target::Untouched,
+        dial: parts.dial,
+        desk: parts.desk,
+        limits: parts.limits,
+        client_side: SideState::default(),
+        target_side: SideState::default(),
+        ending: Some(ending),
+        timer: None,
+        phase: Phase::Running,
+        key_registered: false,
+        bytes_in: 0,
+        bytes_out: 0,
+    };
+    let reason = poll_fn(|cx| driver.poll(cx)).await;
+    driver.finish(reason)
+}
+
+fn now() -> Timestamp {
+    Timestamp::from(jiff::Timestamp::now())
+}
+
+#[derive(Default)]
+struct SideState {
+    input: BytesMut,
+    output: VecDeque<Bytes>,
+    output_bytes: usize,
+    needs_flush: bool,
+    eof: bool,
+}
+
+enum Phase {
+    Running,
+    /// Everything is said; what waits is written out until the time is over.
+    Closing {
+        reason: CloseReason,
+        until: Pin<Box<Sleep>>,
+        shut: bool,
+    },
+}
+
+struct Driver<C> {
+    clerk: Clerk,
+    engine: Box<dyn Engine>,
+    client: C,
+    target: Target,
+    dial: Arc<dyn Dial>,
+    desk: Arc<dyn CancelDesk>,
+    limits: Limits,
+    client_side: SideState,
+    target_side: SideState,
+    ending: Option<Pin<Box<dyn Future<Output = Fault> + Send>>>,
+    timer: Option<(Timestamp, Pin<Box<Sleep>>)>,
+    phase: Phase,
+    key_registered: bool,
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+/// Rounds of one poll before others get their turn.
+const ROUNDS: usize = 64;
+
+impl<C: Pipe> Driver<C> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        for _ in 0..ROUNDS {
+            let mut progress = self.poll_ending(cx) | self.poll_timer(cx) | self.poll_target(cx);
+            progress |= self.poll_write_client(cx) | self.poll_write_target(cx);
+            if let Poll::Ready(reason) = self.poll_closing(cx) {
+                return Poll::Ready(reason);
+            }
+            if matches!(self.phase, Phase::Running) && self.poll_tape(cx) {
+                progress |= self.poll_read(cx, Side::Client) | self.poll_read(cx, Side::Target);
+            }
+            if !progress {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_ending(&mut self, cx: &mut Context<'_>) -> bool {
+        if !matches!(self.phase, Phase::Running) {
+            return false;
+        }
+        let Some(ending) = &mut self.ending else { return false };
+        let Poll::Ready(fault) = ending.as_mut().poll(cx) else { return false };
+        self.ending = None;
+        self.end(fault);
+        true
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some((_, sleep)) = &mut self.timer else { return false };
+        if sleep.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        self.timer = None;
+        self.engine.handle_timeout(now());
+        self.turn();
+        true
+    }
+
+    fn poll_target(&mut self, cx: &mut Context<'_>) -> bool {
+        match self.target.poll_progress(cx) {
+            Poll::Pending => false,
+            Poll::Ready(Ok(None)) => true,
+            Poll::Ready(Ok(Some(tls))) => {
+                self.engine.handle_target_tls(tls, now());
+                self.turn();
+                true
+            }
+            Poll::Ready(Err(fault)) => {
+                self.target = Target::Gone;
+                self.end(fault);
+                true
+            }
+        }
+    }
+
+    /// Whether the recording may take more. A broken one ends the stream.
+    fn poll_tape(&mut self, cx: &mut Context<'_>) -> bool {
+        match self.clerk.tape.poll_ready(cx) {
+            Poll::Ready(Ok(())) => true,
+            Poll::Pending => false,
+            Poll::Ready(Err(TapeError(fault))) => {
+                self.end_unrecorded(fault);
+                false
+            }
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, side: Side) -> bool {
+        let (mine, other) = match side {
+            Side::Client => (&mut self.client_side, &self.target_side),
+            Side::Target => (&mut self.target_side, &self.client_side),
+        };
+        let full = other.output_bytes >= self.limits.high_water;
+        if mine.eof || full || self.engine.is_congested(side) {
+            return false;
+        }
+        let (client, target) = (&mut self.client, &mut self.target);
+        let read = slab::read_into(&mut mine.input, |slab| match side {
+            Side::Client => client.poll_read(cx, slab),
+            Side::Target => target.poll_read(cx, slab),
+        });
+        let at = now();
+        match read {
+            Poll::Pending => return false,
+            Poll::Ready(Ok(0)) => {
+                mine.eof = true;
+                self.engine.handle_eof(side, at);
+            }
+            Poll::Ready(Ok(count)) => {
+                if side == Side::Client {
+                    self.bytes_in += count as u64;
+                    self.clerk.activity.touch(at);
+                    self.clerk.activity.bytes_in.fetch_add(count as u64, Ordering::Relaxed);
+                }
+                // A fault's answer to the client is queued by the engine, which then says Close.
+                if let Err(fault) = self.engine.handle_input(side, &mut mine.input, at) {
+                    tracing::debug!(stream = %self.clerk.stream, code = %fault.code, "the engine ended the stream");
+                }
+                slab::unpin(&mut mine.input);
+            }
+            Poll::Ready(Err(error)) => {
+                tracing::debug!(stream = %self.clerk.stream, ?side, kind = ?error.kind(), "a side broke");
+                mine.eof = true;
+                self.engine.handle_eof(side, at);
+            }
+        }
+        self.turn();
+        true
+    }
+
+    fn poll_write_client(&mut self, cx: &mut Context<'_>) -> bool {
+        let side = &mut self.client_side;
+        let mut progress = false;
+        while !side.output.is_empty() {
+            match self.client.poll_write(cx, &mut side.output) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(count)) => {
+                    side.output_bytes -= count;
+                    side.needs_flush = true;
+                    self.bytes_out += count as u64;
+                    self.clerk.activity.bytes_out.fetch_add(count as u64, Ordering::Relaxed);
+                    progress = true;
+                }
+                Poll::Ready(Err(_)) => {
+                    side.drop_output();
+                    return self.side_broke(Side::Client);
+                }
+            }
+        }
+        if side.needs_flush && self.client.poll_flush(cx).is_ready() {
+            side.needs_flush = false;
+        }
+        progress
+    }
+
+    fn poll_write_target(&mut self, cx: &mut Context<'_>) -> bool {
+        let side = &mut self.target_side;
+        let mut progress = false;
+        if !side.output.is_empty() && matches!(self.target, Target::Untouched) {
+            self.target = Target::Dialling(self.dial.dial());
+            return true;
+        }
+        while !side.output.is_empty() {
+            match self.target.poll_write(cx, &mut side.output) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(count)) => {
+                    side.output_bytes -= count;
+                    side.needs_flush = true;
+                    progress = true;
+                }
+                Poll::Ready(Err(_)) => {
+                    side.drop_output();
+                    return self.side_broke(Side::Target);
+                }
+            }
+        }
+        if side.needs_flush && self.target.poll_flush(cx).is_ready() {
+            side.needs_flush = false;
+        }
+        progress
+    }
+
+    fn side_broke(&mut self, side: Side) -> bool {
+        let state = match side {
+            Side::Client => &mut self.client_side,
+            Side::Target => &mut self.target_side,
+        };
+        // What a target said before it broke is still to be read: its error message, mostly.
+        if state.eof || side == Side::Target {
+            return false;
+        }
+        state.eof = true;
+        if matches!(self.phase, Phase::Running) {
+            self.engine.handle_eof(side, now());
+            self.turn();
+        }
+        true
+    }
+
+    fn poll_closing(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        let Phase::Closing { reason, until, shut } = &mut self.phase else { return Poll::Pending };
+        let late = until.as_mut().poll(cx).is_ready();
+        let target_waits = !self.target_side.output.is_empty() && !matches!(self.target, Target::Gone);
+        let waits = !self.client_side.output.is_empty() || self.client_side.needs_flush || target_waits;
+        if waits && !late {
+            return Poll::Pending;
+        }
+        if !*shut && !late {
+            if self.client.poll_shutdown(cx).is_pending() {
+                return Poll::Pending;
+            }
+            *shut = true;
+        }
+        Poll::Ready(reason.clone())
+    }
+
+    /// Ends the stream from outside: the engine tells the client.
+    fn end(&mut self, fault: Fault) {
+        if matches!(self.phase, Phase::Running) {
+            self.engine.handle_end(fault, now());
+            self.turn();
+        }
+    }
+
+    /// Ends the stream because its recording is broken: nothing more goes to the target.
+    fn end_unrecorded(&mut self, fault: Fault) {
+        if !matches!(self.phase, Phase::Running) {
+            return;
+        }
+        self.target_side.drop_output();
+        self.engine.handle_end(fault.clone(), now());
+        let mut turn = Clerk::last_words(self.engine.as_mut());
+        turn.close.get_or_insert(CloseReason::Fault(fault));
+        self.carry_out(turn);
+    }
+
+    fn turn(&mut self) {
+        if !matches!(self.phase, Phase::Running) {
+            return;
+        }
+        match self.clerk.turn(self.engine.as_mut(), now()) {
+            Ok(turn) => self.carry_out(turn),
+            Err(TapeError(fault)) => self.end_unrecorded(fault),
+        }
+    }
+
+    fn carry_out(&mut self, turn: Turn) {
+        for (to, bytes) in turn.sends {
+            let side = match to {
+                Side::Client => &mut self.client_side,
+                Side::Target => &mut self.target_side,
+            };
+            side.output_bytes += bytes.len();
+            side.output.push_back(bytes);
+        }
+        for key in &turn.cancels {
+            self.desk.cancel(key);
+        }
+        if !self.key_registered
+            && let Some(keys) = self.engine.cancel_keys()
+        {
+            self.desk.register(self.clerk.stream, keys.client, keys.target_request);
+            self.key_registered = true;
+        }
+        if turn.start_tls
+            && let Err(fault) = self.target.start_tls(self.dial.as_ref())
+        {
+            self.end(fault);
+            return;
+        }
+        self.set_timer(turn.wake);
+        if let Some(reason) = turn.close {
+            let until = Box::pin(tokio::time::sleep(self.limits.farewell));
+            self.phase = Phase::Closing { reason, until, shut: false };
+        }
+    }
+
+    /// Keeps a timer that is early enough; engines ask for the same time again and again.
+    fn set_timer(&mut self, wake: Option<Timestamp>) {
+        let Some(wake) = wake else { return };
+        if self.timer.as_ref().is_none_or(|(at, _)| wake < *at) {
+            let sleep = tokio::time::sleep_until(Instant::now() + wake.since(now()));
+            self.timer = Some((wake, Box::pin(sleep)));
+        }
+    }
+
+    fn finish(self, reason: CloseReason) -> StreamEnd {
+        let working = self.clerk.is_working() && reason != CloseReason::Target;
+        self.desk.forget(self.clerk.stream, working);
+        let event =
+            Event::Closed { reason: describe(&reason), bytes_in: self.bytes_in, bytes_out: self.bytes_out };
+        let record = Record { at: now(), stream: Some(self.clerk.stream), event };
+        if let Err(error) = self.clerk.tape.append(record).and_then(|()| self.clerk.tape.commit()) {
+            tracing::warn!(stream = %self.clerk.stream, code = %error.0.code, "the end of a stream was not recorded");
+        }
+        StreamEnd { reason, bytes_in: self.bytes_in, bytes_out: self.bytes_out }
+    }
+}
+
+impl SideState {
+    fn drop_output(&mut self) {
+        self.output.clear();
+        self.output_bytes = 0;
+        self.needs_flush = false;
+    }
+}
+
+/// The reason as a person reads it in the recording.
+fn describe(reason: &CloseReason) -> String {
+    match reason {
+        CloseReason::Client => "the client closed it".to_owned(),
+        CloseReason::Target => "the target closed it".to_owned(),
+        CloseReason::CancelSent => "a cancel request was handed over".to_owned(),
+        CloseReason::Fault(fault) => format!("{} ({}; {})", fault.message, fault.code, blame(fault.blame)),
+    }
+}
+
+const fn blame(blame: Blame) -> &'static str {
+    match blame {
+        Blame::Caller => "by the client",
+        Blame::Policy => "by policy",
+        Blame::Target => "by the target",
+        Blame::Network => "by the network",
+        Blame::System => "by hoop",
+    }
+}

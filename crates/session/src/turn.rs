@@ -1,0 +1,140 @@
+//! One turn: all that an engine wants done after one input, sorted by what happens to it.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use bytes::Bytes;
+use hoop_engine::{CancelKey, CloseReason, Engine, Event, Output, RequestId, Side};
+use hoop_model::{StreamId, Timestamp};
+use hoop_policy::{Rules, decide};
+use hoop_recording::event::{Form, Record};
+
+use crate::{Activity, Tape, TapeError};
+
+/// What a turn left to do once its records are kept.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    /// To be written, in order.
+    pub(crate) sends: Vec<(Side, Bytes)>,
+    /// The engine asked for TLS towards the target.
+    pub(crate) start_tls: bool,
+    /// Cancel requests to hand over.
+    pub(crate) cancels: Vec<CancelKey>,
+    /// The stream is over.
+    pub(crate) close: Option<CloseReason>,
+    /// When the engine wants to be called.
+    pub(crate) wake: Option<Timestamp>,
+}
+
+/// Asks policy and writes the recording for one stream.
+pub(crate) struct Clerk {
+    pub(crate) stream: StreamId,
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) ends_at: Timestamp,
+    pub(crate) tape: Arc<dyn Tape>,
+    pub(crate) activity: Arc<Activity>,
+    /// The last request that makes the target work, and the last that it answered.
+    asked: Option<RequestId>,
+    answered: Option<RequestId>,
+}
+
+impl Clerk {
+    pub(crate) fn new(
+        stream: StreamId,
+        rules: Arc<Rules>,
+        ends_at: Timestamp,
+        tape: Arc<dyn Tape>,
+        activity: Arc<Activity>,
+    ) -> Self {
+        Self { stream, rules, ends_at, tape, activity, asked: None, answered: None }
+    }
+
+    /// The target may be working on something.
+    pub(crate) fn is_working(&self) -> bool {
+        self.asked > self.answered
+    }
+
+    /// Drains the engine to idle. What it sends is given back only after what it recorded is kept.
+    pub(crate) fn turn(&mut self, engine: &mut dyn Engine, now: Timestamp) -> Result<Turn, TapeError> {
+        let mut turn = Turn::default();
+        let mut must_keep = false;
+        loop {
+            match engine.poll_output() {
+                Output::Send { to, bytes } => turn.sends.push((to, bytes)),
+                Output::Decide { id, question } => {
+                    let verdict = decide(&self.rules, self.ends_at, &question.as_action(), now);
+                    engine.handle_verdict(id, verdict, now);
+                }
+                Output::Record(event) => {
+                    must_keep |= self.note(&event);
+                    self.tape.append(Record { at: now, stream: Some(self.stream), event })?;
+                }
+                Output::StartTargetTls => turn.start_tls = true,
+                Output::ForwardCancel { key } => turn.cancels.push(key),
+                Output::Idle { wake } => {
+                    turn.wake = wake;
+                    break;
+                }
+                Output::Close { reason } => {
+                    turn.close = Some(reason);
+                    must_keep = true;
+                    break;
+                }
+            }
+        }
+        if must_keep {
+            self.tape.commit()?;
+        }
+        Ok(turn)
+    }
+
+    /// Drains an engine whose recording is broken: the client hears why, the target hears nothing more.
+    pub(crate) fn last_words(engine: &mut dyn Engine) -> Turn {
+        let mut turn = Turn::default();
+        loop {
+            match engine.poll_output() {
+                Output::Send { to: Side::Client, bytes } => turn.sends.push((Side::Client, bytes)),
+                Output::Close { reason } => {
+                    turn.close = Some(reason);
+                    return turn;
+                }
+                Output::Idle { .. } | Output::Decide { .. } => return turn,
+                Output::Send { to: Side::Target, .. }
+                | Output::Record(_)
+                | Output::StartTargetTls
+                | Output::ForwardCancel { .. } => {}
+            }
+        }
+    }
+
+    /// Counts, and says whether this record must be kept before anything is sent.
+    fn note(&mut self, event: &Event) -> bool {
+        match event {
+            Event::Request { id, form, .. } => {
+                self.activity.requests.fetch_add(1, Ordering::Relaxed);
+                if matches!(form, Form::Query | Form::Execute { .. } | Form::FunctionCall { .. }) {
+                    self.asked = Some(*id);
+                }
+                true
+            }
+            Event::Completed { id, rows, .. } => {
+                self.activity.rows.fetch_add(*rows, Ordering::Relaxed);
+                self.answered = self.answered.max(Some(*id));
+                false
+            }
+            Event::Failed { id, .. } => {
+                self.answered = self.answered.max(*id);
+                false
+            }
+            Event::Denied { id, .. } => {
+                self.answered = self.answered.max(Some(*id));
+                true
+            }
+            Event::Opened { .. } | Event::Closed { .. } | Event::Gap { .. } => true,
+            Event::Columns { .. }
+            | Event::Rows { .. }
+            | Event::Copy { .. }
+            | Event::Curtailed { .. }
+            | Event::Said { .. } => false,
+        }
+    }
+}
