@@ -138,7 +138,7 @@ pub struct SessionView {
     pub recording_bytes: u64,
 }
 
-/// `POST /sessions/{id}/kill` (admin).
+/// `POST /sessions/{id}/end` (its owner; no body): the person is done. `POST /sessions/{id}/kill` (admin).
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KillSession {
