@@ -1,1 +1,33 @@
-//! To be written.
+//! The only crate that speaks SQL: what the gateway remembers, in SQLite or PostgreSQL, behind one [`Store`].
+//!
+//! Every method that changes something the ledger tells about takes the events it causes and appends them in the same
+//! transaction: neither is ever there without the other. Secrets arrive hashed or sealed; this crate must not know
+//! keys, must not read a clock (times are arguments), and must not decide policy.
+
+mod agents;
+mod connections;
+mod db;
+mod error;
+mod flows;
+mod ledger;
+mod logins;
+mod page;
+mod secrets;
+mod sessions;
+mod users;
+
+pub use agents::{Agent, JoinToken, NewAgent, NewJoinToken};
+pub use connections::{Connection, NewConnection};
+pub use db::Store;
+pub use error::{Conflict, StoreError};
+pub use flows::{DevicePoll, FlowKind, NewFlow};
+pub use ledger::{EventFilter, LedgerHead, NewEvent, StoredCheckpoint, StoredEvent};
+pub use logins::{ClientKind, Login, NewLogin, NewToken, Rotation, SignedIn, Swept, TokenKind};
+pub use page::Page;
+pub use sessions::{
+    NewSession, RecordingEnd, RecordingEnding, SessionEnd, SessionFilter, SessionProgress, SessionRecord, SessionState,
+};
+pub use users::{FailedAttempt, NewUser, OidcUser, User, UserChange, UserSource};
+
+/// SHA-256 of a secret that only its holder has: what tokens and codes are looked up by.
+pub type Sha256 = [u8; 32];
