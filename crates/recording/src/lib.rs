@@ -1,2 +1,39 @@
-//! To be written.
+//! The encrypted, hash-chained recording of a session: events, container, writer, reader, exports.
+//!
+//! - [`event`]: what is recorded. [`codec`]: its binary form.
+//! - [`container`]: the file's bytes. [`chain`]: the hash chain, checked without a key.
+//! - [`writer`]: at the agent. [`reader`]: wherever the organisation's private key is.
+//! - [`verify`]: is it whole and unaltered? Needs no key either.
+//! - [`cells`], [`timeline`], [`export`]: what a person sees.
+//! - [`redact`]: statement text for lists, without its literals.
+//!
+//! Nothing here knows a socket, a clock, a store or a runtime: `now` is an argument, input is [`std::io::Read`].
+//! Cryptography is aws-lc-rs: RSA-OAEP-256, AES-256-GCM, SHA-256, Ed25519. The layout is in [`container`], and for
+//! auditors in `docs/RECORDING.md`.
+
+pub mod chain;
+pub mod codec;
+pub mod container;
 pub mod event;
+pub mod frames;
+pub mod hash;
+pub mod hex;
+pub mod keys;
+pub mod reader;
+pub mod visible;
+pub mod writer;
+
+mod scratch;
+mod split;
+
+#[cfg(test)]
+mod testing;
+
+pub use chain::{Chain, ChainError, scan};
+pub use container::{Ended, Frame, GapStatement, Header, Manifest, Tag, Trailer};
+pub use event::{Event, Record, RequestId};
+pub use hash::Hash;
+pub use keys::{KeyId, RecordingPrivateKey, RecordingPublicKey, SigningKey, Unwrap, VerifyingKey};
+pub use reader::{Ending, Player, ReadError, Reader};
+pub use split::MAX_EVENT;
+pub use writer::{Compression, Finished, SealedChunk, Start, WriteError, Writer};
