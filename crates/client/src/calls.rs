@@ -1,0 +1,200 @@
+//! What there is to ask a gateway: one method an endpoint, typed by [`hoop_api`].
+
+use hoop_api::{
+    Info, Page,
+    audit::{CheckpointView, EventView, LedgerReport},
+    auth::{DeviceStart, LoginView, WhoAmI},
+    manage::{
+        AgentView, ConnectionDefinition, ConnectionView, JoinToken, JoinTokenRequest, NewUser,
+        NewUserCreated, UserChange, UserView,
+    },
+    sessions::{
+        KillSession, OpenSession, RenewCertificate, RenewedCertificate, SessionOpened, SessionView, Timeline,
+        VerifyReport,
+    },
+};
+use hoop_model::{AgentName, ConnectionName, LoginId, SessionId, UserName};
+use reqwest::Method;
+
+use crate::{
+    error::Result,
+    http::{Api, Body},
+};
+
+/// Name and value of a query's parameters.
+pub type Query<'a> = [(&'a str, String)];
+
+/// How a recording is exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExportFormat {
+    /// One JSON object a line.
+    JsonLines,
+    /// SQL text.
+    Sql,
+    /// asciicast v2.
+    Asciicast,
+}
+
+impl ExportFormat {
+    /// As the API names it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::JsonLines => "jsonl",
+            Self::Sql => "sql",
+            Self::Asciicast => "asciicast",
+        }
+    }
+}
+
+/// Errors of every method: what the gateway says, or that it cannot be reached.
+#[expect(clippy::missing_errors_doc, reason = "said once, above")]
+impl Api {
+    /// What a client must know before sign-in.
+    pub async fn info(&self) -> Result<Info> {
+        self.get("/info", &[]).await
+    }
+
+    /// Who is signed in.
+    pub async fn whoami(&self) -> Result<WhoAmI> {
+        self.get("/whoami", &[]).await
+    }
+
+    /// One's own sign-ins.
+    pub async fn logins(&self) -> Result<Page<LoginView>> {
+        self.get("/logins", &[]).await
+    }
+
+    /// Ends a sign-in.
+    pub async fn end_login(&self, id: LoginId) -> Result<()> {
+        self.command(Method::DELETE, &format!("/logins/{id}"), None).await
+    }
+
+    /// Starts a device sign-in.
+    pub async fn device_start(&self) -> Result<DeviceStart> {
+        self.send(Method::POST, "/device", &serde_json::json!({})).await
+    }
+
+    /// Connections that the caller may open, or all.
+    pub async fn connections(&self, all: bool) -> Result<Page<ConnectionView>> {
+        let query: &Query<'_> = if all { &[("all", "true".to_owned())] } else { &[] };
+        self.get("/connections", query).await
+    }
+
+    /// Makes or replaces a connection.
+    pub async fn put_connection(
+        &self,
+        name: &ConnectionName,
+        wanted: &ConnectionDefinition,
+    ) -> Result<ConnectionView> {
+        self.send(Method::PUT, &format!("/connections/{name}"), wanted).await
+    }
+
+    /// Removes a connection.
+    pub async fn delete_connection(&self, name: &ConnectionName) -> Result<()> {
+        self.command(Method::DELETE, &format!("/connections/{name}"), None).await
+    }
+
+    /// Agents.
+    pub async fn agents(&self) -> Result<Page<AgentView>> {
+        self.get("/agents", &[]).await
+    }
+
+    /// Removes an agent.
+    pub async fn remove_agent(&self, name: &AgentName) -> Result<()> {
+        self.command(Method::DELETE, &format!("/agents/{name}"), None).await
+    }
+
+    /// A token with which an agent enrols.
+    pub async fn join_token(&self, wanted: &JoinTokenRequest) -> Result<JoinToken> {
+        self.send(Method::POST, "/agents/join-tokens", wanted).await
+    }
+
+    /// People.
+    pub async fn users(&self) -> Result<Page<UserView>> {
+        self.get("/users", &[]).await
+    }
+
+    /// Makes a built-in account.
+    pub async fn add_user(&self, user: &NewUser) -> Result<NewUserCreated> {
+        self.send(Method::POST, "/users", user).await
+    }
+
+    /// Changes an account.
+    pub async fn change_user(&self, name: &UserName, change: &UserChange) -> Result<UserView> {
+        self.send(Method::PATCH, &format!("/users/{name}"), change).await
+    }
+
+    /// Opens a session.
+    pub async fn open_session(&self, wanted: &OpenSession) -> Result<SessionOpened> {
+        self.send(Method::POST, "/sessions", wanted).await
+    }
+
+    /// A new certificate for the connector of a session.
+    pub async fn renew_certificate(&self, id: SessionId, csr_pem: String) -> Result<RenewedCertificate> {
+        self.send(Method::POST, &format!("/sessions/{id}/certificate"), &RenewCertificate { csr_pem }).await
+    }
+
+    /// Sessions, newest first.
+    pub async fn sessions(&self, query: &Query<'_>) -> Result<Page<SessionView>> {
+        self.get("/sessions", query).await
+    }
+
+    /// One session.
+    pub async fn session(&self, id: SessionId) -> Result<SessionView> {
+        self.get(&format!("/sessions/{id}"), &[]).await
+    }
+
+    /// Ends a session.
+    pub async fn kill_session(&self, id: SessionId, reason: String) -> Result<()> {
+        let body = serde_json::to_value(KillSession { reason }).unwrap_or_default();
+        self.command(Method::POST, &format!("/sessions/{id}/kill"), Some(&body)).await
+    }
+
+    /// A piece of what happened.
+    pub async fn timeline(&self, id: SessionId, after: u64, limit: u32) -> Result<Timeline> {
+        let query = [("after", after.to_string()), ("limit", limit.to_string())];
+        self.get(&format!("/sessions/{id}/timeline"), &query).await
+    }
+
+    /// What happens, as it happens: server-sent events.
+    pub async fn follow_timeline(&self, id: SessionId, after: u64) -> Result<Body> {
+        let query = [("follow", "true".to_owned()), ("after", after.to_string())];
+        self.stream(&format!("/sessions/{id}/timeline"), &query).await
+    }
+
+    /// The gateway checks a recording.
+    pub async fn verify_session(&self, id: SessionId) -> Result<VerifyReport> {
+        self.send(Method::POST, &format!("/sessions/{id}/verify"), &serde_json::json!({})).await
+    }
+
+    /// The recording itself, encrypted.
+    pub async fn recording(&self, id: SessionId) -> Result<Body> {
+        self.stream(&format!("/sessions/{id}/recording"), &[]).await
+    }
+
+    /// The recording as text.
+    pub async fn export_session(&self, id: SessionId, format: ExportFormat) -> Result<Body> {
+        self.stream(&format!("/sessions/{id}/export"), &[("format", format.as_str().to_owned())]).await
+    }
+
+    /// Events of the ledger, newest first.
+    pub async fn events(&self, query: &Query<'_>) -> Result<Page<EventView>> {
+        self.get("/audit/events", query).await
+    }
+
+    /// The latest checkpoint.
+    pub async fn checkpoint(&self) -> Result<CheckpointView> {
+        self.get("/audit/checkpoint", &[]).await
+    }
+
+    /// The gateway checks its own ledger.
+    pub async fn verify_ledger(&self) -> Result<LedgerReport> {
+        self.get("/audit/verify", &[]).await
+    }
+
+    /// The ledger for an offline check.
+    pub async fn export_ledger(&self) -> Result<Body> {
+        self.stream("/audit/export", &[]).await
+    }
+}
