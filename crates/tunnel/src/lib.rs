@@ -10,6 +10,7 @@
 pub mod core;
 pub mod dispatch;
 pub mod hello;
+pub mod inner;
 pub mod ticket;
 
 #[doc(hidden)]
