@@ -52,14 +52,17 @@ fn small(writer: &mut Writer, rounds: u32) -> Outcome<f64> {
     Ok(begin.elapsed().as_secs_f64() * 1e9 / f64::from(rounds))
 }
 
-fn bulk(writer: &mut Writer, piece: &Bytes, rounds: u32) -> Outcome<(f64, f64)> {
-    let data = record(Event::Copy { id: RequestId(1), direction: Direction::Out, data: piece.clone() });
+fn bulk(writer: &mut Writer, source: &Bytes, rounds: u32) -> Outcome<(f64, f64)> {
+    const PIECE: usize = 64 << 10;
+    let pieces = (0..source.len() / PIECE).map(|at| source.slice(at * PIECE..(at + 1) * PIECE));
+    let copy = |data| record(Event::Copy { id: RequestId(1), direction: Direction::Out, data });
+    let records: Vec<Record> = pieces.map(copy).collect();
     let (mut stored, begin) = (0_usize, Instant::now());
-    for _ in 0..rounds {
-        stored += writer.append(&data)?.iter().map(|chunk| chunk.bytes.len()).sum::<usize>();
+    for data in records.iter().cycle().take(usize::try_from(rounds)?) {
+        stored += writer.append(data)?.iter().map(|chunk| chunk.bytes.len()).sum::<usize>();
     }
     stored += writer.seal_chunk()?.map_or(0, |chunk| chunk.bytes.len());
-    let bytes = f64::from(rounds) * f64::from(u32::try_from(piece.len())?);
+    let bytes = f64::from(rounds) * f64::from(u32::try_from(PIECE)?);
     Ok((bytes / begin.elapsed().as_secs_f64() / 1e6, f64::from(u32::try_from(stored)?) / bytes))
 }
 
@@ -89,7 +92,7 @@ fn main() -> Outcome<()> {
     let mut one = writer(&key, Compression::default())?;
     small(&mut one, 100_000)?;
     println!("small chunk (3 events, about 270 bytes): {:.0} ns", small(&mut one, 300_000)?);
-    for (name, piece) in [("table text", table_text(64 << 10)), ("noise", noise(64 << 10))] {
+    for (name, piece) in [("table text", table_text(8 << 20)), ("noise", noise(8 << 20))] {
         for compression in [Compression::Off, Compression::Zstd(1), Compression::Zstd(-3)] {
             let (speed, ratio) = bulk(&mut writer(&key, compression)?, &piece, 16_384)?;
             println!("{name:>10} in 64 KiB pieces, {compression:?}: {speed:.0} MB/s, stored {ratio:.2}");

@@ -11,15 +11,19 @@
 //! Cryptography is aws-lc-rs: RSA-OAEP-256, AES-256-GCM, SHA-256, Ed25519. The layout is in [`container`], and for
 //! auditors in `docs/RECORDING.md`.
 
+pub mod cells;
 pub mod chain;
 pub mod codec;
 pub mod container;
 pub mod event;
+pub mod export;
 pub mod frames;
 pub mod hash;
 pub mod hex;
 pub mod keys;
 pub mod reader;
+pub mod redact;
+pub mod timeline;
 pub mod verify;
 pub mod visible;
 pub mod writer;
@@ -36,7 +40,9 @@ pub use event::{Event, Record, RequestId};
 pub use hash::Hash;
 pub use keys::{KeyId, RecordingPrivateKey, RecordingPublicKey, SigningKey, Unwrap, VerifyingKey};
 pub use reader::{Ending, Player, ReadError, Reader};
+pub use redact::redact_literals;
 pub use split::MAX_EVENT;
+pub use timeline::{Limits, StatementView, Timeline, timeline};
 pub use verify::{Finding, Report, Trust, verify_chain};
 pub use writer::{Compression, Finished, SealedChunk, Start, WriteError, Writer};
 
@@ -45,6 +51,7 @@ pub use writer::{Compression, Finished, SealedChunk, Start, WriteError, Writer};
 pub fn fuzz_reader(data: &[u8]) {
     let _ = codec::decode_body(bytes::Bytes::copy_from_slice(data));
     let _ = verify_chain(data, Trust::Header);
+    let _ = redact_literals(data);
     let _ = scan(data);
     if let Ok(reader) = Reader::open(data, &NullKey) {
         reader.take(10_000).for_each(drop);

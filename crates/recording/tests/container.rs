@@ -1,5 +1,5 @@
 //! Recordings cut, flipped, dropped, swapped and inserted: we are the attacker, and each attack is named.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::OnceLock;
 

@@ -1,0 +1,355 @@
+//! A recording as a person reads it: statements in order, each with its values, answer and outcome.
+//!
+//! The console's replay, `hoop sessions replay` and the exports all show this. It is bounded by [`Limits`]; what was
+//! left out is counted. All text is harmless to show: see [`crate::visible`].
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use hoop_model::{StreamId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    cells::{self, bounded, column_name, render, render_parameter},
+    event::{Column, Direction, Event, Form, Parameter, Record, RequestId, Said},
+    visible::{visible, visible_bytes, visible_lines},
+};
+
+/// How much to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Statements.
+    pub statements: usize,
+    /// Rows a statement.
+    pub rows: usize,
+    /// Characters a cell or value.
+    pub cell: usize,
+    /// Characters of a statement's text.
+    pub text: usize,
+    /// Bytes of text of all statements, values and cells together.
+    pub total: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { statements: 10_000, rows: 200, cell: 1_000, text: 100_000, total: 32 << 20 }
+    }
+}
+
+/// A refusal or an error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProblemView {
+    /// Its code.
+    pub code: String,
+    /// As the person was told.
+    pub message: String,
+}
+
+/// One request and all that came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatementView {
+    /// On which stream.
+    pub stream: Option<StreamId>,
+    /// Its number on that stream.
+    pub id: RequestId,
+    /// When it was asked.
+    pub at: Timestamp,
+    /// By which wire form: `query`, `prepare`, `bind`, `execute`, `function_call`, `cancel`, `log_in`.
+    pub form: String,
+    /// The statement; for `bind` and `execute` that of the prepared statement.
+    pub text: String,
+    /// Bind values in order; `null`: NULL.
+    pub parameters: Vec<Option<String>>,
+    /// Names of the answer's columns.
+    pub columns: Vec<String>,
+    /// The first rows, as the person saw them.
+    pub rows: Vec<Vec<Option<String>>>,
+    /// Rows that were recorded but are left out here.
+    pub rows_omitted: u64,
+    /// What the target said at the end (`SELECT 42`).
+    pub tag: Option<String>,
+    /// Rows returned or changed.
+    pub rows_count: u64,
+    /// Bytes of bulk data from the client.
+    pub copied_in: u64,
+    /// Bytes of bulk data to the client.
+    pub copied_out: u64,
+    /// How long it took, in microseconds.
+    pub duration_us: Option<u64>,
+    /// The target's error.
+    pub error: Option<ProblemView>,
+    /// The refusal: it never reached the target.
+    pub denied: Option<ProblemView>,
+    /// From so many bytes on the answer was counted, not kept.
+    pub curtailed: Option<u64>,
+}
+
+/// Something that happened outside any statement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoteView {
+    /// When.
+    pub at: Timestamp,
+    /// On which stream.
+    pub stream: Option<StreamId>,
+    /// `opened`, `closed`, `notice`, `notification`, `setting`, `error`, `gap`.
+    pub kind: String,
+    /// For a person to read.
+    pub text: String,
+}
+
+/// A recording as a person reads it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Timeline {
+    /// In the order asked.
+    pub statements: Vec<StatementView>,
+    /// In the order they happened.
+    pub notes: Vec<NoteView>,
+    /// Statements beyond the limit.
+    pub statements_omitted: u64,
+    /// Notes beyond the limit.
+    pub notes_omitted: u64,
+}
+
+/// Makes the timeline of records.
+pub fn timeline(records: impl IntoIterator<Item = Record>, limits: &Limits) -> Timeline {
+    let mut builder = Builder::new(*limits);
+    records.into_iter().for_each(|record| builder.push(&record));
+    builder.finish()
+}
+
+/// Makes a timeline record by record.
+#[derive(Debug)]
+pub struct Builder {
+    limits: Limits,
+    timeline: Timeline,
+    open: HashMap<(Option<StreamId>, RequestId), Open>,
+    prepared: Named<String>,
+    portals: Named<(String, Values)>,
+    /// Bytes of text that may still be shown.
+    left: usize,
+}
+
+/// Bind values as shown.
+type Values = Vec<Option<String>>;
+/// By stream and by the name that the client gave.
+type Named<T> = HashMap<(Option<StreamId>, Bytes), T>;
+
+#[derive(Debug)]
+struct Open {
+    index: usize,
+    columns: Vec<Column>,
+}
+
+impl Builder {
+    /// An empty timeline.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            timeline: Timeline::default(),
+            open: HashMap::new(),
+            prepared: HashMap::new(),
+            portals: HashMap::new(),
+            left: limits.total,
+        }
+    }
+
+    /// The timeline so far.
+    #[must_use]
+    pub fn finish(self) -> Timeline {
+        self.timeline
+    }
+
+    /// Adds a record.
+    pub fn push(&mut self, record: &Record) {
+        match &record.event {
+            Event::Request { id, form, text, parameters } => {
+                self.request(record, *id, form, text, parameters)
+            }
+            Event::Columns { id, columns } => self.columns(record, *id, columns),
+            Event::Rows { id, count, data } => self.rows(record, *id, *count, data),
+            Event::Copy { id, direction, data } => self.update(record, *id, |view| match direction {
+                Direction::In => view.copied_in += data.len() as u64,
+                Direction::Out => view.copied_out += data.len() as u64,
+            }),
+            Event::Curtailed { id, limit } => self.update(record, *id, |view| view.curtailed = Some(*limit)),
+            Event::Completed { id, tag, rows, duration_us, .. } => self.update(record, *id, |view| {
+                view.tag = Some(visible_bytes(tag));
+                view.rows_count = *rows;
+                view.duration_us = Some(*duration_us);
+            }),
+            Event::Failed { id: Some(id), code, message, duration_us } => self.update(record, *id, |view| {
+                view.error = Some(ProblemView { code: visible_bytes(code), message: visible_bytes(message) });
+                view.duration_us = Some(*duration_us);
+            }),
+            Event::Denied { id, code, message } => self.update(record, *id, |view| {
+                view.denied = Some(ProblemView { code: visible(code), message: visible(message) });
+            }),
+            Event::Opened { .. }
+            | Event::Failed { id: None, .. }
+            | Event::Said { .. }
+            | Event::Closed { .. }
+            | Event::Gap { .. } => self.note(record),
+        }
+    }
+
+    fn update(&mut self, record: &Record, id: RequestId, change: impl FnOnce(&mut StatementView)) {
+        let open = self.open.get(&(record.stream, id));
+        if let Some(view) = open.and_then(|open| self.timeline.statements.get_mut(open.index)) {
+            change(view);
+        }
+    }
+
+    fn request(
+        &mut self,
+        record: &Record,
+        id: RequestId,
+        form: &Form,
+        text: &Bytes,
+        parameters: &[Parameter],
+    ) {
+        if self.timeline.statements.len() >= self.limits.statements || self.left == 0 {
+            self.open.remove(&(record.stream, id));
+            self.timeline.statements_omitted += 1;
+            return;
+        }
+        let limit = self.limits.cell;
+        let shown = bounded(visible_lines(&String::from_utf8_lossy(text)), self.limits.text);
+        let values =
+            parameters.iter().map(|value| render_parameter(value).map(|text| bounded(text, limit))).collect();
+        let (text, parameters) = self.resolve(record.stream, form, shown, values);
+        self.left = self.left.saturating_sub(text.len() + length_of(&parameters));
+        self.open
+            .insert((record.stream, id), Open { index: self.timeline.statements.len(), columns: Vec::new() });
+        self.timeline.statements.push(StatementView {
+            stream: record.stream,
+            id,
+            at: record.at,
+            form: form_name(form).to_owned(),
+            text,
+            parameters,
+            columns: Vec::new(),
+            rows: Vec::new(),
+            rows_omitted: 0,
+            tag: None,
+            rows_count: 0,
+            copied_in: 0,
+            copied_out: 0,
+            duration_us: None,
+            error: None,
+            denied: None,
+            curtailed: None,
+        });
+    }
+
+    /// A bound or executed statement shows the text that was prepared and the values that were bound.
+    fn resolve(
+        &mut self,
+        stream: Option<StreamId>,
+        form: &Form,
+        text: String,
+        values: Values,
+    ) -> (String, Values) {
+        // A hostile client may name statements without end; those beyond the limit are shown without their text.
+        let room = |length: usize| length < self.limits.statements;
+        match form {
+            Form::Prepare { name } => {
+                if room(self.prepared.len()) {
+                    self.prepared.insert((stream, name.clone()), text.clone());
+                }
+                (text, values)
+            }
+            Form::Bind { portal, statement } => {
+                let known = self.prepared.get(&(stream, statement.clone())).cloned();
+                let text = if text.is_empty() { known.unwrap_or_default() } else { text };
+                if room(self.portals.len()) {
+                    self.portals.insert((stream, portal.clone()), (text.clone(), values.clone()));
+                }
+                (text, values)
+            }
+            Form::Execute { portal, .. } if text.is_empty() => {
+                self.portals.get(&(stream, portal.clone())).cloned().unwrap_or_default()
+            }
+            _ => (text, values),
+        }
+    }
+
+    fn columns(&mut self, record: &Record, id: RequestId, columns: &[Column]) {
+        let Some(open) = self.open.get_mut(&(record.stream, id)) else { return };
+        open.columns = columns.to_vec();
+        if let Some(view) = self.timeline.statements.get_mut(open.index) {
+            view.columns =
+                columns.iter().map(|column| bounded(column_name(column), self.limits.cell)).collect();
+        }
+    }
+
+    fn rows(&mut self, record: &Record, id: RequestId, count: u32, data: &Bytes) {
+        let Some(open) = self.open.get(&(record.stream, id)) else { return };
+        let Some(view) = self.timeline.statements.get_mut(open.index) else { return };
+        let before = view.rows.len();
+        for row in cells::rows(data).take(self.limits.rows.saturating_sub(before)) {
+            let cells = row.iter().enumerate().map(|(at, cell)| {
+                cell.as_ref().map(|cell| bounded(render(open.columns.get(at), cell), self.limits.cell))
+            });
+            let cells: Values = cells.collect();
+            let length = length_of(&cells);
+            if length > self.left {
+                break;
+            }
+            self.left -= length;
+            view.rows.push(cells);
+        }
+        let shown = view.rows.len() - before;
+        view.rows_omitted += u64::from(count).saturating_sub(shown as u64);
+    }
+
+    fn note(&mut self, record: &Record) {
+        let (kind, text) = match &record.event {
+            Event::Opened { facts } => {
+                let facts: Vec<_> = facts.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                ("opened", visible(&facts.join(", ")))
+            }
+            Event::Said { kind: Said::Notice, text } => ("notice", visible_bytes(text)),
+            Event::Said { kind: Said::Notification, text } => ("notification", visible_bytes(text)),
+            Event::Said { kind: Said::Setting, text } => ("setting", visible_bytes(text)),
+            Event::Closed { reason, bytes_in, bytes_out } => {
+                ("closed", format!("{} ({bytes_in} bytes in, {bytes_out} bytes out)", visible(reason)))
+            }
+            Event::Failed { code, message, .. } => {
+                ("error", format!("{}: {}", visible_bytes(code), visible_bytes(message)))
+            }
+            Event::Gap { reason } => ("gap", visible(reason)),
+            _ => return,
+        };
+        if self.timeline.notes.len() >= self.limits.statements {
+            self.timeline.notes_omitted += 1;
+            return;
+        }
+        let text = bounded(text, self.limits.cell);
+        self.timeline.notes.push(NoteView {
+            at: record.at,
+            stream: record.stream,
+            kind: kind.to_owned(),
+            text,
+        });
+    }
+}
+
+/// A cell counts for at least a few bytes, so that rows of NULLs are bounded too.
+fn length_of(values: &[Option<String>]) -> usize {
+    values.iter().map(|value| 32 + value.as_ref().map_or(0, String::len)).sum()
+}
+
+/// The name of a wire form.
+#[must_use]
+pub const fn form_name(form: &Form) -> &'static str {
+    match form {
+        Form::Query => "query",
+        Form::Prepare { .. } => "prepare",
+        Form::Bind { .. } => "bind",
+        Form::Execute { .. } => "execute",
+        Form::FunctionCall { .. } => "function_call",
+        Form::Cancel => "cancel",
+        Form::LogIn => "log_in",
+    }
+}
