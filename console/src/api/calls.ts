@@ -1,0 +1,150 @@
+/**
+ * Every call of the console, one function each. Pages and hooks use these and nothing else of the API,
+ * so that a change of the contract shows up here and in the generated schema only.
+ */
+import { client, rememberCsrf, type Schemas, unwrap } from './client';
+
+export type Agent = Schemas['AgentView'];
+export type AuditEvent = Schemas['EventView'];
+export type Checkpoint = Schemas['CheckpointView'];
+export type Connection = Schemas['ConnectionView'];
+export type ConnectionDefinition = Schemas['ConnectionDefinition'];
+export type Info = Schemas['Info'];
+export type JoinToken = Schemas['JoinToken'];
+export type LedgerReport = Schemas['LedgerReport'];
+export type Login = Schemas['LoginView'];
+export type NewUserCreated = Schemas['NewUserCreated'];
+export type Session = Schemas['SessionView'];
+export type SessionState = Schemas['SessionState'];
+export type Timeline = Schemas['Timeline'];
+export type User = Schemas['UserView'];
+export type VerifyReport = Schemas['VerifyReport'];
+export type WhoAmI = Schemas['WhoAmI'];
+
+/** One page of a list; `next` is absent on the last. */
+export interface Page<T> {
+  items: T[];
+  next?: string | null;
+}
+
+// Signing in and out
+
+export const info = (): Promise<Info> => unwrap(client.GET('/api/v1/info'));
+
+export async function whoami(): Promise<WhoAmI> {
+  const me = await unwrap(client.GET('/api/v1/whoami'));
+  rememberCsrf(me.csrf);
+  return me;
+}
+
+export async function signIn(name: string, password: string, code: string): Promise<WhoAmI> {
+  const me = await unwrap(client.POST('/api/v1/login/password', { body: { name, password, code, answer: 'cookie' } }));
+  rememberCsrf(me.csrf);
+  return me;
+}
+
+export async function signOut(): Promise<void> {
+  await unwrap(client.POST('/api/v1/logout'));
+  rememberCsrf(undefined);
+}
+
+/** Where the identity provider's sign-in starts; the browser goes there itself. */
+export const oidcStart = (returnTo: string): string => `/api/v1/oidc/start?return=${encodeURIComponent(returnTo)}`;
+
+export const setUp = (token: string, password: string, code?: string) =>
+  unwrap(client.POST('/api/v1/setup', { body: { token, password, ...(code === undefined ? {} : { code }) } }));
+
+export const approveCliLogin = (port: number, state: string, challenge: string) =>
+  unwrap(client.POST('/api/v1/cli-login', { body: { port, state, code_challenge: challenge } }));
+
+export const approveDevice = (userCode: string, approve: boolean) =>
+  unwrap(client.POST('/api/v1/device/approve', { body: { user_code: userCode, approve } }));
+
+export const logins = async (): Promise<Login[]> => (await unwrap(client.GET('/api/v1/logins'))).items;
+
+export const endLogin = (id: string) =>
+  unwrap(client.DELETE('/api/v1/logins/{id}', { params: { path: { id } } }));
+
+// Connections, agents, people
+
+export const connections = async (all: boolean): Promise<Connection[]> =>
+  (await unwrap(client.GET('/api/v1/connections', { params: { query: all ? { all } : {} } }))).items;
+
+export const putConnection = (name: string, definition: ConnectionDefinition) =>
+  unwrap(client.PUT('/api/v1/connections/{name}', { params: { path: { name } }, body: definition }));
+
+export const deleteConnection = (name: string) =>
+  unwrap(client.DELETE('/api/v1/connections/{name}', { params: { path: { name } } }));
+
+export const agents = async (): Promise<Agent[]> => (await unwrap(client.GET('/api/v1/agents'))).items;
+
+export const makeJoinToken = (agent: string, ttlSeconds: number): Promise<JoinToken> =>
+  unwrap(client.POST('/api/v1/agents/join-tokens', { body: { agent, ttl_seconds: ttlSeconds } }));
+
+export const users = async (): Promise<User[]> => (await unwrap(client.GET('/api/v1/users'))).items;
+
+export const addUser = (name: string, role: string, groups: string[]): Promise<NewUserCreated> =>
+  unwrap(client.POST('/api/v1/users', { body: { name, role, groups } }));
+
+export const changeUser = (name: string, change: Schemas['UserChange']): Promise<User> =>
+  unwrap(client.PATCH('/api/v1/users/{name}', { params: { path: { name } }, body: change }));
+
+// Sessions
+
+/** What the list of sessions can be narrowed to. Times are RFC 3339. */
+export interface SessionFilter {
+  state: 'live' | 'past';
+  user?: string | undefined;
+  connection?: string | undefined;
+  since?: string | undefined;
+  until?: string | undefined;
+}
+
+const SESSION_PAGE = 50;
+
+export const sessions = (filter: SessionFilter, after: string | undefined): Promise<Page<Session>> =>
+  unwrap(client.GET('/api/v1/sessions', { params: { query: present({ ...filter, after, limit: SESSION_PAGE }) } }));
+
+export const session = (id: string): Promise<Session> =>
+  unwrap(client.GET('/api/v1/sessions/{id}', { params: { path: { id } } }));
+
+export const killSession = (id: string, reason: string) =>
+  unwrap(client.POST('/api/v1/sessions/{id}/kill', { params: { path: { id } }, body: { reason } }));
+
+export const timeline = (id: string, after: number, limit: number): Promise<Timeline> =>
+  unwrap(client.GET('/api/v1/sessions/{id}/timeline', { params: { path: { id }, query: { after, limit } } }));
+
+/** For an `EventSource`: statements from `after` on, as they happen. */
+export const timelineStream = (id: string, after: number): string =>
+  `/api/v1/sessions/${encodeURIComponent(id)}/timeline?follow=true&after=${after}`;
+
+export const verifySession = (id: string): Promise<VerifyReport> =>
+  unwrap(client.POST('/api/v1/sessions/{id}/verify', { params: { path: { id } } }));
+
+/** For a link that downloads the encrypted recording as it is stored. */
+export const recordingHref = (id: string): string => `/api/v1/sessions/${encodeURIComponent(id)}/recording`;
+
+// Audit
+
+/** What the list of events can be narrowed to. */
+export interface AuditFilter {
+  code?: string | undefined;
+  actor?: string | undefined;
+  subject?: string | undefined;
+  since?: string | undefined;
+  until?: string | undefined;
+}
+
+export const AUDIT_PAGE = 100;
+
+export const auditEvents = (filter: AuditFilter, before: number | undefined): Promise<Page<AuditEvent>> =>
+  unwrap(client.GET('/api/v1/audit/events', { params: { query: present({ ...filter, before, limit: AUDIT_PAGE }) } }));
+
+export const checkpoint = (): Promise<Checkpoint> => unwrap(client.GET('/api/v1/audit/checkpoint'));
+
+export const verifyLedger = (): Promise<LedgerReport> => unwrap(client.GET('/api/v1/audit/verify'));
+
+/** Without the fields that are not set or empty: an empty filter is no filter. */
+function present<T extends object>(query: T): T {
+  return Object.fromEntries(Object.entries(query).filter(([, value]) => value !== undefined && value !== '')) as T;
+}

@@ -1,0 +1,30 @@
+/** The rules for names that people choose, as the gateway checks them (`hoop_model::name`): early words beside the field. */
+
+const SLUG = /^[a-z0-9][a-z0-9._-]*$/;
+const USER = /^[A-Za-z0-9][A-Za-z0-9._\-+@]*$/;
+const GROUP = /^[A-Za-z0-9][A-Za-z0-9._\-:/ ]*$/;
+
+/** What is wrong with a connection's or agent's name; `undefined`: nothing. */
+export function slugProblem(name: string): string | undefined {
+  return check(name, SLUG, 63, 'a-z, 0-9, “-”, “_” and “.”, the first a letter or digit');
+}
+
+export function userProblem(name: string): string | undefined {
+  return check(name, USER, 128, 'letters, digits and . _ - + @, the first a letter or digit');
+}
+
+export function groupProblem(name: string): string | undefined {
+  return check(name, GROUP, 128, 'letters, digits, space and . _ - : /, the first a letter or digit');
+}
+
+function check(name: string, rule: RegExp, limit: number, allowed: string): string | undefined {
+  if (name === '') return 'Give a name.';
+  if (name.length > limit) return `At most ${limit} characters.`;
+  return rule.test(name) ? undefined : `Allowed are ${allowed}.`;
+}
+
+/** Groups as typed, separated by commas. */
+export function splitGroups(text: string): string[] {
+  const names = text.split(',').map((name) => name.trim());
+  return [...new Set(names.filter((name) => name !== ''))];
+}

@@ -1,0 +1,151 @@
+/** Agents: which are up, and the one-use tokens with which new ones enrol. */
+import { Alert, Badge, Button, Group, Modal, Select, Stack, Table, Text, TextInput } from '@mantine/core';
+import { useMutation, useQuery } from '@tanstack/react-query';
+import { type FormEvent, useState } from 'react';
+
+import * as calls from '../api/calls';
+import { count } from '../lib/format';
+import { slugProblem } from '../lib/names';
+import { useRights } from '../queries';
+import { Copyable } from '../ui/Copyable';
+import { Fetched } from '../ui/Fetched';
+import { Page } from '../ui/Page';
+import { ProblemAlert } from '../ui/ProblemAlert';
+import { Time } from '../ui/Time';
+import { joinCommand } from './joinCommand';
+
+export function Agents() {
+  const { manages } = useRights();
+  const [joining, setJoining] = useState(false);
+  const list = useQuery({ queryKey: ['agents'], queryFn: calls.agents, refetchInterval: 10_000 });
+  return (
+    <Page
+      title="Agents"
+      about="They run in the private networks, and dial out."
+      actions={manages ? <Button onClick={() => setJoining(true)}>New join token</Button> : null}
+    >
+      <Fetched
+        query={list}
+        isEmpty={(items) => items.length === 0}
+        empty="No agent is enrolled. Make a join token and run the command it comes with beside your databases."
+      >
+        {(items) => (
+          <Table.ScrollContainer minWidth={680}>
+            <Table fz="sm" highlightOnHover aria-label="Agents">
+              <Table.Thead>
+                <Table.Tr>
+                  <Table.Th>Name</Table.Th>
+                  <Table.Th>State</Table.Th>
+                  <Table.Th>Version</Table.Th>
+                  <Table.Th ta="right">Sessions</Table.Th>
+                  <Table.Th>Enrolled</Table.Th>
+                  <Table.Th>Certificate until</Table.Th>
+                </Table.Tr>
+              </Table.Thead>
+              <Table.Tbody>
+                {items.map((agent) => (
+                  <Table.Tr key={agent.id}>
+                    <Table.Td fw={500} title={agent.id}>
+                      {agent.name}
+                    </Table.Td>
+                    <Table.Td>
+                      <Badge color={agent.online ? 'teal' : 'red'} variant="light" tt="none">
+                        {agent.online ? 'online' : 'offline'}
+                      </Badge>
+                    </Table.Td>
+                    <Table.Td>{agent.version}</Table.Td>
+                    <Table.Td ta="right">{count(agent.sessions)}</Table.Td>
+                    <Table.Td>
+                      <Time at={agent.enrolled_at} />
+                    </Table.Td>
+                    <Table.Td>
+                      <Time at={agent.certificate_expires_at} />
+                    </Table.Td>
+                  </Table.Tr>
+                ))}
+              </Table.Tbody>
+            </Table>
+          </Table.ScrollContainer>
+        )}
+      </Fetched>
+      {joining ? <NewJoinToken onClose={() => setJoining(false)} /> : null}
+    </Page>
+  );
+}
+
+function NewJoinToken({ onClose }: { onClose: () => void }) {
+  const [name, setName] = useState('');
+  const [ttl, setTtl] = useState('3600');
+  const [tried, setTried] = useState(false);
+  const make = useMutation({ mutationFn: () => calls.makeJoinToken(name, Number(ttl)) });
+  const wrong = slugProblem(name);
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    setTried(true);
+    if (!wrong) make.mutate();
+  };
+  if (make.data) {
+    return (
+      <Modal
+        opened
+        onClose={onClose}
+        size="lg"
+        title={`Join token for ${name}`}
+        closeOnClickOutside={false}
+        closeButtonProps={{ 'aria-label': 'Close' }}
+      >
+        <Stack>
+          <Text size="sm">Run this where the agent shall live:</Text>
+          <Copyable value={joinCommand(window.location.origin, make.data.token)} label="command" wrap />
+          <Text size="sm" c="dimmed">
+            Good once, until <Time at={make.data.expires_at} />.
+          </Text>
+          <Alert color="yellow" variant="light">
+            It is shown only now.
+          </Alert>
+          <Group justify="flex-end">
+            <Button onClick={onClose}>Done</Button>
+          </Group>
+        </Stack>
+      </Modal>
+    );
+  }
+  return (
+    <Modal opened onClose={onClose} title="New join token" closeButtonProps={{ 'aria-label': 'Close' }}>
+      <form onSubmit={submit} noValidate>
+        <Stack>
+          <TextInput
+            label="Agent’s name"
+            description="The only name that the token is good for"
+            required
+            data-autofocus
+            autoComplete="off"
+            value={name}
+            error={tried ? wrong : undefined}
+            onChange={(event) => setName(event.currentTarget.value)}
+          />
+          <Select
+            label="Good for"
+            value={ttl}
+            allowDeselect={false}
+            onChange={(value) => setTtl(value ?? '3600')}
+            data={[
+              { value: '900', label: '15 minutes' },
+              { value: '3600', label: '1 hour' },
+              { value: '86400', label: '24 hours' },
+            ]}
+          />
+          {make.error ? <ProblemAlert error={make.error} /> : null}
+          <Group justify="flex-end">
+            <Button variant="default" onClick={onClose}>
+              Cancel
+            </Button>
+            <Button type="submit" loading={make.isPending}>
+              Make token
+            </Button>
+          </Group>
+        </Stack>
+      </form>
+    </Modal>
+  );
+}

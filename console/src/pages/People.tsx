@@ -1,0 +1,289 @@
+/** People: who may sign in, in which role and groups. Admins add, change and lock; auditors look. */
+import { Alert, Badge, Button, Group, Modal, Select, Stack, Table, Text, TextInput } from '@mantine/core';
+import { useMutation, useQuery } from '@tanstack/react-query';
+import { type FormEvent, useState } from 'react';
+
+import * as calls from '../api/calls';
+import { groupProblem, splitGroups, userProblem } from '../lib/names';
+import { useForget, useMe, useRights } from '../queries';
+import { Confirm } from '../ui/Confirm';
+import { Copyable } from '../ui/Copyable';
+import { Fetched } from '../ui/Fetched';
+import { Page } from '../ui/Page';
+import { ProblemAlert } from '../ui/ProblemAlert';
+import { Time } from '../ui/Time';
+
+const ROLES = [
+  { value: 'user', label: 'user: opens what groups allow' },
+  { value: 'auditor', label: 'auditor: sees all sessions and evidence' },
+  { value: 'admin', label: 'admin: manages, and sees all sessions' },
+];
+
+type Opened = { what: 'new' } | { what: 'change' | 'lock'; user: calls.User };
+
+export function People() {
+  const { manages } = useRights();
+  const me = useMe();
+  const [opened, setOpened] = useState<Opened>();
+  const close = () => setOpened(undefined);
+  const list = useQuery({ queryKey: ['users'], queryFn: calls.users });
+  return (
+    <Page
+      title="People"
+      about="Who may sign in, as what."
+      actions={manages ? <Button onClick={() => setOpened({ what: 'new' })}>Add a person</Button> : null}
+    >
+      <Fetched query={list} isEmpty={(items) => items.length === 0} empty="Nobody yet.">
+        {(items) => (
+          <Table.ScrollContainer minWidth={720}>
+            <Table fz="sm" highlightOnHover aria-label="People">
+              <Table.Thead>
+                <Table.Tr>
+                  <Table.Th>Name</Table.Th>
+                  <Table.Th>Role</Table.Th>
+                  <Table.Th>Groups</Table.Th>
+                  <Table.Th>Source</Table.Th>
+                  <Table.Th>Last sign-in</Table.Th>
+                  <Table.Th>State</Table.Th>
+                  {manages ? <Table.Th aria-label="Actions" /> : null}
+                </Table.Tr>
+              </Table.Thead>
+              <Table.Tbody>
+                {items.map((user) => (
+                  <Table.Tr key={user.id}>
+                    <Table.Td fw={500}>{user.name}</Table.Td>
+                    <Table.Td>{user.role}</Table.Td>
+                    <Table.Td>{user.groups.join(', ') || '–'}</Table.Td>
+                    <Table.Td>{user.source}</Table.Td>
+                    <Table.Td>{user.last_login_at ? <Time at={user.last_login_at} /> : 'never'}</Table.Td>
+                    <Table.Td>
+                      <UserState user={user} />
+                    </Table.Td>
+                    {manages ? (
+                      <Table.Td>
+                        {user.id === me.id ? (
+                          <Text size="xs" c="dimmed">
+                            you
+                          </Text>
+                        ) : (
+                          <Group gap={4} wrap="nowrap" justify="flex-end">
+                            <Button
+                              size="compact-xs"
+                              variant="subtle"
+                              aria-label={`Change ${user.name}`}
+                              onClick={() => setOpened({ what: 'change', user })}
+                            >
+                              Change
+                            </Button>
+                            <Button
+                              size="compact-xs"
+                              variant="subtle"
+                              color={user.locked ? undefined : 'red'}
+                              aria-label={`${user.locked ? 'Unlock' : 'Lock'} ${user.name}`}
+                              onClick={() => setOpened({ what: 'lock', user })}
+                            >
+                              {user.locked ? 'Unlock' : 'Lock'}
+                            </Button>
+                          </Group>
+                        )}
+                      </Table.Td>
+                    ) : null}
+                  </Table.Tr>
+                ))}
+              </Table.Tbody>
+            </Table>
+          </Table.ScrollContainer>
+        )}
+      </Fetched>
+      {opened?.what === 'new' ? <AddPerson onClose={close} /> : null}
+      {opened?.what === 'change' ? <ChangePerson user={opened.user} onClose={close} /> : null}
+      {opened?.what === 'lock' ? <LockPerson user={opened.user} onClose={close} /> : null}
+    </Page>
+  );
+}
+
+function UserState({ user }: { user: calls.User }) {
+  if (user.locked) {
+    return (
+      <Badge color="red" variant="light" tt="none">
+        locked
+      </Badge>
+    );
+  }
+  return (
+    <Badge color={user.active ? 'teal' : 'yellow'} variant="light" tt="none">
+      {user.active ? 'active' : 'not set up'}
+    </Badge>
+  );
+}
+
+function AddPerson({ onClose }: { onClose: () => void }) {
+  const forget = useForget();
+  const [name, setName] = useState('');
+  const [role, setRole] = useState('user');
+  const [groups, setGroups] = useState('');
+  const [tried, setTried] = useState(false);
+  const add = useMutation({
+    mutationFn: () => calls.addUser(name.trim(), role, splitGroups(groups)),
+    onSuccess: () => forget('users'),
+  });
+  const nameWrong = userProblem(name.trim());
+  const groupsWrong = groupsProblem(groups);
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    setTried(true);
+    if (!nameWrong && !groupsWrong) add.mutate();
+  };
+  if (add.data) return <SetupLink created={add.data} onClose={onClose} />;
+  return (
+    <Modal opened onClose={onClose} title="Add a person" closeButtonProps={{ 'aria-label': 'Close' }}>
+      <form onSubmit={submit} noValidate>
+        <Stack>
+          <TextInput
+            label="Name"
+            description="Often the e-mail address"
+            required
+            data-autofocus
+            autoComplete="off"
+            value={name}
+            error={tried ? nameWrong : undefined}
+            onChange={(event) => setName(event.currentTarget.value)}
+          />
+          <RoleAndGroups
+            role={role}
+            groups={groups}
+            error={tried ? groupsWrong : undefined}
+            onRole={setRole}
+            onGroups={setGroups}
+          />
+          {add.error ? <ProblemAlert error={add.error} /> : null}
+          <Actions busy={add.isPending} action="Add" onClose={onClose} />
+        </Stack>
+      </form>
+    </Modal>
+  );
+}
+
+function SetupLink({ created, onClose }: { created: calls.NewUserCreated; onClose: () => void }) {
+  return (
+    <Modal
+      opened
+      onClose={onClose}
+      title={`${created.user.name} was added`}
+      closeOnClickOutside={false}
+      closeButtonProps={{ 'aria-label': 'Close' }}
+    >
+      <Stack>
+        <Text size="sm">Hand over this link. It works once, for 24 hours, and sets the password and the second factor.</Text>
+        <Copyable value={created.setup_url} label="set-up link" wrap />
+        <Alert color="yellow" variant="light">
+          It is shown only now.
+        </Alert>
+        <Group justify="flex-end">
+          <Button onClick={onClose}>Done</Button>
+        </Group>
+      </Stack>
+    </Modal>
+  );
+}
+
+function ChangePerson({ user, onClose }: { user: calls.User; onClose: () => void }) {
+  const forget = useForget();
+  const [role, setRole] = useState(user.role);
+  const [groups, setGroups] = useState(user.groups.join(', '));
+  const change = useMutation({
+    mutationFn: () => calls.changeUser(user.name, { role, groups: splitGroups(groups) }),
+    onSuccess: async () => {
+      await forget('users');
+      onClose();
+    },
+  });
+  const groupsWrong = groupsProblem(groups);
+  return (
+    <Modal opened onClose={onClose} title={`Change ${user.name}`} closeButtonProps={{ 'aria-label': 'Close' }}>
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (!groupsWrong) change.mutate();
+        }}
+      >
+        <Stack>
+          <RoleAndGroups role={role} groups={groups} error={groupsWrong} onRole={setRole} onGroups={setGroups} />
+          <Text size="xs" c="dimmed">
+            Takes effect at once: live sessions that the new groups do not allow end.
+          </Text>
+          {change.error ? <ProblemAlert error={change.error} /> : null}
+          <Actions busy={change.isPending} action="Save" onClose={onClose} />
+        </Stack>
+      </form>
+    </Modal>
+  );
+}
+
+function LockPerson({ user, onClose }: { user: calls.User; onClose: () => void }) {
+  const forget = useForget();
+  const lock = useMutation({
+    mutationFn: () => calls.changeUser(user.name, { locked: !user.locked }),
+    onSuccess: async () => {
+      await forget('users', 'sessions');
+      onClose();
+    },
+  });
+  return (
+    <Confirm
+      opened
+      title={`${user.locked ? 'Unlock' : 'Lock'} ${user.name}`}
+      action={user.locked ? 'Unlock' : 'Lock'}
+      busy={lock.isPending}
+      error={lock.error}
+      onConfirm={() => lock.mutate()}
+      onClose={onClose}
+    >
+      <Text size="sm">
+        {user.locked ? 'They may sign in again.' : 'All their sign-ins and live sessions end at once, and they cannot sign in.'}
+      </Text>
+    </Confirm>
+  );
+}
+
+interface RoleAndGroupsProps {
+  role: string;
+  groups: string;
+  error: string | undefined;
+  onRole: (role: string) => void;
+  onGroups: (groups: string) => void;
+}
+
+function RoleAndGroups({ role, groups, error, onRole, onGroups }: RoleAndGroupsProps) {
+  return (
+    <>
+      <Select label="Role" data={ROLES} value={role} allowDeselect={false} onChange={(value) => onRole(value ?? 'user')} />
+      <TextInput
+        label="Groups"
+        description="Separated by commas"
+        value={groups}
+        error={error}
+        onChange={(event) => onGroups(event.currentTarget.value)}
+      />
+    </>
+  );
+}
+
+function Actions({ busy, action, onClose }: { busy: boolean; action: string; onClose: () => void }) {
+  return (
+    <Group justify="flex-end">
+      <Button variant="default" onClick={onClose}>
+        Cancel
+      </Button>
+      <Button type="submit" loading={busy}>
+        {action}
+      </Button>
+    </Group>
+  );
+}
+
+function groupsProblem(groups: string): string | undefined {
+  return splitGroups(groups)
+    .map(groupProblem)
+    .find((problem) => problem !== undefined);
+}

@@ -1,0 +1,159 @@
+/** The connections one may open, with what to paste; for admins all of them, to be made, changed and removed. */
+import { Badge, Button, Card, Collapse, Group, SimpleGrid, Stack, Switch, Text, TextInput, Title } from '@mantine/core';
+import { useDisclosure } from '@mantine/hooks';
+import { useQuery } from '@tanstack/react-query';
+import { useState } from 'react';
+
+import * as calls from '../../api/calls';
+import { counted } from '../../lib/format';
+import { useRights } from '../../queries';
+import { Copyable } from '../../ui/Copyable';
+import { Fetched } from '../../ui/Fetched';
+import { Page } from '../../ui/Page';
+import { commands, forms } from './commands';
+import { DeleteConnection } from './DeleteConnection';
+import { Editor } from './Editor';
+
+type Opened = { what: 'new' } | { what: 'edit' | 'delete'; connection: calls.Connection };
+
+export function Connections() {
+  const { manages, seesEvidence } = useRights();
+  const [all, setAll] = useState(false);
+  const [wanted, setWanted] = useState('');
+  const [opened, setOpened] = useState<Opened>();
+  const close = () => setOpened(undefined);
+  const list = useQuery({ queryKey: ['connections', all], queryFn: () => calls.connections(all), refetchInterval: 15_000 });
+  return (
+    <Page
+      title="Connections"
+      about="What you may open, and how."
+      actions={
+        <>
+          {seesEvidence ? (
+            <Switch label="Also those I may not open" checked={all} onChange={(event) => setAll(event.currentTarget.checked)} />
+          ) : null}
+          {manages ? <Button onClick={() => setOpened({ what: 'new' })}>New connection</Button> : null}
+        </>
+      }
+    >
+      <Fetched
+        query={list}
+        isEmpty={(items) => items.length === 0}
+        empty={
+          manages
+            ? 'No connection is open to you. Make one, or look at all of them with the switch above.'
+            : 'No connection is open to you. Ask an administrator to add you to a group.'
+        }
+      >
+        {(items) => (
+          <>
+            {items.length > 6 ? (
+              <TextInput
+                aria-label="Find a connection"
+                placeholder="Find by name or description"
+                maw={360}
+                value={wanted}
+                onChange={(event) => setWanted(event.currentTarget.value)}
+              />
+            ) : null}
+            <SimpleGrid cols={{ base: 1, lg: 2 }} component="ul" p={0} m={0}>
+              {items
+                .filter((item) => `${item.name} ${item.description}`.toLowerCase().includes(wanted.trim().toLowerCase()))
+                .map((connection) => (
+                  <ConnectionCard
+                    key={connection.id}
+                    connection={connection}
+                    onEdit={manages && connection.definition ? () => setOpened({ what: 'edit', connection }) : undefined}
+                    onDelete={manages ? () => setOpened({ what: 'delete', connection }) : undefined}
+                  />
+                ))}
+            </SimpleGrid>
+          </>
+        )}
+      </Fetched>
+      {opened?.what === 'new' ? <Editor connection={undefined} onClose={close} /> : null}
+      {opened?.what === 'edit' ? <Editor connection={opened.connection} onClose={close} /> : null}
+      {opened?.what === 'delete' ? <DeleteConnection name={opened.connection.name} onClose={close} /> : null}
+    </Page>
+  );
+}
+
+interface CardProps {
+  connection: calls.Connection;
+  onEdit: (() => void) | undefined;
+  onDelete: (() => void) | undefined;
+}
+
+function ConnectionCard({ connection, onEdit, onDelete }: CardProps) {
+  const [shown, { toggle }] = useDisclosure();
+  const programs = forms(connection);
+  const groups = connection.definition?.allowed_groups;
+  return (
+    <Card withBorder component="li" aria-label={connection.name}>
+      <Stack gap="sm">
+        <Group justify="space-between" wrap="nowrap">
+          <Group gap="xs" wrap="nowrap" miw={0}>
+            <Online online={connection.online} />
+            <Title order={2} size="h5" style={{ overflowWrap: 'anywhere' }}>
+              {connection.name}
+            </Title>
+          </Group>
+          <Badge variant="light" tt="none">
+            {connection.protocol}
+          </Badge>
+        </Group>
+        {connection.description ? <Text size="sm">{connection.description}</Text> : null}
+        {connection.may_connect ? (
+          <Stack gap={6}>
+            {commands(connection).map((command) => (
+              <Copyable key={command.text} value={command.text} label={command.label} />
+            ))}
+          </Stack>
+        ) : (
+          <Text size="sm" c="dimmed">
+            You may not open it now.
+          </Text>
+        )}
+        {connection.definition ? (
+          <Text size="xs" c="dimmed">
+            Agent {connection.definition.agent} ·{' '}
+            {groups && groups.length > 0 ? `${counted(groups.length, 'group')}: ${groups.join(', ')}` : 'open to nobody'}
+          </Text>
+        ) : null}
+        <Group gap="xs">
+          {connection.may_connect && programs.length > 0 ? (
+            <Button size="compact-xs" variant="subtle" onClick={toggle} aria-expanded={shown}>
+              {shown ? 'Hide' : 'psql, URL and JDBC forms'}
+            </Button>
+          ) : null}
+          {onEdit ? (
+            <Button size="compact-xs" variant="subtle" onClick={onEdit} aria-label={`Edit ${connection.name}`}>
+              Edit
+            </Button>
+          ) : null}
+          {onDelete ? (
+            <Button size="compact-xs" variant="subtle" color="red" onClick={onDelete} aria-label={`Delete ${connection.name}`}>
+              Delete
+            </Button>
+          ) : null}
+        </Group>
+        <Collapse expanded={shown}>
+          <Stack gap={6}>
+            {programs.map((form) => (
+              <Copyable key={form.label} value={form.text} label={`${form.label} form`} />
+            ))}
+            <Text size="xs" c="dimmed">
+              While <code>hoop connect {connection.name}</code> runs. It prints the forms with the port and the one-use
+              password that it really has.
+            </Text>
+          </Stack>
+        </Collapse>
+      </Stack>
+    </Card>
+  );
+}
+
+function Online({ online }: { online: boolean }) {
+  const word = online ? 'Online: an agent serves it' : 'Offline: no agent serves it now';
+  return <span className="dot" data-on={online} role="img" aria-label={word} title={word} />;
+}

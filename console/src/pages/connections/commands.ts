@@ -1,0 +1,40 @@
+/** What people paste to use a connection. Names are safe in a shell by the gateway's rule (`hoop_model::name`). */
+import type { Connection } from '../../api/calls';
+
+export interface Command {
+  label: string;
+  text: string;
+}
+
+/** The usual local port of each protocol, as the command line picks it if it is free. */
+const LOCAL_PORT: Record<string, number> = { postgres: 5432 };
+
+const CLIENT: Record<string, string> = { postgres: 'psql' };
+
+export function commands(connection: Pick<Connection, 'name' | 'protocol'>): Command[] {
+  const client = CLIENT[connection.protocol];
+  return [
+    ...(client ? [{ label: `Run ${client}`, text: `hoop connect ${connection.name} -- ${client}` }] : []),
+    { label: 'Open a local port', text: `hoop connect ${connection.name}` },
+  ];
+}
+
+/** The forms for programs, with the usual local port: the command prints the real ones. */
+export function forms(connection: Pick<Connection, 'name' | 'protocol' | 'default_database'>): Command[] {
+  const port = LOCAL_PORT[connection.protocol];
+  if (connection.protocol !== 'postgres' || port === undefined) return [];
+  const database = connection.default_database ?? 'postgres';
+  const inUrl = encodeURIComponent(database);
+  return [
+    { label: 'psql', text: `psql "host=127.0.0.1 port=${port} dbname=${quoted(database)}"` },
+    { label: 'URL', text: `postgresql://127.0.0.1:${port}/${inUrl}` },
+    { label: 'JDBC', text: `jdbc:postgresql://127.0.0.1:${port}/${inUrl}` },
+  ];
+}
+
+/** A value of a libpq connection string inside double quotes of a shell. */
+function quoted(value: string): string {
+  if (/^[A-Za-z0-9_.-]+$/.test(value)) return value;
+  const libpq = `'${value.replace(/[\\']/g, '\\$&')}'`;
+  return libpq.replace(/[\\"$`]/g, '\\$&');
+}

@@ -1,0 +1,115 @@
+/**
+ * A connection as the form edits it, and back to what the API takes. Settings that the form does not know stay as they
+ * are: what somebody wrote as JSON is not lost by opening the form.
+ */
+import type { ConnectionDefinition } from '../../api/calls';
+import { groupProblem, slugProblem, splitGroups } from '../../lib/names';
+
+export interface Draft {
+  name: string;
+  agent: string;
+  protocol: string;
+  description: string;
+  groups: string;
+  maxHours: number;
+  idleMinutes: number;
+  mfaHours: number;
+  replication: boolean;
+  settings: Record<string, unknown>;
+}
+
+/** One field of a protocol's settings. */
+export interface Field {
+  key: string;
+  label: string;
+  description?: string;
+  kind: 'text' | 'port' | 'secret' | 'choice';
+  choices?: readonly string[];
+  required?: boolean;
+  initial?: string | number;
+}
+
+export const POSTGRES: readonly Field[] = [
+  { key: 'host', label: 'Host', description: 'As the agent reaches it', kind: 'text', required: true },
+  { key: 'port', label: 'Port', kind: 'port', initial: 5432 },
+  { key: 'database', label: 'Default database', kind: 'text', description: 'Named in the ready-to-paste commands' },
+  { key: 'user', label: 'User at the target', kind: 'text', required: true },
+  {
+    key: 'password',
+    label: 'Password source',
+    kind: 'secret',
+    description: 'env:NAME, file:/absolute/path or sealed:BASE64, read by the agent; never the password itself',
+  },
+];
+
+export const EMPTY: Draft = {
+  name: '',
+  agent: '',
+  protocol: 'postgres',
+  description: '',
+  groups: '',
+  maxHours: 8,
+  idleMinutes: 30,
+  mfaHours: 12,
+  replication: false,
+  settings: Object.fromEntries(POSTGRES.filter((f) => f.initial !== undefined).map((f) => [f.key, f.initial])),
+};
+
+export function toDraft(name: string, definition: ConnectionDefinition): Draft {
+  return {
+    name,
+    agent: definition.agent,
+    protocol: definition.protocol,
+    description: definition.description ?? '',
+    groups: (definition.allowed_groups ?? []).join(', '),
+    maxHours: (definition.max_duration_seconds ?? 28_800) / 3_600,
+    idleMinutes: (definition.idle_timeout_seconds ?? 1_800) / 60,
+    mfaHours: (definition.mfa_max_age_seconds ?? 43_200) / 3_600,
+    replication: definition.allow_replication ?? false,
+    settings: { ...definition.settings },
+  };
+}
+
+export function toDefinition(draft: Draft): ConnectionDefinition {
+  return {
+    agent: draft.agent,
+    protocol: draft.protocol,
+    description: draft.description.trim(),
+    // The generated type of a free-form object has no fields of its own.
+    settings: withoutEmpty(draft.settings) as ConnectionDefinition['settings'],
+    allowed_groups: splitGroups(draft.groups),
+    max_duration_seconds: Math.round(draft.maxHours * 3_600),
+    idle_timeout_seconds: Math.round(draft.idleMinutes * 60),
+    mfa_max_age_seconds: Math.round(draft.mfaHours * 3_600),
+    allow_replication: draft.replication,
+  };
+}
+
+/** What is wrong, by field; the gateway checks all of it again. */
+export function problems(draft: Draft): Partial<Record<string, string>> {
+  const found: Record<string, string> = {};
+  const put = (key: string, problem: string | undefined) => {
+    if (problem !== undefined) found[key] = problem;
+  };
+  put('name', slugProblem(draft.name));
+  put('agent', slugProblem(draft.agent));
+  put('groups', splitGroups(draft.groups).map(groupProblem).find((problem) => problem !== undefined));
+  for (const field of draft.protocol === 'postgres' ? POSTGRES : []) put(field.key, fieldProblem(field, draft.settings[field.key]));
+  return found;
+}
+
+function fieldProblem(field: Field, value: unknown): string | undefined {
+  const text = typeof value === 'string' || typeof value === 'number' ? String(value).trim() : '';
+  if (text === '') return field.required ? 'Needed.' : undefined;
+  if (field.kind === 'port' && !(Number.isInteger(Number(text)) && Number(text) >= 1 && Number(text) <= 65_535)) {
+    return 'A port is 1 to 65535.';
+  }
+  if (field.kind === 'secret' && !/^(env:.+|file:\/.+|sealed:.+)$/.test(text)) {
+    return 'env:NAME, file:/absolute/path or sealed:BASE64; a bare password is never stored.';
+  }
+  return undefined;
+}
+
+function withoutEmpty(settings: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== '' && value !== undefined));
+}

@@ -1,0 +1,160 @@
+/** One session: its facts, whether its recording is whole, and what happened in it. */
+import { Alert, Badge, Button, Group, Paper, SimpleGrid, Stack, Text, Title } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { getRouteApi } from '@tanstack/react-router';
+import type { ReactNode } from 'react';
+
+import * as calls from '../../api/calls';
+import { bytes, count, span } from '../../lib/format';
+import { isOpen, sessionQuery, useRights } from '../../queries';
+import { Replay } from '../../replay/Replay';
+import { MOST, type TimelineState, useTimeline } from '../../replay/useTimeline';
+import { Empty, Fetched } from '../../ui/Fetched';
+import { Page } from '../../ui/Page';
+import { TextLink } from '../../ui/RouterLink';
+import { Time } from '../../ui/Time';
+import { Visible } from '../../ui/Visible';
+import { KillButton } from './KillButton';
+import { StateBadge } from './StateBadge';
+import { Verification } from './Verification';
+
+const route = getRouteApi('/signed-in/shell/sessions/$id');
+
+export function SessionDetail() {
+  const { id } = route.useParams();
+  const { manages, seesEvidence } = useRights();
+  const query = useQuery(sessionQuery(id));
+  const session = query.data;
+  return (
+    <Page
+      title={session ? `${session.user} on ${session.connection}` : 'Session'}
+      about={
+        <>
+          <TextLink to="/sessions" search={{ state: session && isOpen(session.state) ? 'live' : 'past' }} size="sm">
+            Sessions
+          </TextLink>{' '}
+          / <span className="mono">{id}</span>
+        </>
+      }
+      actions={
+        session ? (
+          <>
+            <StateBadge state={session.state} />
+            {seesEvidence ? (
+              <Button component="a" variant="default" size="sm" href={calls.recordingHref(id)} download={`${id}.hooprec`}>
+                Download recording
+              </Button>
+            ) : null}
+            {manages && isOpen(session.state) ? <KillButton session={session} size="sm" /> : null}
+          </>
+        ) : null
+      }
+    >
+      <Fetched query={query}>
+        {(found) => (
+          <Stack gap="lg">
+            <Facts session={found} />
+            {seesEvidence ? (
+              <>
+                <Verification id={id} live={isOpen(found.state)} />
+                <Recorded key={id} session={found} />
+              </>
+            ) : (
+              <Empty>What was recorded can be seen by auditors and administrators.</Empty>
+            )}
+          </Stack>
+        )}
+      </Fetched>
+    </Page>
+  );
+}
+
+function Facts({ session }: { session: calls.Session }) {
+  const end = session.ended_at;
+  const facts: [string, ReactNode][] = [
+    ['Started', <Time key="s" at={session.started_at} />],
+    ['Ended', end ? <Time key="e" at={end} /> : 'not yet'],
+    ...(end ? [['Lasted', span((Date.parse(end) - Date.parse(session.started_at)) / 1_000)] as [string, ReactNode]] : []),
+    ['From', session.address],
+    ['Agent', session.agent],
+    ['Protocol', session.protocol],
+    ['Allowed because', session.allowed_because],
+    ...(session.reason ? [['Stated reason', <Visible key="r" text={session.reason} oneLine />] as [string, ReactNode]] : []),
+    ...(session.end_reason ? [['Ended because', <Visible key="w" text={session.end_reason} oneLine />] as [string, ReactNode]] : []),
+    ['Requests', count(session.requests)],
+    ['Rows shown', count(session.rows)],
+    ['Sent to the client', bytes(session.bytes_out)],
+    ['Recording', bytes(session.recording_bytes)],
+  ];
+  return (
+    <Paper withBorder p="md">
+      <SimpleGrid cols={{ base: 2, sm: 3, lg: 6 }} component="dl" m={0} verticalSpacing="sm">
+        {facts.map(([name, value]) => (
+          <div key={name}>
+            <Text component="dt" size="xs" c="dimmed">
+              {name}
+            </Text>
+            <Text component="dd" size="sm" m={0} style={{ overflowWrap: 'anywhere' }}>
+              {value}
+            </Text>
+          </div>
+        ))}
+      </SimpleGrid>
+    </Paper>
+  );
+}
+
+function Recorded({ session }: { session: calls.Session }) {
+  const live = isOpen(session.state);
+  const timeline = useTimeline(session.id, live);
+  return (
+    <Stack gap="sm" component="section" aria-label="Replay">
+      <Group justify="space-between">
+        <Title order={2} size="h4">
+          Replay
+        </Title>
+        <Ending timeline={timeline} live={live} />
+      </Group>
+      <EndingNote ending={timeline.ending} live={live} />
+      <Fetched
+        query={timeline.query}
+        isEmpty={(statements) => statements.length === 0}
+        empty={live ? 'Nothing was asked yet.' : 'Nothing was asked in this session.'}
+      >
+        {(statements) => (
+          <Replay session={session} statements={statements} more={timeline.more} fetchingMore={timeline.fetchingMore} />
+        )}
+      </Fetched>
+      {timeline.statements.length >= MOST ? (
+        <Alert color="yellow" variant="light">
+          The first {count(MOST)} statements are shown. Use <code>hoop sessions replay {session.id}</code> for all of them.
+        </Alert>
+      ) : null}
+    </Stack>
+  );
+}
+
+function Ending({ timeline, live }: { timeline: TimelineState; live: boolean }) {
+  if (!live) return null;
+  const [color, word] =
+    timeline.following === 'live' ? ['teal', 'following live'] : timeline.following === 'lost' ? ['yellow', 'reconnecting'] : ['gray', 'live'];
+  return (
+    <Badge color={color} variant="dot" tt="none" role="status">
+      {word}
+    </Badge>
+  );
+}
+
+const NOTES: Record<string, string> = {
+  interrupted: 'The agent did not seal this recording: its end may be missing.',
+  cut_off: 'This recording is cut off: what follows was lost or has not arrived.',
+};
+
+function EndingNote({ ending, live }: { ending: string | undefined; live: boolean }) {
+  const note = live || ending === undefined ? undefined : NOTES[ending];
+  return note ? (
+    <Alert color="yellow" variant="light">
+      {note}
+    </Alert>
+  ) : null;
+}

@@ -1,0 +1,142 @@
+/** Sessions, live and past: filtered, page by page; the live ones keep themselves up to date. */
+import { Button, Group, Table, Tabs, Text } from '@mantine/core';
+import { useInterval } from '@mantine/hooks';
+import { useInfiniteQuery } from '@tanstack/react-query';
+import { getRouteApi } from '@tanstack/react-router';
+import { useState } from 'react';
+
+import * as calls from '../../api/calls';
+import { bytes, count, span } from '../../lib/format';
+import { localToRfc3339 } from '../../lib/localTime';
+import { useRights } from '../../queries';
+import { Fetched } from '../../ui/Fetched';
+import { FilterInput } from '../../ui/FilterInput';
+import { Page } from '../../ui/Page';
+import { TextLink } from '../../ui/RouterLink';
+import { Time } from '../../ui/Time';
+import { KillButton } from './KillButton';
+import { StateBadge } from './StateBadge';
+
+const route = getRouteApi('/signed-in/shell/sessions');
+
+export function Sessions() {
+  const search = route.useSearch();
+  const navigate = route.useNavigate();
+  const { manages, seesEvidence } = useRights();
+  const live = search.state === 'live';
+  const filter: calls.SessionFilter = {
+    state: search.state,
+    user: search.user,
+    connection: search.connection,
+    since: localToRfc3339(search.since),
+    until: localToRfc3339(search.until),
+  };
+  const pages = useInfiniteQuery({
+    queryKey: ['sessions', filter],
+    queryFn: ({ pageParam }) => calls.sessions(filter, pageParam),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (last) => last.next ?? undefined,
+    refetchInterval: live ? 4_000 : false,
+  });
+  const set = (change: Partial<typeof search>) =>
+    void navigate({ search: { ...search, ...change }, replace: true });
+  const list = { ...pages, data: pages.data?.pages.flatMap((page) => page.items) };
+  return (
+    <Page title="Sessions" about={seesEvidence ? 'Everybody’s.' : 'Yours.'}>
+      <Tabs value={search.state} onChange={(value) => set({ state: value === 'past' ? 'past' : 'live' })}>
+        <Tabs.List aria-label="Which sessions">
+          <Tabs.Tab value="live">Live</Tabs.Tab>
+          <Tabs.Tab value="past">Past</Tabs.Tab>
+        </Tabs.List>
+      </Tabs>
+      <Group align="flex-end" gap="sm" role="search" aria-label="Filters">
+        {seesEvidence ? <FilterInput label="User" value={search.user} onChange={(user) => set({ user })} /> : null}
+        <FilterInput label="Connection" value={search.connection} onChange={(connection) => set({ connection })} />
+        <FilterInput label="Since" type="datetime-local" value={search.since} onChange={(since) => set({ since })} />
+        <FilterInput label="Until" type="datetime-local" value={search.until} onChange={(until) => set({ until })} />
+      </Group>
+      <Fetched
+        query={list}
+        isEmpty={(items) => items.length === 0}
+        empty={live ? 'No session is open now.' : 'No session matches.'}
+      >
+        {(items) => <SessionTable items={items} live={live} mayKill={manages} />}
+      </Fetched>
+      {pages.hasNextPage ? (
+        <Button variant="default" loading={pages.isFetchingNextPage} onClick={() => void pages.fetchNextPage()}>
+          More
+        </Button>
+      ) : null}
+    </Page>
+  );
+}
+
+function SessionTable({ items, live, mayKill }: { items: calls.Session[]; live: boolean; mayKill: boolean }) {
+  const now = useNow(live);
+  return (
+    <Table.ScrollContainer minWidth={760}>
+      <Table highlightOnHover verticalSpacing="xs" fz="sm" aria-label={live ? 'Live sessions' : 'Past sessions'}>
+        <Table.Thead>
+          <Table.Tr>
+            <Table.Th>Session</Table.Th>
+            <Table.Th>User</Table.Th>
+            <Table.Th>Started</Table.Th>
+            <Table.Th>Lasted</Table.Th>
+            <Table.Th ta="right">Requests</Table.Th>
+            <Table.Th ta="right">Rows</Table.Th>
+            <Table.Th ta="right">Sent</Table.Th>
+            <Table.Th>State</Table.Th>
+            {mayKill && live ? <Table.Th aria-label="Actions" /> : null}
+          </Table.Tr>
+        </Table.Thead>
+        <Table.Tbody>
+          {items.map((item) => (
+            <Table.Tr key={item.id}>
+              <Table.Td>
+                <TextLink to="/sessions/$id" params={{ id: item.id }} fw={500} title={item.id}>
+                  {item.connection}
+                </TextLink>
+                <Text size="xs" c="dimmed">
+                  {item.protocol} · {item.address}
+                </Text>
+              </Table.Td>
+              <Table.Td>{item.user}</Table.Td>
+              <Table.Td>
+                <Time at={item.started_at} />
+              </Table.Td>
+              <Table.Td>{lasted(item, now)}</Table.Td>
+              <Table.Td ta="right">{count(item.requests)}</Table.Td>
+              <Table.Td ta="right">{count(item.rows)}</Table.Td>
+              <Table.Td ta="right">{bytes(item.bytes_out)}</Table.Td>
+              <Table.Td>
+                <StateBadge state={item.state} />
+                {item.end_reason ? (
+                  <Text size="xs" c="dimmed" lineClamp={1} maw={180} title={item.end_reason}>
+                    {item.end_reason}
+                  </Text>
+                ) : null}
+              </Table.Td>
+              {mayKill && live ? (
+                <Table.Td>
+                  <KillButton session={item} size="compact-xs" />
+                </Table.Td>
+              ) : null}
+            </Table.Tr>
+          ))}
+        </Table.Tbody>
+      </Table>
+    </Table.ScrollContainer>
+  );
+}
+
+function lasted(session: calls.Session, now: number): string {
+  const end = session.ended_at ? Date.parse(session.ended_at) : now;
+  return span((end - Date.parse(session.started_at)) / 1_000);
+}
+
+/** The time, every second while it matters. */
+function useNow(ticking: boolean): number {
+  const [now, setNow] = useState(() => Date.now());
+  useInterval(() => setNow(Date.now()), 1_000, { autoInvoke: ticking });
+  return now;
+}

@@ -1,0 +1,39 @@
+/** The queries that more than one page uses, with their keys. */
+import { queryOptions, useQueryClient, useSuspenseQuery } from '@tanstack/react-query';
+
+import * as calls from './api/calls';
+
+export const meQuery = queryOptions({ queryKey: ['me'], queryFn: calls.whoami, staleTime: 60_000 });
+
+export const infoQuery = queryOptions({ queryKey: ['info'], queryFn: calls.info, staleTime: 600_000 });
+
+export const sessionQuery = (id: string) =>
+  queryOptions({
+    queryKey: ['session', id],
+    queryFn: () => calls.session(id),
+    refetchInterval: (query) => (query.state.data && isOpen(query.state.data.state) ? 4_000 : false),
+  });
+
+/** Is the session still under way, so that its figures change? */
+export function isOpen(state: calls.SessionState): boolean {
+  return state === 'opening' || state === 'live' || state === 'ending';
+}
+
+/** The signed-in person. Only for pages inside the shell, whose route has fetched it. */
+export function useMe(): calls.WhoAmI {
+  return useSuspenseQuery(meQuery).data;
+}
+
+/** What the signed-in person's role lets them see and do here. The gateway decides anew on every call. */
+export function useRights() {
+  const { role } = useMe();
+  return { manages: role === 'admin', seesEvidence: role === 'admin' || role === 'auditor' };
+}
+
+/** Forgets what was fetched under these keys, so that it is fetched again. */
+export function useForget(): (...keys: string[]) => Promise<void> {
+  const cache = useQueryClient();
+  return async (...keys) => {
+    await Promise.all(keys.map((key) => cache.invalidateQueries({ queryKey: [key] })));
+  };
+}

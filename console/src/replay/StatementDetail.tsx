@@ -1,0 +1,91 @@
+/** One statement whole: text, bind values, how it ended, what it returned. */
+import { Alert, Badge, Code, Group, Paper, Stack, Table, Text, Title } from '@mantine/core';
+
+import { count, counted, duration } from '../lib/format';
+import { Time } from '../ui/Time';
+import { Visible } from '../ui/Visible';
+import { ResultTable } from './ResultTable';
+import { Sql } from './Sql';
+import { type Cell, type Refusal, type Statement } from './statement';
+
+export function StatementDetail({ statement, place }: { statement: Statement; place: string }) {
+  return (
+    <Paper withBorder p="md" component="section" aria-label="Statement">
+      <Stack gap="sm">
+        <Group justify="space-between">
+          <Group gap="xs">
+            <Title order={3} size="h5">
+              Statement {place}
+            </Title>
+            <Badge variant="default">{statement.form}</Badge>
+            {statement.stream === undefined ? null : <Badge variant="default">stream {statement.stream}</Badge>}
+          </Group>
+          <Text size="xs" c="dimmed">
+            <Time at={statement.at} />
+          </Text>
+        </Group>
+        {statement.text === '' ? <Text c="dimmed">This form carries no text.</Text> : <Sql text={statement.text} />}
+        {statement.parameters.length > 0 ? <Parameters values={statement.parameters} /> : null}
+        {statement.denied ? <Refused refusal={statement.denied} title="Refused by policy: it never reached the target" color="orange" /> : null}
+        {statement.error ? <Refused refusal={statement.error} title="Failed at the target" color="red" /> : null}
+        <Figures statement={statement} />
+        {statement.curtailed ? (
+          <Alert color="yellow" variant="light" title="Not all of it was kept">
+            <Visible text={statement.curtailed} />
+          </Alert>
+        ) : null}
+        {statement.rows.length > 0 || statement.columns.length > 0 ? (
+          <ResultTable key={statement.key} columns={statement.columns} rows={statement.rows} />
+        ) : null}
+      </Stack>
+    </Paper>
+  );
+}
+
+function Parameters({ values }: { values: readonly Cell[] }) {
+  return (
+    <Table withRowBorders={false} verticalSpacing={2} fz="xs" w="auto" aria-label="Bind values">
+      <Table.Tbody>
+        {values.map((value, index) => (
+          <Table.Tr key={index}>
+            <Table.Th scope="row" fw={500}>
+              ${index + 1}
+            </Table.Th>
+            <Table.Td ff="monospace">{value === null ? <Code>NULL</Code> : <Visible text={value} />}</Table.Td>
+          </Table.Tr>
+        ))}
+      </Table.Tbody>
+    </Table>
+  );
+}
+
+function Refused({ refusal, title, color }: { refusal: Refusal; title: string; color: string }) {
+  return (
+    <Alert color={color} variant="light" title={title}>
+      <Text size="sm">
+        <Visible text={refusal.message} /> {refusal.code ? <Code>{refusal.code}</Code> : null}
+      </Text>
+    </Alert>
+  );
+}
+
+function Figures({ statement }: { statement: Statement }) {
+  const figures = [
+    statement.tag === undefined ? undefined : <Visible key="tag" text={statement.tag} oneLine />,
+    statement.rowCount === undefined ? undefined : counted(statement.rowCount, 'row'),
+    statement.durationUs === undefined ? undefined : duration(statement.durationUs),
+    statement.rowCount !== undefined && statement.rows.length > 0 && statement.rows.length < statement.rowCount
+      ? `${count(statement.rows.length)} of them shown`
+      : undefined,
+  ].filter((figure) => figure !== undefined);
+  if (figures.length === 0) return null;
+  return (
+    <Group gap="md">
+      {figures.map((figure, index) => (
+        <Text key={index} size="xs" c="dimmed" component="span">
+          {figure}
+        </Text>
+      ))}
+    </Group>
+  );
+}

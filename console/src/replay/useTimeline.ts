@@ -1,0 +1,130 @@
+/**
+ * The statements of a session: pages first, then, while it lives, what the gateway sends as it happens.
+ * Holds at most `MOST` statements; a longer session says so instead of filling the browser.
+ */
+import { useInfiniteQuery } from '@tanstack/react-query';
+import { useEffect, useEffectEvent, useMemo, useState } from 'react';
+
+import * as calls from '../api/calls';
+import { merge } from './merge';
+import { readStatement, type Statement } from './statement';
+
+const PAGE = 200;
+export const MOST = 20_000;
+/** Arrivals are shown together, so that a burst does not paint the page for each. */
+const GATHER_MS = 120;
+const RETRY_MS = 3_000;
+
+export interface TimelineState {
+  statements: readonly Statement[];
+  /** How the recording ends, once known. */
+  ending: string | undefined;
+  following: 'no' | 'live' | 'lost' | 'over';
+  query: {
+    data: readonly Statement[] | undefined;
+    error: unknown;
+    isPending: boolean;
+    refetch: () => unknown;
+  };
+  more: (() => void) | undefined;
+  fetchingMore: boolean;
+}
+
+export function useTimeline(id: string, live: boolean): TimelineState {
+  const pages = useInfiniteQuery({
+    queryKey: ['timeline', id],
+    queryFn: ({ pageParam }) => calls.timeline(id, pageParam, PAGE),
+    initialPageParam: 0,
+    getNextPageParam: (last) => last.next ?? undefined,
+    // Each read is an event of the ledger: none behind the reader's back.
+    staleTime: Infinity,
+    refetchOnWindowFocus: false,
+    refetchOnReconnect: false,
+  });
+  const fetched = useMemo(
+    () =>
+      (pages.data?.pages ?? [])
+        .flatMap((page) => page.statements)
+        .map(readStatement)
+        .filter((statement) => statement !== undefined),
+    [pages.data],
+  );
+  const complete = pages.data !== undefined && !pages.hasNextPage;
+  const [follow, arrived] = useFollow(id, live && complete, fetched.length);
+  const statements = useMemo(() => merge(fetched, arrived).slice(0, MOST), [fetched, arrived]);
+  const canFetch = pages.hasNextPage && statements.length < MOST;
+  return {
+    statements,
+    ending: pages.data?.pages.at(-1)?.ending,
+    following: follow,
+    query: {
+      data: pages.data ? statements : undefined,
+      error: pages.error,
+      isPending: pages.isPending,
+      refetch: pages.refetch,
+    },
+    more: canFetch && !pages.isFetchingNextPage ? () => void pages.fetchNextPage() : undefined,
+    fetchingMore: pages.isFetchingNextPage,
+  };
+}
+
+function useFollow(id: string, enabled: boolean, from: number): [TimelineState['following'], readonly Statement[]] {
+  const [state, setState] = useState<TimelineState['following']>('no');
+  const [arrived, setArrived] = useState<readonly Statement[]>([]);
+  const begin = useEffectEvent((seen: ReadonlySet<string>) => from + seen.size);
+  useEffect(() => {
+    if (!enabled) return;
+    const seen = new Set<string>();
+    let gathered: Statement[] = [];
+    let gathering: number | undefined;
+    let retrying: number | undefined;
+    let source: EventSource | undefined;
+    const flush = () => {
+      gathering = undefined;
+      const batch = gathered;
+      gathered = [];
+      setArrived((known) => merge(known, batch).slice(0, MOST));
+    };
+    const open = () => {
+      const stream = new EventSource(calls.timelineStream(id, begin(seen)));
+      source = stream;
+      stream.addEventListener('open', () => setState('live'));
+      stream.addEventListener('statement', (event) => {
+        const statement = parse(event.data, begin(seen));
+        if (!statement) return;
+        seen.add(statement.key);
+        gathered.push(statement);
+        gathering ??= window.setTimeout(flush, GATHER_MS);
+      });
+      stream.addEventListener('end', () => {
+        stream.close();
+        setState('over');
+      });
+      stream.addEventListener('error', () => {
+        // The browser would ask again from the old place, without end; so it is done here, from the new one, until the
+        // session is known to be over.
+        stream.close();
+        setState('lost');
+        retrying = window.setTimeout(open, RETRY_MS);
+      });
+    };
+    open();
+    return () => {
+      source?.close();
+      window.clearTimeout(gathering);
+      window.clearTimeout(retrying);
+      flush();
+      setState('no');
+    };
+  }, [id, enabled]);
+  return [state, arrived];
+}
+
+function parse(data: unknown, index: number): Statement | undefined {
+  if (typeof data !== 'string') return undefined;
+  try {
+    return readStatement(JSON.parse(data), index);
+  } catch {
+    return undefined;
+  }
+}

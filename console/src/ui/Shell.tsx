@@ -1,0 +1,116 @@
+/** What stands around every page of a signed-in person: navigation by role, colour scheme, sign-out. */
+import { AppShell, Anchor, Burger, Button, Group, Menu, ScrollArea, Text } from '@mantine/core';
+import { useDisclosure } from '@mantine/hooks';
+import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { Outlet, useNavigate, useRouterState } from '@tanstack/react-router';
+import { Suspense } from 'react';
+
+import * as calls from '../api/calls';
+import { useMe, useRights } from '../queries';
+import { ColorSchemeToggle } from './ColorSchemeToggle';
+import { Logo } from './Logo';
+import { RoutePending } from './RouteStates';
+import { PageLink } from './RouterLink';
+import { useSignedOut } from './useSignedOut';
+
+interface Place {
+  to: '/connections' | '/sessions' | '/audit' | '/people' | '/agents' | '/logins';
+  label: string;
+}
+
+function places(seesEvidence: boolean): Place[] {
+  return [
+    { to: '/connections', label: 'Connections' },
+    { to: '/sessions', label: 'Sessions' },
+    ...(seesEvidence
+      ? ([
+          { to: '/audit', label: 'Audit' },
+          { to: '/people', label: 'People' },
+          { to: '/agents', label: 'Agents' },
+        ] as const)
+      : []),
+    { to: '/logins', label: 'My sign-ins' },
+  ];
+}
+
+export function Shell() {
+  useSignedOut();
+  const [opened, { toggle, close }] = useDisclosure();
+  const path = useRouterState({ select: (state) => state.location.pathname });
+  const { seesEvidence } = useRights();
+  return (
+    <AppShell
+      header={{ height: 52 }}
+      navbar={{ width: 200, breakpoint: 'sm', collapsed: { mobile: !opened } }}
+      padding="lg"
+    >
+      <Anchor href="#main" className="skip-link">
+        Skip to content
+      </Anchor>
+      <AppShell.Header>
+        <Group h="100%" px="md" justify="space-between" wrap="nowrap">
+          <Group wrap="nowrap">
+            <Burger opened={opened} onClick={toggle} hiddenFrom="sm" size="sm" aria-label="Navigation" />
+            <Logo />
+          </Group>
+          <Group gap="xs" wrap="nowrap">
+            <ColorSchemeToggle />
+            <PersonMenu />
+          </Group>
+        </Group>
+      </AppShell.Header>
+      <AppShell.Navbar p="xs" aria-label="Pages">
+        <ScrollArea>
+          {places(seesEvidence).map((place) => (
+            <PageLink
+              key={place.to}
+              to={place.to}
+              label={place.label}
+              active={path.startsWith(place.to)}
+              aria-current={path.startsWith(place.to) ? 'page' : undefined}
+              onClick={close}
+            />
+          ))}
+        </ScrollArea>
+      </AppShell.Navbar>
+      <AppShell.Main id="main" tabIndex={-1}>
+        <Suspense fallback={<RoutePending />}>
+          <Outlet />
+        </Suspense>
+      </AppShell.Main>
+    </AppShell>
+  );
+}
+
+function PersonMenu() {
+  const me = useMe();
+  const cache = useQueryClient();
+  const navigate = useNavigate();
+  const leave = useMutation({
+    mutationFn: calls.signOut,
+    onSettled: async () => {
+      await navigate({ to: '/login' });
+      cache.clear();
+    },
+  });
+  return (
+    <Menu position="bottom-end" width={220}>
+      <Menu.Target>
+        <Button variant="subtle" color="gray" size="compact-md" aria-label={`Signed in as ${me.name}`}>
+          <Text size="sm" truncate maw={180}>
+            {me.name}
+          </Text>
+        </Button>
+      </Menu.Target>
+      <Menu.Dropdown>
+        <Menu.Label>
+          {me.role} · {me.groups.length > 0 ? me.groups.join(', ') : 'no groups'}
+        </Menu.Label>
+        <Menu.Item onClick={() => void navigate({ to: '/logins' })}>My sign-ins</Menu.Item>
+        <Menu.Item onClick={() => leave.mutate()} disabled={leave.isPending}>
+          Sign out
+        </Menu.Item>
+      </Menu.Dropdown>
+    </Menu>
+  );
+}
