@@ -2,7 +2,10 @@
 
 use hoop_model::{ConnectionId, ConnectionName, Timestamp};
 
-use crate::{NewEvent, Store, StoreError};
+use crate::{
+    Conflict, NewEvent, Store, StoreError,
+    db::{Row, args},
+};
 
 /// A named target.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +37,25 @@ pub struct NewConnection {
     pub created_at: Timestamp,
 }
 
+macro_rules! columns {
+    () => {
+        "id, name, definition, version, created_at, changed_at"
+    };
+}
+
+impl Connection {
+    fn of(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.id("id")?,
+            name: row.name("name")?,
+            definition: row.json("definition")?,
+            version: row.count("version")?,
+            created_at: row.time("created_at")?,
+            changed_at: row.time("changed_at")?,
+        })
+    }
+}
+
 impl Store {
     /// Makes a connection.
     ///
@@ -44,7 +66,17 @@ impl Store {
         new: &NewConnection,
         events: &[NewEvent],
     ) -> Result<Connection, StoreError> {
-        todo!()
+        let mut tx = self.begin().await?;
+        let sql = concat!(
+            "INSERT INTO connections (id, name, definition, version, created_at, changed_at) VALUES ($1, $2, $3, 1, $4, $4) \
+             RETURNING ",
+            columns!()
+        );
+        let row = tx.run_one(sql, args![new.id, &new.name, &new.definition, new.created_at]).await?;
+        let connection = Connection::of(&row.ok_or(StoreError::NotFound("connection"))?)?;
+        tx.append(events).await?;
+        tx.commit().await?;
+        Ok(connection)
     }
 
     /// Replaces a definition.
@@ -59,7 +91,20 @@ impl Store {
         at: Timestamp,
         events: &[NewEvent],
     ) -> Result<Connection, StoreError> {
-        todo!()
+        let mut tx = self.begin().await?;
+        tx.run_one("SELECT id FROM connections WHERE id = $1", args![id])
+            .await?
+            .ok_or(StoreError::NotFound("connection"))?;
+        let sql = concat!(
+            "UPDATE connections SET definition = $3, changed_at = $4, version = version + 1 WHERE id = $1 AND version = $2 \
+             RETURNING ",
+            columns!()
+        );
+        let row = tx.run_one(sql, args![id, version, definition, at]).await?.ok_or(Conflict::Changed)?;
+        let connection = Connection::of(&row)?;
+        tx.append(events).await?;
+        tx.commit().await?;
+        Ok(connection)
     }
 
     /// Removes a connection; its past sessions keep its name.
@@ -67,7 +112,11 @@ impl Store {
     /// # Errors
     /// `NotFound`.
     pub async fn remove_connection(&self, id: ConnectionId, events: &[NewEvent]) -> Result<(), StoreError> {
-        todo!()
+        let mut tx = self.begin().await?;
+        let row = tx.run_one("DELETE FROM connections WHERE id = $1 RETURNING id", args![id]).await?;
+        row.ok_or(StoreError::NotFound("connection"))?;
+        tx.append(events).await?;
+        tx.commit().await
     }
 
     /// By id.
@@ -75,7 +124,8 @@ impl Store {
     /// # Errors
     /// The usual ones.
     pub async fn connection(&self, id: ConnectionId) -> Result<Option<Connection>, StoreError> {
-        todo!()
+        let sql = concat!("SELECT ", columns!(), " FROM connections WHERE id = $1");
+        self.read_one(sql, args![id]).await?.as_ref().map(Connection::of).transpose()
     }
 
     /// By name.
@@ -83,7 +133,8 @@ impl Store {
     /// # Errors
     /// The usual ones.
     pub async fn connection_by_name(&self, name: &ConnectionName) -> Result<Option<Connection>, StoreError> {
-        todo!()
+        let sql = concat!("SELECT ", columns!(), " FROM connections WHERE name = $1");
+        self.read_one(sql, args![name]).await?.as_ref().map(Connection::of).transpose()
     }
 
     /// All of them, by name.
@@ -91,6 +142,7 @@ impl Store {
     /// # Errors
     /// The usual ones.
     pub async fn connections(&self) -> Result<Vec<Connection>, StoreError> {
-        todo!()
+        let sql = concat!("SELECT ", columns!(), " FROM connections ORDER BY name");
+        self.read(sql, Vec::new()).await?.iter().map(Connection::of).collect()
     }
 }

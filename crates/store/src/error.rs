@@ -54,3 +54,19 @@ impl From<Conflict> for StoreError {
         Self::Conflict(conflict)
     }
 }
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(inner) if inner.is_unique_violation() => Conflict::NameTaken.into(),
+            sqlx::Error::Database(inner) if inner.is_foreign_key_violation() => {
+                Self::NotFound("row it refers to")
+            }
+            sqlx::Error::Database(inner) if inner.is_check_violation() => {
+                Self::Corrupt(inner.message().to_owned())
+            }
+            sqlx::Error::Configuration(_) => Self::Setting("the connection options cannot be used".into()),
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}

@@ -2,7 +2,10 @@
 
 use hoop_model::Timestamp;
 
-use crate::{NewEvent, Sha256, Store, StoreError};
+use crate::{
+    Conflict, NewEvent, Sha256, Store, StoreError,
+    db::{args, words},
+};
 
 /// What kind of thing was begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,13 +46,30 @@ pub enum DevicePoll {
     Gone,
 }
 
+/// Anybody can begin a flow, so there is a bound; those void are swept.
+const MOST_OPEN: u32 = 10_000;
+
+words!(FlowKind { Oidc = "oidc", CliCode = "cli_code", Device = "device" });
+
 impl Store {
     /// Remembers a flow.
     ///
     /// # Errors
     /// `Conflict(TooMany)` above 10,000 open ones of a kind, `Conflict(NameTaken)` for a key in use.
     pub async fn begin_flow(&self, flow: &NewFlow) -> Result<(), StoreError> {
-        todo!()
+        let sql = "INSERT INTO flows (kind, key_hash, user_code_hash, payload, created_at, expires_at) \
+             SELECT $1, $2, $3, $4, $5, $6 WHERE (SELECT COUNT(*) FROM flows WHERE kind = $1 AND expires_at > $5) < $7 \
+             RETURNING kind";
+        let values = args![
+            flow.kind,
+            &flow.key,
+            flow.user_code.as_ref().map(<[u8; 32]>::as_slice),
+            &flow.payload,
+            flow.created_at,
+            flow.expires_at,
+            MOST_OPEN,
+        ];
+        if self.write(sql, values).await?.is_empty() { Err(Conflict::TooMany.into()) } else { Ok(()) }
     }
 
     /// Takes a flow's payload out, once.
@@ -62,7 +82,9 @@ impl Store {
         key: &Sha256,
         now: Timestamp,
     ) -> Result<Option<serde_json::Value>, StoreError> {
-        todo!()
+        let sql = "DELETE FROM flows WHERE kind = $1 AND key_hash = $2 AND expires_at > $3 RETURNING payload";
+        let row = self.write(sql, args![kind, key, now]).await?.into_iter().next();
+        row.map(|row| row.json("payload")).transpose()
     }
 
     /// What a device flow was begun with, by the user's code, while it is undecided (to show it before approval).
@@ -74,7 +96,9 @@ impl Store {
         user_code: &Sha256,
         now: Timestamp,
     ) -> Result<Option<serde_json::Value>, StoreError> {
-        todo!()
+        let sql = "SELECT payload FROM flows \
+             WHERE kind = 'device' AND user_code_hash = $1 AND expires_at > $2 AND decision IS NULL";
+        self.read_one(sql, args![user_code, now]).await?.map(|row| row.json("payload")).transpose()
     }
 
     /// Decides a device flow, once.
@@ -88,7 +112,14 @@ impl Store {
         now: Timestamp,
         events: &[NewEvent],
     ) -> Result<(), StoreError> {
-        todo!()
+        let mut tx = self.begin().await?;
+        let sql = "UPDATE flows SET decision = $2 \
+             WHERE kind = 'device' AND user_code_hash = $1 AND expires_at > $3 AND decision IS NULL RETURNING kind";
+        tx.run_one(sql, args![user_code, decision, now])
+            .await?
+            .ok_or(StoreError::NotFound("device sign-in"))?;
+        tx.append(events).await?;
+        tx.commit().await
     }
 
     /// Asks for the decision; it is given out once.
@@ -96,6 +127,13 @@ impl Store {
     /// # Errors
     /// The usual ones.
     pub async fn poll_device(&self, key: &Sha256, now: Timestamp) -> Result<DevicePoll, StoreError> {
-        todo!()
+        let sql = "DELETE FROM flows \
+             WHERE kind = 'device' AND key_hash = $1 AND expires_at > $2 AND decision IS NOT NULL RETURNING decision";
+        if let Some(row) = self.write(sql, args![key, now]).await?.into_iter().next() {
+            return row.json("decision").map(DevicePoll::Decided);
+        }
+        let sql = "SELECT kind FROM flows WHERE kind = 'device' AND key_hash = $1 AND expires_at > $2";
+        let pending = self.read_one(sql, args![key, now]).await?;
+        Ok(pending.map_or(DevicePoll::Gone, |_| DevicePoll::Pending))
     }
 }

@@ -4,7 +4,11 @@
 
 use hoop_model::{Actor, EventId, Timestamp};
 
-use crate::{Sha256, Store, StoreError};
+use crate::{
+    Conflict, Sha256, Store, StoreError,
+    db::{Row, Tx, args},
+    tree::{Tree, leaf_hash},
+};
 
 /// An event that is about to be appended; the store gives it its place.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,13 +87,116 @@ pub struct EventFilter {
     pub limit: u32,
 }
 
+impl NewEvent {
+    /// The JSON object that is hashed.
+    fn bytes(&self, seq: u64) -> Result<Vec<u8>, StoreError> {
+        let object = serde_json::json!({
+            "seq": seq,
+            "id": self.id,
+            "at": self.at,
+            "actor": self.actor,
+            "code": self.code,
+            "subjects": self.subjects,
+            "facts": self.facts,
+        });
+        serde_json::to_vec(&object).map_err(|_| StoreError::Corrupt("an event that is not JSON".into()))
+    }
+}
+
+macro_rules! event_columns {
+    () => {
+        "e.seq, e.id, e.happened_at, e.code, e.actor, e.event, e.leaf_hash"
+    };
+}
+
+macro_rules! event_conditions {
+    () => {
+        "($1 IS NULL OR e.seq < $1) AND ($2 IS NULL OR e.code = $2) AND ($3 IS NULL OR e.actor = $3) \
+         AND ($4 IS NULL OR e.happened_at >= $4) AND ($5 IS NULL OR e.happened_at < $5)"
+    };
+}
+
+const SEARCH: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    " FROM ledger_events e WHERE ",
+    event_conditions!(),
+    " ORDER BY e.seq DESC LIMIT $6"
+);
+
+/// By subject it starts from the index of subjects.
+const SEARCH_SUBJECT: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    " FROM ledger_subjects s JOIN ledger_events e ON e.seq = s.seq WHERE s.subject = $7 AND ",
+    event_conditions!(),
+    " ORDER BY s.seq DESC LIMIT $6"
+);
+
+impl StoredEvent {
+    fn of(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            seq: row.count("seq")?,
+            id: row.id("id")?,
+            at: row.time("happened_at")?,
+            code: row.text("code")?,
+            actor: row.text("actor")?,
+            bytes: row.bytes("event")?,
+            leaf_hash: row.sha256("leaf_hash")?,
+        })
+    }
+}
+
+fn head_of(row: Option<Row>) -> Result<LedgerHead, StoreError> {
+    let row = row.ok_or_else(|| StoreError::Corrupt("the ledger's head is missing".into()))?;
+    Ok(LedgerHead { size: row.count("size")?, frontier: row.bytes("frontier")? })
+}
+
+impl Tx {
+    /// Appends events to the ledger, in order; answers the first one's place. The head's lock is held already.
+    pub(crate) async fn append(&mut self, events: &[NewEvent]) -> Result<u64, StoreError> {
+        let row = self.run_one("SELECT size, frontier FROM ledger_head WHERE one = 1", Vec::new()).await?;
+        let head = head_of(row)?;
+        if events.is_empty() {
+            return Ok(head.size);
+        }
+        let mut tree = Tree::read(&head)?;
+        for event in events {
+            self.append_one(&mut tree, event).await?;
+        }
+        let sql = "UPDATE ledger_head SET size = $1, frontier = $2 WHERE one = 1";
+        self.run(sql, args![tree.size, tree.frontier.as_slice()]).await?;
+        Ok(head.size)
+    }
+
+    async fn append_one(&mut self, tree: &mut Tree, event: &NewEvent) -> Result<(), StoreError> {
+        let seq = tree.size;
+        let bytes = event.bytes(seq)?;
+        let leaf = leaf_hash(&bytes);
+        let sql = "INSERT INTO ledger_events (seq, id, happened_at, code, actor, event, leaf_hash) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7)";
+        let actor = event.actor.display_name();
+        self.run(sql, args![seq, event.id, event.at, event.code.as_str(), actor, bytes.as_slice(), &leaf])
+            .await?;
+        let sql = "INSERT INTO ledger_subjects (subject, seq) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+        for subject in &event.subjects {
+            self.run(sql, args![subject.as_str(), seq]).await?;
+        }
+        tree.push(leaf);
+        Ok(())
+    }
+}
+
 impl Store {
     /// Appends events that go with no change (a refused sign-in, a read of evidence). Answers the first one's place.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]; then nothing was appended.
     pub async fn append(&self, events: &[NewEvent]) -> Result<u64, StoreError> {
-        todo!()
+        let mut tx = self.begin().await?;
+        let first = tx.append(events).await?;
+        tx.commit().await?;
+        Ok(first)
     }
 
     /// Where the ledger stands.
@@ -97,7 +204,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
     pub async fn ledger_head(&self) -> Result<LedgerHead, StoreError> {
-        todo!()
+        let row = self.read_one("SELECT size, frontier FROM ledger_head WHERE one = 1", Vec::new()).await?;
+        head_of(row)
     }
 
     /// Events in order, from `from`, at most `limit`.
@@ -105,7 +213,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
     pub async fn events_from(&self, from: u64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
-        todo!()
+        let sql = concat!(
+            "SELECT ",
+            event_columns!(),
+            " FROM ledger_events e WHERE e.seq >= $1 ORDER BY e.seq LIMIT $2"
+        );
+        self.read(sql, args![from, limit]).await?.iter().map(StoredEvent::of).collect()
     }
 
     /// One event.
@@ -113,7 +226,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`] and the usual ones.
     pub async fn event(&self, seq: u64) -> Result<StoredEvent, StoreError> {
-        todo!()
+        let sql = concat!("SELECT ", event_columns!(), " FROM ledger_events e WHERE e.seq = $1");
+        let row = self.read_one(sql, args![seq]).await?.ok_or(StoreError::NotFound("event"))?;
+        StoredEvent::of(&row)
     }
 
     /// Leaf hashes in order, from `from`, at most `limit`: enough to prove inclusion and consistency.
@@ -121,7 +236,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
     pub async fn leaf_hashes(&self, from: u64, limit: u32) -> Result<Vec<Sha256>, StoreError> {
-        todo!()
+        let sql = "SELECT leaf_hash FROM ledger_events WHERE seq >= $1 ORDER BY seq LIMIT $2";
+        self.read(sql, args![from, limit]).await?.iter().map(|row| row.sha256("leaf_hash")).collect()
     }
 
     /// Events that fit a filter, newest first.
@@ -129,7 +245,22 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
     pub async fn search_events(&self, filter: &EventFilter) -> Result<Vec<StoredEvent>, StoreError> {
-        todo!()
+        let mut values = args![
+            filter.before,
+            filter.code.as_deref(),
+            filter.actor.as_deref(),
+            filter.since,
+            filter.until,
+            filter.limit,
+        ];
+        let sql = match &filter.subject {
+            None => SEARCH,
+            Some(subject) => {
+                values.push(subject.as_str().into());
+                SEARCH_SUBJECT
+            }
+        };
+        self.read(sql, values).await?.iter().map(StoredEvent::of).collect()
     }
 
     /// Keeps a checkpoint. One of the same size with the same root is kept once.
@@ -137,7 +268,17 @@ impl Store {
     /// # Errors
     /// [`StoreError::Conflict`] when another root was signed for that size.
     pub async fn save_checkpoint(&self, checkpoint: &StoredCheckpoint) -> Result<(), StoreError> {
-        todo!()
+        let sql = "INSERT INTO checkpoints (size, root, note, signed_at) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (size) DO NOTHING";
+        let checkpoint_values =
+            args![checkpoint.size, &checkpoint.root, checkpoint.note.as_str(), checkpoint.at];
+        self.write(sql, checkpoint_values).await?;
+        let kept =
+            self.read_one("SELECT root FROM checkpoints WHERE size = $1", args![checkpoint.size]).await?;
+        match kept {
+            Some(row) if row.sha256("root")? == checkpoint.root => Ok(()),
+            _ => Err(Conflict::Changed.into()),
+        }
     }
 
     /// The largest checkpoint.
@@ -145,6 +286,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
     pub async fn latest_checkpoint(&self) -> Result<Option<StoredCheckpoint>, StoreError> {
-        todo!()
+        let sql = "SELECT size, root, note, signed_at FROM checkpoints ORDER BY size DESC LIMIT 1";
+        let Some(row) = self.read_one(sql, Vec::new()).await? else { return Ok(None) };
+        Ok(Some(StoredCheckpoint {
+            size: row.count("size")?,
+            root: row.sha256("root")?,
+            note: row.text("note")?,
+            at: row.time("signed_at")?,
+        }))
     }
 }

@@ -14,6 +14,7 @@ mod logins;
 mod page;
 mod secrets;
 mod sessions;
+mod tree;
 mod users;
 
 pub use agents::{Agent, JoinToken, NewAgent, NewJoinToken};
@@ -25,7 +26,8 @@ pub use ledger::{EventFilter, LedgerHead, NewEvent, StoredCheckpoint, StoredEven
 pub use logins::{ClientKind, Login, NewLogin, NewToken, Rotation, SignedIn, Swept, TokenKind};
 pub use page::Page;
 pub use sessions::{
-    NewSession, RecordingEnd, RecordingEnding, SessionEnd, SessionFilter, SessionProgress, SessionRecord, SessionState,
+    NewSession, RecordingEnd, RecordingEnding, SessionEnd, SessionFilter, SessionProgress, SessionRecord,
+    SessionState,
 };
 pub use users::{FailedAttempt, NewUser, OidcUser, User, UserChange, UserSource};
 

@@ -2,7 +2,10 @@
 
 use hoop_model::{AuthMethod, LoginId, Timestamp, TokenId, UserId};
 
-use crate::{NewEvent, Sha256, Store, StoreError, User};
+use crate::{
+    Conflict, NewEvent, Sha256, Store, StoreError, User,
+    db::{Row, Tx, args, words},
+};
 
 /// What signed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +121,133 @@ pub struct Swept {
     pub logins: u64,
 }
 
+/// Logins are kept for 30 days after their end, for people who ask what signed in.
+const KEEP_LOGINS_MICROS: i64 = 30 * 24 * 3600 * 1_000_000;
+
+words!(AuthMethod { PasswordTotp = "password_totp", Oidc = "oidc" });
+words!(ClientKind { Browser = "browser", Cli = "cli" });
+words!(TokenKind { Access = "access", Refresh = "refresh", Cookie = "cookie" });
+
+macro_rules! columns {
+    ($from:literal) => {
+        concat!(
+            $from,
+            "id, ",
+            $from,
+            "user_id, ",
+            $from,
+            "method, ",
+            $from,
+            "mfa_at, ",
+            $from,
+            "created_at, ",
+            $from,
+            "used_at, ",
+            $from,
+            "expires_at, ",
+            $from,
+            "idle_until, ",
+            $from,
+            "address, ",
+            $from,
+            "client, ",
+            $from,
+            "revoked_at"
+        )
+    };
+}
+
+/// A refresh token that is not void, used or not, of a login that is not over.
+const REFRESH: &str = concat!(
+    "SELECT t.used_at AS token_used_at, ",
+    columns!("l."),
+    " FROM tokens t JOIN logins l ON l.id = t.login_id WHERE t.hash = $1 AND t.kind = 'refresh' AND t.expires_at > $2 \
+     AND l.revoked_at IS NULL AND l.expires_at > $2 AND l.idle_until > $2"
+);
+
+impl Login {
+    fn of(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.id("id")?,
+            user: row.id("user_id")?,
+            method: row.word("method")?,
+            mfa_at: row.maybe_time("mfa_at")?,
+            created_at: row.time("created_at")?,
+            used_at: row.time("used_at")?,
+            expires_at: row.time("expires_at")?,
+            idle_until: row.time("idle_until")?,
+            address: row.text("address")?,
+            client: row.word("client")?,
+            revoked_at: row.maybe_time("revoked_at")?,
+        })
+    }
+}
+
+impl Tx {
+    async fn insert_login(&mut self, login: &NewLogin) -> Result<Login, StoreError> {
+        let sql = concat!(
+            "INSERT INTO logins \
+             (id, user_id, method, mfa_at, created_at, used_at, expires_at, idle_until, address, client) \
+             VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9) RETURNING ",
+            columns!("")
+        );
+        let values = args![
+            login.id,
+            login.user,
+            login.method,
+            login.mfa_at,
+            login.created_at,
+            login.expires_at,
+            login.idle_until,
+            login.address.as_str(),
+            login.client,
+        ];
+        let row = self.run_one(sql, values).await?;
+        Login::of(&row.ok_or(StoreError::NotFound("login"))?)
+    }
+
+    async fn insert_tokens(&mut self, login: LoginId, tokens: &[NewToken]) -> Result<(), StoreError> {
+        let sql = "INSERT INTO tokens (id, login_id, kind, hash, expires_at) VALUES ($1, $2, $3, $4, $5)";
+        for token in tokens {
+            self.run(sql, args![token.id, login, token.kind, &token.hash, token.expires_at]).await?;
+        }
+        Ok(())
+    }
+
+    /// Uses a refresh token up. Used ones stay until they are void, so that a second use is noticed.
+    async fn use_refresh(
+        &mut self,
+        login: &Login,
+        hash: &Sha256,
+        tokens: &[NewToken],
+        now: Timestamp,
+        idle_until: Timestamp,
+    ) -> Result<Option<Login>, StoreError> {
+        self.run("UPDATE tokens SET used_at = $2 WHERE hash = $1", args![hash, now]).await?;
+        self.run("DELETE FROM tokens WHERE login_id = $1 AND kind = 'access'", args![login.id]).await?;
+        self.insert_tokens(login.id, tokens).await?;
+        let sql =
+            concat!("UPDATE logins SET used_at = $2, idle_until = $3 WHERE id = $1 RETURNING ", columns!(""));
+        self.run_one(sql, args![login.id, now, idle_until]).await?.as_ref().map(Login::of).transpose()
+    }
+
+    /// Ends a login; `None` when it was over.
+    async fn revoke(&mut self, id: LoginId, at: Timestamp) -> Result<Option<Login>, StoreError> {
+        let sql = concat!(
+            "UPDATE logins SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL RETURNING ",
+            columns!("")
+        );
+        self.run_one(sql, args![id, at]).await?.as_ref().map(Login::of).transpose()
+    }
+
+    /// Ends every login of a person; answers how many.
+    pub(crate) async fn revoke_logins(&mut self, user: UserId, at: Timestamp) -> Result<u64, StoreError> {
+        let sql = "UPDATE logins SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL RETURNING id";
+        let rows = self.run(sql, args![user, at]).await?;
+        Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
+    }
+}
+
 impl Store {
     /// Keeps a sign-in and its tokens, clears failures, notes the time. With `totp_step`, that step is accepted in the same
     /// transaction, once.
@@ -132,7 +262,24 @@ impl Store {
         totp_step: Option<u64>,
         events: &[NewEvent],
     ) -> Result<SignedIn, StoreError> {
-        todo!()
+        let mut tx = self.begin().await?;
+        let user = tx.user(login.user).await?;
+        let locked_for_a_time = user.locked_until.is_some_and(|until| until > login.created_at);
+        if user.locked || locked_for_a_time {
+            return Err(Conflict::Locked.into());
+        }
+        if let Some(step) = totp_step {
+            tx.accept_totp(user.id, step).await?;
+        }
+        let kept = tx.insert_login(login).await?;
+        tx.insert_tokens(login.id, tokens).await?;
+        let sql =
+            "UPDATE users SET failed_attempts = 0, locked_until = NULL, last_login_at = $2 WHERE id = $1";
+        tx.run(sql, args![user.id, login.created_at]).await?;
+        let user = tx.user(user.id).await?;
+        tx.append(events).await?;
+        tx.commit().await?;
+        Ok(SignedIn { login: kept, user })
     }
 
     /// Who holds this token: only if it, its login and its person are all good at `now`.
@@ -145,15 +292,32 @@ impl Store {
         hash: &Sha256,
         now: Timestamp,
     ) -> Result<Option<SignedIn>, StoreError> {
-        todo!()
+        let sql = concat!(
+            "SELECT ",
+            columns!("l."),
+            " FROM tokens t JOIN logins l ON l.id = t.login_id JOIN users u ON u.id = l.user_id \
+             WHERE t.hash = $1 AND t.kind = $2 AND t.expires_at > $3 AND t.used_at IS NULL \
+             AND l.revoked_at IS NULL AND l.expires_at > $3 AND l.idle_until > $3 AND u.locked = 0"
+        );
+        let Some(row) = self.read_one(sql, args![hash, kind, now]).await? else { return Ok(None) };
+        let login = Login::of(&row)?;
+        let user = self.user(login.user).await?.filter(|user| !user.locked);
+        Ok(user.map(|user| SignedIn { login, user }))
     }
 
     /// Notes a use. Call it at most once a minute or so per login.
     ///
     /// # Errors
     /// The usual ones; a login that is over is left alone.
-    pub async fn touch_login(&self, id: LoginId, used_at: Timestamp, idle_until: Timestamp) -> Result<(), StoreError> {
-        todo!()
+    pub async fn touch_login(
+        &self,
+        id: LoginId,
+        used_at: Timestamp,
+        idle_until: Timestamp,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE logins SET used_at = $2, idle_until = $3 \
+             WHERE id = $1 AND revoked_at IS NULL AND used_at < $2 AND idle_until > $2 AND expires_at > $2";
+        self.write(sql, args![id, used_at, idle_until]).await.map(|_| ())
     }
 
     /// Uses a refresh token up, for new tokens. `events` gets the outcome; for [`Rotation::Refused`] it is not called.
@@ -168,7 +332,23 @@ impl Store {
         idle_until: Timestamp,
         events: impl FnOnce(&Rotation) -> Vec<NewEvent> + Send,
     ) -> Result<Rotation, StoreError> {
-        todo!()
+        let mut tx = self.begin().await?;
+        let Some(row) = tx.run_one(REFRESH, args![hash, now]).await? else { return Ok(Rotation::Refused) };
+        let reused = row.maybe_time("token_used_at")?.is_some();
+        let before = Login::of(&row)?;
+        let login = match reused {
+            true => tx.revoke(before.id, now).await?,
+            false => tx.use_refresh(&before, hash, tokens, now, idle_until).await?,
+        };
+        let user = tx.user(before.user).await?;
+        if user.locked {
+            return Ok(Rotation::Refused);
+        }
+        let signed_in = Box::new(SignedIn { login: login.unwrap_or(before), user });
+        let rotation = if reused { Rotation::Reused(signed_in) } else { Rotation::Rotated(signed_in) };
+        tx.append(&events(&rotation)).await?;
+        tx.commit().await?;
+        Ok(rotation)
     }
 
     /// A second factor was proven again under this login (step-up).
@@ -182,7 +362,15 @@ impl Store {
         at: Timestamp,
         events: &[NewEvent],
     ) -> Result<(), StoreError> {
-        todo!()
+        let mut tx = self.begin().await?;
+        let sql = "UPDATE logins SET mfa_at = $2 \
+             WHERE id = $1 AND revoked_at IS NULL AND expires_at > $2 AND idle_until > $2 RETURNING user_id";
+        let row = tx.run_one(sql, args![id, at]).await?.ok_or(Conflict::Revoked)?;
+        if let Some(step) = totp_step {
+            tx.accept_totp(row.id("user_id")?, step).await?;
+        }
+        tx.append(events).await?;
+        tx.commit().await
     }
 
     /// Ends a login; with `owner`, only if it is theirs. `false`: it was over already, nothing is appended.
@@ -196,15 +384,32 @@ impl Store {
         at: Timestamp,
         events: &[NewEvent],
     ) -> Result<bool, StoreError> {
-        todo!()
+        let mut tx = self.begin().await?;
+        let sql = "SELECT user_id, revoked_at FROM logins WHERE id = $1 AND ($2 IS NULL OR user_id = $2)";
+        tx.run_one(sql, args![id, owner]).await?.ok_or(StoreError::NotFound("login"))?;
+        if tx.revoke(id, at).await?.is_none() {
+            return Ok(false);
+        }
+        tx.append(events).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// Ends all logins of a person; answers how many. The events are appended even if there was none.
     ///
     /// # Errors
     /// The usual ones.
-    pub async fn revoke_logins_of(&self, user: UserId, at: Timestamp, events: &[NewEvent]) -> Result<u64, StoreError> {
-        todo!()
+    pub async fn revoke_logins_of(
+        &self,
+        user: UserId,
+        at: Timestamp,
+        events: &[NewEvent],
+    ) -> Result<u64, StoreError> {
+        let mut tx = self.begin().await?;
+        let count = tx.revoke_logins(user, at).await?;
+        tx.append(events).await?;
+        tx.commit().await?;
+        Ok(count)
     }
 
     /// By id, live or over.
@@ -212,7 +417,8 @@ impl Store {
     /// # Errors
     /// The usual ones.
     pub async fn login(&self, id: LoginId) -> Result<Option<Login>, StoreError> {
-        todo!()
+        let sql = concat!("SELECT ", columns!(""), " FROM logins WHERE id = $1");
+        self.read_one(sql, args![id]).await?.as_ref().map(Login::of).transpose()
     }
 
     /// A person's live logins, newest first (at most 200).
@@ -220,7 +426,13 @@ impl Store {
     /// # Errors
     /// The usual ones.
     pub async fn logins_of(&self, user: UserId, now: Timestamp) -> Result<Vec<Login>, StoreError> {
-        todo!()
+        let sql = concat!(
+            "SELECT ",
+            columns!(""),
+            " FROM logins WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2 AND idle_until > $2 \
+             ORDER BY id DESC LIMIT 200"
+        );
+        self.read(sql, args![user, now]).await?.iter().map(Login::of).collect()
     }
 
     /// Removes tokens and flows that are void, and logins over for more than 30 days.
@@ -228,6 +440,16 @@ impl Store {
     /// # Errors
     /// The usual ones.
     pub async fn sweep(&self, now: Timestamp) -> Result<Swept, StoreError> {
-        todo!()
+        let mut tx = self.begin().await?;
+        let long_ago = Timestamp::from_micros(now.as_micros().saturating_sub(KEEP_LOGINS_MICROS));
+        let tokens =
+            tx.run("DELETE FROM tokens WHERE expires_at <= $1 RETURNING 1 AS gone", args![now]).await?;
+        let flows =
+            tx.run("DELETE FROM flows WHERE expires_at <= $1 RETURNING 1 AS gone", args![now]).await?;
+        let sql = "DELETE FROM logins WHERE expires_at <= $1 RETURNING 1 AS gone";
+        let logins = tx.run(sql, args![long_ago]).await?;
+        tx.commit().await?;
+        let count = |rows: &[Row]| u64::try_from(rows.len()).unwrap_or(u64::MAX);
+        Ok(Swept { tokens: count(&tokens), flows: count(&flows), logins: count(&logins) })
     }
 }

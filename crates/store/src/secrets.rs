@@ -2,7 +2,7 @@
 
 use hoop_model::Timestamp;
 
-use crate::{NewEvent, Store, StoreError};
+use crate::{NewEvent, Store, StoreError, db::args};
 
 impl Store {
     /// A sealed secret by name.
@@ -10,7 +10,8 @@ impl Store {
     /// # Errors
     /// The usual ones.
     pub async fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        todo!()
+        let row = self.read_one("SELECT sealed FROM secrets WHERE name = $1", args![name]).await?;
+        row.map(|row| row.bytes("sealed")).transpose()
     }
 
     /// Keeps a sealed secret unless there is one of that name; answers the one in force, and whether it is the given one.
@@ -25,7 +26,15 @@ impl Store {
         at: Timestamp,
         events: &[NewEvent],
     ) -> Result<(Vec<u8>, bool), StoreError> {
-        todo!()
+        let mut tx = self.begin().await?;
+        if let Some(row) = tx.run_one("SELECT sealed FROM secrets WHERE name = $1", args![name]).await? {
+            return Ok((row.bytes("sealed")?, false));
+        }
+        let sql = "INSERT INTO secrets (name, sealed, created_at, changed_at) VALUES ($1, $2, $3, $3)";
+        tx.run(sql, args![name, sealed, at]).await?;
+        tx.append(events).await?;
+        tx.commit().await?;
+        Ok((sealed.to_vec(), true))
     }
 
     /// Replaces a sealed secret (rotation).
@@ -39,6 +48,10 @@ impl Store {
         at: Timestamp,
         events: &[NewEvent],
     ) -> Result<(), StoreError> {
-        todo!()
+        let mut tx = self.begin().await?;
+        let sql = "UPDATE secrets SET sealed = $2, changed_at = $3 WHERE name = $1 RETURNING name";
+        tx.run_one(sql, args![name, sealed, at]).await?.ok_or(StoreError::NotFound("secret"))?;
+        tx.append(events).await?;
+        tx.commit().await
     }
 }

@@ -4,7 +4,10 @@ use hoop_model::{
     AgentId, AgentName, ConnectionId, ConnectionName, ProtocolId, SessionId, Timestamp, UserId, UserName,
 };
 
-use crate::{NewEvent, Page, Sha256, Store, StoreError};
+use crate::{
+    Conflict, NewEvent, Page, Sha256, Store, StoreError,
+    db::{Row, Tx, args, words},
+};
 
 /// Where a session stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,13 +189,183 @@ pub struct SessionFilter {
     pub limit: u32,
 }
 
+words!(SessionState {
+    Opening = "opening",
+    Live = "live",
+    Ending = "ending",
+    Ended = "ended",
+    Interrupted = "interrupted",
+});
+words!(RecordingEnding { Sealed = "sealed", Interrupted = "interrupted" });
+
+impl SessionState {
+    /// Bytes may flow, or are about to.
+    #[must_use]
+    pub const fn is_live(self) -> bool {
+        matches!(self, Self::Opening | Self::Live)
+    }
+}
+
+macro_rules! columns {
+    () => {
+        "id, user_id, user_name, connection_id, connection_name, protocol, agent_id, agent_name, state, grant_bytes, \
+         grant_signature, secret_sealed, connector_key_sha256, certificate_expires_at, next_ticket, address, reason, \
+         allowed_because, started_at, ends_at, ended_at, end_reason, end_code, requests, row_count, bytes_out, \
+         recording_bytes, recording_ending, recording_ended_at, manifest, manifest_seq"
+    };
+}
+
+const BY_ID: &str = concat!("SELECT ", columns!(), " FROM sessions WHERE id = $1");
+
+/// Ids begin with the time, so their order is the order of starting.
+const LIST: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM sessions WHERE ($1 IS NULL OR (state IN ('opening', 'live')) = ($1 = 1)) \
+     AND ($2 IS NULL OR user_id = $2) AND ($3 IS NULL OR folded_user_name = $3) \
+     AND ($4 IS NULL OR connection_name = $4) AND ($5 IS NULL OR agent_id = $5) \
+     AND ($6 IS NULL OR started_at >= $6) AND ($7 IS NULL OR started_at < $7) AND ($8 IS NULL OR id < $8) \
+     ORDER BY id DESC LIMIT $9"
+);
+
+impl SessionRecord {
+    fn of(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.id("id")?,
+            user: row.id("user_id")?,
+            user_name: row.name("user_name")?,
+            connection: row.id("connection_id")?,
+            connection_name: row.name("connection_name")?,
+            protocol: row.name("protocol")?,
+            agent: row.id("agent_id")?,
+            agent_name: row.name("agent_name")?,
+            state: row.word("state")?,
+            grant: row.bytes("grant_bytes")?,
+            grant_signature: row.bytes("grant_signature")?,
+            secret_sealed: row.bytes("secret_sealed")?,
+            connector_key_sha256: row.sha256("connector_key_sha256")?,
+            certificate_expires_at: row.time("certificate_expires_at")?,
+            next_ticket: row.count("next_ticket")?,
+            address: row.text("address")?,
+            reason: row.maybe_text("reason")?,
+            allowed_because: row.text("allowed_because")?,
+            started_at: row.time("started_at")?,
+            ends_at: row.time("ends_at")?,
+            ended_at: row.maybe_time("ended_at")?,
+            end_reason: row.maybe_text("end_reason")?,
+            end_code: row.maybe_text("end_code")?,
+            progress: SessionProgress {
+                requests: row.count("requests")?,
+                rows: row.count("row_count")?,
+                bytes_out: row.count("bytes_out")?,
+                recording_bytes: row.count("recording_bytes")?,
+            },
+            recording: RecordingEnd::of(row)?,
+            manifest_seq: row.maybe_count("manifest_seq")?,
+        })
+    }
+}
+
+impl RecordingEnd {
+    fn of(row: &Row) -> Result<Option<Self>, StoreError> {
+        let Some(at) = row.maybe_time("recording_ended_at")? else { return Ok(None) };
+        Ok(Some(Self { ending: row.word("recording_ending")?, manifest: row.maybe_bytes("manifest")?, at }))
+    }
+}
+
+fn found(row: Option<Row>) -> Result<SessionRecord, StoreError> {
+    SessionRecord::of(&row.ok_or(StoreError::NotFound("session"))?)
+}
+
+fn many(rows: &[Row]) -> Result<Vec<SessionRecord>, StoreError> {
+    rows.iter().map(SessionRecord::of).collect()
+}
+
+impl Tx {
+    async fn session(&mut self, id: SessionId) -> Result<SessionRecord, StoreError> {
+        found(self.run_one(BY_ID, args![id]).await?)
+    }
+
+    async fn insert_session(&mut self, new: &NewSession) -> Result<SessionRecord, StoreError> {
+        let sql = concat!(
+            "INSERT INTO sessions (id, user_id, user_name, folded_user_name, connection_id, connection_name, protocol, \
+             agent_id, agent_name, state, grant_bytes, grant_signature, secret_sealed, connector_key_sha256, \
+             certificate_expires_at, address, reason, allowed_because, started_at, ends_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'opening', $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) \
+             RETURNING ",
+            columns!()
+        );
+        let values = args![
+            new.id,
+            new.user,
+            &new.user_name,
+            new.user_name.folded(),
+            new.connection,
+            &new.connection_name,
+            &new.protocol,
+            new.agent,
+            &new.agent_name,
+            new.grant.as_slice(),
+            new.grant_signature.as_slice(),
+            new.secret_sealed.as_slice(),
+            &new.connector_key_sha256,
+            new.certificate_expires_at,
+            new.address.as_str(),
+            new.reason.as_deref(),
+            new.allowed_because.as_str(),
+            new.started_at,
+            new.ends_at,
+        ];
+        found(self.run_one(sql, values).await?)
+    }
+
+    async fn close_session(
+        &mut self,
+        id: SessionId,
+        state: SessionState,
+        recording: &RecordingEnd,
+        end: &SessionEnd,
+        manifest_seq: Option<u64>,
+    ) -> Result<SessionRecord, StoreError> {
+        let sql = concat!(
+            "UPDATE sessions SET state = $2, recording_ending = $3, recording_ended_at = $4, manifest = $5, \
+             manifest_seq = $6, ended_at = COALESCE(ended_at, $7), end_reason = COALESCE(end_reason, $8), \
+             end_code = COALESCE(end_code, $9) WHERE id = $1 RETURNING ",
+            columns!()
+        );
+        let values = args![
+            id,
+            state,
+            recording.ending,
+            recording.at,
+            recording.manifest.as_deref(),
+            manifest_seq,
+            end.at,
+            end.reason.as_str(),
+            end.code.as_str(),
+        ];
+        found(self.run_one(sql, values).await?)
+    }
+}
+
 impl Store {
     /// Keeps a session that was granted, in state `Opening`.
     ///
     /// # Errors
     /// The usual ones; `Conflict(Locked)` when the person was locked meanwhile.
-    pub async fn create_session(&self, new: &NewSession, events: &[NewEvent]) -> Result<SessionRecord, StoreError> {
-        todo!()
+    pub async fn create_session(
+        &self,
+        new: &NewSession,
+        events: &[NewEvent],
+    ) -> Result<SessionRecord, StoreError> {
+        let mut tx = self.begin().await?;
+        if tx.user(new.user).await?.locked {
+            return Err(Conflict::Locked.into());
+        }
+        let session = tx.insert_session(new).await?;
+        tx.append(events).await?;
+        tx.commit().await?;
+        Ok(session)
     }
 
     /// Moves a session from one of the states `from` to `to`.
@@ -206,7 +379,15 @@ impl Store {
         to: SessionState,
         events: &[NewEvent],
     ) -> Result<SessionRecord, StoreError> {
-        todo!()
+        let mut tx = self.begin().await?;
+        if !from.contains(&tx.session(id).await?.state) {
+            return Err(Conflict::Changed.into());
+        }
+        let sql = concat!("UPDATE sessions SET state = $2 WHERE id = $1 RETURNING ", columns!());
+        let session = found(tx.run_one(sql, args![id, to]).await?)?;
+        tx.append(events).await?;
+        tx.commit().await?;
+        Ok(session)
     }
 
     /// Ends a session that is opening or live: it is `Ending` until its recording is.
@@ -219,7 +400,19 @@ impl Store {
         end: &SessionEnd,
         events: &[NewEvent],
     ) -> Result<SessionRecord, StoreError> {
-        todo!()
+        let mut tx = self.begin().await?;
+        if !tx.session(id).await?.state.is_live() {
+            return Err(Conflict::Changed.into());
+        }
+        let sql = concat!(
+            "UPDATE sessions SET state = 'ending', ended_at = $2, end_reason = $3, end_code = $4 WHERE id = $1 RETURNING ",
+            columns!()
+        );
+        let values = args![id, end.at, end.reason.as_str(), end.code.as_str()];
+        let session = found(tx.run_one(sql, values).await?)?;
+        tx.append(events).await?;
+        tx.commit().await?;
+        Ok(session)
     }
 
     /// Notes how a recording ended, and with it the session: `Ended` with a seal, `Interrupted` without. A session not ended
@@ -234,15 +427,39 @@ impl Store {
         end: &SessionEnd,
         events: &[NewEvent],
     ) -> Result<SessionRecord, StoreError> {
-        todo!()
+        let mut tx = self.begin().await?;
+        let before = tx.session(id).await?.recording.map(|recording| recording.ending);
+        let state = match (before, recording.ending) {
+            (None | Some(RecordingEnding::Interrupted), RecordingEnding::Sealed) => SessionState::Ended,
+            (None, RecordingEnding::Interrupted) => SessionState::Interrupted,
+            _ => return Err(Conflict::Changed.into()),
+        };
+        let first = tx.append(events).await?;
+        let manifest_seq = (recording.manifest.is_some() && !events.is_empty()).then_some(first);
+        let session = tx.close_session(id, state, recording, end, manifest_seq).await?;
+        tx.commit().await?;
+        Ok(session)
     }
 
     /// Notes progress; a counter never goes back. Not an event.
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn session_progress(&self, id: SessionId, progress: &SessionProgress) -> Result<(), StoreError> {
-        todo!()
+    pub async fn session_progress(
+        &self,
+        id: SessionId,
+        progress: &SessionProgress,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE sessions SET \
+             requests = CASE WHEN requests < $2 THEN $2 ELSE requests END, \
+             row_count = CASE WHEN row_count < $3 THEN $3 ELSE row_count END, \
+             bytes_out = CASE WHEN bytes_out < $4 THEN $4 ELSE bytes_out END, \
+             recording_bytes = CASE WHEN recording_bytes < $5 THEN $5 ELSE recording_bytes END \
+             WHERE id = $1 RETURNING id";
+        let values =
+            args![id, progress.requests, progress.rows, progress.bytes_out, progress.recording_bytes];
+        let rows = self.write(sql, values).await?;
+        if rows.is_empty() { Err(StoreError::NotFound("session")) } else { Ok(()) }
     }
 
     /// Gives out `count` ticket counters, each once; answers the first.
@@ -250,7 +467,15 @@ impl Store {
     /// # Errors
     /// `NotFound`; `Conflict(Changed)` when the session is not opening or live; `Conflict(TooMany)` past the last counter.
     pub async fn take_tickets(&self, id: SessionId, count: u32) -> Result<u32, StoreError> {
-        todo!()
+        let sql = "UPDATE sessions SET next_ticket = next_ticket + $2 \
+             WHERE id = $1 AND state IN ('opening', 'live') AND next_ticket + $2 <= $3 RETURNING next_ticket";
+        let row = self.write(sql, args![id, count, u32::MAX]).await?.into_iter().next();
+        if let Some(row) = row {
+            let next: u32 = row.count("next_ticket")?;
+            return Ok(next.saturating_sub(count));
+        }
+        let session = self.session(id).await?.ok_or(StoreError::NotFound("session"))?;
+        Err(if session.state.is_live() { Conflict::TooMany } else { Conflict::Changed }.into())
     }
 
     /// The connector got a new certificate.
@@ -263,7 +488,14 @@ impl Store {
         expires_at: Timestamp,
         events: &[NewEvent],
     ) -> Result<(), StoreError> {
-        todo!()
+        let mut tx = self.begin().await?;
+        if !tx.session(id).await?.state.is_live() {
+            return Err(Conflict::Changed.into());
+        }
+        tx.run("UPDATE sessions SET certificate_expires_at = $2 WHERE id = $1", args![id, expires_at])
+            .await?;
+        tx.append(events).await?;
+        tx.commit().await
     }
 
     /// By id.
@@ -271,15 +503,30 @@ impl Store {
     /// # Errors
     /// The usual ones.
     pub async fn session(&self, id: SessionId) -> Result<Option<SessionRecord>, StoreError> {
-        todo!()
+        self.read_one(BY_ID, args![id]).await?.as_ref().map(SessionRecord::of).transpose()
     }
 
     /// Sessions that fit a filter, newest first.
     ///
     /// # Errors
     /// The usual ones.
-    pub async fn sessions(&self, filter: &SessionFilter) -> Result<Page<SessionRecord, SessionId>, StoreError> {
-        todo!()
+    pub async fn sessions(
+        &self,
+        filter: &SessionFilter,
+    ) -> Result<Page<SessionRecord, SessionId>, StoreError> {
+        let values = args![
+            filter.live,
+            filter.user,
+            filter.user_name.as_ref().map(UserName::folded).as_deref(),
+            filter.connection.as_ref(),
+            filter.agent,
+            filter.since,
+            filter.until,
+            filter.after,
+            u64::from(filter.limit) + 1,
+        ];
+        let sessions = many(&self.read(LIST, values).await?)?;
+        Ok(Page::cut(sessions, filter.limit, |session| session.id))
     }
 
     /// Every opening or live session (at most 100,000): after a restart, and for the sweeper.
@@ -287,7 +534,12 @@ impl Store {
     /// # Errors
     /// The usual ones.
     pub async fn live_sessions(&self) -> Result<Vec<SessionRecord>, StoreError> {
-        todo!()
+        let sql = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM sessions WHERE state IN ('opening', 'live') ORDER BY id LIMIT 100000"
+        );
+        many(&self.read(sql, Vec::new()).await?)
     }
 
     /// Opening, live and ending sessions of an agent: what it must be told when it comes back.
@@ -295,7 +547,12 @@ impl Store {
     /// # Errors
     /// The usual ones.
     pub async fn open_sessions_of_agent(&self, agent: AgentId) -> Result<Vec<SessionRecord>, StoreError> {
-        todo!()
+        let sql = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM sessions WHERE agent_id = $1 AND state IN ('opening', 'live', 'ending') ORDER BY id LIMIT 100000"
+        );
+        many(&self.read(sql, args![agent]).await?)
     }
 
     /// Opening and live sessions of a person: to end when they are locked, to count against a limit.
@@ -303,6 +560,11 @@ impl Store {
     /// # Errors
     /// The usual ones.
     pub async fn live_sessions_of_user(&self, user: UserId) -> Result<Vec<SessionRecord>, StoreError> {
-        todo!()
+        let sql = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM sessions WHERE user_id = $1 AND state IN ('opening', 'live') ORDER BY id LIMIT 100000"
+        );
+        many(&self.read(sql, args![user]).await?)
     }
 }

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use hoop_model::{GroupName, Redacted, Role, Timestamp, UserId, UserName};
 
-use crate::{NewEvent, Page, Sha256, Store, StoreError};
+use crate::{
+    Conflict, NewEvent, Page, Sha256, Store, StoreError,
+    db::{Row, Tx, args, words},
+};
 
 /// Who vouches for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,13 +127,127 @@ pub struct FailedAttempt {
     pub locked_until: Option<Timestamp>,
 }
 
+words!(Role { User = "user", Auditor = "auditor", Admin = "admin" });
+
+macro_rules! columns {
+    () => {
+        "id, name, role, source, issuer, subject, group_names, locked, password_hash, totp_secret, totp_last_step, \
+         pending_totp, setup_expires_at, failed_attempts, locked_until, created_at, last_login_at"
+    };
+}
+
+const BY_IDENTITY: &str = concat!("SELECT ", columns!(), " FROM users WHERE issuer = $1 AND subject = $2");
+
+impl User {
+    fn of(row: &Row) -> Result<Self, StoreError> {
+        let source = match (row.maybe_text("issuer")?, row.maybe_text("subject")?) {
+            (Some(issuer), Some(subject)) => UserSource::Oidc { issuer, subject },
+            _ => UserSource::Builtin,
+        };
+        Ok(Self {
+            id: row.id("id")?,
+            name: row.name("name")?,
+            role: row.word("role")?,
+            groups: row.json("group_names")?,
+            source,
+            locked: row.flag("locked")?,
+            password_hash: row.maybe_text("password_hash")?.map(Redacted::new),
+            totp_secret_sealed: row.maybe_bytes("totp_secret")?,
+            totp_last_step: row.maybe_count("totp_last_step")?,
+            pending_totp_sealed: row.maybe_bytes("pending_totp")?,
+            setup_expires_at: row.maybe_time("setup_expires_at")?,
+            failed_attempts: row.count("failed_attempts")?,
+            locked_until: row.maybe_time("locked_until")?,
+            created_at: row.time("created_at")?,
+            last_login_at: row.maybe_time("last_login_at")?,
+        })
+    }
+}
+
+fn changed(row: Option<Row>) -> Result<User, StoreError> {
+    User::of(&row.ok_or(StoreError::NotFound("user"))?)
+}
+
+impl Tx {
+    /// A person, as they are in this transaction.
+    pub(crate) async fn user(&mut self, id: UserId) -> Result<User, StoreError> {
+        let sql = concat!("SELECT ", columns!(), " FROM users WHERE id = $1");
+        changed(self.run_one(sql, args![id]).await?)
+    }
+
+    /// Accepts a TOTP step that is later than every one accepted before.
+    pub(crate) async fn accept_totp(&mut self, id: UserId, step: u64) -> Result<(), StoreError> {
+        let sql = "UPDATE users SET totp_last_step = $2 \
+             WHERE id = $1 AND (totp_last_step IS NULL OR totp_last_step < $2) RETURNING id";
+        match self.run_one(sql, args![id, step]).await? {
+            Some(_) => Ok(()),
+            None => Err(Conflict::Used.into()),
+        }
+    }
+
+    async fn keep_oidc(&mut self, oidc: &OidcUser, before: Option<&User>) -> Result<User, StoreError> {
+        let (sql, id, role) = match before {
+            Some(user) => (
+                concat!(
+                    "UPDATE users SET name = $2, folded_name = $3, role = $4, group_names = $5 \
+                     WHERE id = $1 AND issuer = $6 AND subject = $7 RETURNING ",
+                    columns!()
+                ),
+                user.id,
+                oidc.role.unwrap_or(user.role),
+            ),
+            None => (
+                concat!(
+                    "INSERT INTO users (id, name, folded_name, role, group_names, source, issuer, subject, created_at) \
+                     VALUES ($1, $2, $3, $4, $5, 'oidc', $6, $7, $8) RETURNING ",
+                    columns!()
+                ),
+                oidc.id,
+                oidc.role.unwrap_or(Role::User),
+            ),
+        };
+        let mut values = args![
+            id,
+            &oidc.name,
+            oidc.name.folded(),
+            role,
+            oidc.groups.as_slice(),
+            oidc.issuer.as_str(),
+            oidc.subject.as_str(),
+        ];
+        if before.is_none() {
+            values.push(oidc.at.into());
+        }
+        changed(self.run_one(sql, values).await?)
+    }
+}
+
 impl Store {
     /// Makes a built-in account without a password: its holder sets it up with the one-use token.
     ///
     /// # Errors
     /// `Conflict(NameTaken)`, whatever the case of the letters.
     pub async fn create_user(&self, new: &NewUser, events: &[NewEvent]) -> Result<User, StoreError> {
-        todo!()
+        let mut tx = self.begin().await?;
+        let sql = concat!(
+            "INSERT INTO users (id, name, folded_name, role, source, group_names, setup_hash, setup_expires_at, created_at) \
+             VALUES ($1, $2, $3, $4, 'builtin', $5, $6, $7, $8) RETURNING ",
+            columns!()
+        );
+        let values = args![
+            new.id,
+            &new.name,
+            new.name.folded(),
+            new.role,
+            new.groups.as_slice(),
+            &new.setup_token_hash,
+            new.setup_expires_at,
+            new.created_at,
+        ];
+        let user = changed(tx.run_one(sql, values).await?)?;
+        tx.append(events).await?;
+        tx.commit().await?;
+        Ok(user)
     }
 
     /// By id.
@@ -138,7 +255,8 @@ impl Store {
     /// # Errors
     /// The usual ones.
     pub async fn user(&self, id: UserId) -> Result<Option<User>, StoreError> {
-        todo!()
+        let sql = concat!("SELECT ", columns!(), " FROM users WHERE id = $1");
+        self.read_one(sql, args![id]).await?.as_ref().map(User::of).transpose()
     }
 
     /// By login name, whatever the case.
@@ -146,7 +264,8 @@ impl Store {
     /// # Errors
     /// The usual ones.
     pub async fn user_by_name(&self, name: &UserName) -> Result<Option<User>, StoreError> {
-        todo!()
+        let sql = concat!("SELECT ", columns!(), " FROM users WHERE folded_name = $1");
+        self.read_one(sql, args![name.folded()]).await?.as_ref().map(User::of).transpose()
     }
 
     /// By what the identity provider calls them.
@@ -154,15 +273,27 @@ impl Store {
     /// # Errors
     /// The usual ones.
     pub async fn user_by_identity(&self, issuer: &str, subject: &str) -> Result<Option<User>, StoreError> {
-        todo!()
+        self.read_one(BY_IDENTITY, args![issuer, subject]).await?.as_ref().map(User::of).transpose()
     }
 
     /// By name, `limit` of them after the name `after`.
     ///
     /// # Errors
     /// The usual ones.
-    pub async fn users(&self, after: Option<&UserName>, limit: u32) -> Result<Page<User, UserName>, StoreError> {
-        todo!()
+    pub async fn users(
+        &self,
+        after: Option<&UserName>,
+        limit: u32,
+    ) -> Result<Page<User, UserName>, StoreError> {
+        let sql = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM users WHERE ($1 IS NULL OR folded_name > $1) ORDER BY folded_name LIMIT $2"
+        );
+        let after = after.map(UserName::folded);
+        let rows = self.read(sql, args![after.as_deref(), u64::from(limit) + 1]).await?;
+        let users = rows.iter().map(User::of).collect::<Result<Vec<_>, _>>()?;
+        Ok(Page::cut(users, limit, |user| user.name.clone()))
     }
 
     /// How many people there are: none means that the first admin is to be made.
@@ -170,7 +301,8 @@ impl Store {
     /// # Errors
     /// The usual ones.
     pub async fn count_users(&self) -> Result<u64, StoreError> {
-        todo!()
+        let row = self.read_one("SELECT COUNT(*) AS count FROM users", Vec::new()).await?;
+        row.map_or(Ok(0), |row| row.count("count"))
     }
 
     /// Changes role, groups or lock.
@@ -184,7 +316,21 @@ impl Store {
         at: Timestamp,
         events: &[NewEvent],
     ) -> Result<User, StoreError> {
-        todo!()
+        let mut tx = self.begin().await?;
+        let sql = concat!(
+            "UPDATE users SET role = COALESCE($2, role), group_names = COALESCE($3, group_names), \
+             locked = COALESCE($4, locked), failed_attempts = CASE WHEN $4 = 0 THEN 0 ELSE failed_attempts END, \
+             locked_until = CASE WHEN $4 = 0 THEN NULL ELSE locked_until END WHERE id = $1 RETURNING ",
+            columns!()
+        );
+        let values = args![id, change.role, change.groups.as_deref(), change.locked];
+        let user = changed(tx.run_one(sql, values).await?)?;
+        if change.locked == Some(true) {
+            tx.revoke_logins(id, at).await?;
+        }
+        tx.append(events).await?;
+        tx.commit().await?;
+        Ok(user)
     }
 
     /// Opens set-up again: the password and second factor are void until it is done, every login is revoked.
@@ -199,15 +345,34 @@ impl Store {
         at: Timestamp,
         events: &[NewEvent],
     ) -> Result<User, StoreError> {
-        todo!()
+        let mut tx = self.begin().await?;
+        let sql = concat!(
+            "UPDATE users SET password_hash = NULL, totp_secret = NULL, pending_totp = NULL, setup_hash = $2, \
+             setup_expires_at = $3, failed_attempts = 0, locked_until = NULL WHERE id = $1 AND source = 'builtin' RETURNING ",
+            columns!()
+        );
+        let user = changed(tx.run_one(sql, args![id, setup_token_hash, setup_expires_at]).await?)?;
+        tx.revoke_logins(id, at).await?;
+        tx.append(events).await?;
+        tx.commit().await?;
+        Ok(user)
     }
 
     /// Who holds this set-up token, while it is good.
     ///
     /// # Errors
     /// The usual ones.
-    pub async fn user_by_setup_token(&self, hash: &Sha256, now: Timestamp) -> Result<Option<User>, StoreError> {
-        todo!()
+    pub async fn user_by_setup_token(
+        &self,
+        hash: &Sha256,
+        now: Timestamp,
+    ) -> Result<Option<User>, StoreError> {
+        let sql = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM users WHERE setup_hash = $1 AND setup_expires_at > $2 AND locked = 0"
+        );
+        self.read_one(sql, args![hash, now]).await?.as_ref().map(User::of).transpose()
     }
 
     /// Keeps the TOTP secret that is being shown; the first one kept wins, and is answered.
@@ -220,7 +385,10 @@ impl Store {
         totp_secret_sealed: &[u8],
         now: Timestamp,
     ) -> Result<Vec<u8>, StoreError> {
-        todo!()
+        let sql = "UPDATE users SET pending_totp = COALESCE(pending_totp, $2) \
+             WHERE setup_hash = $1 AND setup_expires_at > $3 AND locked = 0 RETURNING pending_totp";
+        let row = self.write(sql, args![setup_token_hash, totp_secret_sealed, now]).await?.into_iter().next();
+        row.ok_or(StoreError::NotFound("set-up token"))?.bytes("pending_totp")
     }
 
     /// Ends set-up: uses the token up and puts password and the staged TOTP secret in force. `totp_step` is the step
@@ -236,7 +404,19 @@ impl Store {
         now: Timestamp,
         events: &[NewEvent],
     ) -> Result<User, StoreError> {
-        todo!()
+        let mut tx = self.begin().await?;
+        let sql = concat!(
+            "UPDATE users SET password_hash = $2, totp_secret = pending_totp, totp_last_step = $3, pending_totp = NULL, \
+             setup_hash = NULL, setup_expires_at = NULL, failed_attempts = 0, locked_until = NULL \
+             WHERE setup_hash = $1 AND setup_expires_at > $4 AND locked = 0 AND pending_totp IS NOT NULL RETURNING ",
+            columns!()
+        );
+        let values = args![setup_token_hash, password_hash.expose().as_str(), totp_step, now];
+        let row = tx.run_one(sql, values).await?.ok_or(StoreError::NotFound("set-up token"))?;
+        let user = User::of(&row)?;
+        tx.append(events).await?;
+        tx.commit().await?;
+        Ok(user)
     }
 
     /// Replaces a password hash by one of the same password with today's parameters.
@@ -249,7 +429,9 @@ impl Store {
         old: &Redacted<String>,
         new: &Redacted<String>,
     ) -> Result<(), StoreError> {
-        todo!()
+        let sql = "UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2 RETURNING id";
+        let rows = self.write(sql, args![id, old.expose().as_str(), new.expose().as_str()]).await?;
+        if rows.is_empty() { Err(Conflict::Changed.into()) } else { Ok(()) }
     }
 
     /// Counts a failed sign-in; `lock_for` says how long so many failures lock (`None`: not at all). `events` are appended
@@ -265,7 +447,19 @@ impl Store {
         events: &[NewEvent],
         lock_events: &[NewEvent],
     ) -> Result<FailedAttempt, StoreError> {
-        todo!()
+        let mut tx = self.begin().await?;
+        let sql =
+            "UPDATE users SET failed_attempts = failed_attempts + 1 WHERE id = $1 RETURNING failed_attempts";
+        let row = tx.run_one(sql, args![id]).await?.ok_or(StoreError::NotFound("user"))?;
+        let failures: u32 = row.count("failed_attempts")?;
+        let locked_until = lock_for(failures).map(|duration| now.after(duration));
+        tx.append(events).await?;
+        if locked_until.is_some() {
+            tx.run("UPDATE users SET locked_until = $2 WHERE id = $1", args![id, locked_until]).await?;
+            tx.append(lock_events).await?;
+        }
+        tx.commit().await?;
+        Ok(FailedAttempt { failures, locked_until })
     }
 
     /// Makes or refreshes a person of an identity provider. `events` gets the person before (if known) and after.
@@ -277,6 +471,12 @@ impl Store {
         oidc: &OidcUser,
         events: impl FnOnce(Option<&User>, &User) -> Vec<NewEvent> + Send,
     ) -> Result<User, StoreError> {
-        todo!()
+        let mut tx = self.begin().await?;
+        let before = tx.run_one(BY_IDENTITY, args![oidc.issuer.as_str(), oidc.subject.as_str()]).await?;
+        let before = before.as_ref().map(User::of).transpose()?;
+        let after = tx.keep_oidc(oidc, before.as_ref()).await?;
+        tx.append(&events(before.as_ref(), &after)).await?;
+        tx.commit().await?;
+        Ok(after)
     }
 }

@@ -1,0 +1,69 @@
+//! PostgreSQL: several gateways share it; changes take turns by the lock of the ledger's head row.
+
+use std::time::Duration;
+
+use sqlx::{
+    Executor,
+    postgres::{PgConnectOptions, PgPool, PgPoolOptions},
+};
+
+use super::{Row, Value};
+use crate::StoreError;
+
+const MIGRATIONS: &[(i64, &str, &str)] =
+    &[(1, "begin", include_str!("../../../../migrations/postgres/0001_begin.sql"))];
+
+const WAIT: Duration = Duration::from_secs(10);
+const CONNECTIONS: u32 = 16;
+
+#[derive(Debug, Clone)]
+pub(super) struct Postgres {
+    pool: PgPool,
+}
+
+impl Postgres {
+    pub(super) async fn open(url: &str) -> Result<Self, StoreError> {
+        // The parser's own message may quote the URL, and with it the password.
+        let options: PgConnectOptions =
+            url.parse().map_err(|_| StoreError::Setting("the postgres:// URL cannot be read".into()))?;
+        // A commit is answered when it is durable, whatever the server's default is.
+        let options = options.application_name("hoop-gateway").options([("synchronous_commit", "on")]);
+        let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(WAIT);
+        let pool = pool.connect_with(options).await?;
+        super::migrator(MIGRATIONS).run(&pool).await.map_err(super::migration_failed)?;
+        Ok(Self { pool })
+    }
+
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    pub(super) async fn read(&self, sql: &'static str, args: Vec<Value>) -> Result<Vec<Row>, StoreError> {
+        rows(&self.pool, sql, args).await
+    }
+
+    pub(super) async fn write(&self, sql: &'static str, args: Vec<Value>) -> Result<Vec<Row>, StoreError> {
+        rows(&self.pool, sql, args).await
+    }
+
+    /// Takes the ledger's head first, always: so changes cannot deadlock, and each sees what the one before it did.
+    pub(super) async fn begin(&self) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        rows(&mut *tx, "SELECT size FROM ledger_head WHERE one = 1 FOR UPDATE", Vec::new()).await?;
+        Ok(tx)
+    }
+}
+
+pub(super) async fn rows<'c>(
+    executor: impl Executor<'c, Database = sqlx::Postgres>,
+    sql: &'static str,
+    args: Vec<Value>,
+) -> Result<Vec<Row>, StoreError> {
+    let query = args.into_iter().fold(sqlx::query::<sqlx::Postgres>(sql), |query, value| match value {
+        Value::Int(value) => query.bind(value),
+        Value::Text(value) => query.bind(value),
+        Value::Bytes(value) => query.bind(value),
+    });
+    let rows = query.fetch_all(executor).await?;
+    Ok(rows.into_iter().map(|row| Row::Postgres(Box::new(row))).collect())
+}
