@@ -13,7 +13,8 @@ use crate::StoreError;
 const MIGRATIONS: &[(i64, &str, &str)] =
     &[(1, "begin", include_str!("../../../../migrations/postgres/0001_begin.sql"))];
 
-const WAIT: Duration = Duration::from_secs(10);
+/// How long a caller waits for a connection before the database counts as away.
+const WAIT: Duration = Duration::from_secs(5);
 const CONNECTIONS: u32 = 16;
 
 #[derive(Debug, Clone)]

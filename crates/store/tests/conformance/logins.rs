@@ -1,0 +1,219 @@
+//! Sign-ins and tokens.
+
+use hoop_model::{LoginId, UserId};
+use hoop_store::{Conflict, NewToken, Rotation, Store, TokenKind, UserChange};
+
+use crate::fixtures::*;
+
+crate::cases![
+    a_totp_step_is_accepted_once,
+    a_totp_race_has_one_winner,
+    step_up_takes_a_step_too,
+    a_token_is_good_for_its_kind_and_time,
+    a_locked_person_has_no_login,
+    a_login_is_revoked_by_its_owner_alone,
+    use_prolongs_a_login_but_not_past_its_end,
+    a_refresh_token_rotates,
+    a_refresh_token_used_twice_revokes,
+    a_refresh_race_has_one_winner,
+    a_void_refresh_token_is_refused,
+    what_is_void_is_swept,
+    ones_logins_are_listed,
+];
+
+async fn a_totp_step_is_accepted_once(store: Store) {
+    let user = user(&store, "ada").await;
+    for (step, good) in [(10, false), (11, true), (11, false), (9, false), (12, true)] {
+        let result = store.create_login(&new_login(user.id), &[], Some(step), &events(1)).await;
+        if good {
+            assert_eq!(result.unwrap().user.totp_last_step, Some(step));
+        } else {
+            assert_eq!(conflict(result), Conflict::Used, "{step}");
+        }
+    }
+    assert_eq!((size(&store).await, store.logins_of(user.id, NOW).await.unwrap().len()), (2, 2));
+}
+
+async fn a_totp_race_has_one_winner(store: Store) {
+    let user = user(&store, "ada").await;
+    let won = race(6, |_| {
+        let (store, login) = (store.clone(), new_login(user.id));
+        async move { store.create_login(&login, &[], Some(11), &events(1)).await.is_ok() }
+    })
+    .await;
+    assert_eq!(won.iter().filter(|won| **won).count(), 1);
+    assert_eq!(size(&store).await, 1);
+}
+
+async fn step_up_takes_a_step_too(store: Store) {
+    let user = user(&store, "ada").await;
+    let login = new_login(user.id);
+    store.create_login(&login, &[], Some(11), &[]).await.unwrap();
+    assert_eq!(conflict(store.prove_mfa(login.id, Some(11), later(1), &events(1)).await), Conflict::Used);
+    assert_eq!(store.login(login.id).await.unwrap().unwrap().mfa_at, Some(NOW));
+    store.prove_mfa(login.id, Some(12), later(1), &events(1)).await.unwrap();
+    assert_eq!(store.login(login.id).await.unwrap().unwrap().mfa_at, Some(later(1)));
+    store.revoke_login(login.id, None, later(2), &[]).await.unwrap();
+    assert_eq!(conflict(store.prove_mfa(login.id, Some(13), later(3), &events(1)).await), Conflict::Revoked);
+    assert_eq!(size(&store).await, 1);
+}
+
+async fn a_token_is_good_for_its_kind_and_time(store: Store) {
+    let user = user(&store, "ada").await;
+    let login = new_login(user.id);
+    let tokens = [token(TokenKind::Access, "a"), token(TokenKind::Refresh, "r")];
+    store.create_login(&login, &tokens, Some(11), &[]).await.unwrap();
+    let good = store.login_by_token(TokenKind::Access, &hash("a"), later(599)).await.unwrap().unwrap();
+    assert_eq!((good.login.id, good.user.id), (login.id, user.id));
+    let refused = [
+        (TokenKind::Cookie, "a", NOW),
+        (TokenKind::Refresh, "a", NOW),
+        (TokenKind::Access, "r", NOW),
+        (TokenKind::Access, "guess", NOW),
+        (TokenKind::Access, "a", later(600)),
+        (TokenKind::Access, "a", later(1800)),
+        (TokenKind::Access, "a", later(3600)),
+    ];
+    for (kind, seed, at) in refused {
+        assert_eq!(store.login_by_token(kind, &hash(seed), at).await.unwrap(), None, "{kind:?} {seed} {at}");
+    }
+}
+
+async fn a_locked_person_has_no_login(store: Store) {
+    let user = user(&store, "ada").await;
+    let login = new_login(user.id);
+    store.create_login(&login, &[token(TokenKind::Cookie, "c")], Some(11), &[]).await.unwrap();
+    let lock = UserChange { locked: Some(true), ..Default::default() };
+    store.change_user(user.id, &lock, later(1), &events(1)).await.unwrap();
+    assert_eq!(store.login_by_token(TokenKind::Cookie, &hash("c"), later(1)).await.unwrap(), None);
+    assert_eq!(conflict(store.create_login(&new_login(user.id), &[], Some(12), &[]).await), Conflict::Locked);
+    let unlock = UserChange { locked: Some(false), ..Default::default() };
+    store.change_user(user.id, &unlock, later(2), &[]).await.unwrap();
+    let revived = store.login_by_token(TokenKind::Cookie, &hash("c"), later(2)).await.unwrap();
+    assert_eq!(revived, None, "unlocking revives no login");
+}
+
+async fn a_login_is_revoked_by_its_owner_alone(store: Store) {
+    let (ada, eve) = (user(&store, "ada").await, user(&store, "eve").await);
+    let login = new_login(ada.id);
+    store.create_login(&login, &[token(TokenKind::Access, "a")], Some(11), &[]).await.unwrap();
+    not_found(store.revoke_login(login.id, Some(eve.id), NOW, &events(1)).await);
+    not_found(store.revoke_login(LoginId::generate(), None, NOW, &events(1)).await);
+    assert!(store.login_by_token(TokenKind::Access, &hash("a"), NOW).await.unwrap().is_some());
+    assert!(store.revoke_login(login.id, Some(ada.id), NOW, &events(1)).await.unwrap());
+    assert!(!store.revoke_login(login.id, Some(ada.id), NOW, &events(1)).await.unwrap());
+    assert_eq!(store.login_by_token(TokenKind::Access, &hash("a"), NOW).await.unwrap(), None);
+    assert_eq!(size(&store).await, 1);
+    assert_eq!(store.revoke_logins_of(UserId::generate(), NOW, &[]).await.unwrap(), 0);
+}
+
+async fn use_prolongs_a_login_but_not_past_its_end(store: Store) {
+    let user = user(&store, "ada").await;
+    let login = new_login(user.id);
+    let long = NewToken { expires_at: later(9000), ..token(TokenKind::Cookie, "c") };
+    store.create_login(&login, &[long], Some(11), &[]).await.unwrap();
+    store.touch_login(login.id, later(500), later(1100)).await.unwrap();
+    assert!(store.login_by_token(TokenKind::Cookie, &hash("c"), later(1000)).await.unwrap().is_some());
+    store.touch_login(login.id, later(1200), later(1800)).await.unwrap();
+    assert_eq!(
+        store.login(login.id).await.unwrap().unwrap().idle_until,
+        later(1100),
+        "it was over: not revived"
+    );
+    let other = new_login(user.id);
+    let long = NewToken { expires_at: later(9000), ..token(TokenKind::Cookie, "d") };
+    store.create_login(&other, &[long], Some(12), &[]).await.unwrap();
+    store.touch_login(other.id, later(500), later(9000)).await.unwrap();
+    assert_eq!(store.login_by_token(TokenKind::Cookie, &hash("d"), later(3600)).await.unwrap(), None);
+}
+
+fn pair(seed: &str) -> [NewToken; 2] {
+    [token(TokenKind::Access, &format!("a{seed}")), token(TokenKind::Refresh, &format!("r{seed}"))]
+}
+
+fn told(rotation: &Rotation) -> Vec<hoop_store::NewEvent> {
+    match rotation {
+        Rotation::Reused(_) => vec![event("login.token_reused")],
+        _ => vec![],
+    }
+}
+
+async fn a_refresh_token_rotates(store: Store) {
+    let user = user(&store, "ada").await;
+    store.create_login(&new_login(user.id), &pair("1"), Some(11), &[]).await.unwrap();
+    let rotated = store.rotate_refresh(&hash("r1"), &pair("2"), later(5), later(605), told).await.unwrap();
+    let Rotation::Rotated(signed_in) = rotated else { panic!("{rotated:?}") };
+    assert_eq!((signed_in.login.used_at, signed_in.login.idle_until), (later(5), later(605)));
+    assert_eq!(store.login_by_token(TokenKind::Access, &hash("a1"), later(6)).await.unwrap(), None);
+    assert!(store.login_by_token(TokenKind::Access, &hash("a2"), later(6)).await.unwrap().is_some());
+    let next = store.rotate_refresh(&hash("r2"), &pair("3"), later(6), later(606), told).await.unwrap();
+    assert!(matches!(next, Rotation::Rotated(_)));
+    assert_eq!(size(&store).await, 0);
+}
+
+async fn a_refresh_token_used_twice_revokes(store: Store) {
+    let user = user(&store, "ada").await;
+    let login = new_login(user.id);
+    store.create_login(&login, &pair("1"), Some(11), &[]).await.unwrap();
+    store.rotate_refresh(&hash("r1"), &pair("2"), later(5), later(605), told).await.unwrap();
+    let again = store.rotate_refresh(&hash("r1"), &pair("3"), later(6), later(606), told).await.unwrap();
+    let Rotation::Reused(signed_in) = again else { panic!("{again:?}") };
+    assert_eq!(signed_in.login.revoked_at, Some(later(6)));
+    assert_eq!(store.login_by_token(TokenKind::Access, &hash("a2"), later(7)).await.unwrap(), None);
+    for seed in ["r1", "r2", "r3"] {
+        let refused =
+            store.rotate_refresh(&hash(seed), &pair("4"), later(7), later(607), told).await.unwrap();
+        assert_eq!(refused, Rotation::Refused, "{seed}");
+    }
+    assert_eq!(size(&store).await, 1);
+}
+
+async fn a_refresh_race_has_one_winner(store: Store) {
+    let user = user(&store, "ada").await;
+    let login = new_login(user.id);
+    store.create_login(&login, &pair("1"), Some(11), &[]).await.unwrap();
+    let results = race(2, |n| {
+        let (store, tokens) = (store.clone(), pair(&format!("x{n}")));
+        async move { store.rotate_refresh(&hash("r1"), &tokens, later(5), later(605), told).await.unwrap() }
+    })
+    .await;
+    let rotated = results.iter().filter(|result| matches!(result, Rotation::Rotated(_))).count();
+    let reused = results.iter().filter(|result| matches!(result, Rotation::Reused(_))).count();
+    assert_eq!((rotated, reused, size(&store).await), (1, 1, 1));
+    assert!(store.login(login.id).await.unwrap().unwrap().revoked_at.is_some());
+}
+
+async fn a_void_refresh_token_is_refused(store: Store) {
+    let user = user(&store, "ada").await;
+    store.create_login(&new_login(user.id), &pair("1"), Some(11), &[]).await.unwrap();
+    for (seed, at) in [("guess", 1), ("a1", 1), ("r1", 600), ("r1", 1800), ("r1", 3600)] {
+        let refused =
+            store.rotate_refresh(&hash(seed), &pair("2"), later(at), later(9000), told).await.unwrap();
+        assert_eq!(refused, Rotation::Refused, "{seed} at {at}");
+    }
+    assert!(store.login_by_token(TokenKind::Access, &hash("a1"), later(1)).await.unwrap().is_some());
+}
+
+async fn what_is_void_is_swept(store: Store) {
+    let user = user(&store, "ada").await;
+    let login = new_login(user.id);
+    store.create_login(&login, &pair("1"), Some(11), &[]).await.unwrap();
+    assert_eq!(store.sweep(NOW).await.unwrap(), Default::default());
+    let swept = store.sweep(later(1800)).await.unwrap();
+    assert_eq!((swept.tokens, swept.logins), (2, 0));
+    assert_eq!(store.sweep(later(3600 + 31 * 24 * 3600)).await.unwrap().logins, 1);
+    assert_eq!(store.login(login.id).await.unwrap(), None);
+}
+
+async fn ones_logins_are_listed(store: Store) {
+    let (ada, eve) = (user(&store, "ada").await, user(&store, "eve").await);
+    let (first, second, hers) = (new_login(ada.id), new_login(ada.id), new_login(eve.id));
+    for (login, step) in [(&first, 11), (&second, 12), (&hers, 11)] {
+        store.create_login(login, &[], Some(step), &[]).await.unwrap();
+    }
+    let ids: Vec<_> = store.logins_of(ada.id, NOW).await.unwrap().iter().map(|login| login.id).collect();
+    assert_eq!(ids, [second.id, first.id]);
+    assert_eq!(store.revoke_logins_of(ada.id, NOW, &events(1)).await.unwrap(), 2);
+    assert!(store.logins_of(ada.id, NOW).await.unwrap().is_empty());
+    assert_eq!(store.logins_of(eve.id, NOW).await.unwrap().len(), 1);
+}

@@ -1,0 +1,97 @@
+//! What both databases must do alike: each case gets an empty store, once in SQLite and once in a real PostgreSQL.
+
+mod agents;
+mod crash;
+mod fixtures;
+mod ledger;
+mod logins;
+mod postgres;
+mod sessions;
+mod things;
+mod users;
+
+use std::{future::Future, pin::Pin};
+
+use hoop_store::Store;
+
+/// A story told to an empty store.
+struct Case {
+    name: &'static str,
+    run: fn(Store) -> Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// Lists stories by name.
+macro_rules! cases {
+    ($($name:ident),* $(,)?) => {
+        pub(crate) const CASES: &[$crate::Case] = &[$(
+            $crate::Case { name: concat!(module_path!(), "::", stringify!($name)), run: |store| Box::pin($name(store)) }
+        ),*];
+    };
+}
+pub(crate) use cases;
+
+fn every_case() -> impl Iterator<Item = &'static Case> {
+    [users::CASES, logins::CASES, things::CASES, agents::CASES, sessions::CASES, ledger::CASES]
+        .into_iter()
+        .flatten()
+}
+
+/// Runs every case, also after one has failed; panics with the names of those that did.
+async fn run_all<F: Future<Output = String>>(mut url_of_case: impl FnMut(usize) -> F) {
+    let mut failed = Vec::new();
+    for (number, case) in every_case().enumerate() {
+        let store = Store::open(&url_of_case(number).await).await.unwrap();
+        let outcome = tokio::spawn((case.run)(store.clone())).await;
+        store.close().await;
+        if outcome.is_err() {
+            failed.push(case.name);
+        }
+    }
+    assert!(failed.is_empty(), "failed: {failed:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    run_all(|number| {
+        let path = folder.path().join(format!("{number}.db"));
+        async move { format!("sqlite:{}", path.display()) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn postgres() {
+    let server = postgres::Server::start();
+    run_all(|number| {
+        let url = server.create_database(&format!("case{number}"));
+        async move { url }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_wrong_url_is_the_operators_fault() {
+    for url in
+        ["", "mysql://x", "sqlite:", "sqlite::memory:", "sqlite:a?mode=ro", "postgres://[", "/var/lib/x.db"]
+    {
+        let error = Store::open(url).await.unwrap_err();
+        assert!(matches!(error, hoop_store::StoreError::Setting(_)), "{url}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_error_shows_the_password() {
+    let error = Store::open("postgres://hoop:canary-91c4@127.0.0.1:1/x").await.unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
+}
+
+#[tokio::test]
+async fn what_was_kept_is_there_after_opening_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("x.db").display());
+    let store = Store::open(&url).await.unwrap();
+    store.append(&fixtures::events(3)).await.unwrap();
+    store.close().await;
+    assert_eq!(Store::open(&url).await.unwrap().ledger_head().await.unwrap().size, 3);
+}
