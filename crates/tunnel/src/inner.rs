@@ -88,7 +88,9 @@ impl Clone for InnerIdentity {
 ///
 /// # Errors
 /// [`InnerTlsError::Material`].
-pub fn roots<'a>(certificates: impl IntoIterator<Item = CertificateDer<'a>>) -> Result<RootCertStore, InnerTlsError> {
+pub fn roots<'a>(
+    certificates: impl IntoIterator<Item = CertificateDer<'a>>,
+) -> Result<RootCertStore, InnerTlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates {
         roots.add(certificate).map_err(InnerTlsError::Material)?;
@@ -178,7 +180,10 @@ impl ConnectorTls {
 ///
 /// # Errors
 /// [`InnerTlsError::Material`].
-pub fn agent_config(roots: RootCertStore, identity: InnerIdentity) -> Result<Arc<ServerConfig>, InnerTlsError> {
+pub fn agent_config(
+    roots: RootCertStore,
+    identity: InnerIdentity,
+) -> Result<Arc<ServerConfig>, InnerTlsError> {
     let provider = provider();
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
         .build()

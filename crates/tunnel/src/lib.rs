@@ -8,10 +8,14 @@
 //! `hello`, `dispatch`, `ticket` and `core` do no I/O and read no clock. Nothing here knows what the bytes mean.
 
 pub mod core;
+pub mod dial;
 pub mod dispatch;
 pub mod hello;
 pub mod inner;
+pub mod relay;
+pub mod stream;
 pub mod ticket;
+pub mod websocket;
 
 #[doc(hidden)]
 pub fn fuzz_frames(bytes: &[u8]) {

@@ -68,7 +68,9 @@ impl InnerAcceptor {
             .map_err(InnerTlsError::Handshake)?;
         let names = start.client_hello().alpn().into_iter().flatten();
         match Dispatch::of_protocols(names)? {
-            Dispatch::Session(ticket) => Ok(Offer { ticket, start, config: Arc::clone(&self.config), deadline }),
+            Dispatch::Session(ticket) => {
+                Ok(Offer { ticket, start, config: Arc::clone(&self.config), deadline })
+            }
             _ => Err(DispatchError::Mixed.into()),
         }
     }
@@ -117,7 +119,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Offer<IO> {
             .map_err(|_| InnerTlsError::Timeout)?
             .map_err(InnerTlsError::Handshake)?;
         let expected = PeerIdentity::Session(self.ticket.session());
-        check_peer(&stream.get_ref().1.into(), &expected, UnixTime::now()).map_err(InnerTlsError::Identity)?;
+        check_peer(&stream.get_ref().1.into(), &expected, UnixTime::now())
+            .map_err(InnerTlsError::Identity)?;
         Ok(stream)
     }
 }
@@ -142,7 +145,11 @@ impl<IO> Prefixed<IO> {
 }
 
 impl<IO: AsyncRead + Unpin> AsyncRead for Prefixed<IO> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if self.first.is_empty() {
             return Pin::new(&mut self.io).poll_read(cx, buf);
         }

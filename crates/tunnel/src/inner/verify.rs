@@ -82,7 +82,11 @@ impl<'a> From<&'a rustls::ServerConnection> for Handshake<'a> {
 ///
 /// # Errors
 /// [`IdentityError`]: close the connection.
-pub fn check_peer(handshake: &Handshake<'_>, expected: &PeerIdentity, now: UnixTime) -> Result<(), IdentityError> {
+pub fn check_peer(
+    handshake: &Handshake<'_>,
+    expected: &PeerIdentity,
+    now: UnixTime,
+) -> Result<(), IdentityError> {
     if handshake.protocol != Some(crate::dispatch::ALPN_SESSION) {
         return Err(IdentityError::Protocol);
     }
@@ -94,7 +98,8 @@ pub(super) fn check_certificate(
     expected: &PeerIdentity,
     now: UnixTime,
 ) -> Result<(), IdentityError> {
-    let (_, certificate) = X509Certificate::from_der(certificate).map_err(|_| IdentityError::NoCertificate)?;
+    let (_, certificate) =
+        X509Certificate::from_der(certificate).map_err(|_| IdentityError::NoCertificate)?;
     let found = identity(&certificate)?;
     if found != *expected {
         return Err(IdentityError::Other { expected: *expected, found });
