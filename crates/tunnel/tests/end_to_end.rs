@@ -1,0 +1,341 @@
+//! Connector, gateway and agent over loopback TCP: what a session goes through, and what it must not go through.
+#![expect(
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    reason = "small numbers of the tests themselves"
+)]
+
+mod support;
+
+use std::time::Duration;
+
+use hoop_model::AgentId;
+use hoop_tunnel::{
+    core::{
+        Limits,
+        frame::{Control, Notice},
+    },
+    inner::{ConnectorTls, PeerIdentity},
+    stream::{AttachError, Attached, Dial as _, SessionStreams},
+    ticket::Ticket,
+};
+use rustls::HandshakeKind;
+use support::{Ca, Session, TestDial, agent, connector, gateway};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+fn byte(at: usize, seed: usize) -> u8 {
+    (((at ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15)) >> 56) as u8
+}
+
+fn bytes(count: usize, seed: usize) -> Vec<u8> {
+    (0..count).map(|at| byte(at, seed)).collect()
+}
+
+async fn echo(mut stream: support::AgentStream) {
+    let (mut reader, mut writer) = tokio::io::split(&mut stream);
+    tokio::io::copy(&mut reader, &mut writer).await.unwrap();
+    writer.shutdown().await.unwrap();
+}
+
+/// Sends `up` and reads its echo at the same time, to the end of both.
+async fn exchange<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
+    stream: &mut S,
+    up: &[u8],
+) -> Vec<u8> {
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let mut back = Vec::new();
+    let (wrote, read) = tokio::join!(
+        async {
+            writer.write_all(up).await?;
+            writer.shutdown().await
+        },
+        reader.read_to_end(&mut back)
+    );
+    wrote.unwrap();
+    read.unwrap();
+    back
+}
+
+#[tokio::test]
+async fn an_echo_over_whole_carriers() {
+    let (ca, id) = (Ca::new(), AgentId::generate());
+    let gateway = gateway(None).await;
+    let session = Session::new(&ca, id);
+    let mut agent = agent(&ca, id, gateway.address, &session, Limits::default());
+    let connector = connector(gateway.address, &session, Limits::default());
+    let sent = bytes(5_000_000, 1);
+    let (back, ()) =
+        tokio::join!(async { exchange(&mut connector.open().await.unwrap(), &sent).await }, async {
+            echo(agent.opened.recv().await.unwrap()).await
+        },);
+    assert!(back == sent);
+    assert_eq!(agent.streams.living(), 0);
+}
+
+#[tokio::test]
+async fn an_echo_while_every_carrier_is_cut_after_some_kilobytes() {
+    let (ca, id) = (Ca::new(), AgentId::generate());
+    // Some are cut inside the handshake, some in the first frames, most in the data.
+    let gateway = gateway(Some(|relay| 500 + (relay as usize * 7919) % 90_000)).await;
+    let session = Session::new(&ca, id);
+    let limits = Limits { window: 128 * 1024, ..Limits::default() };
+    let mut agent = agent(&ca, id, gateway.address, &session, limits);
+    let connector = connector(gateway.address, &session, limits);
+    let sent = bytes(3_000_000, 2);
+    let opening = async {
+        loop {
+            if let Ok(stream) = connector.open().await {
+                return stream;
+            }
+        }
+    };
+    let (back, ()) = tokio::join!(async { exchange(&mut opening.await, &sent).await }, async {
+        let stream = agent.opened.recv().await.unwrap();
+        echo(stream).await;
+    },);
+    assert!(back == sent, "{} of {}", back.len(), sent.len());
+}
+
+#[tokio::test]
+async fn further_streams_resume_with_their_own_tickets() {
+    let (ca, id) = (Ca::new(), AgentId::generate());
+    let gateway = gateway(None).await;
+    let session = Session::new(&ca, id);
+    let mut agent = agent(&ca, id, gateway.address, &session, Limits::default());
+    let connector = connector(gateway.address, &session, Limits::default());
+    let mut kinds = Vec::new();
+    for _ in 0..3 {
+        let mut stream = connector.open().await.unwrap();
+        let (back, ()) = tokio::join!(exchange(&mut stream, b"hello"), async {
+            echo(agent.opened.recv().await.unwrap()).await;
+        });
+        assert_eq!(back, b"hello");
+        kinds.push(stream.carrier().and_then(|carrier| carrier.get_ref().1.handshake_kind()));
+    }
+    assert_eq!(
+        kinds,
+        [Some(HandshakeKind::Full), Some(HandshakeKind::Resumed), Some(HandshakeKind::Resumed)]
+    );
+}
+
+#[tokio::test]
+async fn a_ticket_is_good_for_one_connection() {
+    let (ca, id) = (Ca::new(), AgentId::generate());
+    let gateway = gateway(None).await;
+    let session = Session::new(&ca, id);
+    let mut agent = agent(&ca, id, gateway.address, &session, Limits::default());
+    let dial = TestDial { gateway: gateway.address, tls: session.tls.clone() };
+    let ticket = Ticket::derive(&session.secret, session.id, 0);
+    let first = dial.dial(ticket.clone()).await;
+    assert!(first.is_ok());
+    assert!(dial.dial(ticket).await.is_err());
+    assert_eq!(agent.refused.recv().await.unwrap(), "the ticket was used before");
+}
+
+#[tokio::test]
+async fn another_sessions_certificate_is_refused_by_the_agent() {
+    let (ca, id) = (Ca::new(), AgentId::generate());
+    let gateway = gateway(None).await;
+    let (mine, other) = (Session::new(&ca, id), Session::new(&ca, id));
+    let mut agent = agent(&ca, id, gateway.address, &mine, Limits::default());
+    // The gateway swapped certificates: `other` dials with a good ticket of `mine`.
+    let dial = TestDial { gateway: gateway.address, tls: other.tls };
+    let carrier = dial.dial(Ticket::derive(&mine.secret, mine.id, 0)).await;
+    let why = agent.refused.recv().await.unwrap();
+    assert!(why.contains(&format!("the peer is hoop://session/{}", other.id)), "{why}");
+    if let Ok(mut carrier) = carrier {
+        assert!(carrier.read_u8().await.is_err()); // TLS 1.3 lets the client finish first
+    }
+}
+
+#[tokio::test]
+async fn an_agents_certificate_is_no_sessions() {
+    let (ca, id) = (Ca::new(), AgentId::generate());
+    let gateway = gateway(None).await;
+    let session = Session::new(&ca, id);
+    let mut agent = agent(&ca, id, gateway.address, &session, Limits::default());
+    for names in [
+        vec![PeerIdentity::Agent(id).to_string()],
+        vec![],
+        vec![PeerIdentity::Session(session.id).to_string(), PeerIdentity::Agent(id).to_string()],
+    ] {
+        let tls = ConnectorTls::new(ca.roots(), ca.issue_names(&names, 2100), id).unwrap();
+        let ticket = Ticket::derive(&session.secret, session.id, names.len() as u32);
+        let _carrier = TestDial { gateway: gateway.address, tls }.dial(ticket).await;
+        let why = agent.refused.recv().await.unwrap();
+        assert!(why.contains("the peer"), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn another_agent_is_refused_by_the_connector() {
+    let (ca, id, wanted) = (Ca::new(), AgentId::generate(), AgentId::generate());
+    let gateway = gateway(None).await;
+    let session = Session::new(&ca, wanted);
+    let _agent = agent(&ca, id, gateway.address, &session, Limits::default());
+    let dial = TestDial { gateway: gateway.address, tls: session.tls.clone() };
+    let error = dial.dial(Ticket::derive(&session.secret, session.id, 0)).await.unwrap_err();
+    assert!(error.to_string().contains("handshake"), "{error}");
+}
+
+#[tokio::test]
+async fn an_expired_certificate_and_another_ca_are_refused() {
+    let (ca, id) = (Ca::new(), AgentId::generate());
+    let gateway = gateway(None).await;
+    let session = Session::new(&ca, id);
+    let mut agent = agent(&ca, id, gateway.address, &session, Limits::default());
+    let names = [PeerIdentity::Session(session.id).to_string()];
+    for (counter, identity) in
+        [ca.issue_names(&names, 2021), Ca::new().issue_names(&names, 2100)].into_iter().enumerate()
+    {
+        let tls = ConnectorTls::new(ca.roots(), identity, id).unwrap();
+        let ticket = Ticket::derive(&session.secret, session.id, counter as u32);
+        let _carrier = TestDial { gateway: gateway.address, tls }.dial(ticket).await;
+        let why = agent.refused.recv().await.unwrap();
+        assert!(why.contains("handshake failed"), "{why}");
+    }
+}
+
+// --- hostile and broken first frames, over a pipe
+
+#[tokio::test]
+async fn hostile_first_frames_open_nothing() {
+    for first in [
+        &[0u8; 64][..],
+        &[5, 0, 0, 1, 0],
+        &[1, 0, 0, 25, 9],
+        &[1, 0xff, 0xff, 0xff],
+        &[1, 0, 0, 3, 1, 0, 0],
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"",
+    ] {
+        let streams = SessionStreams::new(Limits::default(), 4);
+        let (mut client, server) = duplex(1024);
+        client.write_all(first).await.unwrap();
+        client.shutdown().await.unwrap();
+        assert!(streams.attach(server).await.is_err(), "{first:?}");
+        assert_eq!(streams.living(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_carrier_that_says_nothing_is_given_up() {
+    let streams = SessionStreams::new(Limits::default(), 4);
+    let (_client, server) = duplex(1024);
+    assert!(matches!(streams.attach(server).await, Err(AttachError::Timeout)));
+}
+
+fn opening(stream: u32, resume: bool) -> Vec<u8> {
+    let position = hoop_tunnel::core::frame::Position { window: 65_536, received: 0, consumed: 0 };
+    let stream = hoop_model::StreamId(stream);
+    let mut frame = Vec::new();
+    Control::Opening(hoop_tunnel::core::frame::Opening { stream, resume, position }).encode(&mut frame);
+    frame
+}
+
+async fn attach(
+    streams: &SessionStreams<tokio::io::DuplexStream>,
+    first: &[u8],
+) -> (Result<Attached<tokio::io::DuplexStream>, AttachError>, tokio::io::DuplexStream) {
+    let (mut client, server) = duplex(1024);
+    client.write_all(first).await.unwrap();
+    (streams.attach(server).await, client)
+}
+
+async fn refusal(mut client: tokio::io::DuplexStream) -> u16 {
+    let mut all = Vec::new();
+    client.read_to_end(&mut all).await.unwrap();
+    assert_eq!(all[0], 4);
+    u16::from_be_bytes([all[4], all[5]])
+}
+
+#[tokio::test]
+async fn unknown_finished_and_too_many_streams_are_refused_with_their_code() {
+    let streams = SessionStreams::new(Limits::default(), 1);
+    assert_eq!(refusal(attach(&streams, &opening(0, true)).await.1).await, 1);
+    let (first, _client) = attach(&streams, &opening(0, false)).await;
+    assert!(matches!(first, Ok(Attached::New(_))));
+    assert_eq!(refusal(attach(&streams, &opening(1, false)).await.1).await, 3);
+    drop(first);
+    assert_eq!(refusal(attach(&streams, &opening(0, false)).await.1).await, 2);
+    assert_eq!(refusal(attach(&streams, &opening(0, true)).await.1).await, 2);
+    streams.end();
+    assert_eq!(refusal(attach(&streams, &opening(2, false)).await.1).await, 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_detached_stream_waits_then_fails() {
+    let streams = SessionStreams::new(Limits::default(), 1);
+    let (attached, client) = attach(&streams, &opening(0, false)).await;
+    let Ok(Attached::New(mut stream)) = attached else { panic!() };
+    drop(client);
+    let started = tokio::time::Instant::now();
+    let error = stream.read_u8().await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    assert_eq!(started.elapsed().as_secs(), 300);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_half_dead_carrier_is_noticed_and_replaced() {
+    let streams = SessionStreams::new(Limits::default(), 1);
+    let (attached, mut old) = attach(&streams, &opening(0, false)).await;
+    let Ok(Attached::New(mut stream)) = attached else { panic!() };
+    let reading = tokio::spawn(async move {
+        let mut seen = [0; 3];
+        stream.read_exact(&mut seen).await.unwrap();
+        seen
+    });
+    // The old one stays open and silent; it is pinged, then dropped.
+    let mut from_old = Vec::new();
+    old.read_to_end(&mut from_old).await.unwrap();
+    assert!(from_old.ends_with(&[9, 0, 0, 0]));
+    let (attached, mut new) = attach(&streams, &opening(0, true)).await;
+    assert!(matches!(attached, Ok(Attached::Resumed(_))));
+    new.write_all(&[5, 0, 0, 3, b'a', b'b', b'c']).await.unwrap();
+    assert_eq!(&reading.await.unwrap(), b"abc");
+}
+
+#[tokio::test]
+async fn a_new_carrier_takes_over_from_one_that_still_seems_alive() {
+    let streams = SessionStreams::new(Limits::default(), 1);
+    let (attached, mut old) = attach(&streams, &opening(0, false)).await;
+    let Ok(Attached::New(mut stream)) = attached else { panic!() };
+    old.write_all(&[5, 0, 0, 3, b'a']).await.unwrap();
+    assert_eq!(stream.read_u8().await.unwrap(), b'a');
+    let mut resume = Vec::new();
+    let position = hoop_tunnel::core::frame::Position { window: 65_536, received: 0, consumed: 0 };
+    let stream_id = hoop_model::StreamId(0);
+    Control::Opening(hoop_tunnel::core::frame::Opening { stream: stream_id, resume: true, position })
+        .encode(&mut resume);
+    let (_, mut new) = attach(&streams, &resume).await;
+    new.write_all(&[5, 0, 0, 2, b'b', b'c']).await.unwrap();
+    old.write_all(&[b'X', b'X']).await.unwrap();
+    let mut seen = [0; 2];
+    stream.read_exact(&mut seen).await.unwrap();
+    assert_eq!(&seen, b"bc");
+}
+
+#[tokio::test]
+async fn a_reset_tells_why() {
+    let streams = SessionStreams::new(Limits::default(), 1);
+    let (attached, mut client) = attach(&streams, &opening(0, false)).await;
+    let Ok(Attached::New(mut stream)) = attached else { panic!() };
+    stream.reset(4010, "killed by an administrator");
+    drop(stream);
+    let mut all = Vec::new();
+    client.read_to_end(&mut all).await.unwrap();
+    let mut expected = Vec::new();
+    Control::Reset(Notice::new(4010, "killed by an administrator")).encode(&mut expected);
+    assert!(all.ends_with(&expected));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_inner_handshake_that_stalls_is_given_up() {
+    let (ca, id) = (Ca::new(), AgentId::generate());
+    let config = hoop_tunnel::inner::agent_config(ca.roots(), ca.issue(PeerIdentity::Agent(id))).unwrap();
+    let acceptor = hoop_tunnel::inner::InnerAcceptor::new(config, Duration::from_secs(5));
+    let (mut client, server) = duplex(1024);
+    client.write_all(&[22, 3, 1, 2, 0, 1]).await.unwrap();
+    let error = acceptor.wait(server).await.unwrap_err();
+    assert!(error.to_string().contains("too long"), "{error}");
+}
