@@ -19,4 +19,9 @@ mod settings;
 mod startup;
 mod wire;
 
+#[cfg(test)]
+mod scenarios;
+#[cfg(test)]
+mod testing;
+
 pub use settings::Postgres;

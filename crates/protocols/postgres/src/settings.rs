@@ -277,7 +277,7 @@ mod tests {
             (with(json!({"database": "\0"})), "database"),
             (with(json!({"password": "hunter2"})), "password"),
             (with(json!({"sslmode": "disable"})), "sslmode"),
-            (with(json!({"tls": {"mode": "off"}})), "mode"),
+            (with(json!({"tls": {"mode": "off"}})), "verify_full"),
             (with(json!({"tls": {"mode": "prefer"}})), "prefer"),
             (with(json!({"tls": {"mode": "verify_ca"}})), "ca_file"),
             (with(json!({"tls": {"client_key": "/k"}})), "client_certificate"),

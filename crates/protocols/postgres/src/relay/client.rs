@@ -161,7 +161,7 @@ impl Relay {
             let Some(chunk) = self.client.chunks.front().cloned() else { break };
             while self.client.may_go_on() && self.client.at < chunk.len() {
                 if !self.client_part(&chunk) {
-                    self.client_frame(&chunk, now, out)?;
+                    self.client_frame(&chunk, now, out).inspect_err(|_| self.client.flush(out))?;
                 }
             }
             if let Some(copied) = &mut self.client.copied {
@@ -355,7 +355,7 @@ impl Relay {
     /// Owes the client an error of ours, in its place.
     fn refuse(&mut self, answer: Bytes, ready: bool, id: RequestId, now: Timestamp, out: &mut Outbox) {
         self.client.discarding |= !ready;
-        if !self.expected.is_empty() {
+        if self.expected.is_unflushed() {
             // The client may wait for the error without a `Sync`, so what is owed before it must come out.
             out.send_target(write::flush());
         }

@@ -88,8 +88,14 @@ impl Expected {
         self.queue.len()
     }
 
+    #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
+    }
+
+    /// Is something owed that the target may keep back until it is told to flush?
+    pub(super) fn is_unflushed(&self) -> bool {
+        self.queue.back().is_some_and(|entry| entry.what.is_extended())
     }
 
     /// A request goes to the target. `Some`: the target will skip it, it is owed nothing.

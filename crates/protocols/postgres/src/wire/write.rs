@@ -172,7 +172,7 @@ mod tests {
         let fault = Fault::new("HOOP-5001", Blame::Caller, "bad\0CXXXXX").with_hint("none");
         assert_eq!(
             &error(Severity::Error, "08P01", &fault)[..],
-            b"E\0\0\0\x3cSERROR\0VERROR\0C08P01\0Mbad\0DHOOP-5001\0Hnone\0\0".as_slice()
+            b"E\0\0\0\x30SERROR\0VERROR\0C08P01\0Mbad\0DHOOP-5001\0Hnone\0\0".as_slice()
         );
     }
 }

@@ -1,0 +1,6 @@
+//! The engine as a whole, in memory: exact bytes, orders of events, refusals, and peers that misbehave.
+
+mod hostile;
+mod login;
+mod relay;
+mod split;
