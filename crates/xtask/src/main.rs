@@ -6,10 +6,17 @@
 #![expect(clippy::print_stderr, reason = "progress goes to stderr, so that --json output stays clean")]
 
 mod arch;
+mod bench;
 #[cfg(feature = "codegen")]
 mod codegen;
+mod console;
+mod demo;
+mod fuzz;
 mod packages;
+mod process;
 mod shell;
+mod test;
+mod totp;
 
 use std::process::ExitCode;
 
@@ -25,6 +32,11 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Arch(arch::Options),
+    Test(test::Options),
+    Demo(demo::Options),
+    Bench(bench::Options),
+    Fuzz(fuzz::Options),
+    Console(console::Options),
     #[cfg(feature = "codegen")]
     /// Make Rust from crates/control/proto/*.proto; the result is committed.
     Codegen,
@@ -43,6 +55,11 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Arch(options) => arch::run(&options),
+        Command::Test(options) => test::run(&options),
+        Command::Demo(options) => demo::run(&options),
+        Command::Bench(options) => bench::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
+        Command::Console(options) => console::run(&options),
         #[cfg(feature = "codegen")]
         Command::Codegen => codegen::run(),
     }

@@ -37,13 +37,6 @@ pub(crate) const OPENSSL: Package = Package {
     present: || shell::which("openssl").is_some(),
 };
 
-/// A C compiler and cmake for aws-lc, sqlite and zstd.
-pub(crate) const COMPILER: Package = Package {
-    name: "build-essential",
-    why: "a C compiler for aws-lc, SQLite and zstd",
-    present: || shell::which("cc").is_some() && shell::which("make").is_some(),
-};
-
 /// The browser for the console's tests.
 pub(crate) const CHROMIUM: Package = Package {
     name: "chromium",

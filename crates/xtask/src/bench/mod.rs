@@ -1,0 +1,182 @@
+//! `cargo xtask bench`: the same loads directly, through pgbouncer and through hoop, in one run on one machine.
+
+mod load;
+mod paths;
+mod rows;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    demo::{self, Cluster, Shape, Size, State},
+    packages,
+    shell::{self, say},
+};
+use load::{Load, Mode, Script};
+use paths::Paths;
+use rows::Rows;
+
+/// Measure hoop against a direct connection and against pgbouncer.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    Postgres(Postgres),
+}
+
+/// PostgreSQL: pgbench, COPY, session opening, idle sessions; rate, latency, CPU and memory.
+///
+/// Starts a demo of its own (release builds, recording on), pgbouncer with session pooling, and `hoop connect` with a
+/// local port. Each load runs directly, through pgbouncer, and through hoop, one right after the other. No path uses TLS
+/// to PostgreSQL, unless --target-tls asks for it on hoop's. CPU is that of what stands between client and server:
+/// pgbouncer, or gateway + agent + CLI; PostgreSQL and the load itself are left out. Every load is bounded in time.
+///
+/// Rows of --json: {"case", "path": "direct|pgbouncer|hoop", "value", "unit"}.
+#[derive(clap::Args)]
+struct Postgres {
+    /// Write the rows to this file, as a JSON list.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// A short run, to see that it works: 2 s a load, 100 MB copied, 100 idle sessions.
+    #[arg(long)]
+    quick: bool,
+    /// Only cases whose name contains this: select, tpcb, connect, copy, open, idle.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    only: String,
+    /// Let the agent speak TLS (verify-full) to PostgreSQL.
+    #[arg(long)]
+    target_tls: bool,
+    /// Use unoptimised builds; the figures mean nothing.
+    #[arg(long)]
+    dev: bool,
+    /// Folder that keeps the database between runs [default: ~/.cache/hoop/bench].
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+}
+
+/// How much is done.
+#[derive(Debug, Clone, Copy)]
+struct Effort {
+    /// Seconds of each pgbench run.
+    seconds: u32,
+    /// pgbench's scale: 100,000 accounts each, some 10 MB as COPY text.
+    scale: u32,
+    /// Idle connections.
+    idle: usize,
+    /// Sessions opened one after the other.
+    opened: usize,
+}
+
+const FULL: Effort = Effort { seconds: 10, scale: 100, idle: 1000, opened: 40 };
+const QUICK: Effort = Effort { seconds: 2, scale: 10, idle: 100, opened: 8 };
+
+/// Room for a thousand connections through one `hoop connect`: two of the gateway's each.
+const GATEWAY_CONFIG: &str =
+    "[limits]\nconnections_per_address = 16384\nstreams_per_session = 4096\nwaiting_per_agent = 4096\n";
+
+/// The subcommand.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    match &options.what {
+        What::Postgres(options) => postgres(options),
+    }
+}
+
+fn postgres(options: &Postgres) -> Result<()> {
+    packages::ensure(&[&packages::POSTGRESQL, &packages::OPENSSL, &packages::PGBOUNCER])?;
+    let effort = if options.quick { QUICK } else { FULL };
+    let folder = match &options.state {
+        Some(folder) => folder.clone(),
+        None => packages::cache()?.join("bench"),
+    };
+    if State::read(&folder)?.is_some() {
+        demo::stop(&folder)?;
+    }
+    let shape = Shape {
+        dev: options.dev,
+        size: Size { max_connections: u32::try_from(effort.idle)? + 200, shared_buffers_mib: 1024 },
+        gateway_config: GATEWAY_CONFIG,
+        target_tls: options.target_tls,
+    };
+    let state = demo::start(&folder, shape)?;
+    let outcome = measure(&state, effort, &options.only);
+    let stopped = demo::stop(&folder);
+    let rows = outcome?;
+    print!("{}", rows.table());
+    if let Some(file) = &options.json {
+        write_json(file, &rows)?;
+    }
+    stopped
+}
+
+fn write_json(file: &Path, rows: &Rows) -> Result<()> {
+    std::fs::write(file, format!("{}\n", rows.json())).with_context(|| file.display().to_string())?;
+    say(format!("rows written to {}", file.display()));
+    Ok(())
+}
+
+fn measure(state: &State, effort: Effort, only: &str) -> Result<Rows> {
+    prepare(&Cluster::of(state)?, state, effort)?;
+    let paths = Paths::start(state, effort.idle)?;
+    let mut rows = Rows::default();
+    for case in load::cases(effort.seconds) {
+        if !case.name().contains(only) {
+            continue;
+        }
+        for path in paths.all() {
+            say(format!("{} {}", case.name(), path.name));
+            load::pgbench(&case, path, &mut rows)?;
+        }
+    }
+    let cluster = Cluster::of(state)?;
+    for (name, amount) in [("copy_out", 1), ("open", effort.opened), ("idle", effort.idle)] {
+        for path in paths.all().filter(|_| name.contains(only)) {
+            say(format!("{name} {} ({amount})", path.name));
+            match name {
+                "copy_out" => load::copy_out(path, &mut rows)?,
+                "open" => load::open(path, amount, &mut rows)?,
+                _ => load::idle(path, &cluster, amount, &mut rows)?,
+            }
+        }
+    }
+    Ok(rows)
+}
+
+/// The database of the loads, kept between runs.
+fn prepare(cluster: &Cluster<'_>, state: &State, effort: Effort) -> Result<()> {
+    let database = paths::DATABASE;
+    let role = demo::ROLE;
+    let there = cluster
+        .sql("postgres", &format!("SELECT count(*) FROM pg_database WHERE datname = '{database}';"))?;
+    if there.trim() == "0" {
+        cluster.sql("postgres", &format!("CREATE DATABASE {database} OWNER {role};"))?;
+    }
+    let scale = "SELECT CASE WHEN to_regclass('pgbench_branches') IS NULL THEN 0 ELSE \
+        (xpath('/row/n/text()', query_to_xml('SELECT count(*) AS n FROM pgbench_branches', false, true, '')))[1]::text::int END;";
+    if cluster.sql(database, scale)?.trim() == effort.scale.to_string() {
+        return Ok(());
+    }
+    say(format!("filling the bench database: {} accounts", effort.scale * 100_000));
+    let mut init = std::process::Command::new("timeout");
+    init.arg("900").arg(packages::postgres_bin()?.join("pgbench"));
+    init.args(["-i", "-q", "-s", &effort.scale.to_string()]);
+    init.envs([("PGHOST", "127.0.0.1"), ("PGDATABASE", database), ("PGUSER", role)]);
+    init.env("PGPORT", state.ports.postgres.to_string()).env("PGPASSWORD", &state.app_password);
+    shell::capture(&mut init)?;
+    cluster.sql(database, "CHECKPOINT;").map(drop)
+}
+
+/// How long any one load may take before it is given up.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// The loads by pgbench.
+const fn load(script: Script, mode: Mode, clients: u32, seconds: u32) -> Load {
+    Load { script, mode, clients, seconds }
+}
