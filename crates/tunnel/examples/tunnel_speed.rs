@@ -17,7 +17,7 @@ use hoop_model::AgentId;
 use hoop_tunnel::{
     core::Limits,
     inner::{InnerAcceptor, PeerIdentity, agent_config, claim_record},
-    stream::{Attached, Dial as _, SessionStreams},
+    stream::{Attached, Connector, Dial as _, SessionStreams},
     ticket::{Claim, ClaimSecret, Ticket},
 };
 use support::{Ca, HOST, Session, TestDial};
@@ -205,6 +205,18 @@ where
 }
 
 fn main() {
+    if !std::env::args().any(|argument| argument == "open") {
+        measure_raw();
+    }
+    let bench = Bench::start(false);
+    let connector = support::connector(bench.gateway, &bench.session, Limits::default());
+    if !std::env::args().any(|argument| argument == "open") {
+        measure(&bench, "stream", || async { connector.open().await.unwrap() });
+    }
+    measure_open(&bench, &connector);
+}
+
+fn measure_raw() {
     let bench = Bench::start(true);
     let dial = TestDial { gateway: bench.gateway, tls: bench.session.tls.clone() };
     let counter = std::sync::atomic::AtomicU32::new(0);
@@ -212,11 +224,9 @@ fn main() {
         let counter = counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         dial.dial(Ticket::derive(&bench.session.secret, bench.session.id, counter)).await.unwrap()
     });
+}
 
-    let bench = Bench::start(false);
-    let connector = support::connector(bench.gateway, &bench.session, Limits::default());
-    measure(&bench, "stream", || async { connector.open().await.unwrap() });
-
+fn measure_open(bench: &Bench, connector: &Connector<TestDial>) {
     runtime().block_on(async {
         let (before, started) = (bench.cpu(), Instant::now());
         let mut kept = Vec::new();

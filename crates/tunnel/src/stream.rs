@@ -17,6 +17,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Instant as StdInstant,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -129,7 +130,7 @@ impl<C: Carrier> std::fmt::Debug for ResumableStream<C> {
     }
 }
 
-fn now() -> std::time::Instant {
+fn now() -> StdInstant {
     Instant::now().into_std()
 }
 
@@ -204,7 +205,7 @@ impl<C: Carrier> ResumableStream<C> {
             if let Err(error) = self.check() {
                 return Poll::Ready(error);
             }
-            if self.poll_carrier(cx, 0, &mut |_| {}).is_pending() {
+            if self.poll_carrier(cx, now(), 0, &mut |_| {}).is_pending() {
                 return Poll::Pending;
             }
         }
@@ -227,8 +228,9 @@ impl<C: Carrier> ResumableStream<C> {
         if limit == 0 {
             return Poll::Ready(Ok(0));
         }
+        let at = now(); // asking for the time costs a good part of what a small read costs: once a poll
         loop {
-            let held = self.core.read(now(), |bytes| {
+            let held = self.core.read(at, |bytes| {
                 let taken = bytes.get(..limit.min(bytes.len())).unwrap_or_default();
                 deliver(taken);
                 taken.len()
@@ -237,12 +239,12 @@ impl<C: Carrier> ResumableStream<C> {
                 self.pump(cx);
                 return Poll::Ready(Ok(held));
             }
-            if self.core.read_end(now()) {
+            if self.core.read_end(at) {
                 self.pump(cx);
                 return Poll::Ready(Ok(0));
             }
             self.check()?;
-            let delivered = ready!(self.poll_carrier(cx, limit, deliver));
+            let delivered = ready!(self.poll_carrier(cx, at, limit, deliver));
             if delivered > 0 {
                 if self.core.has_output() {
                     self.pump(cx);
@@ -256,6 +258,7 @@ impl<C: Carrier> ResumableStream<C> {
     fn poll_carrier(
         &mut self,
         cx: &mut Context<'_>,
+        at: StdInstant,
         limit: usize,
         deliver: &mut dyn FnMut(&[u8]),
     ) -> Poll<usize> {
@@ -265,11 +268,11 @@ impl<C: Carrier> ResumableStream<C> {
             self.replace_carrier(carrier, &opening);
             return Poll::Ready(0);
         }
-        let Some(carrier) = &mut self.carrier else { return self.poll_absent(cx) };
+        let Some(carrier) = &mut self.carrier else { return self.poll_absent(cx, at) };
         let core = &mut self.core;
         let mut delivered = 0;
         let outcome = scratch::read(carrier, cx, |bytes| {
-            core.handle_input(bytes, now(), |data| {
+            core.handle_input(bytes, at, |data| {
                 let taken = data.get(..(limit - delivered).min(data.len())).unwrap_or_default();
                 deliver(taken);
                 delivered += taken.len();
@@ -287,14 +290,14 @@ impl<C: Carrier> ResumableStream<C> {
                 self.lose_carrier();
             }
             Poll::Ready(Ok(None) | Err(_)) => self.lose_carrier(),
-            Poll::Pending => return self.poll_quiet(cx),
+            Poll::Pending => return self.poll_quiet(cx, at),
         }
         Poll::Ready(delivered)
     }
 
     /// Nothing to read: write what is due, and see that time does not stand still.
-    fn poll_quiet(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
-        let passed = self.core.handle_timeout(now());
+    fn poll_quiet(&mut self, cx: &mut Context<'_>, at: StdInstant) -> Poll<usize> {
+        let passed = self.core.handle_timeout(at);
         if passed == Timeout::CarrierDead {
             self.lose_carrier();
             return Poll::Ready(0);
@@ -310,8 +313,8 @@ impl<C: Carrier> ResumableStream<C> {
     }
 
     /// No carrier: wait for one, as long as the stream may.
-    fn poll_absent(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
-        if self.core.handle_timeout(now()) == Timeout::Expired {
+    fn poll_absent(&mut self, cx: &mut Context<'_>, at: StdInstant) -> Poll<usize> {
+        if self.core.handle_timeout(at) == Timeout::Expired {
             return Poll::Ready(0);
         }
         if let Source::Connector(redial) = &mut self.source {
@@ -385,7 +388,7 @@ impl<C: Carrier> ResumableStream<C> {
                 return Poll::Ready(Ok(()));
             }
             // Room comes with an acknowledgement. Data that comes before it is held for the reader.
-            ready!(self.poll_carrier(cx, 0, &mut |_| {}));
+            ready!(self.poll_carrier(cx, now(), 0, &mut |_| {}));
         }
     }
 
@@ -429,7 +432,7 @@ impl<C: Carrier> ResumableStream<C> {
                 return Poll::Ready(Ok(()));
             }
             self.check()?;
-            ready!(self.poll_carrier(cx, 0, &mut |_| {}));
+            ready!(self.poll_carrier(cx, now(), 0, &mut |_| {}));
         }
     }
 }
@@ -465,7 +468,7 @@ impl<C: Carrier> AsyncWrite for ResumableStream<C> {
             if self.carrier.is_some() && !self.core.has_output() && !self.unflushed {
                 return Poll::Ready(Ok(()));
             }
-            ready!(self.poll_carrier(cx, 0, &mut |_| {}));
+            ready!(self.poll_carrier(cx, now(), 0, &mut |_| {}));
         }
     }
 
