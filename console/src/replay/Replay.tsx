@@ -1,7 +1,7 @@
 /** A session's replay: the timeline beside the chosen statement, stepped through by keys, buttons, or in its own time. */
-import { ActionIcon, Badge, Group, Kbd, NativeSelect, Text, Tooltip } from '@mantine/core';
+import { ActionIcon, Badge, Checkbox, Group, Kbd, NativeSelect, Text, Tooltip } from '@mantine/core';
 import { useHotkeys } from '@mantine/hooks';
-import { useCallback } from 'react';
+import { useCallback, useMemo, useState } from 'react';
 
 import type { Session } from '../api/calls';
 import { count } from '../lib/format';
@@ -9,7 +9,7 @@ import { BackIcon, ForwardIcon, PauseIcon, PlayIcon } from '../ui/icons';
 import classes from './Replay.module.css';
 import { StatementDetail } from './StatementDetail';
 import { StatementList } from './StatementList';
-import type { Statement } from './statement';
+import { isPreparation, type Statement } from './statement';
 import { type Player, usePlayer } from './usePlayer';
 
 interface Props {
@@ -20,7 +20,9 @@ interface Props {
   fetchingMore?: boolean;
 }
 
-export function Replay({ session, statements, more, fetchingMore = false }: Props) {
+export function Replay({ session, statements: all, more, fetchingMore = false }: Props) {
+  const [whole, setWhole] = useState(false);
+  const statements = useMemo(() => (whole ? all : all.filter((one) => !isPreparation(one))), [whole, all]);
   const player = usePlayer(statements);
   const { go, step, toggle } = player;
   useHotkeys([
@@ -52,6 +54,14 @@ export function Replay({ session, statements, more, fetchingMore = false }: Prop
           onChoose={go}
           onEnd={more}
         />
+        {all.some(isPreparation) ? (
+          <Checkbox
+            size="xs"
+            label="Also what was only prepared or bound"
+            checked={whole}
+            onChange={(event) => setWhole(event.currentTarget.checked)}
+          />
+        ) : null}
         <Text size="xs" c="dimmed" visibleFrom="sm">
           <Kbd size="xs">↑</Kbd> <Kbd size="xs">↓</Kbd> step, <Kbd size="xs">Space</Kbd> play, <Kbd size="xs">E</Kbd> next error
         </Text>

@@ -1,12 +1,12 @@
 /** One statement whole: text, bind values, how it ended, what it returned. */
 import { Alert, Badge, Code, Group, Paper, Stack, Table, Text, Title } from '@mantine/core';
 
-import { count, counted, duration } from '../lib/format';
+import { bytes, count, counted, duration } from '../lib/format';
 import { Time } from '../ui/Time';
 import { Visible } from '../ui/Visible';
 import { ResultTable } from './ResultTable';
 import { Sql } from './Sql';
-import { type Cell, type Refusal, type Statement } from './statement';
+import { type Cell, formLabel, type Refusal, type Statement } from './statement';
 
 export function StatementDetail({ statement, place }: { statement: Statement; place: string }) {
   return (
@@ -17,8 +17,14 @@ export function StatementDetail({ statement, place }: { statement: Statement; pl
             <Title order={3} size="h5">
               Statement {place}
             </Title>
-            <Badge variant="default">{statement.form}</Badge>
-            {statement.stream === undefined ? null : <Badge variant="default">stream {statement.stream}</Badge>}
+            <Badge variant="default" tt="none">
+              {formLabel(statement.form)}
+            </Badge>
+            {statement.stream === undefined ? null : (
+              <Badge variant="default" tt="none">
+                stream {statement.stream}
+              </Badge>
+            )}
           </Group>
           <Text size="xs" c="dimmed">
             <Time at={statement.at} />
@@ -29,11 +35,11 @@ export function StatementDetail({ statement, place }: { statement: Statement; pl
         {statement.denied ? <Refused refusal={statement.denied} title="Refused by policy: it never reached the target" color="orange" /> : null}
         {statement.error ? <Refused refusal={statement.error} title="Failed at the target" color="red" /> : null}
         <Figures statement={statement} />
-        {statement.curtailed ? (
+        {statement.curtailed === undefined ? null : (
           <Alert color="yellow" variant="light" title="Not all of it was kept">
-            <Visible text={statement.curtailed} />
+            From {bytes(statement.curtailed)} on, the answer was counted and not recorded.
           </Alert>
-        ) : null}
+        )}
         {statement.rows.length > 0 || statement.columns.length > 0 ? (
           <ResultTable key={statement.key} columns={statement.columns} rows={statement.rows} />
         ) : null}
@@ -72,11 +78,11 @@ function Refused({ refusal, title, color }: { refusal: Refusal; title: string; c
 function Figures({ statement }: { statement: Statement }) {
   const figures = [
     statement.tag === undefined ? undefined : <Visible key="tag" text={statement.tag} oneLine />,
-    statement.rowCount === undefined ? undefined : counted(statement.rowCount, 'row'),
+    statement.tag === undefined ? undefined : counted(statement.rowsCount, 'row'),
     statement.durationUs === undefined ? undefined : duration(statement.durationUs),
-    statement.rowCount !== undefined && statement.rows.length > 0 && statement.rows.length < statement.rowCount
-      ? `${count(statement.rows.length)} of them shown`
-      : undefined,
+    statement.copiedIn > 0 ? `${bytes(statement.copiedIn)} copied in` : undefined,
+    statement.copiedOut > 0 ? `${bytes(statement.copiedOut)} copied out` : undefined,
+    statement.rowsOmitted > 0 ? `first ${count(statement.rows.length)} rows shown, ${count(statement.rowsOmitted)} more recorded` : undefined,
   ].filter((figure) => figure !== undefined);
   if (figures.length === 0) return null;
   return (

@@ -2,7 +2,7 @@
 import { useVirtualizer } from '@tanstack/react-virtual';
 import { useEffect, useRef } from 'react';
 
-import { count, duration, micros, offset } from '../lib/format';
+import { counted, duration, micros, offset } from '../lib/format';
 import { Visible } from '../ui/Visible';
 import classes from './Replay.module.css';
 import { headline, type Outcome, outcome, type Statement } from './statement';
@@ -75,9 +75,9 @@ function Line({ statement, began }: { statement: Statement; began: number }) {
   const facts = [
     offset(micros(statement.at) - began),
     statement.durationUs === undefined ? undefined : duration(statement.durationUs),
-    statement.rowCount === undefined ? undefined : `${count(statement.rowCount)} rows`,
+    statement.tag === undefined ? undefined : counted(statement.rowsCount, 'row'),
     ended === 'done' ? undefined : WORDS[ended],
-    statement.curtailed ? 'curtailed' : undefined,
+    statement.curtailed === undefined ? undefined : 'curtailed',
   ];
   return (
     <>

@@ -15,29 +15,42 @@ export interface Statement {
   readonly key: string;
   readonly stream: number | undefined;
   readonly at: string;
-  /** By which wire form: `query`, `execute`, … */
+  /** By which wire form: `query`, `prepare`, `bind`, `execute`, … */
   readonly form: string;
   readonly text: string;
   readonly parameters: readonly Cell[];
   readonly columns: readonly string[];
-  /** Kept rows; there may have been more, see `rowCount`. */
+  /** The first rows; `rowsOmitted` more were recorded. */
   readonly rows: readonly (readonly Cell[])[];
+  readonly rowsOmitted: number;
+  readonly rowsCount: number;
+  /** Bytes of bulk data, from and to the client. */
+  readonly copiedIn: number;
+  readonly copiedOut: number;
   readonly tag: string | undefined;
-  readonly rowCount: number | undefined;
   readonly durationUs: number | undefined;
   readonly error: Refusal | undefined;
   readonly denied: Refusal | undefined;
-  /** Why data is missing here, for a person. */
-  readonly curtailed: string | undefined;
+  /** From so many bytes on the answer was counted, not kept. */
+  readonly curtailed: number | undefined;
 }
 
 /** How a statement ended, for its colour and its word. */
 export type Outcome = 'done' | 'failed' | 'denied' | 'open';
 
+/** Forms that succeed without an answer of their own: nothing has run yet. */
+const SILENT = new Set(['prepare', 'bind', 'cancel', 'log_in']);
+
 export function outcome(statement: Statement): Outcome {
   if (statement.denied) return 'denied';
   if (statement.error) return 'failed';
+  if (SILENT.has(statement.form)) return 'done';
   return statement.tag === undefined && statement.durationUs === undefined ? 'open' : 'done';
+}
+
+/** Only made something ready, without trouble: what ran is shown by its `execute`. */
+export function isPreparation(statement: Statement): boolean {
+  return (statement.form === 'prepare' || statement.form === 'bind') && outcome(statement) === 'done';
 }
 
 /** Reads one statement; `undefined` if it is no object at all. `index` stands in where there is no id. */
@@ -49,51 +62,40 @@ export function readStatement(raw: unknown, index: number): Statement | undefine
     key: `${stream ?? '-'}:${id ?? `#${index}`}`,
     stream,
     at: string(raw['at']) ?? '',
-    form: formName(raw['form']),
+    form: string(raw['form']) ?? 'request',
     text: string(raw['text']) ?? '',
     parameters: list(raw['parameters']).map(cell),
-    columns: list(raw['columns']).map(columnName),
+    columns: list(raw['columns']).map((name) => string(name) ?? '?'),
     rows: list(raw['rows']).map((row) => list(row).map(cell)),
+    rowsOmitted: number(raw['rows_omitted']) ?? 0,
+    rowsCount: number(raw['rows_count']) ?? 0,
+    copiedIn: number(raw['copied_in']) ?? 0,
+    copiedOut: number(raw['copied_out']) ?? 0,
     tag: string(raw['tag']),
-    rowCount: number(raw['row_count']) ?? number(raw['rows_count']) ?? number(raw['count']),
     durationUs: number(raw['duration_us']),
     error: refusal(raw['error']),
     denied: refusal(raw['denied']),
-    curtailed: curtailment(raw['curtailed']),
+    curtailed: number(raw['curtailed']),
   };
 }
 
 /** What is the text of the list: the statement, or what stands for it where the form has none. */
 export function headline(statement: Statement): string {
-  return statement.text.trim() === '' ? `(${statement.form})` : statement.text.trim();
+  return statement.text.trim() === '' ? `(${formLabel(statement.form)})` : statement.text.trim();
 }
 
-function formName(raw: unknown): string {
-  const name = string(raw) ?? (isRecord(raw) ? (string(raw['kind']) ?? Object.keys(raw)[0]) : undefined);
-  return (name ?? 'request').replaceAll('_', ' ');
-}
-
-function columnName(raw: unknown): string {
-  return string(raw) ?? (isRecord(raw) ? string(raw['name']) : undefined) ?? '?';
+/** `log_in` as people write it. */
+export function formLabel(form: string): string {
+  return form.replaceAll('_', ' ');
 }
 
 function cell(raw: unknown): Cell {
   if (raw === null || raw === undefined) return null;
-  if (typeof raw === 'string') return raw;
-  if (isRecord(raw) && 'value' in raw) return cell(raw['value']);
-  return JSON.stringify(raw);
+  return typeof raw === 'string' ? raw : JSON.stringify(raw);
 }
 
 function refusal(raw: unknown): Refusal | undefined {
-  if (typeof raw === 'string' && raw !== '') return { code: '', message: raw };
-  if (!isRecord(raw)) return undefined;
-  return { code: string(raw['code']) ?? '', message: string(raw['message']) ?? '' };
-}
-
-function curtailment(raw: unknown): string | undefined {
-  if (raw === true) return 'The recording limit was reached: later data was counted, not kept.';
-  if (typeof raw === 'number') return `The recording limit of ${raw} bytes was reached: later data was counted, not kept.`;
-  return string(raw);
+  return isRecord(raw) ? { code: string(raw['code']) ?? '', message: string(raw['message']) ?? '' } : undefined;
 }
 
 function string(raw: unknown): string | undefined {

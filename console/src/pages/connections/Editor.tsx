@@ -6,7 +6,7 @@ import { type FormEvent, useState } from 'react';
 import * as calls from '../../api/calls';
 import { useForget } from '../../queries';
 import { ProblemAlert } from '../../ui/ProblemAlert';
-import { type Draft, EMPTY, type Field, POSTGRES, problems, toDefinition, toDraft } from './settings';
+import { type Draft, EMPTY, type Field, POSTGRES, problems, setting, toDefinition, toDraft, withSetting } from './settings';
 
 interface Props {
   connection: calls.Connection | undefined;
@@ -156,9 +156,9 @@ function Form({ draft, wrong, onChange }: FormProps) {
           <SettingInput
             key={field.key}
             field={field}
-            value={draft.settings[field.key]}
+            value={setting(draft.settings, field.key)}
             error={wrong[field.key]}
-            onChange={(value) => onChange({ ...draft, settings: { ...draft.settings, [field.key]: value } })}
+            onChange={(value) => onChange({ ...draft, settings: withSetting(draft.settings, field.key, value) })}
           />
         ))}
       </SimpleGrid>
@@ -208,6 +208,19 @@ function SettingInput({ field, value, error, onChange }: SettingProps) {
   };
   if (field.kind === 'port') {
     return <NumberInput {...common} min={1} max={65_535} allowDecimal={false} value={text} onChange={onChange} />;
+  }
+  if (field.kind === 'choice') {
+    const choices = [...(field.choices ?? [])];
+    const fallback = choices[0]?.value ?? null;
+    return (
+      <Select
+        {...common}
+        data={choices}
+        allowDeselect={false}
+        value={text === '' ? fallback : String(text)}
+        onChange={(next) => onChange(next ?? '')}
+      />
+    );
   }
   return (
     <TextInput

@@ -20,11 +20,12 @@ export interface Draft {
 
 /** One field of a protocol's settings. */
 export interface Field {
+  /** Where it stands, parts separated by dots. */
   key: string;
   label: string;
   description?: string;
   kind: 'text' | 'port' | 'secret' | 'choice';
-  choices?: readonly string[];
+  choices?: readonly { value: string; label: string }[];
   required?: boolean;
   initial?: string | number;
 }
@@ -40,8 +41,21 @@ export const POSTGRES: readonly Field[] = [
     kind: 'secret',
     description: 'env:NAME, file:/absolute/path or sealed:BASE64, read by the agent; never the password itself',
   },
+  {
+    key: 'tls.mode',
+    label: 'TLS to the target',
+    kind: 'choice',
+    choices: [
+      { value: 'verify_full', label: 'Certificate and name must be right' },
+      { value: 'verify_ca', label: 'Certificate must be right' },
+      { value: 'disabled', label: 'None at all' },
+    ],
+    initial: 'verify_full',
+  },
+  { key: 'tls.ca_file', label: 'Authorities', kind: 'text', description: 'PEM file on the agent’s host, in place of the system’s' },
 ];
 
+/** A new connection. */
 export const EMPTY: Draft = {
   name: '',
   agent: '',
@@ -52,7 +66,10 @@ export const EMPTY: Draft = {
   idleMinutes: 30,
   mfaHours: 12,
   replication: false,
-  settings: Object.fromEntries(POSTGRES.filter((f) => f.initial !== undefined).map((f) => [f.key, f.initial])),
+  settings: POSTGRES.reduce<Record<string, unknown>>(
+    (settings, field) => (field.initial === undefined ? settings : withSetting(settings, field.key, field.initial)),
+    {},
+  ),
 };
 
 export function toDraft(name: string, definition: ConnectionDefinition): Draft {
@@ -94,7 +111,7 @@ export function problems(draft: Draft): Partial<Record<string, string>> {
   put('name', slugProblem(draft.name));
   put('agent', slugProblem(draft.agent));
   put('groups', splitGroups(draft.groups).map(groupProblem).find((problem) => problem !== undefined));
-  for (const field of draft.protocol === 'postgres' ? POSTGRES : []) put(field.key, fieldProblem(field, draft.settings[field.key]));
+  for (const field of draft.protocol === 'postgres' ? POSTGRES : []) put(field.key, fieldProblem(field, setting(draft.settings, field.key)));
   return found;
 }
 
@@ -110,6 +127,25 @@ function fieldProblem(field: Field, value: unknown): string | undefined {
   return undefined;
 }
 
+/** The setting at a dotted key. */
+export function setting(settings: Record<string, unknown>, key: string): unknown {
+  return key.split('.').reduce<unknown>((at, part) => (isRecord(at) ? at[part] : undefined), settings);
+}
+
+/** The same settings with one changed, its neighbours as they were. */
+export function withSetting(settings: Record<string, unknown>, key: string, value: unknown): Record<string, unknown> {
+  const [first = '', ...rest] = key.split('.');
+  if (rest.length === 0) return { ...settings, [first]: value };
+  const inner = settings[first];
+  return { ...settings, [first]: withSetting(isRecord(inner) ? inner : {}, rest.join('.'), value) };
+}
+
+/** What was left empty is absent: the protocol's own default holds then. */
 function withoutEmpty(settings: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== '' && value !== undefined));
+  const kept = Object.entries(settings).filter(([, value]) => value !== '' && value !== undefined);
+  return Object.fromEntries(kept.map(([key, value]) => [key, isRecord(value) ? withoutEmpty(value) : value]));
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,0 +1,49 @@
+import { expect, test } from 'vitest';
+
+import { commands, forms } from './commands';
+import { EMPTY, problems, toDefinition, toDraft } from './settings';
+
+const FILLED = {
+  ...EMPTY,
+  name: 'pg-prod',
+  agent: 'clinic',
+  groups: 'dba, oncall',
+  settings: { host: 'db', port: 5432, user: 'app', password: 'env:PGPASSWORD', tls: { mode: 'verify_full', ca_file: '' } },
+};
+
+test('a good draft has no problem', () => expect(problems(FILLED)).toEqual({}));
+
+test.each([
+  [{ name: 'Prod' }, 'name'],
+  [{ agent: '' }, 'agent'],
+  [{ groups: 'dba, o;n' }, 'groups'],
+  [{ settings: { ...FILLED.settings, host: ' ' } }, 'host'],
+  [{ settings: { ...FILLED.settings, port: 70_000 } }, 'port'],
+  [{ settings: { ...FILLED.settings, user: undefined } }, 'user'],
+  [{ settings: { ...FILLED.settings, password: 'hunter2' } }, 'password'],
+  [{ settings: { ...FILLED.settings, password: 'file:relative' } }, 'password'],
+])('%j is refused at its field', (change, field) => {
+  expect(Object.keys(problems({ ...FILLED, ...change }))).toEqual([field]);
+});
+
+test('what the form does not know survives it, what is empty goes', () => {
+  const definition = {
+    agent: 'clinic',
+    protocol: 'postgres',
+    settings: { host: 'db', user: 'app', tls: { server_name: 'x', ca_file: '' }, recording: { rows_per_request_bytes: 1 } } as object,
+  } as Parameters<typeof toDraft>[1];
+  const back = toDefinition(toDraft('pg', definition));
+  expect(back.settings).toEqual({ host: 'db', user: 'app', tls: { server_name: 'x' }, recording: { rows_per_request_bytes: 1 } });
+  expect(back).toMatchObject({ max_duration_seconds: 28_800, idle_timeout_seconds: 1_800, mfa_max_age_seconds: 43_200, allow_replication: false });
+});
+
+test('commands to paste', () => {
+  expect(commands({ name: 'pg', protocol: 'postgres' }).map((command) => command.text)).toEqual(['hoop connect pg -- psql', 'hoop connect pg']);
+  expect(commands({ name: 'x', protocol: 'other' }).map((command) => command.text)).toEqual(['hoop connect x']);
+});
+
+test('a hostile database name does not leave its quotes', () => {
+  const [psql, url] = forms({ name: 'pg', protocol: 'postgres', default_database: `a'b"$(x)\`y\`\\` });
+  expect(psql?.text).toBe(`psql "host=127.0.0.1 port=5432 dbname='a\\\\'b\\"\\$(x)\\\`y\\\`\\\\\\\\'"`);
+  expect(url?.text).not.toMatch(/["$`\\]/);
+});
