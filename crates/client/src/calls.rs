@@ -151,6 +151,11 @@ impl Api {
         self.command(Method::POST, &format!("/sessions/{id}/kill"), Some(&body)).await
     }
 
+    /// Closes one's own session, which is of no further use.
+    pub async fn close_session(&self, id: SessionId) -> Result<()> {
+        self.command(Method::POST, &format!("/sessions/{id}/close"), Some(&serde_json::json!({}))).await
+    }
+
     /// A piece of what happened.
     pub async fn timeline(&self, id: SessionId, after: u64, limit: u32) -> Result<Timeline> {
         let query = [("after", after.to_string()), ("limit", limit.to_string())];

@@ -4,6 +4,7 @@
 
 pub mod address;
 mod calls;
+pub mod connector;
 pub mod error;
 pub mod events;
 pub mod http;

@@ -107,17 +107,20 @@ impl LocalListener {
     /// When the port itself fails.
     pub async fn accept(&self) -> Result<Accepted> {
         let (stream, peer) = accept_patiently(|| self.listener.accept()).await?;
-        if self.other_users == OtherUsers::Refuse {
-            if let Err(why) = stream
-                .local_addr()
-                .map_err(|_| peer::NotOurs::Unknown)
-                .and_then(|local| peer::check(peer, local))
-            {
-                return Ok(Accepted::TurnedAway(turned_away(&why.to_string())));
-            }
+        if self.other_users == OtherUsers::Refuse
+            && let Err(why) = Self::guard(&stream, peer)
+        {
+            return Ok(Accepted::TurnedAway(turned_away(&why.to_string())));
         }
         let _ = stream.set_nodelay(true);
         Ok(Accepted::Stream(LocalStream::Tcp(stream)))
+    }
+}
+
+impl LocalListener {
+    fn guard(stream: &TcpStream, peer: SocketAddr) -> Result<(), peer::NotOurs> {
+        let local = stream.local_addr().map_err(|_| peer::NotOurs::Unknown)?;
+        peer::check(peer, local)
     }
 }
 
@@ -251,7 +254,8 @@ async fn accept_patiently<T, F: Future<Output = io::Result<T>>>(accept: impl Fn(
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 

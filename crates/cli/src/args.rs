@@ -1,0 +1,722 @@
+//! The command line: what there is, and the help that teaches it. Parsing alone; nothing is done here.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use hoop_model::{AgentName, ConnectionName, GroupName, SessionId, Timestamp, UserName};
+
+use crate::output::Format;
+
+/// Exit codes, as the help shows them.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  this command or this machine failed
+  2  the arguments make no sense
+  3  not allowed, or not there (the two look alike on purpose)
+  4  not signed in
+  5  the gateway, the agent or the target is out of reach
+  6  a verification found something
+  With `hoop connect NAME -- COMMAND` the code is COMMAND's own.";
+
+const OVERVIEW: &str = "\
+Examples:
+  hoop login https://hoop.example.org        sign in, once a day
+  hoop ls                                    what you may open
+  hoop connect pg-prod                       a local port, with ready-to-paste commands
+  hoop connect pg-prod -- psql               psql right away
+  hoop sessions replay ses_...               what somebody did, and saw
+
+Environment:
+  HOOP_CONFIG_DIR  folder of the profile (default: $XDG_CONFIG_HOME/hoop)
+  HOOP_GATEWAY     gateway that `hoop login` signs in at
+  HTTPS_PROXY      proxy on the way to the gateway
+  NO_COLOR         no colours";
+
+/// Opens databases in private networks by who you are: no VPN, no password of theirs, everything recorded.
+#[derive(Debug, Parser)]
+#[command(name = "hoop", version, after_help = format!("{OVERVIEW}\n\n{EXIT_CODES}"), arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    form: Form,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// In which form data is printed.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(crate) struct Form {
+    /// Form of the output; the fields of `json` are kept stable
+    #[arg(short, long, value_name = "FORM")]
+    output: Option<Format>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Sign in at a gateway
+    Login(Login),
+    /// Sign out: the tokens are void at once
+    Logout(Form),
+    /// Show who is signed in
+    Whoami(Form),
+    /// Show the gateway, the sign-in, and your live sessions
+    Status(Form),
+    /// List the connections that you may open
+    #[command(visible_alias = "list")]
+    Ls(Ls),
+    /// Open a connection: a local port, a program, or stdin and stdout
+    Connect(Connect),
+    /// Look at sessions, replay, end, export and verify them
+    #[command(subcommand, visible_alias = "session")]
+    Sessions(Sessions),
+    /// Read, export and verify the ledger of everything that happened
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Manage people, agents and connections
+    #[command(subcommand)]
+    Admin(Admin),
+    /// Print a completion script for a shell
+    #[command(
+        after_help = "Example:\n  hoop completion bash > ~/.local/share/bash-completion/completions/hoop"
+    )]
+    Completion {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+impl Cli {
+    /// The form that was asked for, before or after the subcommand.
+    pub(crate) fn format(&self) -> Format {
+        self.command.form().and_then(|form| form.output).or(self.form.output).unwrap_or_default()
+    }
+}
+
+impl Command {
+    const fn form(&self) -> Option<Form> {
+        match self {
+            Self::Login(login) => Some(login.form),
+            Self::Logout(form) | Self::Whoami(form) | Self::Status(form) => Some(*form),
+            Self::Ls(ls) => Some(ls.form),
+            Self::Connect(connect) => Some(connect.form),
+            Self::Sessions(sessions) => sessions.form(),
+            Self::Audit(audit) => audit.form(),
+            Self::Admin(admin) => admin.form(),
+            Self::Completion { .. } => None,
+        }
+    }
+}
+
+/// `hoop login`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hoop login https://hoop.example.org            in the browser
+  hoop login --device                            on a machine without a browser
+  hoop login --password --user ada               built-in account: password and second factor
+  hoop login URL --ca-fingerprint 3f:9a:...      a gateway with its own CA, as its start-up printed it
+  printf '%s\\n%s\\n' \"$PASSWORD\" \"$CODE\" | hoop login URL --password --user ada")]
+pub(crate) struct Login {
+    /// Address of the gateway; remembered
+    #[arg(env = "HOOP_GATEWAY")]
+    pub(crate) url: Option<String>,
+    /// Show a code to type into a browser elsewhere
+    #[arg(long, conflicts_with = "password")]
+    pub(crate) device: bool,
+    /// Sign in with password and code; from a pipe: one a line
+    #[arg(long)]
+    pub(crate) password: bool,
+    /// Your name, with --password
+    #[arg(long, value_name = "NAME", requires = "password")]
+    pub(crate) user: Option<UserName>,
+    /// Trust the certificates in this PEM file, besides the system's
+    #[arg(long, value_name = "FILE", conflicts_with = "ca_fingerprint")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Trust the gateway's own CA if its SHA-256 is this
+    #[arg(long, value_name = "SHA256")]
+    pub(crate) ca_fingerprint: Option<String>,
+    /// Print the address to open instead of opening it
+    #[arg(long)]
+    pub(crate) no_browser: bool,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// `hoop ls`
+#[derive(Debug, Args)]
+pub(crate) struct Ls {
+    /// All connections, with what defines them (admins and auditors)
+    #[arg(long)]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// `hoop connect`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hoop connect pg-prod                       local port 5432, or a free one if that is taken
+  hoop connect pg-prod --port 6000           exactly this port
+  hoop connect pg-prod pg-stage              two at once
+  hoop connect pg-prod -- psql clinic        run a program with PGHOST, PGPORT, PGUSER set; its exit code is ours
+  hoop connect pg-prod -- pg_dump -t visits  the same
+  hoop connect pg-prod --socket              a Unix socket besides the port
+  hoop connect pg-prod --stdio               one stream over stdin and stdout
+
+The port takes connections of your own user only. Nobody needs the target's password: the agent has it.")]
+pub(crate) struct Connect {
+    /// Connections to open (see `hoop ls`)
+    #[arg(required = true, value_name = "NAME")]
+    pub(crate) names: Vec<ConnectionName>,
+    /// Listen on this local port, or fail
+    #[arg(short, long)]
+    pub(crate) port: Option<u16>,
+    /// Listen on a Unix socket as well
+    #[arg(long)]
+    pub(crate) socket: bool,
+    /// Carry one stream over stdin and stdout instead of a port
+    #[arg(long, conflicts_with_all = ["port", "socket", "command"])]
+    pub(crate) stdio: bool,
+    /// Why, for the ledger
+    #[arg(short, long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// How session data travels to the gateway
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) transport: Transport,
+    /// Let other users of this machine use the port
+    #[arg(long)]
+    pub(crate) allow_local_users: bool,
+    #[command(flatten)]
+    form: Form,
+    /// Program to run with the connection in its environment
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// How session data travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Transport {
+    /// Straight to the gateway's port
+    #[default]
+    Tcp,
+    /// In a WebSocket, where a proxy or load balancer terminates TLS
+    Websocket,
+}
+
+/// `hoop sessions`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Sessions {
+    /// List sessions, newest first: your own, or all for admins and auditors
+    Ls(SessionsLs),
+    /// Show one session
+    Show(OneSession),
+    /// Play what somebody did and saw, statement by statement
+    #[command(after_help = "\
+Examples:
+  hoop sessions replay ses_...                          in its own time, pauses cut to two seconds
+  hoop sessions replay ses_... --no-wait | less         all at once
+  hoop sessions replay --file a.hoopr --key org.pem     offline, from an exported recording")]
+    Replay(Replay),
+    /// Follow a live session
+    Tail(OneSession),
+    /// End a session now
+    Kill(Kill),
+    /// Write a recording to a file
+    #[command(after_help = "\
+Examples:
+  hoop sessions export ses_... -f sql                   the statements, as SQL, to stdout
+  hoop sessions export ses_... -f raw -o a.hoopr        the encrypted recording, for offline use")]
+    Export(Export),
+    /// Check that a recording is whole and unaltered
+    #[command(after_help = "\
+Examples:
+  hoop sessions verify ses_...              the gateway's own check, and ours on the downloaded recording
+  hoop sessions verify --file a.hoopr       offline, without a key
+
+Exit code 6 if anything was found.")]
+    Verify(VerifySession),
+}
+
+impl Sessions {
+    const fn form(&self) -> Option<Form> {
+        match self {
+            Self::Ls(args) => Some(args.form),
+            Self::Show(args) | Self::Tail(args) => Some(args.form),
+            Self::Replay(args) => Some(args.form),
+            Self::Kill(args) => Some(args.form),
+            Self::Export(_) => None,
+            Self::Verify(args) => Some(args.form),
+        }
+    }
+}
+
+/// `hoop sessions ls`
+#[derive(Debug, Args)]
+pub(crate) struct SessionsLs {
+    /// Live ones only
+    #[arg(long, conflicts_with = "past")]
+    pub(crate) live: bool,
+    /// Past ones only
+    #[arg(long)]
+    pub(crate) past: bool,
+    /// Of this person
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<UserName>,
+    /// On this connection
+    #[arg(long, value_name = "NAME")]
+    pub(crate) connection: Option<ConnectionName>,
+    #[command(flatten)]
+    pub(crate) span: Span,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// A span of time and a number of items.
+#[derive(Debug, Args)]
+pub(crate) struct Span {
+    /// From then on (2026-11-22T09:00:00Z)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<Timestamp>,
+    /// Until then
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<Timestamp>,
+    /// At most so many
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
+    pub(crate) limit: usize,
+}
+
+/// A session's id.
+#[derive(Debug, Args)]
+pub(crate) struct OneSession {
+    /// The session (ses_...)
+    pub(crate) id: SessionId,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// `hoop sessions replay`
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// The session (ses_...)
+    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    pub(crate) id: Option<SessionId>,
+    /// Play this recording instead
+    #[arg(long, requires = "key")]
+    pub(crate) file: Option<PathBuf>,
+    /// The organisation's recording key, PEM
+    #[arg(long, value_name = "FILE", requires = "file")]
+    pub(crate) key: Option<PathBuf>,
+    /// So many times as fast
+    #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
+    pub(crate) speed: f64,
+    /// All at once
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// `hoop sessions kill`
+#[derive(Debug, Args)]
+pub(crate) struct Kill {
+    /// The session (ses_...)
+    pub(crate) id: SessionId,
+    /// Told to the person, written to the ledger
+    #[arg(short, long, default_value = "", value_name = "TEXT")]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// `hoop sessions export`
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// The session (ses_...)
+    pub(crate) id: SessionId,
+    /// In which form
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) format: ExportForm,
+    /// Where to; stdout if left away
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// Forms of an exported recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum ExportForm {
+    /// One JSON object a line
+    #[default]
+    Jsonl,
+    /// SQL text
+    Sql,
+    /// asciicast v2, for players of terminal sessions
+    Asciicast,
+    /// The encrypted recording itself
+    Raw,
+}
+
+/// `hoop sessions verify`
+#[derive(Debug, Args)]
+pub(crate) struct VerifySession {
+    /// The session (ses_...)
+    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    pub(crate) id: Option<SessionId>,
+    /// Check this recording, without asking anybody
+    #[arg(long)]
+    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// `hoop audit`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// List events, newest first
+    Ls(AuditLs),
+    /// Check that the ledger is whole and unaltered
+    #[command(after_help = "\
+Examples:
+  hoop audit verify                                             the gateway checks itself
+  hoop audit verify --export ledger.jsonl --key \"$VERIFIER\"     offline: nobody needs to be believed
+  hoop audit verify --export new.jsonl --older old-checkpoint   and nothing was taken back since
+
+Exit code 6 if anything was found.")]
+    Verify(AuditVerify),
+    /// Write the ledger to a file, for an offline check
+    Export {
+        /// Where to; stdout if left away
+        #[arg(short, long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Print the latest signed checkpoint: keep it where nobody can alter it
+    Checkpoint(Form),
+}
+
+impl Audit {
+    const fn form(&self) -> Option<Form> {
+        match self {
+            Self::Ls(args) => Some(args.form),
+            Self::Verify(args) => Some(args.form),
+            Self::Checkpoint(form) => Some(*form),
+            Self::Export { .. } => None,
+        }
+    }
+}
+
+/// `hoop audit ls`
+#[derive(Debug, Args)]
+pub(crate) struct AuditLs {
+    /// Of this code, such as session.opened
+    #[arg(long)]
+    pub(crate) code: Option<String>,
+    /// Done by this person or agent
+    #[arg(long, value_name = "NAME")]
+    pub(crate) actor: Option<String>,
+    /// About this id (ses_..., usr_..., con_...)
+    #[arg(long, value_name = "ID")]
+    pub(crate) subject: Option<String>,
+    #[command(flatten)]
+    pub(crate) span: Span,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// `hoop audit verify`
+#[derive(Debug, Args)]
+pub(crate) struct AuditVerify {
+    /// Check this export, offline
+    #[arg(long, value_name = "FILE")]
+    pub(crate) export: Option<PathBuf>,
+    /// The ledger's verifier key (origin+id+base64), or a file with it
+    #[arg(long, value_name = "KEY", requires = "export")]
+    pub(crate) key: Option<String>,
+    /// A checkpoint kept from earlier: the ledger must have grown from it
+    #[arg(long, value_name = "FILE", requires = "export")]
+    pub(crate) older: Option<PathBuf>,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// `hoop admin`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Admin {
+    /// People
+    #[command(subcommand, visible_alias = "user")]
+    Users(Users),
+    /// Agents
+    #[command(subcommand, visible_alias = "agent")]
+    Agents(Agents),
+    /// Make a one-use token with which an agent enrols
+    JoinToken(JoinToken),
+    /// Connections
+    #[command(subcommand, visible_alias = "connection")]
+    Connections(Connections),
+}
+
+impl Admin {
+    const fn form(&self) -> Option<Form> {
+        match self {
+            Self::Users(Users::Ls(form)) | Self::Agents(Agents::Ls(form)) => Some(*form),
+            Self::Users(Users::Add(args)) => Some(args.form),
+            Self::Users(Users::Set(args)) => Some(args.form),
+            Self::Users(Users::Lock(args) | Users::Unlock(args)) => Some(args.form),
+            Self::Agents(Agents::Remove(args)) => Some(args.form),
+            Self::Agents(Agents::JoinToken(args)) | Self::JoinToken(args) => Some(args.form),
+            Self::Connections(Connections::Ls(form)) => Some(*form),
+            Self::Connections(Connections::Show(args) | Connections::Delete(args)) => Some(args.form),
+            Self::Connections(Connections::Put(args)) => Some(args.form),
+            Self::Connections(Connections::Seal(args)) => Some(args.form),
+        }
+    }
+}
+
+/// `hoop admin users`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Users {
+    /// List people
+    Ls(Form),
+    /// Add a built-in account, and print the one-use link to hand over
+    Add(AddUser),
+    /// Change role or groups
+    Set(SetUser),
+    /// Lock an account: its sign-ins and sessions end now
+    Lock(OneUser),
+    /// Unlock an account
+    Unlock(OneUser),
+}
+
+/// What somebody may do in the system as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// Opens the connections that policy allows
+    User,
+    /// Sees all sessions and evidence, changes nothing
+    Auditor,
+    /// Manages people, agents and connections
+    Admin,
+}
+
+impl From<Role> for hoop_model::Role {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::User => Self::User,
+            Role::Auditor => Self::Auditor,
+            Role::Admin => Self::Admin,
+        }
+    }
+}
+
+/// `hoop admin users add`
+#[derive(Debug, Args)]
+pub(crate) struct AddUser {
+    /// Login name
+    pub(crate) name: UserName,
+    /// What they may do
+    #[arg(long, value_enum, default_value_t = Role::User)]
+    pub(crate) role: Role,
+    /// A group; may be repeated
+    #[arg(short, long = "group", value_name = "GROUP")]
+    pub(crate) groups: Vec<GroupName>,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// `hoop admin users set`
+#[derive(Debug, Args)]
+#[group(id = "change", required = true, multiple = true, args = ["role", "groups", "no_groups"])]
+pub(crate) struct SetUser {
+    /// Login name
+    pub(crate) name: UserName,
+    /// New role
+    #[arg(long, value_enum)]
+    pub(crate) role: Option<Role>,
+    /// The groups from now on; may be repeated
+    #[arg(short, long = "group", value_name = "GROUP", conflicts_with = "no_groups")]
+    pub(crate) groups: Vec<GroupName>,
+    /// No groups from now on
+    #[arg(long)]
+    pub(crate) no_groups: bool,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// A person.
+#[derive(Debug, Args)]
+pub(crate) struct OneUser {
+    /// Login name
+    pub(crate) name: UserName,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// `hoop admin agents`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Agents {
+    /// List agents
+    Ls(Form),
+    /// Remove an agent: its certificate is void, its sessions end
+    Remove(OneAgent),
+    /// Make a one-use token with which an agent enrols
+    JoinToken(JoinToken),
+}
+
+/// An agent.
+#[derive(Debug, Args)]
+pub(crate) struct OneAgent {
+    /// Its name
+    pub(crate) name: AgentName,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// `hoop admin join-token`
+#[derive(Debug, Args)]
+pub(crate) struct JoinToken {
+    /// The only agent name that it is good for
+    pub(crate) agent: AgentName,
+    /// Seconds that it is good for, at most a day
+    #[arg(long, default_value_t = 3600, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86400))]
+    pub(crate) ttl: u64,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// `hoop admin connections`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Connections {
+    /// List all connections
+    Ls(Form),
+    /// Show one, as `put` takes it
+    Show(OneConnection),
+    /// Make or replace one
+    #[command(after_help = "\
+Example, as pg-prod.toml:
+  agent = \"dc1\"
+  protocol = \"postgres\"
+  description = \"Production\"
+  allowed_groups = [\"dba\"]
+  [settings]
+  host = \"10.0.0.5\"
+
+  hoop admin connections put pg-prod --file pg-prod.toml")]
+    Put(PutConnection),
+    /// Remove one: its sessions end
+    Delete(OneConnection),
+    /// Seal a credential, so that only the connection's agent can read it
+    #[command(after_help = "\
+Reads the credential from the terminal, or the first line of stdin, and prints what to put into the settings.
+The gateway stores it, and cannot read it.")]
+    Seal(Seal),
+}
+
+/// A connection.
+#[derive(Debug, Args)]
+pub(crate) struct OneConnection {
+    /// Its name
+    pub(crate) name: ConnectionName,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// `hoop admin connections put`
+#[derive(Debug, Args)]
+pub(crate) struct PutConnection {
+    /// Its name
+    pub(crate) name: ConnectionName,
+    /// Definition, TOML or JSON; `-` for stdin
+    #[arg(short, long)]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// `hoop admin connections seal`
+#[derive(Debug, Args)]
+pub(crate) struct Seal {
+    /// The connection that it is for: it opens for no other
+    pub(crate) connection: ConnectionName,
+    /// The agent that shall read it; the connection's, if that exists already
+    #[arg(long)]
+    pub(crate) agent: Option<AgentName>,
+    #[command(flatten)]
+    form: Form,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_says_what_it_does() {
+        fn walk(command: &clap::Command) {
+            for sub in command.get_subcommands() {
+                assert!(sub.get_about().is_some(), "{} has no description", sub.get_name());
+                for arg in sub.get_arguments().filter(|arg| !arg.is_hide_set()) {
+                    assert!(arg.get_help().is_some(), "{} {} has no help", sub.get_name(), arg.get_id());
+                }
+                walk(sub);
+            }
+        }
+        walk(&Cli::command());
+    }
+
+    #[test]
+    fn the_form_may_stand_before_or_after() {
+        for line in [
+            "hoop ls -o json",
+            "hoop -o json ls",
+            "hoop admin users ls --output json",
+            "hoop -o table ls -o json",
+        ] {
+            assert_eq!(parse(line).unwrap().format(), Format::Json, "{line}");
+        }
+        assert_eq!(parse("hoop ls").unwrap().format(), Format::Table);
+    }
+
+    #[test]
+    fn a_program_follows_two_dashes() {
+        let Command::Connect(connect) = parse("hoop connect pg -- psql -c select").unwrap().command else {
+            panic!()
+        };
+        assert_eq!(connect.command, ["psql", "-c", "select"]);
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for line in [
+            "hoop",
+            "hoop connect",
+            "hoop connect Pg",
+            "hoop connect pg --stdio --port 1",
+            "hoop connect pg --stdio -- psql",
+            "hoop connect ../x",
+            "hoop sessions show usr_aaaa",
+            "hoop sessions replay",
+            "hoop sessions replay --file a",
+            "hoop login --device --password",
+            "hoop login --user ada",
+            "hoop sessions verify",
+            "hoop admin users set ada",
+            "hoop admin users set ada -g a --no-groups",
+            "hoop admin join-token a --ttl 0",
+            "hoop audit verify --older x",
+            "hoop connect pg --port 65536",
+            "hoop ls -o yaml",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! One file a command. Each takes parsed arguments and prints; what there is to know is in [`hoop_client`].
+
+mod account;
+mod admin;
+mod audit;
+mod connect;
+mod connections;
+mod file;
+mod login;
+mod sessions;
+mod verify;
+
+use clap::CommandFactory as _;
+use hoop_client::{Api, ProfileStore};
+
+use crate::{
+    args::{Cli, Command},
+    failure::Result,
+    output::Out,
+};
+
+/// Does what was asked.
+pub(crate) async fn run(cli: Cli, out: &Out) -> Result {
+    match cli.command {
+        Command::Login(args) => login::login(args, out).await,
+        Command::Logout(_) => account::logout(out).await,
+        Command::Whoami(_) => account::whoami(out).await,
+        Command::Status(_) => account::status(out).await,
+        Command::Ls(args) => connections::ls(args.all, out).await,
+        Command::Connect(args) => Box::pin(connect::connect(args, out)).await,
+        Command::Sessions(command) => Box::pin(sessions::run(command, out)).await,
+        Command::Audit(command) => Box::pin(audit::run(command, out)).await,
+        Command::Admin(command) => Box::pin(admin::run(command, out)).await,
+        Command::Completion { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "hoop", &mut script);
+            Ok(out.line(String::from_utf8_lossy(&script).trim_end())?)
+        }
+    }
+}
+
+/// The gateway, asked as whoever is signed in.
+fn api() -> Result<Api> {
+    Ok(Api::signed_in(ProfileStore::from_environment()?)?)
+}

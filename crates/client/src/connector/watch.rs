@@ -1,0 +1,104 @@
+//! Looks after a session while it lives: is it still there, and does its certificate last?
+
+use std::time::Duration;
+
+use hoop_api::sessions::{SessionState, SessionView};
+use hoop_model::Timestamp;
+use tokio::time::sleep;
+
+use super::{SessionFacts, identity::SessionIdentity};
+use crate::{
+    error::{Class, ClientError},
+    http::{Api, now},
+};
+
+/// How often the gateway is asked without a reason.
+const EVERY: Duration = Duration::from_secs(20);
+/// How soon again with a reason: a thousand streams that fail at once ask once.
+const AT_MOST_EVERY: Duration = Duration::from_secs(1);
+/// A certificate is renewed when so much of its life is left, at least.
+const RENEW_AHEAD: Duration = Duration::from_secs(120);
+const RETRY_RENEWAL: Duration = Duration::from_secs(5);
+
+/// The session is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Over {
+    /// Why, as the gateway tells it.
+    pub reason: String,
+}
+
+impl Over {
+    /// As an error to tell: it was not the person who ended it here.
+    #[must_use]
+    pub fn fault(&self) -> ClientError {
+        ClientError::denied("HOOP-1017", format!("the session is over: {}", self.reason))
+            .hint("open it again with `hoop connect`")
+    }
+}
+
+pub(super) async fn until_over(api: &Api, facts: &SessionFacts, identity: &SessionIdentity) -> Over {
+    tokio::select! {
+        over = look(api, facts, identity) => over,
+        over = keep_certificate(api, facts, identity) => over,
+    }
+}
+
+async fn look(api: &Api, facts: &SessionFacts, identity: &SessionIdentity) -> Over {
+    loop {
+        let due = tokio::select! {
+            () = sleep(EVERY) => false,
+            () = sleep_until(facts.ends_at) => true,
+            () = identity.suspected() => false,
+        };
+        match api.session(facts.id).await {
+            Ok(view) if is_over(&view) => return Over { reason: reason(view) },
+            // The gateway may end it a moment later than our clock says.
+            Ok(_) => {}
+            Err(error) if error.class == Class::NotSignedIn => {
+                return Over { reason: "your sign-in has ended".to_owned() };
+            }
+            Err(error) if due && error.class != Class::Away => {
+                return Over { reason: "its time is up".to_owned() };
+            }
+            Err(error) => tracing::debug!(%error, "the session's state is not known just now"),
+        }
+        sleep(AT_MOST_EVERY).await;
+    }
+}
+
+async fn keep_certificate(api: &Api, facts: &SessionFacts, identity: &SessionIdentity) -> Over {
+    loop {
+        let expires_at = identity.expires_at();
+        if expires_at >= facts.ends_at {
+            return std::future::pending().await;
+        }
+        let left = expires_at.since(now());
+        sleep(left.saturating_sub(RENEW_AHEAD.max(left / 4))).await;
+        match renew(api, facts, identity).await {
+            Ok(()) => tracing::debug!("certificate renewed"),
+            Err(error) => {
+                tracing::debug!(%error, "certificate not renewed");
+                // Refused: that the session is over is for the other loop to find out.
+                identity.suspect();
+                sleep(RETRY_RENEWAL).await;
+            }
+        }
+    }
+}
+
+async fn renew(api: &Api, facts: &SessionFacts, identity: &SessionIdentity) -> Result<(), ClientError> {
+    let renewed = api.renew_certificate(facts.id, identity.request()?).await?;
+    identity.renew(&renewed)
+}
+
+const fn is_over(view: &SessionView) -> bool {
+    matches!(view.state, SessionState::Ending | SessionState::Ended | SessionState::Interrupted)
+}
+
+fn reason(view: SessionView) -> String {
+    view.end_reason.filter(|reason| !reason.is_empty()).unwrap_or_else(|| "it was ended".to_owned())
+}
+
+async fn sleep_until(then: Timestamp) {
+    sleep(then.since(now()) + Duration::from_millis(500)).await;
+}
