@@ -1,0 +1,210 @@
+//! What a verification of a ledger says.
+
+use std::fmt;
+
+use hoop_model::{EventId, SessionId};
+use hoop_recording::Hash;
+use serde::Serialize;
+
+/// Findings that a report names one by one; more are counted.
+const MAX_FINDINGS: usize = 1_000;
+
+/// Something wrong, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "finding", rename_all = "snake_case")]
+pub enum Finding {
+    /// A line of the export is none of its kinds; `line` counts from 1.
+    Unreadable {
+        /// Which line.
+        line: u64,
+        /// Why.
+        reason: String,
+    },
+    /// An event's bytes are not those that were appended.
+    Altered {
+        /// Its place.
+        seq: u64,
+        /// Its id, where it can still be read.
+        id: Option<EventId>,
+    },
+    /// Events are missing.
+    Missing {
+        /// The first.
+        first: u64,
+        /// The last.
+        last: u64,
+    },
+    /// An event stands behind one that came later.
+    Moved {
+        /// Its place by its own number.
+        seq: u64,
+        /// Its id.
+        id: EventId,
+    },
+    /// An event stands where none belongs.
+    Inserted {
+        /// The number it claims.
+        seq: u64,
+        /// Its id.
+        id: EventId,
+    },
+    /// The events do not have the root that was signed: the last was altered, or all since `after` were made anew.
+    Root {
+        /// Up to this many events a signed root holds.
+        after: u64,
+        /// The number of events signed for.
+        size: u64,
+    },
+    /// There is no checkpoint, or none that can be believed.
+    Checkpoint {
+        /// Why.
+        reason: String,
+    },
+    /// The ledger is shorter than it was: it was rolled back.
+    RolledBack {
+        /// As many events as the older checkpoint signed for.
+        had: u64,
+        /// As many there are now.
+        has: u64,
+    },
+    /// The ledger is not a continuation of the older checkpoint: its history was rewritten.
+    Rewritten {
+        /// Within so many first events.
+        within: u64,
+    },
+    /// A session's opening is there, its end is not.
+    SessionUnended {
+        /// Which session.
+        session: SessionId,
+        /// The event that opened it.
+        seq: u64,
+    },
+    /// A session ended or was recorded that never was opened.
+    SessionNeverOpened {
+        /// Which session.
+        session: SessionId,
+        /// The first event about it.
+        seq: u64,
+    },
+    /// A session ended, and no recording of it was ever finished.
+    SessionUnrecorded {
+        /// Which session.
+        session: SessionId,
+        /// The event that opened it.
+        seq: u64,
+    },
+    /// A recording's manifest is not in the export.
+    ManifestMissing {
+        /// Which session.
+        session: SessionId,
+        /// The event that names it.
+        seq: u64,
+    },
+    /// A recording's manifest is not the one that the ledger names, or not signed by the agent.
+    ManifestAltered {
+        /// Which session.
+        session: SessionId,
+        /// The event that names it.
+        seq: u64,
+    },
+    /// The file of a recording that was finished is not there.
+    RecordingAbsent {
+        /// Which session.
+        session: SessionId,
+        /// The event that names it.
+        seq: u64,
+    },
+    /// A recording's file is not as it was signed for.
+    RecordingDiffers {
+        /// Which session.
+        session: SessionId,
+        /// The event that names it.
+        seq: u64,
+        /// What is wrong with it, with the place.
+        findings: Vec<hoop_recording::Finding>,
+    },
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable { line, reason } => write!(f, "line {line} cannot be read: {reason}"),
+            Self::Altered { seq, id: Some(id) } => write!(f, "event {seq} ({id}) was altered"),
+            Self::Altered { seq, id: None } => write!(f, "event {seq} was altered"),
+            Self::Missing { first, last } if first == last => write!(f, "event {first} is missing"),
+            Self::Missing { first, last } => write!(f, "events {first} to {last} are missing"),
+            Self::Moved { seq, id } => write!(f, "event {seq} ({id}) was moved"),
+            Self::Inserted { seq, id } => write!(f, "an event {seq} ({id}) was inserted"),
+            Self::Root { after, size } => write!(
+                f,
+                "the {size} events are not those that were signed: the last was altered, or all since event {after} made anew"
+            ),
+            Self::Checkpoint { reason } => write!(f, "no checkpoint to believe: {reason}"),
+            Self::RolledBack { had, has } => {
+                write!(f, "the ledger was rolled back: it had {had} events and has {has}")
+            }
+            Self::Rewritten { within } => {
+                write!(f, "the history within the first {within} events was rewritten")
+            }
+            Self::SessionUnended { session, seq } => {
+                write!(f, "session {session} was opened by event {seq} and never ended")
+            }
+            Self::SessionNeverOpened { session, seq } => {
+                write!(f, "session {session} of event {seq} was never opened")
+            }
+            Self::SessionUnrecorded { session, seq } => {
+                write!(f, "session {session}, opened by event {seq}, has no recording")
+            }
+            Self::ManifestMissing { session, seq } => {
+                write!(f, "the manifest of session {session}, named by event {seq}, is missing")
+            }
+            Self::ManifestAltered { session, seq } => {
+                write!(f, "the manifest of session {session} is not the one that event {seq} names")
+            }
+            Self::RecordingAbsent { session, seq } => {
+                write!(f, "the recording of session {session}, named by event {seq}, is missing")
+            }
+            Self::RecordingDiffers { session, seq, findings } => {
+                write!(f, "the recording of session {session} is not the one that event {seq} names")?;
+                findings.iter().try_for_each(|finding| write!(f, "; {finding}"))
+            }
+        }
+    }
+}
+
+/// What a verification found.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Report {
+    /// The log's name by the checkpoint.
+    pub origin: Option<String>,
+    /// Events read.
+    pub events: u64,
+    /// The root that is signed for, if the checkpoint can be believed.
+    pub root: Option<Hash>,
+    /// Sessions seen.
+    pub sessions: u64,
+    /// Recordings whose files were read through.
+    pub recordings_checked: u64,
+    /// Sessions that the export says were still going on.
+    pub live_sessions: Vec<SessionId>,
+    /// What is wrong; at most 1,000.
+    pub findings: Vec<Finding>,
+    /// Findings beyond those.
+    pub findings_omitted: u64,
+}
+
+impl Report {
+    /// Nothing wrong?
+    #[must_use]
+    pub const fn is_clean(&self) -> bool {
+        self.findings.is_empty() && self.findings_omitted == 0 && self.root.is_some()
+    }
+
+    pub(crate) fn find(&mut self, finding: Finding) {
+        if self.findings.len() < MAX_FINDINGS {
+            self.findings.push(finding);
+        } else {
+            self.findings_omitted += 1;
+        }
+    }
+}

@@ -1,0 +1,397 @@
+//! Verifies an export offline: was anything altered, dropped, swapped, inserted, rolled back, or left out?
+//!
+//! What is believed is one key. With it come the checkpoint at the export's end and those inside the log; the tree's
+//! root says *whether* all events are those that were signed, the `prev` of each event says *which* is not. An older
+//! checkpoint, kept elsewhere, shows a ledger that was rolled back or rewritten by the holder of the key himself. Each
+//! finished recording is held against the manifest that the ledger names, and each opened session must have one.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{self, BufRead, Read},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use hoop_model::{EventId, SessionId};
+use hoop_recording::{Frame, Hash, Manifest, Tag, Trailer, Trust, VerifyingKey, verify_chain};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    checkpoint::{Checkpoint, CheckpointKey, SignedCheckpoint},
+    event::{EventCode, Facts},
+    export::{EXPORT_VERSION, ExportHeader, Line, RecordingLine},
+    finding::{Finding, Report},
+    order::{Order, Place},
+    tree::{Frontier, leaf_hash},
+};
+
+/// Longest line: a trailer in base64 is the longest thing in an export.
+const MAX_LINE: u64 = 1024 * 1024;
+
+/// Where the recordings' files are.
+pub trait Recordings {
+    /// Opens the recording of a session; `None` if there is none.
+    ///
+    /// # Errors
+    /// When it is there and cannot be opened.
+    fn open(&mut self, session: &SessionId) -> io::Result<Option<Box<dyn Read + '_>>>;
+}
+
+/// Verifies an export against the trusted key, an older checkpoint if one was kept, and the recordings if they are at
+/// hand.
+///
+/// # Errors
+/// When the input or a recording cannot be read; what is wrong with them stands in the report.
+pub fn verify_export(
+    mut input: impl BufRead,
+    key: &CheckpointKey,
+    older: Option<&SignedCheckpoint>,
+    recordings: Option<&mut dyn Recordings>,
+) -> io::Result<Report> {
+    let mut check = Check::new(key);
+    let mut line = Vec::new();
+    let mut number = 0;
+    while read_line(&mut input, &mut line)? {
+        number += 1;
+        if line.len() as u64 > MAX_LINE {
+            let reason = format!("it is longer than {MAX_LINE} bytes");
+            check.report.find(Finding::Unreadable { line: number, reason });
+            break;
+        }
+        match number {
+            1 => check.header(&line),
+            _ => check.line(&line, number),
+        }
+    }
+    check.end_of_events(older);
+    check.sessions(recordings)?;
+    Ok(check.report)
+}
+
+fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+    line.clear();
+    input.take(MAX_LINE + 1).read_until(b'\n', line)?;
+    let more = !line.is_empty();
+    if line.last() == Some(&b'\n') {
+        line.pop();
+    }
+    Ok(more)
+}
+
+/// What is read of a leaf. Codes and facts that this version does not know are no harm.
+#[derive(Deserialize)]
+struct Stored {
+    id: EventId,
+    seq: u64,
+    prev: Option<Hash>,
+    code: String,
+    subjects: Vec<String>,
+    facts: Facts,
+}
+
+#[derive(Default)]
+struct Session {
+    first: u64,
+    opened: Option<u64>,
+    ended: bool,
+    unrecorded: bool,
+    recording: Option<Named>,
+}
+
+/// A recording as the ledger names it.
+struct Named {
+    seq: u64,
+    manifest: Option<Hash>,
+    signer: Option<VerifyingKey>,
+}
+
+struct Check<'a> {
+    key: &'a CheckpointKey,
+    report: Report,
+    order: Order,
+    leaves: Vec<Hash>,
+    /// Checkpoints that were written into the log.
+    inner: Vec<Checkpoint>,
+    /// The roots at the sizes that were signed for.
+    roots: BTreeMap<u64, Hash>,
+    /// Up to so many events a signed root was seen to hold.
+    proven: u64,
+    checkpoint: Option<Checkpoint>,
+    sessions: BTreeMap<SessionId, Session>,
+    trailers: BTreeMap<SessionId, Frame>,
+    live: Vec<SessionId>,
+}
+
+impl<'a> Check<'a> {
+    fn new(key: &'a CheckpointKey) -> Self {
+        Self {
+            key,
+            report: Report::default(),
+            order: Order::default(),
+            leaves: Vec::new(),
+            inner: Vec::new(),
+            roots: BTreeMap::new(),
+            proven: 0,
+            checkpoint: None,
+            sessions: BTreeMap::new(),
+            trailers: BTreeMap::new(),
+            live: Vec::new(),
+        }
+    }
+
+    fn header(&mut self, line: &[u8]) {
+        match serde_json::from_slice::<ExportHeader>(line) {
+            Ok(header) if header.hoop_ledger_export == EXPORT_VERSION => self.live = header.live,
+            Ok(header) => {
+                let reason = format!("the export has version {}", header.hoop_ledger_export);
+                self.report.find(Finding::Unreadable { line: 1, reason });
+            }
+            Err(error) => self.report.find(Finding::Unreadable { line: 1, reason: error.to_string() }),
+        }
+    }
+
+    fn line(&mut self, line: &[u8], number: u64) {
+        match serde_json::from_slice(line) {
+            Ok(Line::Leaf(leaf)) => self.leaf(leaf.get().as_bytes()),
+            Ok(Line::Recording(line)) => self.recording(line, number),
+            Ok(Line::Checkpoint(note)) => self.final_checkpoint(&note),
+            Err(_) if line.starts_with(b"{\"leaf\"") => self.leaf(line),
+            Err(error) => {
+                self.report.find(Finding::Unreadable { line: number, reason: error.to_string() });
+            }
+        }
+    }
+
+    fn leaf(&mut self, leaf: &[u8]) {
+        let hash = leaf_hash(leaf);
+        match serde_json::from_slice::<Stored>(leaf) {
+            Ok(stored) => {
+                self.inner_checkpoint(&stored);
+                let place = Place { seq: stored.seq, id: Some(stored.id) };
+                if self.order.take(place, stored.prev, hash, &mut self.report) {
+                    self.note(&stored);
+                }
+            }
+            Err(_) => self.order.unreadable(hash, &mut self.report),
+        }
+        self.leaves.push(hash);
+        self.report.events += 1;
+    }
+
+    /// A checkpoint that was written into the log signs for all events before it.
+    fn inner_checkpoint(&mut self, stored: &Stored) {
+        if stored.code != EventCode::LedgerCheckpoint.as_str() || self.order.is_broken() {
+            return;
+        }
+        let note = stored.facts.get("note").and_then(Value::as_str).unwrap_or_default();
+        let Ok(note) = note.parse::<SignedCheckpoint>() else { return };
+        match note.verify(self.key) {
+            Ok(checkpoint) => self.inner.push(checkpoint.clone()),
+            Err(error) => {
+                let reason = format!("event {}: {error}", stored.seq);
+                self.report.find(Finding::Checkpoint { reason });
+            }
+        }
+    }
+
+    /// Holds the first events against a signed root.
+    fn prove(&mut self, signed: &Checkpoint) -> bool {
+        if self.roots.get(&signed.size) == Some(&signed.root) {
+            self.proven = self.proven.max(signed.size);
+            return true;
+        }
+        self.report.find(Finding::Root { after: self.proven, size: signed.size });
+        false
+    }
+
+    /// Goes over the leaves once, whatever the number of checkpoints.
+    fn compute_roots(&mut self, older: Option<&SignedCheckpoint>) {
+        let signed = self.inner.iter().chain(&self.checkpoint).chain(older.map(SignedCheckpoint::unverified));
+        let sizes: BTreeSet<u64> = signed.map(|checkpoint| checkpoint.size).collect();
+        let mut frontier = Frontier::default();
+        if sizes.contains(&0) {
+            self.roots.insert(0, frontier.root());
+        }
+        for leaf in &self.leaves {
+            frontier.append(*leaf);
+            if sizes.contains(&frontier.size()) {
+                self.roots.insert(frontier.size(), frontier.root());
+            }
+        }
+    }
+
+    fn prove_inner(&mut self) -> bool {
+        let mut inner = std::mem::take(&mut self.inner);
+        inner.sort_by_key(|checkpoint| checkpoint.size);
+        self.order.is_broken() || inner.iter().all(|checkpoint| self.prove(checkpoint))
+    }
+
+    fn final_checkpoint(&mut self, note: &SignedCheckpoint) {
+        match note.verify(self.key) {
+            Ok(checkpoint) => self.checkpoint = Some(checkpoint.clone()),
+            Err(error) => self.report.find(Finding::Checkpoint { reason: error.to_string() }),
+        }
+    }
+
+    fn recording(&mut self, line: RecordingLine, number: u64) {
+        let frame =
+            STANDARD.decode(&line.trailer).ok().and_then(|bytes| Frame::parse(Bytes::from(bytes)).ok());
+        match frame {
+            Some(frame) if frame.tag == Tag::Trailer => {
+                self.trailers.insert(line.session, frame);
+            }
+            _ => {
+                let reason = format!("the manifest of session {} is no trailer", line.session);
+                self.report.find(Finding::Unreadable { line: number, reason });
+            }
+        }
+    }
+
+    fn note(&mut self, stored: &Stored) {
+        let Some(session) = stored.subjects.iter().find_map(|subject| subject.parse::<SessionId>().ok())
+        else {
+            return;
+        };
+        let Ok(code) = stored.code.parse::<EventCode>() else { return };
+        let known = || Session { first: stored.seq, ..Session::default() };
+        match code {
+            EventCode::SessionOpened => {
+                self.sessions.entry(session).or_insert_with(known).opened = Some(stored.seq);
+            }
+            EventCode::SessionEnded => {
+                let state = self.sessions.entry(session).or_insert_with(known);
+                state.ended = true;
+                state.unrecorded = stored.facts.get("recorded") == Some(&Value::Bool(false));
+            }
+            EventCode::RecordingSealed | EventCode::RecordingInterrupted => {
+                let fact = |name| stored.facts.get(name).and_then(Value::as_str);
+                self.sessions.entry(session).or_insert_with(known).recording = Some(Named {
+                    seq: stored.seq,
+                    manifest: fact("manifest").and_then(|text| text.parse().ok()),
+                    signer: fact("signer").and_then(|text| text.parse().ok()),
+                });
+            }
+            _ => {}
+        }
+    }
+
+    fn end_of_events(&mut self, older: Option<&SignedCheckpoint>) {
+        self.order.settle(&mut self.report);
+        self.compute_roots(older);
+        let inner_hold = self.prove_inner();
+        let events = self.leaves.len() as u64;
+        match self.checkpoint.clone() {
+            None => {
+                let reason = "the export has none that the trusted key signed".to_owned();
+                self.report.find(Finding::Checkpoint { reason });
+            }
+            Some(signed) => {
+                self.report.origin = Some(signed.origin.clone());
+                self.signed_end(&signed, events, inner_hold);
+            }
+        }
+        if let Some(older) = older {
+            self.older(older, events);
+        }
+    }
+
+    fn signed_end(&mut self, signed: &Checkpoint, events: u64, inner_hold: bool) {
+        let next = self.order.expected();
+        if signed.size > next {
+            self.report.find(Finding::Missing { first: next, last: signed.size - 1 });
+        } else if self.order.is_broken() {
+            // The root cannot hold, and why is named already.
+        } else if signed.size < events {
+            let reason = format!("it signs for {} of {events} events", signed.size);
+            self.report.find(Finding::Checkpoint { reason });
+        } else if inner_hold && self.prove(signed) {
+            self.report.root = Some(signed.root);
+        }
+    }
+
+    fn older(&mut self, older: &SignedCheckpoint, events: u64) {
+        let older = match older.verify(self.key) {
+            Ok(older) => older,
+            Err(error) => {
+                let reason = format!("the older one: {error}");
+                return self.report.find(Finding::Checkpoint { reason });
+            }
+        };
+        let signed = self.checkpoint.as_ref().map_or(events, |signed| signed.size);
+        if older.size > signed {
+            self.report.find(Finding::RolledBack { had: older.size, has: signed });
+        } else if self.roots.get(&older.size) != Some(&older.root) {
+            self.report.find(Finding::Rewritten { within: older.size });
+        }
+    }
+
+    fn sessions(&mut self, mut recordings: Option<&mut dyn Recordings>) -> io::Result<()> {
+        self.report.sessions = self.sessions.len() as u64;
+        for (id, state) in std::mem::take(&mut self.sessions) {
+            let Some(opened) = state.opened else {
+                self.report.find(Finding::SessionNeverOpened { session: id, seq: state.first });
+                continue;
+            };
+            let live = self.live.contains(&id);
+            if live {
+                self.report.live_sessions.push(id);
+            }
+            match state.recording {
+                Some(named) => self.named(id, &named, recordings.as_deref_mut())?,
+                None if state.ended && !state.unrecorded && !live => {
+                    self.report.find(Finding::SessionUnrecorded { session: id, seq: opened });
+                }
+                None => {}
+            }
+            if !state.ended && !live {
+                self.report.find(Finding::SessionUnended { session: id, seq: opened });
+            }
+        }
+        Ok(())
+    }
+
+    fn named(
+        &mut self,
+        session: SessionId,
+        named: &Named,
+        recordings: Option<&mut (dyn Recordings + '_)>,
+    ) -> io::Result<()> {
+        let seq = named.seq;
+        let trailer = match self.manifest(session, named) {
+            Ok(trailer) => trailer,
+            Err(finding) => {
+                self.report.find(finding);
+                None
+            }
+        };
+        let Some(recordings) = recordings else { return Ok(()) };
+        let Some(file) = recordings.open(&session)? else {
+            self.report.find(Finding::RecordingAbsent { session, seq });
+            return Ok(());
+        };
+        let trust = named.signer.as_ref().map_or(Trust::Header, Trust::Key);
+        let read = verify_chain(file, trust)?;
+        self.report.recordings_checked += 1;
+        let same = read.manifest.is_some() && (trailer.is_none() || read.manifest == trailer);
+        if !same || !read.is_clean() || read.session != Some(session) {
+            self.report.find(Finding::RecordingDiffers { session, seq, findings: read.findings });
+        }
+        Ok(())
+    }
+
+    /// The manifest in the export, held against what the ledger says of it.
+    fn manifest(&self, session: SessionId, named: &Named) -> Result<Option<Manifest>, Finding> {
+        let seq = named.seq;
+        let Some(frame) = self.trailers.get(&session) else {
+            return Err(Finding::ManifestMissing { session, seq });
+        };
+        let altered = Finding::ManifestAltered { session, seq };
+        let Ok(trailer) = Trailer::from_frame(frame) else { return Err(altered) };
+        let signed = named.signer.is_some_and(|signer| trailer.is_signed_by(&signer));
+        if named.manifest != Some(frame.hash()) || !signed || trailer.manifest.session != session {
+            return Err(altered);
+        }
+        Ok(Some(trailer.manifest))
+    }
+}

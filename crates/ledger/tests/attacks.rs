@@ -1,0 +1,507 @@
+//! THREATS F5: evidence is changed or left out. We are the attacker, and `verify_export` names each attack.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Read},
+};
+
+use hoop_ledger::{
+    Appender, Checkpoint, CheckpointKey, Draft, EventCode, ExportWriter, Finding, Recordings, Report,
+    SignedCheckpoint, recording_facts, verify_export,
+};
+use hoop_model::{Actor, EventId, SessionId, Timestamp};
+use hoop_recording::{
+    Compression, Event, Frame, Record, RecordingPrivateKey, RequestId, SigningKey, Start, Writer, event::Form,
+};
+
+const ORIGIN: &str = "hoop.test/ledger";
+
+/// A ledger with its recordings, as it stands at the gateway.
+struct World {
+    key: SigningKey,
+    agent: SigningKey,
+    log: Appender,
+    leaves: Vec<Vec<u8>>,
+    trailers: Vec<(SessionId, Frame)>,
+    files: Files,
+    live: Vec<SessionId>,
+}
+
+#[derive(Default, Clone)]
+struct Files(BTreeMap<SessionId, Vec<u8>>);
+
+impl Recordings for Files {
+    fn open(&mut self, session: &SessionId) -> io::Result<Option<Box<dyn Read + '_>>> {
+        Ok(self.0.get(session).map(|file| Box::new(file.as_slice()) as Box<dyn Read>))
+    }
+}
+
+impl World {
+    /// Some sign-ins, and this many recorded sessions.
+    fn new(sessions: usize) -> Self {
+        let mut world = Self {
+            key: SigningKey::generate().unwrap(),
+            agent: SigningKey::generate().unwrap(),
+            log: Appender::default(),
+            leaves: Vec::new(),
+            trailers: Vec::new(),
+            files: Files::default(),
+            live: Vec::new(),
+        };
+        world.add(Draft::new(Actor::System, EventCode::GatewayStarted));
+        let recording_key = RecordingPrivateKey::generate().unwrap();
+        for _ in 0..sessions {
+            world.add(Draft::new(Actor::Anonymous, EventCode::LoginSucceeded).fact("name", "ada"));
+            world.session(&recording_key);
+        }
+        world
+    }
+
+    fn add(&mut self, draft: Draft) {
+        let at = Timestamp::from_micros(1_700_000_000_000_000 + i64::try_from(self.leaves.len()).unwrap());
+        self.leaves.push(self.log.append(draft, EventId::generate(), at).unwrap().leaf);
+    }
+
+    fn session(&mut self, recording_key: &RecordingPrivateKey) {
+        let session = SessionId::generate();
+        self.add(Draft::new(Actor::Anonymous, EventCode::SessionOpened).about(session));
+        let start = Start {
+            session,
+            at: Timestamp::EPOCH,
+            facts: Vec::new(),
+            signer: self.agent.verifying_key(),
+            compression: Compression::default(),
+        };
+        let (mut writer, header) = Writer::create(start, recording_key.public()).unwrap();
+        let mut file = header.bytes.to_vec();
+        for id in 0..3 {
+            let event = Event::Request {
+                id: RequestId(id),
+                form: Form::Query,
+                text: "SELECT 1".into(),
+                parameters: Vec::new(),
+            };
+            let _ = writer.append(&Record { at: Timestamp::EPOCH, stream: None, event }).unwrap();
+            file.extend_from_slice(&writer.seal_chunk().unwrap().unwrap().bytes);
+        }
+        let trailer = writer.finish(Timestamp::EPOCH, "closed", &self.agent).unwrap().trailer_frame;
+        file.extend_from_slice(&trailer);
+        let trailer = Frame::parse(trailer).unwrap();
+        self.add(Draft::new(Actor::System, EventCode::SessionEnded).about(session));
+        let mut sealed = Draft::new(Actor::System, EventCode::RecordingSealed).about(session);
+        sealed.facts = recording_facts(&trailer, &self.agent.verifying_key());
+        self.add(sealed);
+        self.trailers.push((session, trailer));
+        self.files.0.insert(session, file);
+    }
+
+    fn checkpoint(&self) -> SignedCheckpoint {
+        let frontier = self.log.frontier();
+        Checkpoint::new(ORIGIN, frontier.size(), frontier.root()).unwrap().sign(&self.key)
+    }
+
+    /// Writes a checkpoint into the log.
+    fn mark(&mut self) {
+        let note = self.checkpoint().to_string();
+        self.add(Draft::new(Actor::System, EventCode::LedgerCheckpoint).fact("note", note));
+    }
+
+    fn trusted(&self) -> CheckpointKey {
+        CheckpointKey::new(ORIGIN, self.key.verifying_key()).unwrap()
+    }
+
+    fn export_with(&self, checkpoint: &SignedCheckpoint) -> Vec<u8> {
+        let mut out =
+            ExportWriter::new(Vec::new(), &self.trusted(), Timestamp::EPOCH, self.live.clone()).unwrap();
+        self.leaves.iter().for_each(|leaf| out.leaf(leaf).unwrap());
+        self.trailers.iter().for_each(|(session, trailer)| out.recording(*session, trailer).unwrap());
+        out.finish(checkpoint).unwrap()
+    }
+
+    fn verify(&self) -> Report {
+        self.verify_export(&self.export_with(&self.checkpoint()))
+    }
+
+    fn verify_export(&self, export: &[u8]) -> Report {
+        verify_export(export, &self.trusted(), None, Some(&mut self.files.clone())).unwrap()
+    }
+
+    /// As an attacker who can sign would: all events anew, from those that are left.
+    fn remake(&mut self, keep: impl Fn(&hoop_ledger::LedgerEvent) -> bool) {
+        let old = std::mem::take(&mut self.leaves);
+        self.log = Appender::default();
+        for leaf in old {
+            let event = hoop_ledger::LedgerEvent::from_leaf(&leaf).unwrap();
+            if keep(&event) {
+                let draft = Draft {
+                    actor: event.actor,
+                    code: event.code,
+                    subjects: event.subjects,
+                    facts: event.facts,
+                };
+                self.leaves.push(self.log.append(draft, event.id, event.at).unwrap().leaf);
+            }
+        }
+    }
+}
+
+/// Lines of an export that the attacker edits.
+fn edited(export: &[u8], edit: impl FnOnce(&mut Vec<String>)) -> Vec<u8> {
+    let mut lines: Vec<String> =
+        String::from_utf8(export.to_vec()).unwrap().lines().map(str::to_owned).collect();
+    edit(&mut lines);
+    lines.join("\n").into_bytes()
+}
+
+#[test]
+fn an_honest_ledger_is_clean() {
+    let mut world = World::new(3);
+    world.mark();
+    let report = world.verify();
+    assert!(report.is_clean(), "{:?}", report.findings);
+    assert_eq!((report.sessions, report.recordings_checked, report.events), (3, 3, 14));
+    assert_eq!(report.origin.as_deref(), Some(ORIGIN));
+    assert!(serde_json::to_value(&report).unwrap()["findings"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn an_empty_ledger_is_clean() {
+    let mut world = World::new(0);
+    world.leaves.clear();
+    world.log = Appender::default();
+    assert!(world.verify().is_clean());
+}
+
+#[test]
+fn flip_a_byte_of_an_event() {
+    let world = World::new(2);
+    let export = world.export_with(&world.checkpoint());
+    for seq in 0..world.leaves.len() {
+        let forged = edited(&export, |lines| {
+            let line = lines[seq + 1].replacen("\"kind\":\"", "\"kind\": \"", 1);
+            assert_ne!(line, lines[seq + 1]);
+            lines[seq + 1] = line;
+        });
+        let report = world.verify_export(&forged);
+        assert!(!report.is_clean());
+        let seq = seq as u64;
+        let last = seq + 1 == world.leaves.len() as u64;
+        let named = report.findings.iter().any(|finding| match finding {
+            Finding::Altered { seq: named, .. } => *named == seq,
+            Finding::Root { after: 0, .. } => last,
+            _ => false,
+        });
+        assert!(named, "event {seq}: {:?}", report.findings);
+    }
+}
+
+#[test]
+fn flip_any_byte_of_an_export() {
+    let world = World::new(1);
+    let export = world.export_with(&world.checkpoint());
+    let header = export.iter().position(|byte| *byte == b'\n').unwrap();
+    for at in header + 1..export.len() - 1 {
+        let mut forged = export.clone();
+        forged[at] ^= 1;
+        let report = world.verify_export(&forged);
+        assert!(!report.is_clean(), "byte {at}: {}", String::from_utf8_lossy(&forged[at - 20..at + 20]));
+    }
+}
+
+#[test]
+fn drop_an_event() {
+    let world = World::new(2);
+    let export = world.export_with(&world.checkpoint());
+    for seq in 0..world.leaves.len() {
+        let report = world.verify_export(&edited(&export, |lines| drop(lines.remove(seq + 1))));
+        let seq = seq as u64;
+        assert!(
+            report.findings.contains(&Finding::Missing { first: seq, last: seq }),
+            "{:?}",
+            report.findings
+        );
+    }
+}
+
+#[test]
+fn drop_a_whole_session() {
+    let world = World::new(3);
+    let export = world.export_with(&world.checkpoint());
+    let victim = world.trailers[1].0.to_string();
+    let report = world.verify_export(&edited(&export, |lines| lines.retain(|line| !line.contains(&victim))));
+    assert!(report.findings.contains(&Finding::Missing { first: 6, last: 8 }), "{:?}", report.findings);
+}
+
+#[test]
+fn drop_a_whole_session_and_sign_again() {
+    let mut world = World::new(3);
+    let kept_elsewhere = world.checkpoint();
+    let victim = world.trailers[1].0;
+    world.remake(|event| !event.subjects.contains(&victim.into()));
+    world.trailers.remove(1);
+    assert!(world.verify().is_clean(), "the holder of the key fools whoever kept no checkpoint");
+    let export = world.export_with(&world.checkpoint());
+    let report = verify_export(export.as_slice(), &world.trusted(), Some(&kept_elsewhere), None).unwrap();
+    assert_eq!(report.findings, [Finding::RolledBack { had: 13, has: 10 }]);
+}
+
+#[test]
+fn rewrite_history_and_sign_again() {
+    let mut world = World::new(2);
+    let kept_elsewhere = world.checkpoint();
+    let victim = world.trailers[0].0;
+    world.remake(|event| !event.subjects.contains(&victim.into()));
+    (0..5).for_each(|_| world.add(Draft::new(Actor::System, EventCode::LedgerRead)));
+    let export = world.export_with(&world.checkpoint());
+    let report = verify_export(export.as_slice(), &world.trusted(), Some(&kept_elsewhere), None).unwrap();
+    assert_eq!(report.findings, [Finding::Rewritten { within: 9 }]);
+}
+
+#[test]
+fn a_grown_ledger_continues_the_older_checkpoint() {
+    let mut world = World::new(1);
+    let kept = world.checkpoint();
+    world.add(Draft::new(Actor::System, EventCode::GatewayStopped));
+    let export = world.export_with(&world.checkpoint());
+    assert!(verify_export(export.as_slice(), &world.trusted(), Some(&kept), None).unwrap().is_clean());
+    let stranger = World::new(0).checkpoint();
+    let report = verify_export(export.as_slice(), &world.trusted(), Some(&stranger), None).unwrap();
+    assert!(matches!(report.findings[..], [Finding::Checkpoint { .. }]));
+}
+
+#[test]
+fn roll_back() {
+    let mut world = World::new(2);
+    let earlier = world.export_with(&world.checkpoint());
+    world.add(Draft::new(Actor::System, EventCode::UserLocked));
+    let kept = world.checkpoint();
+    let report = verify_export(earlier.as_slice(), &world.trusted(), Some(&kept), None).unwrap();
+    assert_eq!(report.findings, [Finding::RolledBack { had: 10, has: 9 }]);
+}
+
+#[test]
+fn cut_off_the_last_events() {
+    let mut world = World::new(2);
+    let signed = world.checkpoint();
+    world.leaves.truncate(7);
+    let report = world.verify_export(&world.export_with(&signed));
+    assert!(report.findings.contains(&Finding::Missing { first: 7, last: 8 }), "{:?}", report.findings);
+}
+
+#[test]
+fn swap_two() {
+    let world = World::new(2);
+    let export = world.export_with(&world.checkpoint());
+    let report = world.verify_export(&edited(&export, |lines| lines.swap(4, 5)));
+    let found = &report.findings;
+    assert!(found.contains(&Finding::Missing { first: 3, last: 3 }), "{found:?}");
+    assert!(found.iter().any(|finding| matches!(finding, Finding::Moved { seq: 3, .. })), "{found:?}");
+}
+
+#[test]
+fn insert_one() {
+    let world = World::new(1);
+    let export = world.export_with(&world.checkpoint());
+    let report = world.verify_export(&edited(&export, |lines| {
+        let copy = lines[3].clone();
+        lines.insert(4, copy);
+    }));
+    assert!(matches!(report.findings[0], Finding::Inserted { seq: 2, .. }), "{:?}", report.findings);
+}
+
+#[test]
+fn append_unsigned_events() {
+    let mut world = World::new(1);
+    let signed = world.checkpoint();
+    world.add(Draft::new(Actor::System, EventCode::UserCreated));
+    let report = world.verify_export(&world.export_with(&signed));
+    assert!(matches!(report.findings[..], [Finding::Checkpoint { .. }]), "{:?}", report.findings);
+}
+
+#[test]
+fn remake_the_end_without_the_key() {
+    let mut world = World::new(2);
+    world.mark();
+    world.add(Draft::new(Actor::System, EventCode::UserChanged).fact("role", "admin"));
+    world.add(Draft::new(Actor::System, EventCode::GatewayStopped));
+    let signed = world.checkpoint();
+    world.remake(|event| event.code != EventCode::UserChanged);
+    world.add(Draft::new(Actor::System, EventCode::LedgerRead));
+    let report = world.verify_export(&world.export_with(&signed));
+    assert_eq!(
+        report.findings,
+        [Finding::Root { after: 9, size: 12 }],
+        "what an inner checkpoint proves stays proven"
+    );
+}
+
+#[test]
+fn sign_with_another_key() {
+    let mut world = World::new(1);
+    let trusted = world.trusted();
+    world.key = SigningKey::generate().unwrap();
+    let export = world.export_with(&world.checkpoint());
+    let report = verify_export(export.as_slice(), &trusted, None, None).unwrap();
+    assert!(
+        matches!(report.findings[..], [Finding::Checkpoint { .. }, Finding::Checkpoint { .. }]),
+        "{:?}",
+        report.findings
+    );
+}
+
+#[test]
+fn leave_out_the_checkpoint() {
+    let world = World::new(1);
+    let export = world.export_with(&world.checkpoint());
+    let report = world.verify_export(&edited(&export, |lines| drop(lines.pop())));
+    assert!(matches!(report.findings[..], [Finding::Checkpoint { .. }]));
+}
+
+#[test]
+fn remove_a_recording() {
+    let mut world = World::new(2);
+    let victim = world.trailers[0].0;
+    world.files.0.remove(&victim);
+    assert_eq!(world.verify().findings, [Finding::RecordingAbsent { session: victim, seq: 4 }]);
+}
+
+#[test]
+fn flip_a_byte_of_a_recording() {
+    let mut world = World::new(2);
+    let victim = world.trailers[0].0;
+    let file = world.files.0.get_mut(&victim).unwrap();
+    let middle = file.len() / 2;
+    file[middle] ^= 1;
+    let findings = world.verify().findings;
+    assert!(
+        matches!(&findings[..], [Finding::RecordingDiffers { session, seq: 4, findings }] if *session == victim && !findings.is_empty()),
+        "{findings:?}"
+    );
+}
+
+#[test]
+fn drop_the_last_chunk_of_a_recording() {
+    let mut world = World::new(1);
+    let (victim, trailer) = world.trailers[0].clone();
+    let file = world.files.0.get_mut(&victim).unwrap();
+    let chunks = hoop_recording::scan(file.as_slice()).unwrap().chain.chunks();
+    let mut frames = hoop_recording::frames::FrameReader::new(file.as_slice());
+    let mut kept = Vec::new();
+    for _ in 0..chunks {
+        let hoop_recording::frames::Next::Frame { frame, .. } = frames.next_frame().unwrap() else {
+            continue;
+        };
+        kept.extend_from_slice(&frame.bytes);
+    }
+    kept.extend_from_slice(&trailer.bytes);
+    *file = kept;
+    let findings = world.verify().findings;
+    let missing = |finding: &hoop_recording::Finding| {
+        matches!(finding, hoop_recording::Finding::Missing { first: 2, last: 2, .. })
+    };
+    assert!(
+        matches!(&findings[..], [Finding::RecordingDiffers { findings, .. }] if findings.iter().any(missing)),
+        "{findings:?}"
+    );
+}
+
+#[test]
+fn swap_two_recordings() {
+    let mut world = World::new(2);
+    let (one, two) = (world.trailers[0].0, world.trailers[1].0);
+    let (first, second) = (world.files.0.remove(&one).unwrap(), world.files.0.remove(&two).unwrap());
+    world.files.0.insert(one, second);
+    world.files.0.insert(two, first);
+    let findings = world.verify().findings;
+    assert_eq!(findings.len(), 2, "{findings:?}");
+    assert!(findings.iter().all(|finding| matches!(finding, Finding::RecordingDiffers { .. })));
+}
+
+#[test]
+fn put_a_shorter_recording_in_its_place() {
+    let mut world = World::new(1);
+    let session = world.trailers[0].0;
+    let start = Start {
+        session,
+        at: Timestamp::EPOCH,
+        facts: Vec::new(),
+        signer: world.agent.verifying_key(),
+        compression: Compression::Off,
+    };
+    let key = RecordingPrivateKey::generate().unwrap();
+    let (writer, header) = Writer::create(start, key.public()).unwrap();
+    let trailer = writer.finish(Timestamp::EPOCH, "closed", &world.agent).unwrap().trailer_frame;
+    world.files.0.insert(session, [header.bytes, trailer.clone()].concat());
+    assert!(
+        matches!(world.verify().findings[..], [Finding::RecordingDiffers { .. }]),
+        "well signed, but another"
+    );
+    world.trailers[0].1 = Frame::parse(trailer).unwrap();
+    assert!(world.verify().findings.contains(&Finding::ManifestAltered { session, seq: 4 }));
+}
+
+#[test]
+fn leave_out_a_manifest() {
+    let mut world = World::new(2);
+    let (session, _) = world.trailers.remove(0);
+    assert_eq!(world.verify().findings, [Finding::ManifestMissing { session, seq: 4 }]);
+}
+
+#[test]
+fn a_session_without_an_end_or_recording_is_named() {
+    let mut world = World::new(0);
+    let [unended, unrecorded, before_recording, live, unopened] =
+        std::array::from_fn(|_| SessionId::generate());
+    for session in [unended, unrecorded, before_recording, live] {
+        world.add(Draft::new(Actor::Anonymous, EventCode::SessionOpened).about(session));
+    }
+    world.add(Draft::new(Actor::System, EventCode::SessionEnded).about(unrecorded));
+    world.add(
+        Draft::new(Actor::System, EventCode::SessionEnded).about(before_recording).fact("recorded", false),
+    );
+    world.add(Draft::new(Actor::System, EventCode::SessionEnded).about(unopened));
+    world.live.push(live);
+    let report = world.verify();
+    assert_eq!(report.live_sessions, [live]);
+    assert_eq!(report.findings.len(), 3, "{:?}", report.findings);
+    for expected in [
+        Finding::SessionUnended { session: unended, seq: 1 },
+        Finding::SessionUnrecorded { session: unrecorded, seq: 2 },
+        Finding::SessionNeverOpened { session: unopened, seq: 7 },
+    ] {
+        assert!(report.findings.contains(&expected), "{expected:?}");
+    }
+}
+
+#[test]
+fn hostile_lines_end_in_findings() {
+    let world = World::new(1);
+    let long = format!("{{\"leaf\":\"{}\"}}", "x".repeat(2_000_000));
+    for hostile in [
+        "",
+        "\n\n\n",
+        "{}",
+        "[]",
+        "{\"leaf\":1}",
+        "{\"leaf\":{}}",
+        "\u{0}",
+        "{\"recording\":{\"session\":\"x\"}}",
+        &long,
+    ] {
+        let export = format!("{hostile}\n{hostile}\n");
+        assert!(!world.verify_export(export.as_bytes()).is_clean(), "{:.40}", hostile);
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn garbage_never_panics(data in proptest::collection::vec(proptest::num::u8::ANY, 0..400)) {
+        hoop_ledger::fuzz_reader(&data);
+    }
+
+    #[test]
+    fn garbage_lines_never_panic(lines in proptest::collection::vec("(\\{\"(leaf|checkpoint|recording)\":)?.{0,60}\\}?", 0..8)) {
+        hoop_ledger::fuzz_reader(lines.join("\n").as_bytes());
+    }
+}
