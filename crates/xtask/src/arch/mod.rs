@@ -16,7 +16,8 @@ use graph::Graph;
 ///
 /// Reads `cargo metadata` and the sources, builds nothing, takes about a second. Rules: pure crates stay pure; protocols
 /// know neither each other nor a daemon; only `store` speaks SQL and only the gateway uses it; dependencies point down
-/// the list in the root Cargo.toml; no ring, openssl or native-tls is compiled; every file opens with `//!`.
+/// the list in the root Cargo.toml; no ring, openssl or native-tls is compiled; every file opens with `//!`;
+/// the tests that docs/THREATS.md names exist.
 /// Exit status 1 if a rule is broken; notes do not fail.
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -74,6 +75,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         notes.extend(remarks);
     }
     violations.extend(sources::check_list(&root, &graph)?);
+    violations.extend(sources::check_threats(&root)?);
     if options.notes {
         for note in &notes {
             println!("note: {note}");

@@ -44,6 +44,36 @@ pub(super) fn check_list(root: &Path, graph: &Graph) -> Result<Vec<Violation>> {
     Ok(check_list_text(file, &text, graph))
 }
 
+/// Each test that `docs/THREATS.md` names, as `file#test`, must be there: evidence that cannot go missing unnoticed.
+pub(super) fn check_threats(root: &Path) -> Result<Vec<Violation>> {
+    let document = "docs/THREATS.md";
+    let text = std::fs::read_to_string(root.join(document)).context(document)?;
+    let mut found = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        for (file, test) in named_tests(line) {
+            let source = std::fs::read_to_string(root.join(file)).unwrap_or_default();
+            if !source.contains(&format!("fn {test}(")) {
+                found.push(Violation {
+                    rule: "threat-tests",
+                    what: format!("there is no test {test} in {file}"),
+                    place: format!("{document}:{number}"),
+                    remedy: "name the test that shows it now; or write **open** if none does".into(),
+                });
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn named_tests(line: &str) -> impl Iterator<Item = (&str, &str)> {
+    // Text in backticks is every second piece.
+    line.split('`')
+        .skip(1)
+        .step_by(2)
+        .filter_map(|code| code.split_once('#'))
+        .filter(|(file, _)| file.ends_with(".rs"))
+}
+
 fn check_list_text(file: &str, text: &str, graph: &Graph) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut last = 0;
@@ -100,7 +130,7 @@ fn check_file(shown: &str, text: &str) -> (Vec<Violation>, Vec<String>) {
     let product = text.rsplit_once("#[cfg(test)]").map_or(text, |(product, _)| product);
     for (number, line) in (1..).zip(product.lines()) {
         let code = line.split("//").next().unwrap_or(line);
-        if code.contains(SPAWN) {
+        if code.contains(SPAWN) && !shown.contains("/tests/") {
             notes.push(format!(
                 "{shown}:{number} spawns a task: it needs an owner (TaskTracker) and a cancellation"
             ));
@@ -173,6 +203,13 @@ mod tests {
         assert!(check_manifest("x", "[package]\n[lints]\nworkspace = true\n").is_none());
         assert!(check_manifest("x", "[package]\n").is_some());
         assert!(check_manifest("x", "[lints]\n[dependencies]\nworkspace = true\n").is_some());
+    }
+
+    #[test]
+    fn tests_are_read_from_the_table_of_threats() {
+        let line = "| A1 | `x` a # b | `crates/a/src/b.rs#is_refused`, `crates/a/tests/c.rs#other`; rest: **open** |";
+        let named: Vec<_> = named_tests(line).collect();
+        assert_eq!(named, [("crates/a/src/b.rs", "is_refused"), ("crates/a/tests/c.rs", "other")]);
     }
 
     #[test]
