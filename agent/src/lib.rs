@@ -1,1 +1,173 @@
-//! To be written.
+//! The agent daemon: sits in a private network, dials out to its gateway, opens no port.
+//!
+//! ```text
+//!            control (gRPC, mutual TLS)                        target
+//!  gateway ◀──────────────────────────── agent ───────────────▶ PostgreSQL, …
+//!          ◀── data connections, dialled ahead ──┘  engine, policy, recording
+//! ```
+//!
+//! - [`config`]: flags and environment. [`home`]: keys and identity on disk.
+//! - `link`: enrolment and the control stream. `data`: data connections and the streams in them.
+//! - `session`: sessions and their limits. `target`: credentials, dialling, cancel. `recording`: tape, spool, upload.
+//!
+//! Only this process holds a target's credential in the clear.
+
+pub mod config;
+mod data;
+pub mod home;
+mod link;
+mod recording;
+mod session;
+mod target;
+
+use std::{sync::Arc, time::Duration};
+
+use hoop_model::{AgentId, Blame, Fault};
+use hoop_tunnel::gateway::Transport;
+use tokio::sync::watch;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    config::AgentConfig,
+    data::DataPlane,
+    home::{Home, HomeError, Identity},
+    link::{
+        control::Control,
+        enrol::{JoinToken, enrol},
+    },
+    recording::{Spool, TapeLimits},
+    session::{Sessions, Surroundings},
+    target::credential::SecretPolicy,
+};
+
+pub use crate::link::{enrol::EnrolError, tls::LinkError};
+
+/// The agent cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its folder.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// Its membership.
+    #[error(transparent)]
+    Enrol(#[from] EnrolError),
+    /// Its spool.
+    #[error("the spool cannot be opened: {0}")]
+    Spool(std::io::Error),
+    /// Its keys.
+    #[error("{0}")]
+    Data(String),
+}
+
+/// An agent that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// Its id.
+    pub id: AgentId,
+    sessions: Arc<Sessions>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    connected: watch::Receiver<bool>,
+}
+
+impl std::fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sessions")
+    }
+}
+
+/// Enrols if need be, and runs. Gives back at once; [`Running::connected`] waits for the control stream.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn start(config: AgentConfig) -> Result<Running, StartError> {
+    let home = Home::open(&config.state_dir)?;
+    let identity = match home.identity()? {
+        Some(identity) => identity,
+        None => first_enrolment(&home, &config).await?,
+    };
+    let limits = TapeLimits {
+        behind_bytes: config.spool_behind_bytes,
+        behind: Duration::from_secs(config.spool_behind_seconds),
+        stall: Duration::from_secs(config.stall_limit_seconds),
+    };
+    let spool = Spool::open(home.spool(), limits, &home.signing_key).map_err(StartError::Spool)?;
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let around = Surroundings {
+        home,
+        spool: Arc::clone(&spool),
+        secrets: SecretPolicy::new(config.allow_secrets.clone()),
+        allow_targets: config.allow_targets.clone(),
+        resume_for: config.resume_for(),
+    };
+    let (sessions, news) = Sessions::new(around, tasks.clone(), stop.clone());
+    let transport = transport(config.transport)?;
+    let plane =
+        DataPlane::new(&sessions.around.home, &identity, transport, Arc::clone(&sessions), stop.clone());
+    let data = Arc::new(plane.map_err(|error| StartError::Data(error.to_string()))?);
+    let (connected, heard) = watch::channel(false);
+    let id = identity.agent;
+    let control = Control {
+        gateway: config.gateway,
+        identity,
+        sessions: Arc::clone(&sessions),
+        news: news.into(),
+        data,
+        tasks: tasks.clone(),
+        connected,
+    };
+    tasks.spawn(spool.keep(stop.clone()));
+    tasks.spawn(control.keep(stop.clone()));
+    Ok(Running { id, sessions, stop, tasks, connected: heard })
+}
+
+/// How data travels to the gateway.
+fn transport(choice: config::TransportChoice) -> Result<Transport, StartError> {
+    use rustls_platform_verifier::BuilderVerifierExt;
+    match choice {
+        config::TransportChoice::Tcp => Ok(Transport::Tcp),
+        config::TransportChoice::Websocket => {
+            let mut outer = rustls::ClientConfig::builder()
+                .with_platform_verifier()
+                .map_err(|error| {
+                    StartError::Data(format!("the system's authorities cannot be read: {error}"))
+                })?
+                .with_no_client_auth();
+            outer.alpn_protocols = vec![b"http/1.1".to_vec()];
+            Ok(Transport::WebSocket(Arc::new(outer)))
+        }
+    }
+}
+
+async fn first_enrolment(home: &Home, config: &AgentConfig) -> Result<Identity, StartError> {
+    let token = match (&config.join_token, &config.join_token_file) {
+        (Some(token), _) => token.expose().clone(),
+        (None, Some(path)) => {
+            std::fs::read_to_string(path).map_err(|error| HomeError::File { path: path.clone(), error })?
+        }
+        (None, None) => return Err(EnrolError::NoToken.into()),
+    };
+    let name = config.name.clone().ok_or(EnrolError::NoName)?;
+    let token: JoinToken = token.parse()?;
+    Ok(enrol(home, &config.gateway, name, &token).await?)
+}
+
+impl Running {
+    /// Waits until the control stream is up.
+    pub async fn connected(&mut self) {
+        // The sender lives as long as the control task.
+        let _ = self.connected.wait_for(|up| *up).await;
+    }
+
+    /// Stops: ends sessions with a reason, finishes their recordings, then everything else.
+    pub async fn shutdown(self) {
+        let reason = Fault::new("HOOP-4005", Blame::System, "the agent is shutting down")
+            .with_hint("open a new session in a moment");
+        // 1. Sessions end and say why; their recordings are finished and, if the gateway is there, sent.
+        self.sessions.end_all(&reason).await;
+        // 2. Control stream, uploads, parked connections.
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}

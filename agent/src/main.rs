@@ -1,2 +1,57 @@
-//! To be written.
-fn main() {}
+//! `hoop-agent`: reads its configuration, runs, drains.
+
+use clap::{Parser, Subcommand};
+use hoop_agent::config::AgentConfig;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Serves connections inside a private network through a hoop gateway. Dials out; opens no port.
+///
+/// First run:  hoop-agent run --gateway gateway.example.com:8443 --name db-west --join-token-file token
+/// Later runs: hoop-agent run --gateway gateway.example.com:8443
+#[derive(Debug, Parser)]
+#[command(name = "hoop-agent", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// How to log: pretty or json.
+    #[arg(long, global = true, env = "HOOP_AGENT_LOG_FORMAT", default_value = "pretty")]
+    log_format: hoop_telemetry::LogFormat,
+    /// What to log, such as `info` or `hoop_agent=debug`.
+    #[arg(long, global = true, env = "HOOP_AGENT_LOG", default_value = "info")]
+    log: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Enrol if need be, then serve until stopped.
+    Run(AgentConfig),
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    hoop_telemetry::start_logs(arguments.log_format, &arguments.log)?;
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("another cryptographic provider is installed"))?;
+    let Command::Run(mut config) = arguments.command;
+    config.join_token = std::env::var("HOOP_AGENT_JOIN_TOKEN").ok().map(Into::into);
+    let runtime = match config.worker_threads {
+        0 | 1 => tokio::runtime::Builder::new_current_thread().enable_all().build()?,
+        count => tokio::runtime::Builder::new_multi_thread().worker_threads(count).enable_all().build()?,
+    };
+    runtime.block_on(run(config))
+}
+
+async fn run(config: AgentConfig) -> anyhow::Result<()> {
+    let running = hoop_agent::start(config).await?;
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminate.recv() => {}
+    }
+    tracing::info!("stopping");
+    running.shutdown().await;
+    Ok(())
+}

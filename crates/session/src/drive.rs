@@ -152,6 +152,8 @@ impl<C: Pipe> Driver<C> {
             }
             if matches!(self.phase, Phase::Running) && self.poll_tape(cx) {
                 progress |= self.poll_read(cx, Side::Client) | self.poll_read(cx, Side::Target);
+            } else {
+                self.client.poll_idle(cx);
             }
             if !progress {
                 return Poll::Pending;
@@ -219,6 +221,9 @@ impl<C: Pipe> Driver<C> {
         };
         let full = other.output_bytes >= self.limits.high_water;
         if mine.eof || full || self.engine.is_congested(side) {
+            if side == Side::Client {
+                self.client.poll_idle(cx);
+            }
             return false;
         }
         let (client, target) = (&mut self.client, &mut self.target);

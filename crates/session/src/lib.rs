@@ -31,6 +31,6 @@ mod turn;
 
 pub use drive::{Limits, Parts, StreamEnd, drive};
 pub use ending::{Ending, Terminator, ending};
-pub use pipe::{Pipe, SocketPipe};
+pub use pipe::{Pipe, SocketPipe, coalesce};
 pub use tape::{Activity, Tape, TapeError};
 pub use target::{CancelDesk, Dial, Pending, TargetStream};

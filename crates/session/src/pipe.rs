@@ -22,6 +22,10 @@ pub trait Pipe: Send {
     /// Writes as much of `queue` as the stream takes at once, dropping what was written from its front.
     fn poll_write(&mut self, cx: &mut Context<'_>, queue: &mut VecDeque<Bytes>) -> Poll<io::Result<usize>>;
 
+    /// Called instead of a read while this side is not to be read: a stream with a life of its own (acknowledgements,
+    /// a new network path) does there what is due.
+    fn poll_idle(&mut self, _: &mut Context<'_>) {}
+
     /// Pushes out what the stream itself buffers.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
@@ -82,8 +86,12 @@ pub(crate) fn write_queue<W: AsyncWrite>(
 }
 
 /// Joins small pieces at the front, so that a stream without vectored writes (TLS) makes one record of them.
-fn coalesce(queue: &mut VecDeque<Bytes>) {
+pub fn coalesce(queue: &mut VecDeque<Bytes>) {
     const ENOUGH: usize = 16 * 1024;
+    let small = |piece: Option<&Bytes>| piece.is_some_and(|piece| piece.len() < ENOUGH);
+    if queue.len() < 2 || !small(queue.front()) || !small(queue.get(1)) {
+        return;
+    }
     let mut joined = BytesMut::new();
     while let Some(piece) = queue.front() {
         if joined.len() + piece.len() > ENOUGH {

@@ -1,0 +1,154 @@
+//! The spool: all tapes of this agent, and the task that commits what streams left pending.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, Weak, atomic::Ordering},
+    time::Duration,
+};
+
+use hoop_model::{Fault, SessionId};
+use hoop_recording::{RecordingPublicKey, SigningKey, Start};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    restore,
+    tape::{SessionTape, TapeLimits},
+};
+
+/// Answers wait at most so long before they are in the spool; requests never wait.
+const COMMIT_AFTER: Duration = Duration::from_millis(20);
+/// How often stalls are looked at.
+const STALL_CHECK: Duration = Duration::from_secs(1);
+
+/// Tapes that something is to be done for.
+#[derive(Default)]
+pub(super) struct Bell {
+    commit: Mutex<Vec<Weak<SessionTape>>>,
+    commit_rung: Notify,
+    upload: Mutex<Vec<Weak<SessionTape>>>,
+    pub(super) upload_rung: Notify,
+}
+
+impl Bell {
+    pub(super) fn ring_commit(&self, tape: &Arc<SessionTape>) {
+        if !tape.to_commit.swap(true, Ordering::AcqRel) {
+            push(&self.commit, tape);
+            self.commit_rung.notify_one();
+        }
+    }
+
+    pub(super) fn ring_upload(&self, tape: &Arc<SessionTape>) {
+        if !tape.to_upload.swap(true, Ordering::AcqRel) {
+            push(&self.upload, tape);
+            self.upload_rung.notify_one();
+        }
+    }
+
+    pub(super) fn take_uploads(&self) -> Vec<Arc<SessionTape>> {
+        let tapes = take(&self.upload);
+        tapes.iter().for_each(|tape| tape.to_upload.store(false, Ordering::Release));
+        tapes
+    }
+}
+
+fn push(list: &Mutex<Vec<Weak<SessionTape>>>, tape: &Arc<SessionTape>) {
+    if let Ok(mut list) = list.lock() {
+        list.push(Arc::downgrade(tape));
+    }
+}
+
+fn take(list: &Mutex<Vec<Weak<SessionTape>>>) -> Vec<Arc<SessionTape>> {
+    let taken = list.lock().map(|mut list| std::mem::take(&mut *list)).unwrap_or_default();
+    taken.iter().filter_map(Weak::upgrade).collect()
+}
+
+/// All recordings that are not yet at the gateway to their end.
+pub(crate) struct Spool {
+    folder: PathBuf,
+    limits: TapeLimits,
+    tapes: Mutex<HashMap<SessionId, Arc<SessionTape>>>,
+    pub(super) bell: Arc<Bell>,
+    /// An upload to the gateway is under way.
+    pub(super) connected: std::sync::atomic::AtomicBool,
+}
+
+impl std::fmt::Debug for Spool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Spool({})", self.folder.display())
+    }
+}
+
+impl Spool {
+    /// Opens the folder, and signs for what a crash left there: those recordings are sent as interrupted.
+    pub(crate) fn open(folder: PathBuf, limits: TapeLimits, key: &SigningKey) -> std::io::Result<Arc<Self>> {
+        let bell = Arc::new(Bell::default());
+        let tapes = restore::restore(&folder, key, limits, &bell)?;
+        tapes.iter().for_each(|tape| bell.ring_upload(tape));
+        let tapes = tapes.into_iter().map(|tape| (tape.session(), tape)).collect();
+        Ok(Arc::new(Self { folder, limits, tapes: Mutex::new(tapes), bell, connected: false.into() }))
+    }
+
+    /// Begins a recording.
+    pub(crate) fn begin(&self, start: Start, key: &RecordingPublicKey) -> Result<Arc<SessionTape>, Fault> {
+        let tape = SessionTape::create(&self.folder, start, key, self.limits, Arc::clone(&self.bell))?;
+        if let Ok(mut tapes) = self.tapes.lock() {
+            tapes.insert(tape.session(), Arc::clone(&tape));
+        }
+        Ok(tape)
+    }
+
+    /// Every recording that is not yet delivered.
+    pub(crate) fn tapes(&self) -> Vec<Arc<SessionTape>> {
+        self.tapes.lock().map(|tapes| tapes.values().cloned().collect()).unwrap_or_default()
+    }
+
+    pub(super) fn find(&self, session: SessionId) -> Option<Arc<SessionTape>> {
+        self.tapes.lock().ok()?.get(&session).cloned()
+    }
+
+    /// Forgets a recording that the gateway has to its end, and removes its file.
+    pub(super) fn delivered(&self, tape: &SessionTape) {
+        if let Ok(mut tapes) = self.tapes.lock() {
+            tapes.remove(&tape.session());
+        }
+        if let Err(error) = tape.remove() {
+            tracing::warn!(session = %tape.session(), %error, "a delivered recording's spool file was not removed");
+        }
+    }
+
+    /// Commits what streams left pending, syncs while the gateway is away, ends what stalled too long.
+    pub(crate) async fn keep(self: Arc<Self>, stop: CancellationToken) {
+        let mut stalls = tokio::time::interval(STALL_CHECK);
+        stalls.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                _ = stalls.tick() => self.tapes().iter().for_each(|tape| tape.check_stall()),
+                () = self.bell.commit_rung.notified() => {
+                    tokio::time::sleep(COMMIT_AFTER).await;
+                    self.commit_all().await;
+                }
+            }
+        }
+    }
+
+    async fn commit_all(&self) {
+        let tapes = take(&self.bell.commit);
+        for tape in &tapes {
+            tape.to_commit.store(false, Ordering::Release);
+            if let Err(error) = tape.commit_pending() {
+                tape.fail(error.0);
+            }
+        }
+        if self.connected.load(Ordering::Acquire) {
+            return;
+        }
+        let synced = tokio::task::spawn_blocking(move || tapes.iter().try_for_each(|tape| tape.sync())).await;
+        if let Ok(Err(error)) = synced {
+            tracing::error!(%error, "the spool cannot be synced to disk");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What a crash left in the spool: cut to its last whole chunk, and signed for as interrupted.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, BufReader, Write},
+    path::Path,
+    sync::Arc,
+};
+
+use hoop_model::Timestamp;
+use hoop_recording::{SigningKey, chain::ScanError, scan};
+
+use super::{
+    keeper::Bell,
+    tape::{SessionTape, TapeLimits},
+};
+
+const REASON: &str = "the agent process ended before the session did";
+const MISSING: &str = "answers of the last 20 ms, and a request that was being written";
+
+/// Every recording in the folder, ready to be sent.
+pub(super) fn restore(
+    folder: &Path,
+    key: &SigningKey,
+    limits: TapeLimits,
+    bell: &Arc<Bell>,
+) -> io::Result<Vec<Arc<SessionTape>>> {
+    let mut tapes = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|extension| extension != "hoopr") {
+            continue;
+        }
+        match restore_one(&path, key, limits, bell) {
+            Ok(Some(tape)) => tapes.push(tape),
+            Ok(None) => std::fs::remove_file(&path)?,
+            Err(error) => {
+                tracing::error!(path = %path.display(), %error, "a spooled recording is damaged and set aside");
+                std::fs::rename(&path, path.with_extension("damaged"))?;
+            }
+        }
+    }
+    Ok(tapes)
+}
+
+/// `None`: nothing was recorded, not even the header.
+fn restore_one(
+    path: &Path,
+    key: &SigningKey,
+    limits: TapeLimits,
+    bell: &Arc<Bell>,
+) -> Result<Option<Arc<SessionTape>>, ScanError> {
+    let scanned = match scan(BufReader::new(File::open(path)?)) {
+        Ok(scanned) => scanned,
+        Err(ScanError::NoHeader) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut file = OpenOptions::new().read(true).append(true).open(path)?;
+    if scanned.trailer.is_none() {
+        file.set_len(scanned.chain.bytes())?;
+        let now = Timestamp::from(jiff::Timestamp::now());
+        let trailer = scanned.chain.interrupted(now, REASON, MISSING, Vec::new(), key);
+        let frame = trailer.and_then(|trailer| trailer.to_frame()).map_err(io::Error::other)?;
+        file.write_all(&frame.bytes)?;
+        file.sync_all()?;
+        tracing::warn!(session = %scanned.chain.session(), chunks = scanned.chain.chunks(), "a recording was cut off by a crash; it is sent as interrupted");
+    }
+    let length = file.metadata()?.len();
+    Ok(Some(SessionTape::restored(
+        scanned.chain.session(),
+        path.to_owned(),
+        file,
+        length,
+        limits,
+        Arc::clone(bell),
+    )))
+}

@@ -1,0 +1,336 @@
+//! One session's recording: encrypted as it comes, appended to its spool file, watched for how far the gateway is behind.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::Write,
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use hoop_model::{Blame, Fault, SessionId, Timestamp};
+use hoop_recording::{Record, RecordingPublicKey, SigningKey, Start, Writer};
+use hoop_session::{Tape, TapeError};
+
+use super::keeper::Bell;
+
+/// When a session stalls because its recording does not get through, and when it ends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TapeLimits {
+    /// Bytes written here that the gateway has not acknowledged.
+    pub(crate) behind_bytes: u64,
+    /// Age of the oldest of them.
+    pub(crate) behind: Duration,
+    /// Longest stall.
+    pub(crate) stall: Duration,
+}
+
+/// The recording of one session at the agent.
+pub(crate) struct SessionTape {
+    session: SessionId,
+    path: PathBuf,
+    limits: TapeLimits,
+    inner: Mutex<Inner>,
+    file: File,
+    written: AtomicU64,
+    durable: AtomicU64,
+    /// Bytes up to `marker` have been outstanding since `marker_at` (microseconds; 0: nothing is outstanding).
+    marker: AtomicU64,
+    marker_at: AtomicI64,
+    finished: AtomicBool,
+    broken: Mutex<Option<Fault>>,
+    is_broken: AtomicBool,
+    waiting: Mutex<Vec<Waker>>,
+    bell: Arc<Bell>,
+    /// Already in the bell's lists.
+    pub(super) to_commit: AtomicBool,
+    pub(super) to_upload: AtomicBool,
+}
+
+struct Inner {
+    /// `None` once finished, or when this was restored from a crash.
+    writer: Option<Writer>,
+}
+
+fn now() -> Timestamp {
+    Timestamp::from(jiff::Timestamp::now())
+}
+
+fn failed(what: impl std::fmt::Display) -> Fault {
+    tracing::error!(error = %what, "a recording cannot be written");
+    Fault::new(
+        "HOOP-6001",
+        Blame::System,
+        "the recording of this session cannot be written, so the session ends",
+    )
+    .with_hint("the agent's owner finds the reason in its log; a full disk is the usual one")
+}
+
+impl SessionTape {
+    /// Begins a recording: makes its file and writes its header.
+    pub(super) fn create(
+        folder: &Path,
+        start: Start,
+        key: &RecordingPublicKey,
+        limits: TapeLimits,
+        bell: Arc<Bell>,
+    ) -> Result<Arc<Self>, Fault> {
+        let session = start.session;
+        let path = folder.join(format!("{session}.hoopr"));
+        let file = OpenOptions::new()
+            .create_new(true)
+            .read(true)
+            .append(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|error| failed(format_args!("{}: {error}", path.display())))?;
+        let (writer, header) = Writer::create(start, key).map_err(failed)?;
+        let tape = Self::assemble(session, path, file, 0, Some(writer), limits, bell);
+        tape.write(&header.bytes).map_err(|TapeError(fault)| fault)?;
+        let tape = Arc::new(tape);
+        tape.bell.ring_upload(&tape);
+        Ok(tape)
+    }
+
+    /// A recording that ended with the process before this one: it is whole in its file and only has to be sent.
+    pub(super) fn restored(
+        session: SessionId,
+        path: PathBuf,
+        file: File,
+        length: u64,
+        limits: TapeLimits,
+        bell: Arc<Bell>,
+    ) -> Arc<Self> {
+        let tape = Self::assemble(session, path, file, length, None, limits, bell);
+        tape.finished.store(true, Ordering::Release);
+        Arc::new(tape)
+    }
+
+    fn assemble(
+        session: SessionId,
+        path: PathBuf,
+        file: File,
+        written: u64,
+        writer: Option<Writer>,
+        limits: TapeLimits,
+        bell: Arc<Bell>,
+    ) -> Self {
+        Self {
+            session,
+            path,
+            limits,
+            inner: Mutex::new(Inner { writer }),
+            file,
+            written: AtomicU64::new(written),
+            durable: AtomicU64::new(0),
+            marker: AtomicU64::new(0),
+            marker_at: AtomicI64::new(0),
+            finished: AtomicBool::new(false),
+            broken: Mutex::new(None),
+            is_broken: AtomicBool::new(false),
+            waiting: Mutex::default(),
+            bell,
+            to_commit: AtomicBool::new(false),
+            to_upload: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) const fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// Bytes in the file.
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Ordering::Acquire)
+    }
+
+    /// Bytes that the gateway has stored durably.
+    pub(super) fn durable(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    /// The trailer is written: nothing more comes.
+    pub(super) fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Acquire)
+    }
+
+    /// Everything is at the gateway.
+    pub(super) fn is_delivered(&self) -> bool {
+        self.is_finished() && self.durable() >= self.written()
+    }
+
+    /// A piece of the file for the gateway.
+    pub(super) fn read(&self, offset: u64, most: usize) -> std::io::Result<Bytes> {
+        let left = usize::try_from(self.written().saturating_sub(offset)).unwrap_or(most);
+        let mut piece = BytesMut::zeroed(left.min(most));
+        self.file.read_exact_at(&mut piece, offset)?;
+        Ok(piece.freeze())
+    }
+
+    /// The gateway has stored so many bytes durably.
+    pub(super) fn acknowledge(&self, durable: u64) {
+        let durable = durable.min(self.written());
+        self.durable.fetch_max(durable, Ordering::AcqRel);
+        if durable >= self.marker.load(Ordering::Acquire) {
+            let written = self.written();
+            self.marker.store(written, Ordering::Release);
+            let since = if durable >= written { 0 } else { now().as_micros() };
+            self.marker_at.store(since, Ordering::Release);
+        }
+        self.wake();
+    }
+
+    /// The recording cannot go on; its streams end with this reason.
+    pub(super) fn fail(&self, fault: Fault) {
+        if let Ok(mut broken) = self.broken.lock() {
+            broken.get_or_insert(fault);
+        }
+        self.is_broken.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Fails the recording if it has stalled for too long.
+    pub(super) fn check_stall(&self) {
+        let since = self.marker_at.load(Ordering::Acquire);
+        let behind = if since == 0 { Duration::ZERO } else { now().since(Timestamp::from_micros(since)) };
+        if behind > self.limits.behind + self.limits.stall && !self.is_finished() {
+            self.fail(
+                Fault::new(
+                    "HOOP-6002",
+                    Blame::System,
+                    format!("the gateway has not stored this session's recording for {} s", behind.as_secs()),
+                )
+                .with_hint("the gateway's owner looks at its storage; then open a new session"),
+            );
+        }
+    }
+
+    /// Pushes the file to the disk itself. Blocks.
+    pub(super) fn sync(&self) -> std::io::Result<()> {
+        self.file.sync_data()
+    }
+
+    /// Removes the file once the gateway has it all.
+    pub(super) fn remove(&self) -> std::io::Result<()> {
+        std::fs::remove_file(&self.path)
+    }
+
+    /// Writes the signed end. Nothing can be recorded after it. Blocks for a disk write.
+    pub(crate) fn finish(self: &Arc<Self>, reason: &str, key: &SigningKey) -> Result<(), TapeError> {
+        let mut inner = self.lock()?;
+        let Some(writer) = inner.writer.take() else { return Ok(()) };
+        let finished = writer.finish(now(), reason, key).map_err(failed)?;
+        if let Some(last) = finished.last {
+            self.write(&last.bytes)?;
+        }
+        self.write(&finished.trailer_frame)?;
+        drop(inner);
+        self.finished.store(true, Ordering::Release);
+        self.bell.ring_upload(self);
+        self.sync().map_err(|error| TapeError(failed(error)))
+    }
+
+    fn lock(&self) -> Result<MutexGuard<'_, Inner>, TapeError> {
+        if self.is_broken.load(Ordering::Acquire) {
+            return Err(self.reason());
+        }
+        self.inner.lock().map_err(|_| TapeError(failed("a thread died while it recorded")))
+    }
+
+    fn reason(&self) -> TapeError {
+        let reason = self.broken.lock().ok().and_then(|broken| broken.clone());
+        TapeError(reason.unwrap_or_else(|| failed("unknown")))
+    }
+
+    fn write(&self, bytes: &[u8]) -> Result<(), TapeError> {
+        if let Err(error) = (&self.file).write_all(bytes) {
+            let fault = failed(format_args!("{}: {error}", self.path.display()));
+            self.fail(fault.clone());
+            return Err(TapeError(fault));
+        }
+        let written = self.written.fetch_add(bytes.len() as u64, Ordering::AcqRel) + bytes.len() as u64;
+        if self.marker_at.load(Ordering::Acquire) == 0 {
+            self.marker.store(written, Ordering::Release);
+            self.marker_at.store(now().as_micros(), Ordering::Release);
+        }
+        Ok(())
+    }
+
+    fn is_behind(&self) -> bool {
+        let behind = self.written().saturating_sub(self.durable());
+        if behind == 0 {
+            return false;
+        }
+        let since = self.marker_at.load(Ordering::Acquire);
+        behind > self.limits.behind_bytes
+            || (since != 0 && now().since(Timestamp::from_micros(since)) > self.limits.behind)
+    }
+
+    fn wake(&self) {
+        let waiting = self.waiting.lock().map(|mut waiting| std::mem::take(&mut *waiting));
+        waiting.unwrap_or_default().into_iter().for_each(Waker::wake);
+    }
+
+    /// Commits what waits. For the keeper, which holds the `Arc`.
+    pub(super) fn commit_pending(self: &Arc<Self>) -> Result<(), TapeError> {
+        let mut inner = self.lock()?;
+        let Some(writer) = inner.writer.as_mut() else { return Ok(()) };
+        if let Some(chunk) = writer.seal_chunk().map_err(|error| TapeError(failed(error)))? {
+            self.write(&chunk.bytes)?;
+            drop(inner);
+            self.bell.ring_upload(self);
+        }
+        Ok(())
+    }
+}
+
+/// The tape as its streams hold it.
+pub(crate) struct TapeHandle(pub(crate) Arc<SessionTape>);
+
+impl Tape for TapeHandle {
+    fn append(&self, record: Record) -> Result<(), TapeError> {
+        let mut inner = self.0.lock()?;
+        let Some(writer) = inner.writer.as_mut() else {
+            return Err(TapeError(Fault::new(
+                "HOOP-6003",
+                Blame::System,
+                "the recording of this session has ended",
+            )));
+        };
+        let full = writer.append(&record).map_err(|error| TapeError(failed(error)))?;
+        for chunk in &full {
+            self.0.write(&chunk.bytes)?;
+        }
+        drop(inner);
+        if !full.is_empty() {
+            self.0.bell.ring_upload(&self.0);
+        }
+        self.0.bell.ring_commit(&self.0);
+        Ok(())
+    }
+
+    fn commit(&self) -> Result<(), TapeError> {
+        self.0.commit_pending()
+    }
+
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), TapeError>> {
+        if self.0.is_broken.load(Ordering::Acquire) {
+            return Poll::Ready(Err(self.0.reason()));
+        }
+        if !self.0.is_behind() {
+            return Poll::Ready(Ok(()));
+        }
+        if let Ok(mut waiting) = self.0.waiting.lock() {
+            waiting.retain(|waker| !waker.will_wake(cx.waker()));
+            waiting.push(cx.waker().clone());
+        }
+        // An acknowledgement may have come between the look and the waker.
+        if self.0.is_behind() { Poll::Pending } else { Poll::Ready(Ok(())) }
+    }
+}

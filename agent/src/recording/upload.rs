@@ -1,0 +1,118 @@
+//! Sends the spool to the gateway over one gRPC stream, and takes its acknowledgements.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use hoop_control::v1::{RecordingAck, RecordingPart, gateway_client::GatewayClient};
+use hoop_model::SessionId;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
+
+use super::{keeper::Spool, tape::SessionTape};
+
+/// Bytes of one message.
+const PIECE: usize = 256 * 1024;
+/// Messages on their way; each session is bounded besides by how far it may be behind.
+const WAITING: usize = 8;
+/// Small pieces of many streams travel together.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// Uploads until the stream breaks. What was not acknowledged is sent again by the next call.
+///
+/// # Errors
+/// The gateway's status.
+pub(crate) async fn upload(
+    spool: Arc<Spool>,
+    mut gateway: GatewayClient<Channel>,
+) -> Result<(), tonic::Status> {
+    let (parts, receiver) = mpsc::channel(WAITING);
+    let mut acks = gateway.record(ReceiverStream::new(receiver)).await?.into_inner();
+    spool.connected.store(true, Ordering::Release);
+    let _away = Away(Arc::clone(&spool));
+    spool.tapes().iter().for_each(|tape| spool.bell.ring_upload(tape));
+    let mut sent: HashMap<SessionId, u64> = HashMap::new();
+    let sending = async {
+        loop {
+            spool.bell.upload_rung.notified().await;
+            tokio::time::sleep(GATHER).await;
+            for tape in spool.bell.take_uploads() {
+                if send(&tape, &mut sent, &parts).await.is_err() {
+                    return;
+                }
+            }
+        }
+    };
+    let receiving = async {
+        while let Some(ack) = acks.message().await? {
+            acknowledge(&spool, &ack);
+        }
+        Ok(())
+    };
+    tokio::select! {
+        () = sending => Ok(()),
+        outcome = receiving => outcome,
+    }
+}
+
+/// Marks the gateway as away when the upload ends, however it ends.
+struct Away(Arc<Spool>);
+
+impl Drop for Away {
+    fn drop(&mut self) {
+        self.0.connected.store(false, Ordering::Release);
+    }
+}
+
+/// Sends all that is new of one recording.
+async fn send(
+    tape: &Arc<SessionTape>,
+    sent: &mut HashMap<SessionId, u64>,
+    parts: &mpsc::Sender<RecordingPart>,
+) -> Result<(), ()> {
+    let mut offset = sent.get(&tape.session()).copied().unwrap_or_else(|| tape.durable());
+    loop {
+        // The order of these two matters: a trailer written between them is sent with the next round.
+        let finished = tape.is_finished();
+        let written = tape.written();
+        let data = match tape.read(offset, PIECE) {
+            Ok(data) => data,
+            Err(error) => {
+                tracing::error!(session = %tape.session(), %error, "a spooled recording cannot be read");
+                return Ok(());
+            }
+        };
+        let end = offset + data.len() as u64;
+        let last = finished && end >= written;
+        if data.is_empty() && !last {
+            return Ok(());
+        }
+        let part = RecordingPart { session_id: tape.session().to_string(), offset, data, last };
+        parts.send(part).await.map_err(|_| ())?;
+        offset = end;
+        sent.insert(tape.session(), end);
+        if last {
+            sent.remove(&tape.session());
+        }
+        if end >= written {
+            return Ok(());
+        }
+    }
+}
+
+fn acknowledge(spool: &Spool, ack: &RecordingAck) {
+    let Some(tape) = ack.session_id.parse().ok().and_then(|session| spool.find(session)) else { return };
+    if let Some(refused) = &ack.refused {
+        let fault = refused.to_fault();
+        tracing::error!(session = %tape.session(), code = %fault.code, "the gateway refuses a recording");
+        tape.fail(fault);
+        return;
+    }
+    tape.acknowledge(ack.durable);
+    if tape.is_delivered() {
+        spool.delivered(&tape);
+    }
+}

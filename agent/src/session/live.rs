@@ -1,0 +1,272 @@
+//! One live session: its streams, its limits, its end.
+
+use std::{
+    sync::{Arc, Mutex, atomic::Ordering},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use hoop_control::{grant::Grant, v1};
+use hoop_engine::{Credential, LoginCache, StreamContext, Target};
+use hoop_model::{Blame, Fault, Redacted, StreamId, Timestamp};
+use hoop_policy::Rules;
+use hoop_session::{Activity, Dial, Limits, Parts, Terminator, drive, ending};
+use hoop_tunnel::{
+    core::Limits as StreamLimits,
+    stream::SessionStreams,
+    ticket::{SessionSecret, TicketWindow},
+};
+use rand::TryRng;
+use tokio::{io::AsyncWriteExt, sync::mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::Sessions;
+use crate::{
+    data::{Carrier, streams::TunnelPipe},
+    recording::{SessionTape, TapeHandle},
+    target::{cancel::SessionDesk, dial::TargetDial},
+};
+
+/// Streams have so long to say good-bye before they are cut; with the driver's own limit, less than 2 s in all.
+const LAST_WORDS: Duration = Duration::from_millis(1500);
+/// How often a session tells the gateway what it did, if it did anything.
+const PROGRESS: Duration = Duration::from_secs(2);
+/// Longest log-in at the target.
+const LOGIN: Duration = Duration::from_secs(30);
+/// Streams of one session at a time.
+const MOST_STREAMS: usize = 1000;
+
+/// A session that runs.
+pub(crate) struct LiveSession {
+    pub(crate) grant: Grant,
+    pub(crate) secret: SessionSecret,
+    pub(crate) window: Mutex<TicketWindow>,
+    pub(crate) streams: SessionStreams<Carrier>,
+    pub(crate) terminator: Terminator,
+    /// Its recording is finished.
+    pub(crate) over: CancellationToken,
+    rules: Arc<Rules>,
+    target: Arc<dyn Target>,
+    credential: Credential,
+    dial: Arc<TargetDial>,
+    tape: Arc<SessionTape>,
+    desk: Arc<SessionDesk>,
+    activity: Arc<Activity>,
+    login_cache: Arc<LoginCache>,
+    tasks: TaskTracker,
+    cut: CancellationToken,
+}
+
+fn now() -> Timestamp {
+    Timestamp::from(jiff::Timestamp::now())
+}
+
+impl LiveSession {
+    /// Starts a session's own tasks: its watch and its cancel requests.
+    pub(super) fn begin(
+        sessions: &Arc<Sessions>,
+        grant: Grant,
+        secret: Redacted<[u8; 32]>,
+        target: Arc<dyn Target>,
+        credential: Credential,
+        dial: Arc<TargetDial>,
+        tape: Arc<SessionTape>,
+    ) -> Result<(), Fault> {
+        let (terminator, _) = ending();
+        let (desk, cancels) = SessionDesk::new();
+        let session = Arc::new(Self {
+            rules: Arc::new(Rules { allow_replication: grant.allow_replication }),
+            secret: SessionSecret::from_bytes(*secret.expose()),
+            window: Mutex::default(),
+            streams: SessionStreams::new(
+                StreamLimits { resume_for: sessions.around.resume_for, ..StreamLimits::default() },
+                MOST_STREAMS,
+            ),
+            terminator,
+            over: CancellationToken::new(),
+            target,
+            credential,
+            tape,
+            desk: Arc::new(desk),
+            activity: Arc::new(Activity::new(now())),
+            login_cache: Arc::default(),
+            tasks: TaskTracker::new(),
+            cut: CancellationToken::new(),
+            dial: Arc::clone(&dial),
+            grant,
+        });
+        sessions.keep(&session);
+        sessions.tasks.spawn(send_cancels(dial, cancels, session.over.clone()));
+        sessions.tasks.spawn(Arc::clone(&session).watch(Arc::clone(sessions)));
+        tracing::info!(session = %session.grant.session, connection = %session.grant.connection_name, "session opened");
+        Ok(())
+    }
+
+    /// A new stream of this session: runs until it ends.
+    pub(crate) fn start_stream(self: &Arc<Self>, stream: StreamId, client: TunnelPipe) -> Result<(), Fault> {
+        if self.terminator.reason().is_some() {
+            return Err(Fault::new("HOOP-4003", Blame::Policy, "the session has ended"));
+        }
+        let mut seed = vec![0; 36];
+        rand::rngs::SysRng
+            .try_fill_bytes(&mut seed)
+            .map_err(|_| Fault::new("HOOP-9004", Blame::System, "the agent has no random numbers"))?;
+        let at = now();
+        let context = StreamContext {
+            session: self.grant.session,
+            stream,
+            person: self.grant.user_name.clone(),
+            allow_replication: self.grant.allow_replication,
+            cancel_seed: seed.into(),
+            login_cache: Arc::clone(&self.login_cache),
+            login_timeout: LOGIN,
+        };
+        let parts = Parts {
+            stream,
+            engine: self.target.start(context, self.credential.clone(), at),
+            client,
+            dial: Arc::clone(&self.dial) as Arc<dyn Dial>,
+            tape: Arc::new(TapeHandle(Arc::clone(&self.tape))),
+            desk: Arc::clone(&self.desk) as _,
+            rules: Arc::clone(&self.rules),
+            ends_at: self.grant.ends_at,
+            activity: Arc::clone(&self.activity),
+            ending: self.terminator.listen(),
+            limits: Limits::default(),
+        };
+        let (session, cut) = (Arc::clone(self), self.cut.clone());
+        self.tasks.spawn(async move {
+            // Cutting drops the stream; its end is then in the session's own end.
+            if let Some(end) = cut.run_until_cancelled(drive(parts)).await {
+                tracing::debug!(session = %session.grant.session, %stream, reason = ?end.reason, "stream ended");
+            }
+        });
+        Ok(())
+    }
+
+    /// Ends the session when its time, its idle time or the gateway says so; then finishes its recording.
+    async fn watch(self: Arc<Self>, sessions: Arc<Sessions>) {
+        let stop = sessions.stop.clone();
+        let mut told = Counters::default();
+        let reason = loop {
+            let next = self.next_look();
+            tokio::select! {
+                biased;
+                reason = self.terminator.listen().ended() => break reason,
+                () = stop.cancelled() => break Fault::new("HOOP-4005", Blame::System, "the agent is shutting down"),
+                () = tokio::time::sleep(next) => {}
+            }
+            if let Some(reason) = self.time_is_up() {
+                break reason;
+            }
+            let counters = self.counters();
+            if counters != told {
+                sessions.tell(v1::from_agent::Message::SessionProgress(self.progress(&counters)));
+                told = counters;
+            }
+        };
+        self.terminator.end(reason);
+        self.wind_up(&sessions).await;
+    }
+
+    /// While anything happens, often enough to tell the gateway; else only when a limit comes up.
+    fn next_look(&self) -> Duration {
+        let at = now();
+        let idle_at = self.activity.last_input().after(Duration::from_secs(self.grant.idle_timeout_seconds));
+        let limit = self.grant.ends_at.min(idle_at).since(at).max(Duration::from_millis(50));
+        let quiet = at.since(self.activity.last_input()) > PROGRESS * 2;
+        if quiet { limit.min(PROGRESS * 15) } else { limit.min(PROGRESS) }
+    }
+
+    fn time_is_up(&self) -> Option<Fault> {
+        let at = now();
+        if at >= self.grant.ends_at {
+            return Some(
+                Fault::new("HOOP-4006", Blame::Policy, "the session reached the end of its grant")
+                    .with_hint("open a new session with `hoop connect`"),
+            );
+        }
+        let idle = Duration::from_secs(self.grant.idle_timeout_seconds);
+        (at.since(self.activity.last_input()) >= idle).then(|| {
+            let what = format!("nothing came from the client for {} s (automatic logoff)", idle.as_secs());
+            Fault::new("HOOP-4007", Blame::Policy, what).with_hint("open a new session with `hoop connect`")
+        })
+    }
+
+    async fn wind_up(&self, sessions: &Sessions) {
+        let id = self.grant.session;
+        let reason =
+            self.terminator.reason().unwrap_or_else(|| Fault::new("HOOP-9005", Blame::System, "unknown"));
+        self.streams.end();
+        self.tasks.close();
+        if tokio::time::timeout(LAST_WORDS, self.tasks.wait()).await.is_err() {
+            self.cut.cancel();
+            self.tasks.wait().await;
+        }
+        let (tape, key) = (Arc::clone(&self.tape), Arc::clone(&sessions.around.home.signing_key));
+        let text = format!("{} ({})", reason.message, reason.code);
+        let finished = tokio::task::spawn_blocking(move || tape.finish(&text, &key)).await;
+        if !matches!(finished, Ok(Ok(()))) {
+            tracing::error!(session = %id, "the recording was not finished; it will be sent as interrupted");
+        }
+        let totals = Some(self.progress(&self.counters()));
+        sessions.remove(
+            id,
+            v1::SessionEnded {
+                session_id: id.to_string(),
+                code: reason.code.to_string(),
+                reason: reason.message,
+                totals,
+            },
+        );
+        self.over.cancel();
+        tracing::info!(session = %id, code = %reason.code, "session ended");
+    }
+
+    fn counters(&self) -> Counters {
+        Counters {
+            requests: self.activity.requests.load(Ordering::Relaxed),
+            rows: self.activity.rows.load(Ordering::Relaxed),
+            bytes_in: self.activity.bytes_in.load(Ordering::Relaxed),
+            bytes_out: self.activity.bytes_out.load(Ordering::Relaxed),
+        }
+    }
+
+    fn progress(&self, counters: &Counters) -> v1::SessionProgress {
+        v1::SessionProgress {
+            session_id: self.grant.session.to_string(),
+            requests: counters.requests,
+            rows: counters.rows,
+            bytes_in: counters.bytes_in,
+            bytes_out: counters.bytes_out,
+            streams: u32::try_from(self.tasks.len()).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Counters {
+    requests: u64,
+    rows: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+/// Sends cancel requests to the target, each on a connection of its own, as the protocol has it.
+async fn send_cancels(dial: Arc<TargetDial>, mut requests: mpsc::Receiver<Bytes>, stop: CancellationToken) {
+    loop {
+        let request = tokio::select! {
+            biased;
+            Some(request) = requests.recv() => request,
+            () = stop.cancelled() => return,
+        };
+        let sent = async {
+            let mut socket = dial.dial().await.map_err(|fault| fault.message)?;
+            socket.write_all(&request).await.map_err(|error| error.to_string())?;
+            socket.shutdown().await.map_err(|error| error.to_string())
+        };
+        if let Err(error) = sent.await {
+            tracing::warn!(%error, "a cancel request did not reach the target");
+        }
+    }
+}

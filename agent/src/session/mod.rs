@@ -1,0 +1,175 @@
+//! The sessions that this agent carries: opened by a signed grant, ended once, for one reason.
+
+mod live;
+mod open;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use hoop_control::v1;
+use hoop_model::{AgentId, Blame, Fault, Redacted, SessionId};
+use hoop_recording::RecordingPublicKey;
+use tokio::sync::mpsc;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub(crate) use live::LiveSession;
+
+use crate::{home::Home, recording::Spool, target::credential::SecretPolicy};
+
+/// Messages to the gateway that may wait while it is away; each session has at most a few.
+const WAITING: usize = 4096;
+
+/// What the gateway told this agent when they last met.
+#[derive(Debug, Clone)]
+pub(crate) struct Meeting {
+    pub(crate) agent: AgentId,
+    pub(crate) grant_key: Vec<u8>,
+    pub(crate) recording_key: RecordingPublicKey,
+}
+
+/// What sessions need of the agent.
+pub(crate) struct Surroundings {
+    pub(crate) home: Home,
+    pub(crate) spool: Arc<Spool>,
+    pub(crate) secrets: SecretPolicy,
+    pub(crate) allow_targets: Vec<String>,
+    pub(crate) resume_for: Duration,
+}
+
+/// All live sessions.
+pub(crate) struct Sessions {
+    pub(crate) around: Surroundings,
+    meeting: Mutex<Option<Meeting>>,
+    live: Mutex<HashMap<SessionId, Arc<LiveSession>>>,
+    /// Ends told to the gateway again at each meeting, until it has the recording.
+    ended: Mutex<HashMap<SessionId, v1::SessionEnded>>,
+    news: mpsc::Sender<v1::from_agent::Message>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Sessions {
+    /// None yet; what they have to tell the gateway comes out of the receiver.
+    pub(crate) fn new(
+        around: Surroundings,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) -> (Arc<Self>, mpsc::Receiver<v1::from_agent::Message>) {
+        let (news, receiver) = mpsc::channel(WAITING);
+        let sessions = Self {
+            around,
+            meeting: Mutex::default(),
+            live: Mutex::default(),
+            ended: Mutex::default(),
+            news,
+            tasks,
+            stop,
+        };
+        (Arc::new(sessions), receiver)
+    }
+
+    pub(crate) fn meet(&self, meeting: Meeting) {
+        if let Ok(mut slot) = self.meeting.lock() {
+            *slot = Some(meeting);
+        }
+    }
+
+    fn meeting(&self) -> Result<Meeting, Fault> {
+        let met = self.meeting.lock().ok().and_then(|meeting| meeting.clone());
+        met.ok_or_else(|| Fault::new("HOOP-4001", Blame::System, "the agent has not met its gateway yet"))
+    }
+
+    pub(crate) fn find(&self, id: SessionId) -> Option<Arc<LiveSession>> {
+        self.live.lock().ok()?.get(&id).cloned()
+    }
+
+    /// What this agent tells the gateway about itself when they meet.
+    pub(crate) fn hello(&self) -> v1::Hello {
+        let live: Vec<String> =
+            self.live.lock().map(|live| live.keys().map(ToString::to_string).collect()).unwrap_or_default();
+        let tapes = self.around.spool.tapes();
+        let spool = tapes.iter().map(|tape| v1::SpoolState {
+            session_id: tape.session().to_string(),
+            chunks: 0,
+            live: self.find(tape.session()).is_some(),
+        });
+        v1::Hello {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            protocols: hoop_protocols::all().iter().map(|protocol| protocol.id().to_string()).collect(),
+            spool: spool.collect(),
+            live_sessions: live,
+        }
+    }
+
+    /// Ends that the gateway may not have heard.
+    pub(crate) fn ends(&self) -> Vec<v1::SessionEnded> {
+        let open: Vec<SessionId> = self.around.spool.tapes().iter().map(|tape| tape.session()).collect();
+        let Ok(mut ended) = self.ended.lock() else { return Vec::new() };
+        ended.retain(|id, _| open.contains(id));
+        ended.values().cloned().collect()
+    }
+
+    /// A session asked for by the gateway.
+    pub(crate) async fn open(self: &Arc<Self>, request: v1::OpenSession) {
+        let outcome = open::open(self, &request).await;
+        let message = match outcome {
+            Ok(id) => v1::from_agent::Message::SessionReady(v1::SessionReady { session_id: id.to_string() }),
+            Err(open::Refusal { session, fault }) => {
+                tracing::warn!(session = session.map(|s| s.to_string()), code = %fault.code, reason = %fault.message, "a session was refused");
+                v1::from_agent::Message::SessionRefused(v1::SessionRefused {
+                    session_id: session.map(|s| s.to_string()).unwrap_or_default(),
+                    fault: Some(v1::Fault::from(&fault)),
+                })
+            }
+        };
+        self.tell(message);
+    }
+
+    /// A session is to end.
+    pub(crate) fn end(&self, id: SessionId, reason: Fault) {
+        if let Some(session) = self.find(id) {
+            session.terminator.end(reason);
+        }
+    }
+
+    /// Ends all sessions and waits until their recordings are finished.
+    pub(crate) async fn end_all(&self, reason: &Fault) {
+        let live: Vec<_> = self.live.lock().map(|live| live.values().cloned().collect()).unwrap_or_default();
+        live.iter().for_each(|session| session.terminator.end(reason.clone()));
+        for session in live {
+            session.over.cancelled().await;
+        }
+    }
+
+    pub(crate) fn tell(&self, message: v1::from_agent::Message) {
+        if self.news.try_send(message).is_err() {
+            tracing::warn!(
+                "a message to the gateway was left out: too many wait; it is told at the next meeting"
+            );
+        }
+    }
+
+    fn keep(&self, session: &Arc<LiveSession>) {
+        if let Ok(mut live) = self.live.lock() {
+            live.insert(session.grant.session, Arc::clone(session));
+        }
+    }
+
+    fn remove(&self, id: SessionId, end: v1::SessionEnded) {
+        if let Ok(mut ended) = self.ended.lock() {
+            ended.insert(id, end.clone());
+        }
+        if let Ok(mut live) = self.live.lock() {
+            live.remove(&id);
+        }
+        self.tell(v1::from_agent::Message::SessionEnded(end));
+    }
+}
+
+/// The session's secret as tickets are checked with it.
+fn secret(bytes: &[u8]) -> Option<Redacted<[u8; 32]>> {
+    <[u8; 32]>::try_from(bytes).ok().map(Redacted::new)
+}
