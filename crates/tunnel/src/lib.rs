@@ -1,6 +1,6 @@
 //! How a session's data gets from the connector to the agent, through a gateway that cannot read it.
 //!
-//! From the outside in: a TCP connection a stream ([`dial`], or [`websocket`] where only that passes), whose first bytes
+//! From the outside in: a TCP connection a stream ([`gateway`], [`dial`], or [`websocket`] where only that passes), whose first bytes
 //! name a one-use [`ticket`] that the gateway reads without terminating anything ([`hello`], [`dispatch`]) to pair
 //! it with a connection the agent dialled ahead ([`relay`]); through both, mutual TLS between connector and agent
 //! ([`inner`]); in that, the frames of a [`stream`] that outlives its connections ([`core`]).
@@ -10,6 +10,7 @@
 pub mod core;
 pub mod dial;
 pub mod dispatch;
+pub mod gateway;
 pub mod hello;
 pub mod inner;
 pub mod relay;

@@ -324,5 +324,14 @@ mod tests {
     fn an_idle_pair_is_small() {
         let direction = size_of::<Direction>();
         assert!(direction < 128, "{direction}");
+        let whole = relay_future_size(relay);
+        assert!(whole < 2048, "{whole}");
+    }
+
+    fn relay_future_size<'a, F, R>(_: F) -> usize
+    where
+        F: Fn(TcpStream, TcpStream, RelayLimits, &'a CancellationToken) -> R,
+    {
+        size_of::<R>()
     }
 }

@@ -80,6 +80,13 @@ where
     WebSocketIo { socket, rest: Bytes::new() }
 }
 
+impl<IO> From<WebSocketStream<IO>> for WebSocketIo<IO> {
+    /// Around a WebSocket that is open already; its limits are its maker's.
+    fn from(socket: WebSocketStream<IO>) -> Self {
+        Self { socket, rest: Bytes::new() }
+    }
+}
+
 fn broken(error: tungstenite::Error) -> io::Error {
     match error {
         tungstenite::Error::Io(error) => error,

@@ -2,7 +2,8 @@
 #![expect(
     clippy::as_conversions,
     clippy::cast_possible_truncation,
-    reason = "small numbers of the tests themselves"
+    clippy::unwrap_used,
+    reason = "a test: small numbers, and a failure is a panic"
 )]
 
 mod support;
@@ -309,7 +310,7 @@ async fn a_new_carrier_takes_over_from_one_that_still_seems_alive() {
         .encode(&mut resume);
     let (_, mut new) = attach(&streams, &resume).await;
     new.write_all(&[5, 0, 0, 2, b'b', b'c']).await.unwrap();
-    old.write_all(&[b'X', b'X']).await.unwrap();
+    old.write_all(b"XX").await.unwrap();
     let mut seen = [0; 2];
     stream.read_exact(&mut seen).await.unwrap();
     assert_eq!(&seen, b"bc");
@@ -338,4 +339,109 @@ async fn an_inner_handshake_that_stalls_is_given_up() {
     client.write_all(&[22, 3, 1, 2, 0, 1]).await.unwrap();
     let error = acceptor.wait(server).await.unwrap_err();
     assert!(error.to_string().contains("too long"), "{error}");
+}
+
+#[tokio::test]
+async fn the_same_inner_tls_and_stream_run_in_a_websocket() {
+    let (ca, id) = (Ca::new(), AgentId::generate());
+    let session = Session::new(&ca, id);
+    let config = hoop_tunnel::inner::agent_config(ca.roots(), ca.issue(PeerIdentity::Agent(id))).unwrap();
+    let acceptor = hoop_tunnel::inner::InnerAcceptor::new(config, Duration::from_secs(5));
+    let (near, far) = duplex(4096);
+    let far = tokio_tungstenite::WebSocketStream::from_raw_socket(
+        far,
+        tokio_tungstenite::tungstenite::protocol::Role::Client,
+        None,
+    );
+    let (near, far) = tokio::join!(hoop_tunnel::websocket::upgraded(near), far);
+    let ticket = Ticket::derive(&session.secret, session.id, 0);
+    let client = hoop_tunnel::websocket::WebSocketIo::from(far);
+    let (client, server) = tokio::join!(session.tls.connect(client, support::HOST, &ticket), async {
+        let offer = acceptor.wait(near).await.unwrap();
+        assert_eq!(offer.ticket(), &ticket);
+        offer.accept().await.unwrap()
+    });
+    let streams = SessionStreams::new(Limits::default(), 1);
+    let connecting = hoop_tunnel::stream::Connector::new(
+        Once(std::sync::Mutex::new(Some(client.unwrap()))),
+        hoop_tunnel::ticket::TicketMint::new(session.id, session.secret, 1),
+        Limits::default(),
+        hoop_tunnel::stream::Backoff::default(),
+    );
+    let mut stream = connecting.open().await.unwrap();
+    let sent = bytes(300_000, 3);
+    let (back, ()) = tokio::join!(exchange(&mut stream, &sent), async {
+        let Ok(Attached::New(mut stream)) = streams.attach(server).await else { panic!() };
+        let (mut reader, mut writer) = tokio::io::split(&mut *stream);
+        tokio::io::copy(&mut reader, &mut writer).await.unwrap();
+        writer.shutdown().await.unwrap();
+    });
+    assert!(back == sent);
+}
+
+/// Gives one carrier that is there already.
+struct Once<C>(std::sync::Mutex<Option<C>>);
+
+impl<C: hoop_tunnel::stream::Carrier> hoop_tunnel::stream::Dial for Once<C> {
+    type Carrier = C;
+
+    async fn dial(&self, _: Ticket) -> Result<C, hoop_tunnel::stream::DialFailure> {
+        let gone = hoop_tunnel::stream::DialFailure::Permanent("gone".to_owned());
+        self.0.lock().unwrap().take().ok_or(gone)
+    }
+}
+
+#[tokio::test]
+async fn a_dial_that_cannot_help_ends_the_stream_at_once() {
+    let streams = SessionStreams::new(Limits::default(), 1);
+    let (near, far) = duplex(1024);
+    let session = Session::new(&Ca::new(), AgentId::generate());
+    let connecting = hoop_tunnel::stream::Connector::new(
+        Once(std::sync::Mutex::new(Some(near))),
+        hoop_tunnel::ticket::TicketMint::new(session.id, session.secret, 0),
+        Limits::default(),
+        hoop_tunnel::stream::Backoff::default(),
+    );
+    let mut stream = connecting.open().await.unwrap();
+    stream.write_all(b"x").await.unwrap();
+    let Ok(Attached::New(mut other)) = streams.attach(far).await else { panic!() };
+    assert_eq!(other.read_u8().await.unwrap(), b'x');
+    let mut raw = Vec::new();
+    drop(other); // a reset
+    let error = stream.read_to_end(&mut raw).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+
+    // And a carrier that breaks where the next dial says that there will be none.
+    let (near, far) = duplex(1024);
+    let session = Session::new(&Ca::new(), AgentId::generate());
+    let connecting = hoop_tunnel::stream::Connector::new(
+        Once(std::sync::Mutex::new(Some(near))),
+        hoop_tunnel::ticket::TicketMint::new(session.id, session.secret, 0),
+        Limits::default(),
+        hoop_tunnel::stream::Backoff::default(),
+    );
+    let mut stream = connecting.open().await.unwrap();
+    drop(far);
+    assert_eq!(stream.read_u8().await.unwrap_err().kind(), std::io::ErrorKind::NotConnected);
+}
+
+#[tokio::test]
+async fn the_real_dialler_goes_through_the_gateway_and_knows_what_cannot_help() {
+    use hoop_tunnel::{
+        dial::Reach,
+        gateway::{GatewayDial, SessionDial, Transport},
+        stream::DialFailure,
+    };
+    let (ca, id) = (Ca::new(), AgentId::generate());
+    let gateway = gateway(None).await;
+    let session = Session::new(&ca, id);
+    let _agent = agent(&ca, id, gateway.address, &session, Limits::default());
+    let to = GatewayDial::new(Reach::direct("127.0.0.1", gateway.address.port()), Transport::Tcp);
+    let dial = SessionDial::new(to.clone(), session.tls.clone());
+    assert!(dial.dial(Ticket::derive(&session.secret, session.id, 0)).await.is_ok());
+    let stranger = Session::new(&ca, AgentId::generate());
+    let dial = SessionDial::new(to, stranger.tls);
+    let failure = dial.dial(Ticket::derive(&session.secret, session.id, 1)).await.unwrap_err();
+    assert!(matches!(failure, DialFailure::Permanent(_)), "{failure:?}");
+    drop(gateway);
 }

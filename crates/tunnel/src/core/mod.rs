@@ -18,107 +18,23 @@
 //! No socket, no clock, no task: bytes and the time come in, slices to write and a wake-up time go out.
 
 pub mod frame;
+mod output;
 mod receive;
 mod send;
+mod words;
 
-use std::{
-    io::IoSlice,
-    time::{Duration, Instant},
-};
+use std::{io::IoSlice, time::Instant};
 
 use bytes::Bytes;
 use hoop_model::StreamId;
 
-use frame::{Control, FrameError, HEADER, Header, Kind, MAX_DATA, Notice, Opening, Position, RefusalCode};
+use frame::{Control, HEADER, Notice, Opening, Position, RefusalCode};
 use receive::{Piece, ReceiveBuffer, Splitter};
 use send::SendBuffer;
+pub use words::{Broken, Limits, Timeout, Violation};
 
 /// What a connector sends before it knows that its stream was accepted.
 const OPTIMISTIC: u64 = 64 * 1024;
-
-/// Bounds of a stream. Each has a default; see the fields.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes held each way, for what is not acknowledged and for what is not read. 1 MiB.
-    pub window: u32,
-    /// An acknowledgement is sent after this many bytes at the latest. 256 KiB.
-    pub ack_every: u32,
-    /// And after this time. 200 ms.
-    pub ack_delay: Duration,
-    /// A silent carrier is pinged after this time. 15 s.
-    pub ping_after: Duration,
-    /// And given up after this. 30 s.
-    pub dead_after: Duration,
-    /// How long a new carrier may take to be accepted. 10 s.
-    pub accept_within: Duration,
-    /// How long a stream lives without a carrier. 5 min.
-    pub resume_for: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            window: 1024 * 1024,
-            ack_every: 256 * 1024,
-            ack_delay: Duration::from_millis(200),
-            ping_after: Duration::from_secs(15),
-            dead_after: Duration::from_secs(30),
-            accept_within: Duration::from_secs(10),
-            resume_for: Duration::from_secs(300),
-        }
-    }
-}
-
-/// What the peer did that a peer never does. The carrier is dropped; the stream may go on over another one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Violation {
-    /// A frame that is none.
-    #[error(transparent)]
-    Frame(#[from] FrameError),
-    /// A frame that has no place here, such as `Accepted` twice.
-    #[error("a frame that has no place here")]
-    Unexpected,
-    /// More than the window.
-    #[error("the peer sent more than the window")]
-    Window,
-    /// Acknowledged what was never sent.
-    #[error("the peer acknowledged what was never sent")]
-    Acknowledged,
-    /// Data behind the stream's end.
-    #[error("the peer sent data behind the stream's end")]
-    AfterEnd,
-    /// An end that is not where the data ends.
-    #[error("the peer announced an end that is not where its data ends")]
-    End,
-}
-
-/// How a stream broke for good.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Broken {
-    /// The other side gave it up.
-    #[error("the other end closed the stream: {} ({})", .0.message, .0.code)]
-    Reset(Notice),
-    /// The agent does not take the carrier.
-    #[error("the agent refused the stream: {} ({})", .0.message, .0.code)]
-    Refused(Notice),
-    /// No carrier for too long.
-    #[error("the connection was away for longer than the stream may wait")]
-    Expired,
-    /// Given up on this side.
-    #[error("the stream was given up on this side: {} ({})", .0.message, .0.code)]
-    Local(Notice),
-}
-
-/// What passing time brought.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Timeout {
-    /// Nothing, or something to transmit.
-    None,
-    /// The carrier is dead: detach it.
-    CarrierDead,
-    /// The stream is broken: no carrier for too long.
-    Expired,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Carrier {
@@ -501,118 +417,6 @@ impl Core {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.is_finish_acknowledged() && self.receive.end_read() && !self.has_output()
-    }
-
-    // --- output
-
-    /// Whether there is something to write onto the carrier.
-    #[must_use]
-    pub fn has_output(&self) -> bool {
-        if !self.is_attached() {
-            return false;
-        }
-        let owed = self.head_at < self.head.len() || self.data_left > 0 || self.greeting.is_some();
-        if owed || self.reset.is_some() {
-            return true;
-        }
-        if self.broken.is_some() {
-            return false;
-        }
-        match self.carrier {
-            Carrier::Absent { .. } => false,
-            Carrier::Opening { resume, .. } => !resume && self.send.unsent() > 0,
-            Carrier::Open => {
-                let acknowledge = self.ack_now && self.receive.consumed() > self.ack_sent;
-                self.want_ping || self.want_pong || acknowledge || self.send.unsent() > 0 || self.fin_wanted()
-            }
-        }
-    }
-
-    fn fin_wanted(&self) -> bool {
-        self.finished && !self.fin_sent
-    }
-
-    /// What to write next, in as few slices as it is; returns how many of `slices` were filled.
-    ///
-    /// Call [`Core::transmitted`] with what the carrier took.
-    pub fn transmit<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> usize {
-        if self.head_at == self.head.len() && self.data_left == 0 {
-            self.compose();
-        }
-        let head = self.head.get(self.head_at..).unwrap_or_default();
-        let (first, rest) = match slices.split_first_mut() {
-            Some((first, rest)) if !head.is_empty() => (Some(first), rest),
-            Some(_) => (None, slices),
-            None => return 0,
-        };
-        let used = match first {
-            Some(first) => {
-                *first = IoSlice::new(head);
-                1
-            }
-            None => 0,
-        };
-        used + self.send.slices(self.data_left, rest)
-    }
-
-    /// The carrier took this many bytes of what [`Core::transmit`] gave last.
-    pub fn transmitted(&mut self, count: usize) {
-        let of_head = count.min(self.head.len() - self.head_at);
-        self.head_at += of_head;
-        let of_data = (count - of_head).min(self.data_left);
-        self.data_left -= of_data;
-        self.send.advance(of_data);
-        self.release_consumed();
-    }
-
-    fn compose(&mut self) {
-        self.head.clear();
-        self.head_at = 0;
-        if let Some(greeting) = self.greeting.take() {
-            greeting.encode(&mut self.head);
-        }
-        if let Some(notice) = self.reset.take() {
-            Control::Reset(notice).encode(&mut self.head);
-        }
-        if self.broken.is_some() {
-            return;
-        }
-        let early = match self.carrier {
-            Carrier::Absent { .. } | Carrier::Opening { resume: true, .. } => return,
-            Carrier::Opening { resume: false, .. } => true,
-            Carrier::Open => false,
-        };
-        if !early {
-            self.compose_control();
-        }
-        let unsent = self.send.unsent();
-        if unsent > 0 {
-            let length = usize::try_from(unsent).unwrap_or(MAX_DATA).min(MAX_DATA);
-            self.head.extend_from_slice(&Header { kind: Kind::Data, length }.encode());
-            self.data_left = length;
-        } else if self.fin_wanted() && !early {
-            Control::Fin { length: self.send.end() }.encode(&mut self.head);
-            self.fin_sent = true;
-        }
-    }
-
-    fn compose_control(&mut self) {
-        if std::mem::take(&mut self.want_pong) {
-            Control::Pong.encode(&mut self.head);
-        }
-        if std::mem::take(&mut self.want_ping) {
-            Control::Ping.encode(&mut self.head);
-        }
-        let consumed = self.receive.consumed();
-        // An acknowledgement that is not yet due rides along with data for 12 bytes.
-        if consumed > self.ack_sent && (self.ack_now || self.send.unsent() > 0 || self.fin_wanted()) {
-            Control::Ack { consumed }.encode(&mut self.head);
-            self.ack_sent = consumed;
-        }
-        if consumed == self.ack_sent {
-            self.ack_now = false;
-            self.ack_due = None;
-        }
     }
 
     // --- time

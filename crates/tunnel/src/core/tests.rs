@@ -6,7 +6,12 @@
     reason = "small numbers of the tests themselves"
 )]
 
-use super::*;
+use std::time::Duration;
+
+use super::{
+    frame::{FrameError, Header},
+    *,
+};
 use proptest::prelude::*;
 
 const SMALL: Limits = Limits {
@@ -261,8 +266,6 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
-
     #[test]
     fn any_interleaving_of_cuts_delivers_the_same_bytes_once(
         up in 0u64..300_000,

@@ -140,6 +140,29 @@ fn parse(uri: &str) -> Option<PeerIdentity> {
 mod tests {
     use super::*;
 
+    /// As after a resumed handshake, in which rustls looks at no time.
+    #[test]
+    fn a_certificate_is_refused_before_and_after_its_time() {
+        let expected = PeerIdentity::Session(SessionId::generate());
+        let mut params = rcgen::CertificateParams::default();
+        params.subject_alt_names =
+            vec![rcgen::SanType::URI(expected.to_string().as_str().try_into().unwrap())];
+        params.not_before = rcgen::date_time_ymd(2026, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2026, 1, 2);
+        let certificate = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+        let start = 1_767_225_600; // 2026-01-01T00:00:00Z
+        let check = |second: u64, who: &PeerIdentity| {
+            let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(second));
+            check_certificate(certificate.der(), who, now)
+        };
+        assert_eq!(check(start, &expected), Ok(()));
+        assert_eq!(check(start + 86_400, &expected), Ok(()));
+        assert_eq!(check(start - 1, &expected), Err(IdentityError::Expired));
+        assert_eq!(check(start + 86_401, &expected), Err(IdentityError::Expired));
+        let other = PeerIdentity::Session(SessionId::generate());
+        assert_eq!(check(start, &other), Err(IdentityError::Other { expected: other, found: expected }));
+    }
+
     #[test]
     fn only_the_exact_form_is_an_identity() {
         let session = SessionId::generate();

@@ -1,7 +1,11 @@
 //! A gateway, an agent and a connector in one process, for tests and measurements: loopback TCP, real inner TLS.
-#![allow(dead_code, reason = "each test and example uses its own part")]
-#![allow(clippy::unwrap_used, reason = "test support")]
-#![allow(unreachable_pub, reason = "test support")]
+#![allow(
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    reason = "shared: each test and example uses its own part, so that an expectation would be unfulfilled in some"
+)]
 
 use std::{
     collections::VecDeque,
