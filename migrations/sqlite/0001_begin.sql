@@ -163,9 +163,10 @@ CREATE TABLE ledger_subjects (
 CREATE TABLE ledger_head (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     size INTEGER NOT NULL,
-    frontier BLOB NOT NULL
+    appender TEXT NOT NULL
 );
-INSERT INTO ledger_head (one, size, frontier) VALUES (1, 0, x'');
+INSERT INTO ledger_head (one, size, appender)
+VALUES (1, 0, '{"frontier":{"size":0,"peaks":[]},"last":null}');
 
 CREATE TABLE checkpoints (
     size INTEGER PRIMARY KEY,

@@ -17,7 +17,8 @@ impl ReturnPath {
     /// Checks a path that a browser (or whoever wrote its link) asked for. `None`: send it home instead.
     ///
     /// Browsers read `\` as `/`, drop tabs and newlines inside a URL, and take `//` for another host: none of these pass,
-    /// neither plainly nor percent-encoded at the start, should something on the way decode it.
+    /// neither plainly nor percent-encoded at the start, should something on the way decode it, nor by dot segments
+    /// (`/..//evil` is `//evil` once resolved).
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let plain =
@@ -26,7 +27,9 @@ impl ReturnPath {
         let second = lower.strip_prefix('/')?;
         let leaves =
             second.starts_with(['/', '\\']) || second.starts_with("%2f") || second.starts_with("%5c");
-        (plain && !leaves && !names_control(&lower)).then(|| Self(text.to_owned()))
+        let dots =
+            lower.split(['?', '#']).next().is_some_and(|path| path.contains("/.") || path.contains("/%2e"));
+        (plain && !leaves && !dots && !names_control(&lower)).then(|| Self(text.to_owned()))
     }
 
     /// The path.
@@ -88,6 +91,10 @@ mod tests {
             "/x%00",
             "/x%7f",
             "/é",
+            "/..//evil",
+            "/.//evil",
+            "/x/../..//evil",
+            "/%2e%2e//evil",
             "/\u{202e}x",
             "/a\\b",
         ];

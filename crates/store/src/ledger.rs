@@ -2,29 +2,31 @@
 //!
 //! Sequence numbers are given inside the transaction of the change, under the lock of the head: no holes, no forks.
 
-use hoop_model::{Actor, EventId, Timestamp};
+use hoop_ledger::{Appender, Draft};
+use hoop_model::{EventId, Timestamp};
 
 use crate::{
     Conflict, Sha256, Store, StoreError,
     db::{Row, Tx, args},
-    tree::{Tree, leaf_hash},
 };
 
 /// An event that is about to be appended; the store gives it its place.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEvent {
     /// Its id.
     pub id: EventId,
     /// When it happened.
     pub at: Timestamp,
-    /// Who did it.
-    pub actor: Actor,
-    /// Stable code such as `session.opened`.
-    pub code: String,
-    /// Ids and names it is about, to be found by.
-    pub subjects: Vec<String>,
-    /// What happened, as the code defines.
-    pub facts: serde_json::Value,
+    /// Who, what, to what.
+    pub draft: Draft,
+}
+
+impl NewEvent {
+    /// An event with a new id.
+    #[must_use]
+    pub fn new(at: Timestamp, draft: Draft) -> Self {
+        Self { id: EventId::generate(), at, draft }
+    }
 }
 
 /// An event in its place.
@@ -40,9 +42,9 @@ pub struct StoredEvent {
     pub code: String,
     /// Who, by name.
     pub actor: String,
-    /// The exact bytes that are hashed: one JSON object.
+    /// The exact bytes that are hashed: [`hoop_ledger::LedgerEvent`] reads them.
     pub bytes: Vec<u8>,
-    /// `SHA-256(0x00 || bytes)`.
+    /// its leaf hash: `SHA-256(0x00 || bytes)`.
     pub leaf_hash: Sha256,
 }
 
@@ -51,8 +53,8 @@ pub struct StoredEvent {
 pub struct LedgerHead {
     /// Events so far; the next one gets this as its `seq`.
     pub size: u64,
-    /// The tree's frontier, as `hoop_ledger` writes it.
-    pub frontier: Vec<u8>,
+    /// The end of the log: the tree's frontier (and with it the root), and the last leaf's hash.
+    pub appender: Appender,
 }
 
 /// A checkpoint that was signed.
@@ -77,7 +79,7 @@ pub struct EventFilter {
     pub code: Option<String>,
     /// Only by the actor of this name.
     pub actor: Option<String>,
-    /// Only about this id or name.
+    /// Only about this id.
     pub subject: Option<String>,
     /// Not before.
     pub since: Option<Timestamp>,
@@ -85,22 +87,6 @@ pub struct EventFilter {
     pub until: Option<Timestamp>,
     /// At most so many.
     pub limit: u32,
-}
-
-impl NewEvent {
-    /// The JSON object that is hashed.
-    fn bytes(&self, seq: u64) -> Result<Vec<u8>, StoreError> {
-        let object = serde_json::json!({
-            "seq": seq,
-            "id": self.id,
-            "at": self.at,
-            "actor": self.actor,
-            "code": self.code,
-            "subjects": self.subjects,
-            "facts": self.facts,
-        });
-        serde_json::to_vec(&object).map_err(|_| StoreError::Corrupt("an event that is not JSON".into()))
-    }
 }
 
 macro_rules! event_columns {
@@ -149,42 +135,57 @@ impl StoredEvent {
 
 fn head_of(row: Option<Row>) -> Result<LedgerHead, StoreError> {
     let row = row.ok_or_else(|| StoreError::Corrupt("the ledger's head is missing".into()))?;
-    Ok(LedgerHead { size: row.count("size")?, frontier: row.bytes("frontier")? })
+    let (size, appender): (u64, Appender) = (row.count("size")?, row.json("appender")?);
+    if appender.frontier().size() == size {
+        Ok(LedgerHead { size, appender })
+    } else {
+        Err(StoreError::Corrupt("the ledger's head does not fit its size".into()))
+    }
 }
 
 impl Tx {
     /// Appends events to the ledger, in order; answers the first one's place. The head's lock is held already.
     pub(crate) async fn append(&mut self, events: &[NewEvent]) -> Result<u64, StoreError> {
-        let row = self.run_one("SELECT size, frontier FROM ledger_head WHERE one = 1", Vec::new()).await?;
+        let row = self.run_one("SELECT size, appender FROM ledger_head WHERE one = 1", Vec::new()).await?;
         let head = head_of(row)?;
         if events.is_empty() {
             return Ok(head.size);
         }
-        let mut tree = Tree::read(&head)?;
+        let mut appender = head.appender;
         for event in events {
-            self.append_one(&mut tree, event).await?;
+            self.append_one(&mut appender, event).await?;
         }
-        let sql = "UPDATE ledger_head SET size = $1, frontier = $2 WHERE one = 1";
-        self.run(sql, args![tree.size, tree.frontier.as_slice()]).await?;
+        let state = serde_json::to_string(&appender).map_err(|_| not_json())?;
+        let sql = "UPDATE ledger_head SET size = $1, appender = $2 WHERE one = 1";
+        self.run(sql, args![appender.frontier().size(), state]).await?;
         Ok(head.size)
     }
 
-    async fn append_one(&mut self, tree: &mut Tree, event: &NewEvent) -> Result<(), StoreError> {
-        let seq = tree.size;
-        let bytes = event.bytes(seq)?;
-        let leaf = leaf_hash(&bytes);
+    async fn append_one(&mut self, appender: &mut Appender, event: &NewEvent) -> Result<(), StoreError> {
+        let appended = appender.append(event.draft.clone(), event.id, event.at).map_err(|_| not_json())?;
+        let (seq, event) = (appended.event.seq, &appended.event);
         let sql = "INSERT INTO ledger_events (seq, id, happened_at, code, actor, event, leaf_hash) \
              VALUES ($1, $2, $3, $4, $5, $6, $7)";
-        let actor = event.actor.display_name();
-        self.run(sql, args![seq, event.id, event.at, event.code.as_str(), actor, bytes.as_slice(), &leaf])
-            .await?;
+        let values = args![
+            seq,
+            event.id,
+            event.at,
+            event.code.as_str(),
+            event.actor.display_name(),
+            appended.leaf.as_slice(),
+            appended.hash.as_bytes(),
+        ];
+        self.run(sql, values).await?;
         let sql = "INSERT INTO ledger_subjects (subject, seq) VALUES ($1, $2) ON CONFLICT DO NOTHING";
         for subject in &event.subjects {
-            self.run(sql, args![subject.as_str(), seq]).await?;
+            self.run(sql, args![subject.to_string(), seq]).await?;
         }
-        tree.push(leaf);
         Ok(())
     }
+}
+
+fn not_json() -> StoreError {
+    StoreError::Corrupt("an event that cannot be written as JSON".into())
 }
 
 impl Store {
@@ -204,7 +205,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
     pub async fn ledger_head(&self) -> Result<LedgerHead, StoreError> {
-        let row = self.read_one("SELECT size, frontier FROM ledger_head WHERE one = 1", Vec::new()).await?;
+        let row = self.read_one("SELECT size, appender FROM ledger_head WHERE one = 1", Vec::new()).await?;
         head_of(row)
     }
 

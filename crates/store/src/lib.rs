@@ -14,7 +14,6 @@ mod logins;
 mod page;
 mod secrets;
 mod sessions;
-mod tree;
 mod users;
 
 pub use agents::{Agent, JoinToken, NewAgent, NewJoinToken};

@@ -2,9 +2,10 @@
 
 use std::{future::Future, time::Duration};
 
+use hoop_ledger::{Draft, EventCode};
 use hoop_model::{
-    Actor, AgentId, AgentName, AuthMethod, ConnectionId, ConnectionName, EventId, GroupName, JoinTokenId,
-    LoginId, ProtocolId, Redacted, Role, SessionId, Timestamp, TokenId, UserId, UserName,
+    Actor, AgentId, AgentName, AuthMethod, ConnectionId, ConnectionName, GroupName, JoinTokenId, LoginId,
+    ProtocolId, Redacted, Role, SessionId, Timestamp, TokenId, UserId, UserName,
 };
 use hoop_store::{
     Agent, ClientKind, Conflict, NewAgent, NewEvent, NewJoinToken, NewLogin, NewSession, NewToken, NewUser,
@@ -31,19 +32,12 @@ pub(crate) fn hash(seed: &str) -> Sha256 {
     hash
 }
 
-pub(crate) fn event(code: &str) -> NewEvent {
-    NewEvent {
-        id: EventId::generate(),
-        at: NOW,
-        actor: Actor::System,
-        code: code.into(),
-        subjects: vec!["thing".into()],
-        facts: serde_json::json!({"n": 1}),
-    }
+pub(crate) fn event(code: EventCode) -> NewEvent {
+    NewEvent::new(NOW, Draft::new(Actor::System, code).fact("n", 1))
 }
 
 pub(crate) fn events(count: usize) -> Vec<NewEvent> {
-    (0..count).map(|_| event("test.happened")).collect()
+    (0..count).map(|_| event(EventCode::LedgerRead)).collect()
 }
 
 pub(crate) fn new_user(text: &str) -> NewUser {

@@ -133,7 +133,7 @@ fn pair(seed: &str) -> [NewToken; 2] {
 
 fn told(rotation: &Rotation) -> Vec<hoop_store::NewEvent> {
     match rotation {
-        Rotation::Reused(_) => vec![event("login.token_reused")],
+        Rotation::Reused(_) => vec![event(hoop_ledger::EventCode::TokenRevoked)],
         _ => vec![],
     }
 }
