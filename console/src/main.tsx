@@ -12,6 +12,9 @@ import { styleNonce } from './csp';
 import { queryClient } from './queryClient';
 import { router } from './router';
 import { theme } from './theme';
+import { installPolicy } from './trustedTypes';
+
+installPolicy();
 
 const root = document.getElementById('root');
 if (root) {

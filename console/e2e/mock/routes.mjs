@@ -1,0 +1,138 @@
+/** The API of the mocked gateway for those who are signed in: method, path, answer. `undefined` answers 204. */
+import { LEDGER_SIZE, manyStatements, statement, statements } from './data.mjs';
+
+export class Refused extends Error {
+  constructor(status, code, message, hint) {
+    super(message);
+    this.status = status;
+    this.body = { code, message, ...(hint ? { hint } : {}) };
+  }
+}
+
+/** The answer was begun already and goes on. */
+export const STREAMING = Symbol('streaming');
+
+const HASH = 'a94f21d0'.repeat(8);
+
+export const ROUTES = [
+  ['GET', /^\/whoami$/, ({ me }) => me],
+  ['POST', /^\/logout$/, ({ state }) => void state.cookies.clear()],
+  ['POST', /^\/cli-login$/, ({ body }) => ({ location: `http://127.0.0.1:${body.port}/callback?code=one-use&state=${body.state}` })],
+  ['POST', /^\/device\/approve$/, approveDevice],
+  ['GET', /^\/logins$/, ({ state }) => ({ items: state.logins })],
+  ['DELETE', /^\/logins\/([^/]+)$/, ({ state, parts: [id] }) => remove(state.logins, (one) => one.id === id)],
+  ['GET', /^\/connections$/, connections],
+  ['PUT', /^\/connections\/([^/]+)$/, putConnection],
+  ['DELETE', /^\/connections\/([^/]+)$/, ({ state, parts: [name] }) => remove(state.connections, (one) => one.name === name)],
+  ['GET', /^\/agents$/, ({ state }) => ({ items: state.agents })],
+  ['POST', /^\/agents\/join-tokens$/, ({ body }) => ({ token: `hoop-join-v1.${body.agent}.${'x'.repeat(60)}`, expires_at: '2026-11-22T14:00:00Z' })],
+  ['GET', /^\/users$/, ({ state }) => ({ items: state.users })],
+  ['POST', /^\/users$/, addUser],
+  ['PATCH', /^\/users\/([^/]+)$/, ({ state, parts: [name], body }) => Object.assign(state.users.find((one) => one.name === name), body)],
+  ['GET', /^\/sessions$/, sessions],
+  ['GET', /^\/sessions\/([^/]+)$/, ({ state, parts: [id] }) => find(state, id)],
+  ['POST', /^\/sessions\/([^/]+)\/kill$/, kill],
+  ['GET', /^\/sessions\/([^/]+)\/timeline$/, timeline],
+  ['POST', /^\/sessions\/([^/]+)\/verify$/, verify],
+  ['GET', /^\/audit\/events$/, events],
+  ['GET', /^\/audit\/verify$/, () => ({ clean: true, events: LEDGER_SIZE, root: HASH, findings: [] })],
+];
+
+function approveDevice({ body }) {
+  if (body.user_code !== 'ABCD-EFGH') {
+    throw new Refused(404, 'HOOP-3020', 'No machine shows this code.', 'Codes are good for ten minutes.');
+  }
+}
+
+function connections({ state, query, me }) {
+  const seen = state.connections.filter((one) => query.get('all') || one.may_connect);
+  return { items: me.role === 'user' ? seen.map(({ definition: _, ...one }) => one) : seen };
+}
+
+function putConnection({ state, parts: [name], body }) {
+  remove(state.connections, (one) => one.name === name);
+  const { protocol, description } = body;
+  const made = { id: `con_${name}`, name, protocol, description, online: true, may_connect: true, definition: body };
+  state.connections.push(made);
+  return made;
+}
+
+function addUser({ state, body }) {
+  if (state.users.some((one) => one.name === body.name)) throw new Refused(409, 'HOOP-3030', `The name ${body.name} is taken.`);
+  const user = { id: `usr_${body.name}`, source: 'built-in', locked: false, active: false, ...body };
+  state.users.push(user);
+  return { user, setup_url: `https://hoop.example/setup#${'t'.repeat(43)}` };
+}
+
+function sessions({ state, query }) {
+  const wants = (name, value) => !query.get(name) || query.get(name) === value;
+  const live = query.get('state') === 'live';
+  return {
+    items: state.sessions.filter((one) => live === (one.state === 'live') && wants('user', one.user) && wants('connection', one.connection)),
+  };
+}
+
+function kill({ state, parts: [id], body, me }) {
+  const one = find(state, id);
+  Object.assign(one, { state: 'ended', ended_at: new Date().toISOString(), end_reason: `killed by ${me.name}: ${body.reason}` });
+  for (const stream of state.streams) stream.end('event: end\ndata: {}\n\n');
+  return one;
+}
+
+function timeline({ state, query, parts: [id], response }) {
+  const session = find(state, id);
+  const after = Number(query.get('after') ?? 0);
+  if (query.get('follow') === 'true') return follow(state, response, after);
+  const whole = state.many ? [...statements(), ...manyStatements(20, 3_000)] : statements();
+  const all = session.state === 'interrupted' ? [] : whole;
+  const limit = Number(query.get('limit') ?? 500);
+  const next = after + limit < all.length ? { next: after + limit } : {};
+  return { session, statements: all.slice(after, after + limit), ...next, ending: session.state === 'ended' ? 'sealed' : session.state };
+}
+
+function follow(state, response, after) {
+  response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
+  state.streams.add(response);
+  response.on('close', () => state.streams.delete(response));
+  const say = (more) =>
+    response.write(`event: statement\ndata: ${JSON.stringify(statement(100 + after, 1_800, 'SELECT count(*) FROM visits', more))}\n\n`);
+  // First as it is asked, then again as it ends.
+  say({});
+  say({ columns: ['count'], rows: [['150000']], tag: 'SELECT 1', rows_count: 1, duration_us: 31_000 });
+  return STREAMING;
+}
+
+function verify({ state, parts: [id] }) {
+  const { state: where } = find(state, id);
+  const whole = where !== 'interrupted';
+  return {
+    session: id,
+    clean: whole,
+    chunks: 48,
+    head: HASH,
+    signature_ok: whole,
+    ...(whole ? { in_checkpoint: LEDGER_SIZE } : {}),
+    ending: whole ? 'sealed' : 'interrupted',
+    findings: whole
+      ? []
+      : ['chunk 17: its hash is not what chunk 18 names', 'there is no manifest: the agent did not seal this recording'],
+  };
+}
+
+function events({ state, query }) {
+  const before = Number(query.get('before') ?? Infinity);
+  const wants = (name, value) => !query.get(name) || query.get(name) === value;
+  const found = state.events.filter((one) => one.seq < before && wants('code', one.code) && wants('actor', one.actor));
+  return { items: found.slice(0, Number(query.get('limit') ?? 100)) };
+}
+
+function find(state, id) {
+  const one = state.sessions.find((session) => session.id === id);
+  if (!one) throw new Refused(404, 'HOOP-4004', 'There is no such session, or you may not see it.', 'Check the id.');
+  return one;
+}
+
+function remove(list, matches) {
+  const at = list.findIndex(matches);
+  if (at >= 0) list.splice(at, 1);
+}

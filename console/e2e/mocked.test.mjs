@@ -1,0 +1,407 @@
+/**
+ * The built console in a real browser against a gateway made of memory: every page, the ways through it, and the ways it
+ * must not go. Needs `npm run build` first. Screenshots go to `test-results/`.
+ */
+import assert from 'node:assert/strict';
+import { after, afterEach, before, beforeEach, test } from 'node:test';
+
+import { launch, openPage, shot, signIn } from './browser.mjs';
+import { PASSWORD, SECRET } from './mock/data.mjs';
+import { startMock } from './mock/server.mjs';
+import { totp } from './totp.mjs';
+
+let browser;
+let mock;
+let page;
+let context;
+let complaints;
+
+before(async () => {
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+});
+beforeEach(async () => {
+  mock = await startMock();
+  ({ page, context, complaints } = await openPage(browser, mock.url));
+});
+afterEach(async () => {
+  await context.close();
+  await mock.stop();
+  assert.deepEqual(complaints, [], 'no script error and no policy violation');
+});
+
+const as = (name) => ({ name, password: PASSWORD, code: totp(SECRET) });
+const LIVE = '/sessions/ses_livelivelivelivelivelivel';
+const PAST = '/sessions/ses_pastpastpastpastpastpastp';
+const CUT = '/sessions/ses_cutcutcutcutcutcutcutcutc';
+
+test('sign-in: a wrong code is told with code and hint, a right one leads where one wanted to be', async () => {
+  await page.goto('/sessions?state=past&user=ada');
+  await page.getByLabel('Name').waitFor();
+  assert.match(page.url(), /\/login\?return=/);
+  assert.equal(await page.getByRole('link', { name: 'Sign in with Example' }).getAttribute('href'), '/api/v1/oidc/start?return=%2Fsessions%3Fstate%3Dpast%26user%3Dada');
+  await shot(page, 'sign-in');
+  await page.getByLabel('Name').fill('grace');
+  await page.getByRole('textbox', { name: 'Password' }).fill(PASSWORD);
+  await page.getByLabel('Six-digit code').fill('000 000');
+  await page.getByRole('button', { name: 'Sign in', exact: true }).click();
+  await page.getByRole('alert').waitFor();
+  assert.match(await page.getByRole('alert').textContent(), /HOOP-3001.*locked for 15 minutes/s);
+  await shot(page, 'sign-in-refused');
+  assert.equal(await page.getByLabel('Six-digit code').inputValue(), '', 'a code is good for one try');
+  await page.getByLabel('Six-digit code').fill(totp(SECRET));
+  await page.keyboard.press('Enter');
+  await page.getByRole('table', { name: 'Past sessions' }).waitFor();
+  assert.match(page.url(), /\/sessions\?state=past&user=ada$/);
+});
+
+test('sign-in: a return address of another host is not followed', async () => {
+  for (const evil of ['//evil.example/', '/%5Cevil.example/', 'https://evil.example/', '/%09/evil.example']) {
+    await page.goto(`/login?return=${evil}`);
+    await page.getByLabel('Name').fill('grace');
+    await page.getByRole('textbox', { name: 'Password' }).fill(PASSWORD);
+    await page.getByLabel('Six-digit code').fill(totp(SECRET));
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'Connections' }).waitFor();
+    assert.equal(page.url(), `${mock.url}/connections`, evil);
+    mock.state.cookies.clear();
+  }
+});
+
+test('set-up: password, second factor by QR or secret, ready; the token leaves the address', async () => {
+  await page.goto('/setup#good-token');
+  await page.getByRole('textbox', { name: 'New password' }).fill('a long enough phrase');
+  await page.getByRole('textbox', { name: 'The same again' }).fill('a long enough phrasf');
+  await page.getByText('The two differ.').waitFor();
+  assert.equal(page.url(), `${mock.url}/setup`);
+  await page.getByRole('textbox', { name: 'The same again' }).fill('a long enough phrase');
+  await page.getByRole('button', { name: 'Continue' }).click();
+  await page.getByRole('img', { name: 'QR code of the second factor' }).waitFor();
+  await shot(page, 'set-up');
+  await page.getByLabel('Six-digit code').fill('123456');
+  await page.getByRole('button', { name: 'Confirm' }).click();
+  await page.getByText('HOOP-3002').waitFor();
+  await page.getByLabel('Six-digit code').fill(totp(SECRET));
+  await page.getByRole('button', { name: 'Confirm' }).click();
+  await page.getByRole('heading', { name: 'Your account is ready' }).waitFor();
+});
+
+test('set-up: a used link says so', async () => {
+  await page.goto('/setup#used');
+  await page.getByRole('textbox', { name: 'New password' }).fill('a long enough phrase');
+  await page.getByRole('textbox', { name: 'The same again' }).fill('a long enough phrase');
+  await page.keyboard.press('Enter');
+  await page.getByText('HOOP-3010').waitFor();
+});
+
+test('a command line is signed in only after a click, and only on this computer', async () => {
+  const state = '123456789012345678901234567890';
+  await signIn(page, as('ada'), `/cli?port=45123&state=${state}&challenge=abc`).catch(() => undefined);
+  await page.getByText('A command line on this computer asks to sign in as').waitFor();
+  await shot(page, 'cli');
+  assert.deepEqual(mock.state.calls, [], 'nothing happens by itself');
+  const went = page.waitForRequest(/127\.0\.0\.1:45123/);
+  await page.getByRole('button', { name: 'Allow' }).click();
+  assert.equal((await went).url(), `http://127.0.0.1:45123/callback?code=one-use&state=${state}`);
+  assert.deepEqual(mock.state.calls, [{ method: 'POST', path: '/cli-login', body: { port: 45123, state, code_challenge: 'abc' } }]);
+});
+
+test('a command line’s address without its parts asks for nothing', async () => {
+  await signIn(page, as('ada'));
+  await page.goto('/cli?port=99999&state=x&challenge=y');
+  await page.getByText('This address is incomplete.').waitFor();
+});
+
+test('a device code is typed in any form, and refused or allowed', async () => {
+  await signIn(page, as('ada'));
+  await page.goto('/device');
+  await page.getByLabel('Code').fill('zzzz zzzz');
+  await page.getByRole('button', { name: 'Allow' }).click();
+  await page.getByText('HOOP-3020').waitFor();
+  await shot(page, 'device');
+  await page.getByLabel('Code').fill('abcd efgh');
+  await page.getByRole('button', { name: 'Allow' }).click();
+  await page.getByText('Allowed.').waitFor();
+});
+
+test('connections: what to paste is copied; a user sees no admin parts', async () => {
+  await signIn(page, as('ada'));
+  const card = page.getByRole('listitem', { name: 'clinic', exact: true });
+  await card.getByRole('button', { name: 'Copy Run psql' }).click();
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), 'hoop connect clinic -- psql');
+  await card.getByRole('button', { name: 'psql, URL and JDBC forms' }).click();
+  await page.getByText('jdbc:postgresql://127.0.0.1:5432/clinic').waitFor();
+  await page.waitForTimeout(300);
+  await shot(page, 'connections-user');
+  assert.equal(await page.getByRole('button', { name: 'New connection' }).count(), 0);
+  assert.deepEqual(await page.getByRole('navigation', { name: 'Pages' }).getByRole('link').allTextContents(), ['Connections', 'Sessions', 'My sign-ins']);
+});
+
+test('connections: an admin makes one by form, sees it as JSON, and deletes one by its name', async () => {
+  await signIn(page, as('grace'));
+  await page.getByLabel('Also those I may not open').check();
+  await page.getByRole('listitem', { name: 'billing' }).waitFor();
+  await shot(page, 'connections-admin');
+  await page.getByRole('button', { name: 'New connection' }).click();
+  const form = page.getByRole('dialog');
+  await form.getByRole('textbox', { name: 'Name' }).fill('Lab');
+  await form.getByLabel('Password source').fill('hunter2');
+  await form.getByRole('button', { name: 'Save' }).click();
+  await form.getByText('a bare password is never stored').waitFor();
+  assert.deepEqual(mock.state.calls, []);
+  await page.waitForTimeout(300);
+  await shot(page, 'connection-form');
+  await form.getByRole('textbox', { name: 'Name' }).fill('lab');
+  await form.getByRole('textbox', { name: 'Agent' }).click();
+  await page.getByRole('option', { name: 'site-a' }).click();
+  await form.getByLabel('Groups').fill('dba, oncall');
+  await form.getByRole('textbox', { name: 'Host' }).fill('lab.internal');
+  await form.getByLabel('User at the target').fill('lab');
+  await form.getByLabel('Password source').fill('env:LAB_PASSWORD');
+  await form.getByText('JSON').click();
+  await page.waitForTimeout(200);
+  await shot(page, 'connection-json');
+  await form.getByRole('button', { name: 'Save' }).click();
+  await page.getByRole('listitem', { name: 'lab' }).waitFor();
+  const [put] = mock.state.calls;
+  assert.equal(put.path, '/connections/lab');
+  assert.deepEqual(put.body.settings, { host: 'lab.internal', port: 5432, user: 'lab', password: 'env:LAB_PASSWORD', tls: { mode: 'verify_full' } });
+  assert.deepEqual(put.body.allowed_groups, ['dba', 'oncall']);
+
+  await page.getByRole('button', { name: 'Delete lab' }).click();
+  await page.getByLabel('Type lab to confirm').fill('clinic');
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
+  assert.equal(mock.state.calls.length, 1, 'another name deletes nothing');
+  await page.getByLabel('Type lab to confirm').fill('lab');
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
+  await page.getByRole('listitem', { name: 'lab' }).waitFor({ state: 'detached' });
+});
+
+test('sessions: live and past, filtered, and killed with a reason', async () => {
+  await signIn(page, as('grace'), '/sessions');
+  await page.getByRole('table', { name: 'Live sessions' }).waitFor();
+  await shot(page, 'sessions-live');
+  await page.getByRole('tab', { name: 'Past' }).click();
+  await page.getByRole('table', { name: 'Past sessions' }).waitFor();
+  await shot(page, 'sessions-past');
+  await page.getByLabel('User').fill('nobody');
+  await page.keyboard.press('Enter');
+  await page.getByText('No session matches.').waitFor();
+  await page.getByRole('tab', { name: 'Live' }).click();
+  await page.getByLabel('User').fill('');
+  await page.keyboard.press('Enter');
+  await page.getByRole('button', { name: 'Kill the session of ada on clinic' }).click();
+  await page.getByLabel('Reason').fill('not on call');
+  await page.waitForTimeout(300);
+  await shot(page, 'session-kill');
+  await page.keyboard.press('Enter');
+  await page.getByText('No session is open now.').waitFor();
+  assert.deepEqual(mock.state.calls, [{ method: 'POST', path: '/sessions/ses_livelivelivelivelivelivel/kill', body: { reason: 'not on call' } }]);
+});
+
+test('replay: stepped by keys, results, bind values, an error, a refusal, and what cannot be seen', async () => {
+  await signIn(page, as('grace'), PAST);
+  const detail = page.getByRole('region', { name: 'Statement' });
+  await detail.waitFor();
+  await page.keyboard.press('ArrowDown');
+  await page.keyboard.press('j');
+  await detail.getByText('SELECT 10000').waitFor();
+  assert.match(await detail.textContent(), /\$1cardiology/);
+  assert.match(await detail.textContent(), /first 200 rows shown, 9,800 more recorded/);
+  await detail.getByRole('cell', { name: 'NULL' }).first().click();
+  await shot(page, 'replay-result');
+  const table = detail.getByRole('table', { name: 'Result' });
+  assert.ok((await table.getByRole('row').count()) < 60, 'only rows in view are in the document');
+  await table.evaluate((box) => box.scrollTo(0, 1e6));
+  await table.getByText('MRN-41393').waitFor();
+  await page.keyboard.press('e');
+  await detail.getByText('relation "patiens" does not exist').waitFor();
+  await shot(page, 'replay-error');
+  await page.keyboard.press('e');
+  await detail.getByText('Refused by policy').waitFor();
+  await page.keyboard.press('ArrowDown');
+  await detail.getByText('\\u{202e}').first().waitFor();
+  await detail.scrollIntoViewIfNeeded();
+  await shot(page, 'replay-hostile');
+  assert.equal(await page.locator('img').count(), 0, 'no markup of the target in the page');
+});
+
+test('replay: plays by itself from the beginning to the end', async () => {
+  await signIn(page, as('grace'), PAST);
+  await page.getByLabel('Speed').selectOption('16');
+  await page.getByRole('button', { name: 'Play' }).click();
+  await page.getByText('Statement 4 of 9').waitFor();
+  await page.getByRole('button', { name: 'Pause' }).click();
+});
+
+test('replay: thousands of statements scroll, and are fetched as they come into view', async () => {
+  mock.state.many = true;
+  await signIn(page, as('grace'), PAST);
+  const list = page.getByRole('listbox', { name: 'Statements' });
+  await list.waitFor();
+  await page.keyboard.press('End');
+  await page.getByText('398 of 398').waitFor();
+  assert.ok((await list.getByRole('option').count()) < 60);
+});
+
+test('replay: a live session is followed, and says when it is over', async () => {
+  await signIn(page, as('grace'), LIVE);
+  await page.getByText('following live').waitFor();
+  await page.keyboard.press('End');
+  await page.getByRole('region', { name: 'Statement' }).getByText('SELECT count(*) FROM visits'.slice(0, 6)).waitFor();
+  await page.getByText('150000').waitFor();
+  await page.getByText('10 of 10').waitFor();
+  await shot(page, 'session-live');
+  await page.getByRole('button', { name: 'Kill the session of ada on clinic' }).click();
+  await page.getByLabel('Reason').fill('over');
+  await page.keyboard.press('Enter');
+  await page.getByText('killed by grace: over').waitFor();
+});
+
+test('verification: a whole recording, and a broken one', async () => {
+  await signIn(page, as('grace'), PAST);
+  await page.getByRole('button', { name: 'Verify' }).click();
+  await page.getByText('Nothing was found').waitFor();
+  await shot(page, 'verified');
+  await page.goto(CUT);
+  await page.getByText('The agent did not seal this recording').waitFor();
+  await page.getByRole('button', { name: 'Verify' }).click();
+  await page.getByText('chunk 17').waitFor();
+  await shot(page, 'verification-failed');
+  assert.equal(await page.getByRole('link', { name: 'Download recording' }).getAttribute('href'), '/api/v1/sessions/ses_cutcutcutcutcutcutcutcutc/recording');
+});
+
+test('an engineer sees their session, not its recording', async () => {
+  await signIn(page, as('ada'), PAST);
+  await page.getByText('What was recorded can be seen by auditors').waitFor();
+  assert.equal(await page.getByRole('button', { name: 'Verify' }).count(), 0);
+});
+
+test('a session that is not there is told in words', async () => {
+  await signIn(page, as('grace'), '/sessions/ses_none');
+  await page.getByText('HOOP-4004').waitFor();
+});
+
+test('audit: events page by page, one in full, the ledger checked, the checkpoint shown', async () => {
+  await signIn(page, as('grace'), '/audit');
+  await page.getByRole('button', { name: 'Event 129, connection.changed: details' }).waitFor().catch(() => undefined);
+  await page.getByRole('button', { name: 'Verify' }).click();
+  await page.getByText('130 events checked.').waitFor();
+  await page.getByRole('button', { name: 'Show checkpoint' }).click();
+  await page.getByText('hoop.example/ledger+1a2b3c4d+AbCd').waitFor();
+  await shot(page, 'audit');
+  await page.getByRole('button', { name: 'Older' }).click();
+  await page.getByRole('button', { name: /^Event 0,/ }).waitFor();
+  assert.equal(await page.getByRole('button', { name: 'Older' }).count(), 0);
+  await page.getByLabel('Code').fill('login.failed');
+  await page.keyboard.press('Enter');
+  await page.getByRole('button', { name: /^Event 129,/ }).waitFor({ state: 'detached' }).catch(() => undefined);
+  await page.getByRole('button', { name: /login.failed: details/ }).first().click();
+  await page.getByLabel('Event as it is hashed').getByText('\\u{202e}').waitFor();
+  await page.waitForTimeout(300);
+  await shot(page, 'audit-event');
+});
+
+test('people: added with a link shown once, locked, changed; nobody changes themselves', async () => {
+  await signIn(page, as('grace'), '/people');
+  await page.getByRole('table', { name: 'People' }).waitFor();
+  await shot(page, 'people');
+  assert.equal(await page.getByRole('button', { name: 'Lock grace' }).count(), 0);
+  await page.getByRole('button', { name: 'Add a person' }).click();
+  const form = page.getByRole('dialog');
+  await form.getByLabel('Name').fill('ada');
+  await form.getByRole('button', { name: 'Add' }).click();
+  await form.getByText('The name ada is taken.').waitFor();
+  await form.getByLabel('Name').fill('marie');
+  await form.getByRole('button', { name: 'Add' }).click();
+  await page.getByText('https://hoop.example/setup#').waitFor();
+  await page.waitForTimeout(300);
+  await shot(page, 'person-added');
+  await page.getByRole('button', { name: 'Done' }).click();
+  await page.getByRole('button', { name: 'Lock marie' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Lock' }).click();
+  await page.getByRole('button', { name: 'Unlock marie' }).waitFor();
+  await page.getByRole('button', { name: 'Change marie' }).click();
+  await page.getByRole('dialog').getByLabel('Groups').fill('dba');
+  await page.getByRole('dialog').getByRole('button', { name: 'Save' }).click();
+  await page.getByRole('dialog').waitFor({ state: 'detached' });
+  assert.deepEqual(mock.state.calls.at(-1), { method: 'PATCH', path: '/users/marie', body: { role: 'user', groups: ['dba'] } });
+});
+
+test('agents: a join token with its command, shown once', async () => {
+  await signIn(page, as('grace'), '/agents');
+  await page.getByRole('table', { name: 'Agents' }).waitFor();
+  await page.getByRole('button', { name: 'New join token' }).click();
+  await page.getByLabel('Agent’s name').fill('site-c');
+  await page.getByRole('button', { name: 'Make token' }).click();
+  await page.getByText(/hoop-join-v1\.site-c/).waitFor();
+  await page.waitForTimeout(300);
+  await shot(page, 'join-token');
+});
+
+test('my sign-ins: one ended, then all of them', async () => {
+  await signIn(page, as('ada'), '/logins');
+  await page.getByRole('table', { name: 'My sign-ins' }).waitFor();
+  await shot(page, 'logins');
+  await page.getByRole('button', { name: 'Sign out the cli at 192.0.2.10' }).click();
+  await page.getByRole('button', { name: 'Sign out the cli at 192.0.2.10' }).waitFor({ state: 'detached' });
+  await page.getByRole('button', { name: 'Sign out everywhere' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Sign out everywhere' }).click();
+  await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+  assert.deepEqual(mock.state.calls.map((call) => call.path), ['/logins/lgn_2', '/logins/lgn_3', '/logout']);
+});
+
+test('a sign-in that ends while one works leads to the sign-in page and back', async () => {
+  await signIn(page, as('grace'), '/audit');
+  await page.getByRole('table', { name: 'Events' }).waitFor();
+  mock.state.cookies.clear();
+  await page.getByRole('button', { name: 'Verify' }).click();
+  await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+  await page.getByLabel('Name').fill('grace');
+  await page.getByRole('textbox', { name: 'Password' }).fill(PASSWORD);
+  await page.getByLabel('Six-digit code').fill(totp(SECRET));
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { name: 'Audit' }).waitFor();
+});
+
+test('a gateway in trouble is shown as such, with a way to try again', async () => {
+  await signIn(page, as('grace'), '/people');
+  await page.getByRole('table', { name: 'People' }).waitFor();
+  mock.state.down = true;
+  await page.getByRole('link', { name: 'Agents' }).click();
+  await page.getByText('HOOP-9003').waitFor();
+  await shot(page, 'trouble');
+  mock.state.down = false;
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await page.getByRole('table', { name: 'Agents' }).waitFor();
+});
+
+test('dark, and on a phone', async () => {
+  await context.close();
+  ({ page, context, complaints } = await openPage(browser, mock.url, { colorScheme: 'dark', viewport: { width: 390, height: 844 } }));
+  await page.goto('/connections');
+  await page.getByLabel('Name').fill('grace');
+  await page.getByRole('textbox', { name: 'Password' }).fill(PASSWORD);
+  await page.getByLabel('Six-digit code').fill(totp(SECRET));
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { name: 'Connections' }).waitFor();
+  await shot(page, 'phone-connections');
+  await page.getByRole('button', { name: 'Navigation' }).click();
+  await page.waitForTimeout(300);
+  await shot(page, 'phone-navigation');
+  await page.getByRole('link', { name: 'Sessions' }).click();
+  await page.getByRole('table', { name: 'Live sessions' }).waitFor();
+  await shot(page, 'phone-sessions');
+  await page.goto(PAST);
+  await page.getByRole('listbox', { name: 'Statements' }).waitFor();
+  await shot(page, 'phone-session');
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth);
+  assert.equal(wide, false, 'the page itself does not scroll sideways');
+  await page.setViewportSize({ width: 1280, height: 860 });
+  await page.keyboard.press('ArrowDown');
+  await page.keyboard.press('ArrowDown');
+  await page.waitForTimeout(200);
+  await shot(page, 'dark-replay');
+});
