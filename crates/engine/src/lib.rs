@@ -180,7 +180,8 @@ pub struct Credential {
 
 /// Speaks one protocol between a client and a target. See the module's documentation for the rules.
 pub trait Engine: Send {
-    /// Bytes of one side. What is consumed is taken from the front of `input`; the rest is offered again with more.
+    /// Bytes of one side. What is consumed is taken from the front of `input`; the rest (a part of a frame, at most
+    /// 32 KiB) is offered again with more: a driver's buffer holds more than that, and an engine takes a larger one in.
     ///
     /// # Errors
     /// A [`Fault`] ends the stream; the engine has queued what the client is to be told.

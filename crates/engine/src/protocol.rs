@@ -116,7 +116,7 @@ pub struct RecordingLimits {
     pub rows_per_request: u64,
     /// Bytes of bulk data (COPY) kept a request.
     pub copy_per_request: u64,
-    /// Bytes kept of one bind value or one statement's text.
+    /// Bytes kept of one bind value. A statement's text is always kept whole: what is not recorded does not run.
     pub value: usize,
 }
 

@@ -77,7 +77,8 @@ pub enum Event {
         /// The limit, in bytes.
         limit: u64,
     },
-    /// A request ended well. `Prepare` and `Bind` that succeed have no such event: nothing has run yet.
+    /// A statement ended well. `Prepare` and `Bind` that succeed have no such event: nothing has run yet. A `Query` that
+    /// holds several statements has one for each, all with the query's id.
     Completed {
         /// The request.
         id: RequestId,
@@ -90,7 +91,7 @@ pub enum Event {
         /// From the request's first byte at the agent to its last answer, in microseconds.
         duration_us: u64,
     },
-    /// A request failed at the target.
+    /// A request failed at the target, or (with an empty code) was not run because an earlier one of its pipeline failed.
     Failed {
         /// The request; `None` for an error of the whole stream.
         id: Option<RequestId>,

@@ -101,7 +101,7 @@ impl PostgresEngine {
         self.out.push(Output::Close { reason });
     }
 
-    fn from_client(&mut self, input: &mut BytesMut, now: Timestamp) -> Result<(), Failure> {
+    fn client_input(&mut self, input: &mut BytesMut, now: Timestamp) -> Result<(), Failure> {
         match &mut self.phase {
             Phase::Relay(relay) => {
                 if !self.early.is_empty() {
@@ -124,7 +124,7 @@ impl PostgresEngine {
         }
     }
 
-    fn from_target(&mut self, input: &mut BytesMut, now: Timestamp) -> Result<(), Failure> {
+    fn target_input(&mut self, input: &mut BytesMut, now: Timestamp) -> Result<(), Failure> {
         match &mut self.phase {
             Phase::Relay(relay) => relay.handle_target(input, now, &mut self.out),
             Phase::Login(login) => match login.handle_target(input, now, &mut self.out)? {
@@ -255,8 +255,8 @@ impl Engine for PostgresEngine {
     #[inline]
     fn handle_input(&mut self, from: Side, input: &mut BytesMut, now: Timestamp) -> Result<(), Fault> {
         let done = match from {
-            Side::Client => self.from_client(input, now),
-            Side::Target => self.from_target(input, now),
+            Side::Client => self.client_input(input, now),
+            Side::Target => self.target_input(input, now),
         };
         done.map_err(|failure| self.fail(failure))
     }

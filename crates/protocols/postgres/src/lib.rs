@@ -12,6 +12,8 @@
 
 mod engine;
 mod fault;
+#[doc(hidden)]
+pub mod fuzz;
 mod login;
 mod outbox;
 mod relay;

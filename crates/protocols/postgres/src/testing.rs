@@ -93,8 +93,8 @@ impl Make {
     /// Logged in by trust, without TLS; what that took is forgotten.
     pub(crate) fn relaying(self) -> Stand {
         let mut stand = self.stand();
-        stand.from_client(&startup(b"user\0ada\0database\0clinic\0\0"));
-        stand.from_target(&logged_in());
+        stand.client_sends(&startup(b"user\0ada\0database\0clinic\0\0"));
+        stand.target_sends(&logged_in());
         assert_eq!(stand.closed, None, "{}", text(&stand.client));
         stand.forget();
         stand
@@ -109,11 +109,11 @@ impl Stand {
         self.order.clear();
     }
 
-    pub(crate) fn from_client(&mut self, bytes: &[u8]) -> Option<Fault> {
+    pub(crate) fn client_sends(&mut self, bytes: &[u8]) -> Option<Fault> {
         self.feed(Side::Client, bytes)
     }
 
-    pub(crate) fn from_target(&mut self, bytes: &[u8]) -> Option<Fault> {
+    pub(crate) fn target_sends(&mut self, bytes: &[u8]) -> Option<Fault> {
         self.feed(Side::Target, bytes)
     }
 

@@ -20,8 +20,9 @@ use crate::{
     wire::{HEADER, Header, Intake, Malformed, Reader, Refusal, write},
 };
 
-/// A statement may be so long: it is recorded whole, so it is held whole.
-pub(super) const MOST_STATEMENT: usize = 16 << 20;
+/// A statement may be so long: it is recorded whole, so it is held whole. A recording keeps no longer text, and what is
+/// not recorded must not run.
+pub(super) const MOST_STATEMENT: usize = 8 << 20;
 
 /// So much is looked at of a `Bind` or a function call; the rest streams.
 const HEAD: usize = 4 << 20;

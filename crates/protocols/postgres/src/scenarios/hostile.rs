@@ -39,7 +39,7 @@ fn clients() {
     ];
     for (what, bytes) in cases {
         let mut stand = Make::default().relaying();
-        stand.from_client(&[query("select 1"), bytes].concat());
+        stand.client_sends(&[query("select 1"), bytes].concat());
         assert_eq!(stand.fault(), "HOOP-5001", "{what}");
         assert_eq!(stand.client_kinds(), "E", "{what}");
         assert!(text(&stand.client).contains("SFATAL") && text(&stand.client).contains("C08P01"), "{what}");
@@ -73,8 +73,8 @@ fn targets() {
     ];
     for (what, bytes) in cases {
         let mut stand = Make::default().relaying();
-        stand.from_client(&query("select 1"));
-        stand.from_target(&bytes);
+        stand.client_sends(&query("select 1"));
+        stand.target_sends(&bytes);
         assert_eq!(stand.fault(), "HOOP-5011", "{what}");
         assert!(stand.client_kinds().ends_with('E'), "{what}");
     }
@@ -83,11 +83,11 @@ fn targets() {
 #[test]
 fn a_row_of_2_gib_is_not_held() {
     let mut stand = Make::default().relaying();
-    stand.from_client(&query("select 1"));
-    stand.from_target(b"D\x7f\xff\xff\xff");
+    stand.client_sends(&query("select 1"));
+    stand.target_sends(b"D\x7f\xff\xff\xff");
     for _ in 0..100 {
         stand.client.clear();
-        stand.from_target(&[0; 100_000]);
+        stand.target_sends(&[0; 100_000]);
         assert_eq!(stand.client.len(), 100_000);
     }
     assert_eq!(stand.closed, None);
@@ -97,10 +97,10 @@ fn a_row_of_2_gib_is_not_held() {
 fn a_refusal_is_not_put_into_an_open_frame() {
     let mut stand = Make::default().relaying();
     let notice = frame(b'N', &[&b"Mwell\0"[..], &[b'x'; 200_000]].concat());
-    stand.from_target(&notice[..100_000]);
-    stand.from_client(&query("forbidden"));
+    stand.target_sends(&notice[..100_000]);
+    stand.client_sends(&query("forbidden"));
     assert_eq!(stand.client.len(), 100_000);
-    stand.from_target(&notice[100_000..]);
+    stand.target_sends(&notice[100_000..]);
     assert_eq!(stand.client_kinds(), "NEZ");
 }
 
@@ -148,7 +148,7 @@ proptest! {
             _ => query("select 1"),
         }).collect();
         for piece in bytes.chunks(cut) {
-            stand.from_client(piece);
+            stand.client_sends(piece);
         }
         prop_assert!(!text(&stand.target).contains("forbidden"));
         stand.target_kinds();

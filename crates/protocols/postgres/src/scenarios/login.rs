@@ -12,22 +12,23 @@ use crate::{
 
 fn started(make: Make) -> Stand {
     let mut stand = make.stand();
-    stand.from_client(&startup(b"user\0ada\0database\0clinic\0\0"));
+    stand.client_sends(&startup(b"user\0ada\0database\0clinic\0\0"));
     stand
 }
 
 #[test]
 fn exact_bytes_of_a_trusted_log_in() {
     let mut stand = Make::default().stand();
-    stand.from_client(&write::ssl_request());
+    stand.client_sends(&write::ssl_request());
     assert_eq!(stand.client, b"N");
     stand.client.clear();
-    stand
-        .from_client(&startup(b"user\0mallory\0database\0clinic\0application_name\0psql\0TimeZone\0UTC\0\0"));
+    stand.client_sends(&startup(
+        b"user\0mallory\0database\0clinic\0application_name\0psql\0TimeZone\0UTC\0\0",
+    ));
     let expected =
         startup(b"user\0app\0database\0clinic\0application_name\0psql (hoop:ada)\0TimeZone\0UTC\0\0");
     assert_eq!(text(&stand.target), text(&expected));
-    stand.from_target(&logged_in());
+    stand.target_sends(&logged_in());
     let expected = [
         frame(b'R', b"\0\0\0\0"),
         frame(b'S', b"server_version\x0015.4\0"),
@@ -55,7 +56,7 @@ fn exact_bytes_of_a_trusted_log_in() {
 fn names_that_look_like_options_stay_names() {
     for name in ["a?sslmode=disable", "a/b", "a@b", "a%00", "options=-c role=x", "host=evil user=x"] {
         let mut stand = Make::default().stand();
-        stand.from_client(&startup(
+        stand.client_sends(&startup(
             &[b"user\0", name.as_bytes(), b"\0database\0", name.as_bytes(), b"\0\0"].concat(),
         ));
         let expected =
@@ -68,7 +69,7 @@ fn names_that_look_like_options_stay_names() {
 fn tls_comes_first_and_nothing_before_it() {
     let mut stand = started(Make { tls: true, ..Make::default() });
     assert_eq!(stand.target, &write::ssl_request()[..]);
-    stand.from_target(b"S");
+    stand.target_sends(b"S");
     assert!(stand.start_tls);
     stand.target.clear();
     stand.tls(Vec::new());
@@ -90,15 +91,15 @@ fn a_target_that_spoils_tls_is_left() {
     ];
     for (answer, code) in cases {
         let mut stand = started(Make { tls: true, ..Make::default() });
-        let fault = stand.from_target(answer).unwrap();
+        let fault = stand.target_sends(answer).unwrap();
         assert_eq!((fault.code.as_str(), stand.fault()), (code, code), "{}", text(answer));
         assert_eq!(stand.target, &write::ssl_request()[..], "nothing else was said to it");
         assert!(!stand.start_tls);
         assert_eq!(stand.client_kinds(), "E");
     }
     let mut stand = started(Make { tls: true, ..Make::default() });
-    stand.from_target(b"S");
-    stand.from_target(&logged_in());
+    stand.target_sends(b"S");
+    stand.target_sends(&logged_in());
     assert_eq!(stand.fault(), "HOOP-5006", "bytes during the handshake");
 }
 
@@ -112,11 +113,11 @@ fn passwords_are_not_said_in_the_clear() {
     ] {
         let mut stand = started(Make { tls, ..Make::default() });
         if tls {
-            stand.from_target(b"S");
+            stand.target_sends(b"S");
             stand.tls(Vec::new());
         }
         stand.target.clear();
-        stand.from_target(&message);
+        stand.target_sends(&message);
         match code {
             Some(code) => {
                 assert_eq!(stand.fault(), code);
@@ -131,9 +132,9 @@ fn passwords_are_not_said_in_the_clear() {
 fn md5_as_the_server_computes_it() {
     let mut stand = started(Make { md5: true, ..Make::default() });
     stand.target.clear();
-    stand.from_target(&frame(b'R', b"\0\0\0\x05salt"));
+    stand.target_sends(&frame(b'R', b"\0\0\0\x05salt"));
     assert!(stand.target.starts_with(b"p\0\0\0\x28md5"), "{}", text(&stand.target));
-    stand.from_target(&logged_in());
+    stand.target_sends(&logged_in());
     assert_eq!(stand.client_kinds(), "RSKZ");
 }
 
@@ -141,13 +142,13 @@ fn md5_as_the_server_computes_it() {
 fn a_server_must_prove_itself_before_it_lets_us_in() {
     let mut stand = started(Make::default());
     stand.target.clear();
-    stand.from_target(&frame(b'R', b"\0\0\0\x0aSCRAM-SHA-256\0\0"));
+    stand.target_sends(&frame(b'R', b"\0\0\0\x0aSCRAM-SHA-256\0\0"));
     assert!(
         text(&stand.target).contains("SCRAM-SHA-256\\x00\\x00\\x00\\x00 n,,n=,r="),
         "{}",
         text(&stand.target)
     );
-    stand.from_target(&frame(b'R', b"\0\0\0\0"));
+    stand.target_sends(&frame(b'R', b"\0\0\0\0"));
     assert_eq!(stand.fault(), "HOOP-5014");
     assert!(!text(&stand.target).contains("secret-canary"));
 }
@@ -162,10 +163,10 @@ fn scram_without_a_certificate_to_bind_to_says_so() {
         let certificate =
             rcgen::CertificateParams::new(vec!["db".to_owned()]).unwrap().self_signed(&key).unwrap();
         let mut stand = started(Make { tls: true, ..Make::default() });
-        stand.from_target(b"S");
+        stand.target_sends(b"S");
         stand.tls(certificate.der().to_vec());
         stand.target.clear();
-        stand.from_target(&frame(b'R', &[b"\0\0\0\x0a", offer].concat()));
+        stand.target_sends(&frame(b'R', &[b"\0\0\0\x0a", offer].concat()));
         assert!(text(&stand.target).contains(expected), "{}", text(&stand.target));
     }
 }
@@ -201,7 +202,7 @@ fn hostile_targets_during_log_in() {
     ];
     for (what, bytes, code) in cases {
         let mut stand = started(Make::default());
-        stand.from_target(&bytes);
+        stand.target_sends(&bytes);
         assert_eq!(stand.fault(), code, "{what}");
         assert_eq!(stand.client_kinds(), "E", "{what}");
         assert!(!text(&stand.client).contains("canary"), "{what}");
@@ -212,7 +213,7 @@ fn hostile_targets_during_log_in() {
 #[test]
 fn a_target_that_speaks_first_or_leaves() {
     let mut stand = Make::default().stand();
-    stand.from_target(b"x");
+    stand.target_sends(b"x");
     assert_eq!(stand.fault(), "HOOP-5011");
     let mut stand = started(Make::default());
     stand.engine.handle_eof(hoop_engine::Side::Target, NOW);
@@ -225,7 +226,7 @@ fn time_runs_out() {
     for phase in 0..3 {
         let mut stand = Make { tls: phase == 1, ..Make::default() }.stand();
         if phase > 0 {
-            stand.from_client(&startup(b"user\0a\0\0"));
+            stand.client_sends(&startup(b"user\0a\0\0"));
         }
         stand.engine.handle_timeout(NOW.after(std::time::Duration::from_secs(9)));
         stand.drain();
@@ -244,14 +245,14 @@ fn time_runs_out() {
 fn policy_is_asked_before_the_target_hears_of_us() {
     let mut stand = Make::default().stand();
     stand.hold = true;
-    stand.from_client(&startup(b"user\0a\0database\0clinic\0\0"));
+    stand.client_sends(&startup(b"user\0a\0database\0clinic\0\0"));
     assert_eq!(stand.open[0].1, Question::LogIn { database: "clinic".into() });
     assert!(stand.target.is_empty());
     stand.answer();
     assert!(!stand.target.is_empty());
 
     let mut stand = Make::default().stand();
-    stand.from_client(&startup(b"user\0a\0database\0forbidden\0\0"));
+    stand.client_sends(&startup(b"user\0a\0database\0forbidden\0\0"));
     assert_eq!(stand.fault(), "HOOP-2001");
     assert!(stand.target.is_empty());
     assert!(text(&stand.client).contains("C42501"));
@@ -263,45 +264,45 @@ fn replication_needs_both_permissions() {
     for value in ["true", "on", "database", "1"] {
         let start = startup(&[b"user\0a\0replication\0", value.as_bytes(), b"\0\0"].concat());
         let mut stand = Make::default().stand();
-        stand.from_client(&start);
+        stand.client_sends(&start);
         assert_eq!(stand.fault(), "HOOP-2005");
         assert!(stand.target.is_empty());
         let mut stand = Make { replication: true, ..Make::default() }.stand();
-        stand.from_client(&start);
+        stand.client_sends(&start);
         assert!(text(&stand.target).contains("replication"));
     }
     let mut stand = Make::default().stand();
-    stand.from_client(&startup(b"user\0a\0replication\0false\0\0"));
+    stand.client_sends(&startup(b"user\0a\0replication\0false\0\0"));
     assert!(!text(&stand.target).contains("replication"));
 }
 
 #[test]
 fn cancelling_is_a_stream_of_its_own() {
     let mut stand = Make::default().stand();
-    stand.from_client(&write::cancel_request(7, b"abcd"));
+    stand.client_sends(&write::cancel_request(7, b"abcd"));
     assert_eq!(stand.cancels, [CancelKey { process: 7, secret: Bytes::from_static(b"abcd") }]);
     assert_eq!(stand.closed, Some(CloseReason::CancelSent));
     assert!(matches!(&stand.events[0], Event::Request { form: Form::Cancel, .. }));
     assert!(stand.target.is_empty() && stand.client.is_empty());
     // Whatever follows on the same connection is not heard.
-    stand.from_client(&write::cancel_request(8, b"efgh"));
+    stand.client_sends(&write::cancel_request(8, b"efgh"));
     assert_eq!(stand.cancels.len(), 1);
 }
 
 #[test]
 fn version_3_2_and_what_is_not_known() {
     let mut stand = Make::default().stand();
-    stand.from_client(&startup_as(version::V3_2, b"user\0a\0\0"));
+    stand.client_sends(&startup_as(version::V3_2, b"user\0a\0\0"));
     assert!(stand.target.starts_with(b"\0\0\0\x40\0\x03\0\x02") || stand.target[4..8] == *b"\0\x03\0\x02");
     let old_server = [frame(b'v', b"\0\x03\0\0\0\0\0\0"), logged_in()].concat();
-    stand.from_target(&old_server);
+    stand.target_sends(&old_server);
     assert_eq!(stand.engine.cancel_keys().unwrap().client.secret.len(), 32);
     assert_eq!(stand.client_kinds(), "RSKZ");
 
     let mut stand = Make::default().stand();
-    stand.from_client(&startup_as(0x0003_0009, b"user\0a\0_pq_.future\0on\0\0"));
+    stand.client_sends(&startup_as(0x0003_0009, b"user\0a\0_pq_.future\0on\0\0"));
     assert!(!text(&stand.target).contains("future"));
-    stand.from_target(&logged_in());
+    stand.target_sends(&logged_in());
     assert!(stand.client.starts_with(&frame(b'v', b"\0\x03\0\x02\0\0\0\x01_pq_.future\0")));
 }
 
@@ -309,12 +310,12 @@ fn version_3_2_and_what_is_not_known() {
 fn requests_sent_ahead_wait_for_the_log_in() {
     let mut stand = Make::default().stand();
     let ahead = query("select 1");
-    stand.from_client(&[startup(b"user\0a\0\0"), ahead[..9].to_vec()].concat());
+    stand.client_sends(&[startup(b"user\0a\0\0"), ahead[..9].to_vec()].concat());
     let before = stand.target.len();
-    stand.from_client(&ahead[9..11]);
+    stand.client_sends(&ahead[9..11]);
     assert_eq!(stand.target.len(), before);
-    stand.from_target(&logged_in());
-    stand.from_client(&ahead[11..]);
+    stand.target_sends(&logged_in());
+    stand.client_sends(&ahead[11..]);
     assert_eq!(stand.target[before..], ahead);
 }
 

@@ -73,9 +73,9 @@ fn play(script: &[u8], mut cuts: impl Iterator<Item = usize>) -> Stand {
             while !rest.is_empty() {
                 let (piece, later) = rest.split_at(cuts.next().unwrap_or(1).min(rest.len()));
                 if from_client {
-                    stand.from_client(piece)
+                    stand.client_sends(piece)
                 } else {
-                    stand.from_target(piece)
+                    stand.target_sends(piece)
                 };
                 rest = later;
             }

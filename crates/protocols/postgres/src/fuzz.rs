@@ -1,0 +1,107 @@
+//! What the fuzz targets call: one peer says whatever it likes, cut at any place, before and after log-in.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::BytesMut;
+use hoop_engine::{Credential, Engine as _, LoginCache, Output, RecordingLimits, Side, StreamContext};
+use hoop_model::{Redacted, SessionId, StreamId, Timestamp, UserName};
+use hoop_policy::{Rules, decide};
+
+use crate::{engine::PostgresEngine, settings::EngineSettings};
+
+const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
+const STARTUP: &[u8] = b"\0\0\0\x10\0\x03\0\0user\0a\0\0";
+const LOGGED_IN: &[u8] = b"R\0\0\0\x08\0\0\0\0K\0\0\0\x0c\0\0\0\x01abcdZ\0\0\0\x05I";
+/// One of each kind of request, so that a target has something to answer.
+const REQUESTS: &[u8] = b"Q\0\0\0\x06a\0P\0\0\0\x09\0a\0\0\0B\0\0\0\x0c\0\0\0\0\0\0\0\0D\0\0\0\x06P\0\
+    E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04F\0\0\0\x0e\0\0\0\x01\0\0\0\0\0\0";
+
+/// The client's bytes: the first says in which phase they come, the second in what pieces.
+pub fn client(data: &[u8]) {
+    let Some((&[phase, piece], rest)) = data.split_first_chunk::<2>() else { return };
+    let Some(mut engine) = engine() else { return };
+    if phase & 1 == 1 {
+        feed(&mut engine, Side::Client, STARTUP, usize::MAX);
+        feed(&mut engine, Side::Target, LOGGED_IN, usize::MAX);
+    }
+    feed(&mut engine, Side::Client, rest, usize::from(piece));
+}
+
+/// The target's bytes: as with [`client`].
+pub fn target(data: &[u8]) {
+    let Some((&[phase, piece], rest)) = data.split_first_chunk::<2>() else { return };
+    let Some(mut engine) = engine() else { return };
+    feed(&mut engine, Side::Client, STARTUP, usize::MAX);
+    if phase & 1 == 1 {
+        feed(&mut engine, Side::Target, LOGGED_IN, usize::MAX);
+        feed(&mut engine, Side::Client, REQUESTS, usize::MAX);
+    }
+    feed(&mut engine, Side::Target, rest, usize::from(piece));
+}
+
+fn engine() -> Option<PostgresEngine> {
+    let limits = RecordingLimits { rows_per_request: 100, copy_per_request: 100, value: 100 };
+    let settings = EngineSettings { database: None, tls: false, allow_md5_without_tls: true, limits };
+    let stream = StreamContext {
+        session: SessionId::from_bytes([1; 16]),
+        stream: StreamId(0),
+        person: UserName::new("ada").ok()?,
+        allow_replication: true,
+        cancel_seed: Redacted::new((0..36).collect()),
+        login_cache: Arc::new(LoginCache::default()),
+        login_timeout: Duration::from_secs(10),
+    };
+    let credential = Credential { user: "app".to_owned(), password: Some(Redacted::new("p".to_owned())) };
+    Some(PostgresEngine::new(Arc::new(settings), stream, credential, NOW))
+}
+
+fn feed(engine: &mut PostgresEngine, from: Side, bytes: &[u8], piece: usize) {
+    let mut input = BytesMut::new();
+    for piece in bytes.chunks(piece.max(1)) {
+        input.extend_from_slice(piece);
+        if engine.handle_input(from, &mut input, NOW).is_err() || !drain(engine) {
+            return;
+        }
+    }
+}
+
+/// False once the stream is closed.
+fn drain(engine: &mut PostgresEngine) -> bool {
+    loop {
+        match engine.poll_output() {
+            Output::Idle { .. } => return true,
+            Output::Close { .. } => return false,
+            Output::Decide { id, question } => {
+                let rules = Rules { allow_replication: true };
+                let verdict = decide(&rules, NOW.after(Duration::from_secs(1)), &question.as_action(), NOW);
+                engine.handle_verdict(id, verdict, NOW);
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_request_is_understood_and_answered() {
+        let mut engine = engine().unwrap();
+        feed(&mut engine, Side::Client, STARTUP, usize::MAX);
+        feed(&mut engine, Side::Target, LOGGED_IN, 1);
+        feed(&mut engine, Side::Client, REQUESTS, 1);
+        let answers = b"Z\0\0\0\x05I1\0\0\0\x042\0\0\0\x04n\0\0\0\x04I\0\0\0\x04Z\0\0\0\x05IZ\0\0\0\x05I";
+        let mut input = BytesMut::from(&answers[..]);
+        assert_eq!(engine.handle_input(Side::Target, &mut input, NOW), Ok(()));
+        assert!(drain(&mut engine));
+    }
+
+    #[test]
+    fn garbage() {
+        for phase in 0..2 {
+            client(&[&[phase, 3], REQUESTS, b"garbage"].concat());
+            target(&[&[phase, 3], LOGGED_IN, b"garbage"].concat());
+        }
+    }
+}
