@@ -182,6 +182,9 @@ fn outcome(view: &StatementView) -> String {
     if let Some(denied) = &view.denied {
         return format!("refused {}: {}", denied.code, denied.message);
     }
+    if let Some(skipped) = view.error.as_ref().filter(|error| error.code.is_empty()) {
+        return format!("not run: {}", skipped.message);
+    }
     if let Some(error) = &view.error {
         return format!("failed {}: {}{took}", error.code, error.message);
     }

@@ -15,6 +15,9 @@ use crate::{
     visible::{visible, visible_bytes, visible_lines},
 };
 
+/// Characters of the tags of a query that held several statements.
+const MAX_TAGS: usize = 1_000;
+
 /// How much to show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -66,7 +69,7 @@ pub struct StatementView {
     pub rows: Vec<Vec<Option<String>>>,
     /// Rows that were recorded but are left out here.
     pub rows_omitted: u64,
-    /// What the target said at the end (`SELECT 42`).
+    /// What the target said at the end (`SELECT 42`); of several statements in one query, joined by `; `.
     pub tag: Option<String>,
     /// Rows returned or changed.
     pub rows_count: u64,
@@ -174,8 +177,10 @@ impl Builder {
             }),
             Event::Curtailed { id, limit } => self.update(record, *id, |view| view.curtailed = Some(*limit)),
             Event::Completed { id, tag, rows, duration_us, .. } => self.update(record, *id, |view| {
-                view.tag = Some(visible_bytes(tag));
-                view.rows_count = *rows;
+                // A query of several statements ends once for each.
+                let before = view.tag.take().map(|tags| bounded(tags, MAX_TAGS) + "; ").unwrap_or_default();
+                view.tag = Some(before + &visible_bytes(tag));
+                view.rows_count = view.rows_count.saturating_add(*rows);
                 view.duration_us = Some(*duration_us);
             }),
             Event::Failed { id: Some(id), code, message, duration_us } => self.update(record, *id, |view| {

@@ -197,3 +197,23 @@ fn the_asciicast_shows_tables_and_acts_on_no_terminal() {
     assert!(!shown.chars().any(|c| c.is_control() && c != '\r' && c != '\n'));
     assert!(lines[1..].iter().all(|event| event[0].as_f64().unwrap() >= 0.0));
 }
+
+#[test]
+fn a_query_of_several_statements_and_a_skipped_one() {
+    let skipped = Event::Failed {
+        id: Some(RequestId(1)),
+        code: "".into(),
+        message: "an earlier one failed".into(),
+        duration_us: 0,
+    };
+    let records =
+        [query(0, "SELECT 1; UPDATE t SET a = 1"), completed(0, "SELECT 1", 1), completed(0, "UPDATE 3", 3)];
+    let records =
+        records.into_iter().chain([query(1, "DELETE FROM t"), skipped]).map(|event| record(0, event));
+    let timeline = timeline(records, &Limits::default());
+    assert_eq!(timeline.statements[0].tag.as_deref(), Some("SELECT 1; UPDATE 3"));
+    assert_eq!(timeline.statements[0].rows_count, 4);
+    let mut out = Vec::new();
+    export::sql_text(&timeline, &mut out).unwrap();
+    assert!(String::from_utf8(out).unwrap().contains("not run: an earlier one failed"));
+}
