@@ -116,13 +116,19 @@ pub(super) fn pgbench(load: &Load, path: &Path, rows: &mut Rows) -> Result<()> {
     let rate = number_after(&printed, "\ntps =").context("pgbench prints no rate")?;
     let name = load.name();
     rows.add(format!("{name}.rate"), path.name, rate, "tx/s");
+    add_cpu(&name, path, &before, &after, transactions / 100_000.0, "s/100k tx", rows);
+    if load.script == Script::Connect {
+        // pgbench's log leaves the connecting out.
+        let connecting = number_after(&printed, "average connection time =").context("no connection time")?;
+        rows.add(format!("{name}.connecting_mean"), path.name, connecting * 1000.0, "us");
+        return Ok(());
+    }
     let mut latencies = latencies(&folder.0)?;
     ensure!(!latencies.is_empty(), "pgbench logged no transaction");
     latencies.sort_unstable();
     rows.add(format!("{name}.latency_mean"), path.name, mean(&latencies), "us");
     rows.add(format!("{name}.latency_p50"), path.name, quantile(&latencies, 0.5), "us");
     rows.add(format!("{name}.latency_p99"), path.name, quantile(&latencies, 0.99), "us");
-    add_cpu(&name, path, &before, &after, transactions / 100_000.0, "s/100k tx", rows);
     Ok(())
 }
 
@@ -175,7 +181,8 @@ pub(super) fn open(path: &Path, count: usize, rows: &mut Rows) -> Result<()> {
 pub(super) fn idle(path: &Path, cluster: &Cluster<'_>, count: usize, rows: &mut Rows) -> Result<()> {
     let folder = Scratch::new()?;
     let script = folder.0.join("idle.sql");
-    fs::write(&script, "\\sleep 600 s\n")?;
+    // A statement first: pgbouncer gives a session its connection to the server only then.
+    fs::write(&script, "SELECT 1;\n\\sleep 600 s\n")?;
     // What earlier loads left must be gone (pgbouncer keeps the server's end for a while).
     let gone = shell::wait_until(Duration::from_secs(60), || Ok((connections(cluster)? == 0).then_some(())))?;
     gone.with_context(|| {

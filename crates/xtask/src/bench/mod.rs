@@ -51,6 +51,9 @@ struct Postgres {
     /// Only cases whose name contains this: select, tpcb, connect, copy, open, idle.
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
+    /// Leave hoop out: what direct and pgbouncer reach on this machine.
+    #[arg(long)]
+    baseline: bool,
     /// Let the agent speak TLS (verify-full) to PostgreSQL.
     #[arg(long)]
     target_tls: bool,
@@ -105,11 +108,17 @@ fn postgres(options: &Postgres) -> Result<()> {
         gateway_config: GATEWAY_CONFIG,
         target_tls: options.target_tls,
     };
-    let state = demo::start(&folder, shape)?;
-    let outcome = measure(&state, effort, &options.only);
+    let state = if options.baseline {
+        demo::start_target(&folder, shape.size)?
+    } else {
+        demo::start(&folder, shape)?
+    };
+    let mut rows = Rows::default();
+    let outcome = measure(&state, effort, options, &mut rows);
     let stopped = demo::stop(&folder);
-    let rows = outcome?;
+    // What was measured before a failure is worth seeing.
     print!("{}", rows.table());
+    outcome?;
     if let Some(file) = &options.json {
         write_json(file, &rows)?;
     }
@@ -122,17 +131,20 @@ fn write_json(file: &Path, rows: &Rows) -> Result<()> {
     Ok(())
 }
 
-fn measure(state: &State, effort: Effort, only: &str) -> Result<Rows> {
+fn measure(state: &State, effort: Effort, options: &Postgres, rows: &mut Rows) -> Result<()> {
+    let only = options.only.as_str();
     prepare(&Cluster::of(state)?, state, effort)?;
-    let paths = Paths::start(state, effort.idle)?;
-    let mut rows = Rows::default();
+    let mut paths = Paths::start(state, effort.idle)?;
+    if !options.baseline {
+        paths.start_hoop(state)?;
+    }
     for case in load::cases(effort.seconds) {
         if !case.name().contains(only) {
             continue;
         }
         for path in paths.all() {
             say(format!("{} {}", case.name(), path.name));
-            load::pgbench(&case, path, &mut rows)?;
+            load::pgbench(&case, path, rows)?;
         }
     }
     let cluster = Cluster::of(state)?;
@@ -140,13 +152,13 @@ fn measure(state: &State, effort: Effort, only: &str) -> Result<Rows> {
         for path in paths.all().filter(|_| name.contains(only)) {
             say(format!("{name} {} ({amount})", path.name));
             match name {
-                "copy_out" => load::copy_out(path, &mut rows)?,
-                "open" => load::open(path, amount, &mut rows)?,
-                _ => load::idle(path, &cluster, amount, &mut rows)?,
+                "copy_out" => load::copy_out(path, rows)?,
+                "open" => load::open(path, amount, rows)?,
+                _ => load::idle(path, &cluster, amount, rows)?,
             }
         }
     }
-    Ok(rows)
+    Ok(())
 }
 
 /// The database of the loads, kept between runs.

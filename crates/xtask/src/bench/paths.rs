@@ -53,55 +53,57 @@ pub(super) struct Paths {
 }
 
 impl Paths {
-    /// Starts pgbouncer and `hoop connect`.
+    /// The direct way, and pgbouncer started.
     pub(super) fn start(state: &State, connections: usize) -> Result<Self> {
-        let bin = packages::postgres_bin()?;
         let mut started = Self { all: Vec::new(), ours: Vec::new() };
-        let direct = |name, port| Path {
-            name,
-            port,
-            user: ROLE.into(),
-            password: state.app_password.clone(),
-            between: Vec::new(),
-            opener: None,
-            bin: bin.clone(),
-        };
-        started.all.push(direct("direct", state.ports.postgres));
-
+        started.all.push(plain(state, "direct", state.ports.postgres)?);
         let (port, bouncer) = pgbouncer(state, connections)?;
         started.ours.push(("pgbouncer", bouncer));
-        started.all.push(Path { between: vec![("pgbouncer", bouncer)], ..direct("pgbouncer", port) });
+        started.all.push(Path { between: vec![("pgbouncer", bouncer)], ..plain(state, "pgbouncer", port)? });
+        Ok(started)
+    }
 
+    /// Starts `hoop connect`.
+    pub(super) fn start_hoop(&mut self, state: &State) -> Result<()> {
         let person = state.engineer()?;
         let port = process::free_port()?;
         let mut connect = demo::hoop(state, person)?;
         connect.args(["connect", CONNECTION, "--port", &port.to_string()]);
         let log = state.log("cli");
         let cli = process::start_detached(&connect, &log)?;
-        started.ours.push(("cli", cli));
+        self.ours.push(("cli", cli));
         process::wait_ready("hoop connect", cli, &log, Duration::from_secs(30), || process::listens(port))?;
         let daemon = |process: Option<Process>| process.context("the demo's processes are not known");
-        started.all.push(Path {
+        let (gateway, agent) = (daemon(state.running.gateway)?, daemon(state.running.agent)?);
+        self.all.push(Path {
             user: person.name.clone(),
             password: "not asked for".into(),
-            between: vec![
-                ("gateway", daemon(state.running.gateway)?),
-                ("agent", daemon(state.running.agent)?),
-                ("cli", cli),
-            ],
+            between: vec![("gateway", gateway), ("agent", agent), ("cli", cli)],
             opener: Some((
                 state.binaries.as_ref().context("no binaries")?.hoop.clone(),
                 state.profile(person),
             )),
-            ..direct("hoop", port)
+            ..plain(state, "hoop", port)?
         });
-        Ok(started)
+        Ok(())
     }
 
     /// In the order in which each load takes them.
     pub(super) fn all(&self) -> impl Iterator<Item = &Path> {
         self.all.iter()
     }
+}
+
+fn plain(state: &State, name: &'static str, port: u16) -> Result<Path> {
+    Ok(Path {
+        name,
+        port,
+        user: ROLE.into(),
+        password: state.app_password.clone(),
+        between: Vec::new(),
+        opener: None,
+        bin: packages::postgres_bin()?,
+    })
 }
 
 impl Drop for Paths {

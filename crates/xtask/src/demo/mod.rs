@@ -106,7 +106,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         remove(&folder)?;
     }
     if options.target_only {
-        let state = start_target(&folder)?;
+        let state = start_target(&folder, Shape::demo(true).size)?;
         println!("{}", report::json(&state)?);
         return Ok(());
     }
@@ -193,10 +193,11 @@ fn start_parts(state: &mut State, shape: Shape) -> Result<()> {
 }
 
 /// The target alone.
-fn start_target(folder: &Path) -> Result<State> {
+pub(crate) fn start_target(folder: &Path, size: Size) -> Result<State> {
     packages::ensure(&[&packages::POSTGRESQL, &packages::OPENSSL])?;
     let mut state = State::open(folder)?;
-    load_target(&mut state, Shape::demo(true).size)?;
+    fs::create_dir_all(state.folder.join("logs"))?;
+    load_target(&mut state, size)?;
     Ok(state)
 }
 
