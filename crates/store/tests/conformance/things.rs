@@ -132,7 +132,9 @@ async fn a_stale_replacement_is_refused(store: Store) {
 async fn a_secret_is_set_once(store: Store) {
     let results = race(4, |n| {
         let store = store.clone();
-        async move { store.put_secret_if_absent("ca", &[n as u8], NOW, &events(1)).await.unwrap() }
+        async move {
+            store.put_secret_if_absent("ca", &[u8::try_from(n).unwrap()], NOW, &events(1)).await.unwrap()
+        }
     })
     .await;
     assert_eq!(results.iter().filter(|(_, ours)| *ours).count(), 1);
