@@ -5,6 +5,7 @@ import './console.css';
 import { MantineProvider } from '@mantine/core';
 import { QueryClientProvider } from '@tanstack/react-query';
 import { RouterProvider } from '@tanstack/react-router';
+import { setNonce } from 'get-nonce';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 
@@ -15,6 +16,8 @@ import { theme } from './theme';
 import { installPolicy } from './trustedTypes';
 
 installPolicy();
+// For the style that holds the page still behind a dialog: the kit's helper takes its nonce from there.
+setNonce(styleNonce());
 
 const root = document.getElementById('root');
 if (root) {

@@ -18,12 +18,14 @@ interface Props {
   /** There may be more: `more` fetches it. */
   more?: (() => void) | undefined;
   fetchingMore?: boolean;
+  /** More may arrive by itself. */
+  follow?: boolean;
 }
 
-export function Replay({ session, statements: all, more, fetchingMore = false }: Props) {
+export function Replay({ session, statements: all, more, fetchingMore = false, follow = false }: Props) {
   const [whole, setWhole] = useState(false);
   const statements = useMemo(() => (whole ? all : all.filter((one) => !isPreparation(one))), [whole, all]);
-  const player = usePlayer(statements);
+  const player = usePlayer(statements, follow);
   const { go, step, toggle } = player;
   useHotkeys([
     ['ArrowDown', () => step(1)],

@@ -1,5 +1,5 @@
 /** Steps through a list, by hand or in the time it took: pauses are cut to two seconds, so that nobody watches a lunch. */
-import { useCallback, useEffect, useState } from 'react';
+import { useCallback, useEffect, useRef, useState } from 'react';
 
 import { micros } from '../lib/format';
 import type { Statement } from './statement';
@@ -17,7 +17,8 @@ export interface Player {
   setSpeed: (speed: number) => void;
 }
 
-export function usePlayer(statements: readonly Statement[]): Player {
+/** With `follow`, who stands at the end stays there as more arrives. */
+export function usePlayer(statements: readonly Statement[], follow = false): Player {
   const [at, setAt] = useState(0);
   const [playing, setPlaying] = useState(false);
   const [speed, setSpeed] = useState(1);
@@ -47,6 +48,13 @@ export function usePlayer(statements: readonly Statement[]): Player {
     const timer = window.setTimeout(() => setAt(here + 1), pause(statements[here], statements[here + 1], speed));
     return () => window.clearTimeout(timer);
   }, [playing, here, last, speed, statements]);
+
+  const before = useRef(last);
+  useEffect(() => {
+    const wasLast = before.current;
+    before.current = last;
+    if (follow && last > wasLast) setAt((now) => (now >= wasLast && wasLast > 0 ? last : now));
+  }, [last, follow]);
 
   return { at: here, playing, speed, go, step, toggle, setSpeed };
 }

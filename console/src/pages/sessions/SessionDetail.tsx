@@ -122,7 +122,7 @@ function Recorded({ session }: { session: calls.Session }) {
         empty={live ? 'Nothing was asked yet.' : 'Nothing was asked in this session.'}
       >
         {(statements) => (
-          <Replay session={session} statements={statements} more={timeline.more} fetchingMore={timeline.fetchingMore} />
+          <Replay session={session} statements={statements} more={timeline.more} fetchingMore={timeline.fetchingMore} follow={live} />
         )}
       </Fetched>
       {timeline.statements.length >= MOST ? (
