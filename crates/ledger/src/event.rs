@@ -99,6 +99,8 @@ codes! {
     AgentDisconnected = "agent.disconnected";
     /// An agent's certificate was renewed.
     AgentRenewed = "agent.renewed";
+    /// An agent was removed: it may not come back.
+    AgentRemoved = "agent.removed";
     /// A connection was created.
     ConnectionCreated = "connection.created";
     /// A connection was changed.

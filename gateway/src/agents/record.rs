@@ -1,0 +1,218 @@
+//! Takes the recordings of an agent's sessions: writes, makes durable, acknowledges; checks and seals at the end.
+//!
+//! Parts that are there at the same moment are made durable together. A part that cannot be stored ends the stream: the
+//! agent keeps what was not acknowledged, and comes back.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Instant,
+};
+
+use futures::FutureExt as _;
+use hoop_control::v1::{RecordingAck, RecordingPart};
+use hoop_model::{Blame, Fault, SessionId};
+use hoop_recording::{Frame, VerifyingKey, verify};
+use hoop_store::{Agent, SessionState, StoreError};
+use tokio::sync::mpsc;
+use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
+use tonic::{Status, Streaming};
+
+use super::{control, server::unavailable};
+use crate::{
+    hub::Shared,
+    recordings::{Piece, Stored},
+    sessions,
+};
+
+const BATCH_PARTS: usize = 256;
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
+const ACKS: usize = 1024;
+
+type Acks = mpsc::Sender<Result<RecordingAck, Status>>;
+
+/// What is known about a session whose parts come.
+#[derive(Debug, Clone)]
+enum Admission {
+    /// Its recording is taken.
+    Open,
+    /// It is sealed: nothing is taken, and nothing is missing.
+    Sealed(u64),
+    /// It is not taken.
+    Refused(Fault),
+}
+
+/// Takes a stream of parts.
+pub(crate) fn accept(
+    hub: &Shared,
+    agent: Agent,
+    parts: Streaming<RecordingPart>,
+) -> ReceiverStream<Result<RecordingAck, Status>> {
+    let (acks, receiver) = mpsc::channel(ACKS);
+    let task = Arc::clone(hub);
+    hub.tasks.spawn(async move {
+        let mut intake = Intake { hub: task, agent, admitted: HashMap::new(), acks };
+        if let Err(status) = intake.run(parts).await {
+            let _ = intake.acks.send(Err(status)).await;
+        }
+        for (session, _) in intake.admitted {
+            intake.hub.recordings.close(session);
+        }
+    });
+    ReceiverStream::new(receiver)
+}
+
+struct Intake {
+    hub: Shared,
+    agent: Agent,
+    admitted: HashMap<SessionId, Admission>,
+    acks: Acks,
+}
+
+impl Intake {
+    async fn run(&mut self, mut parts: Streaming<RecordingPart>) -> Result<(), Status> {
+        loop {
+            let first = tokio::select! {
+                biased;
+                () = self.hub.stopping.cancelled() => return Err(Status::unavailable("the gateway is shutting down")),
+                part = parts.next() => part,
+            };
+            let Some(first) = first else { return Ok(()) };
+            if self.hub.agents.is_removed(self.agent.id) {
+                return Err(Status::unauthenticated("this agent was removed"));
+            }
+            let batch = gather(first?, &mut parts)?;
+            self.take(batch).await?;
+        }
+    }
+
+    async fn take(&mut self, batch: Vec<RecordingPart>) -> Result<(), Status> {
+        let began = Instant::now();
+        let mut pieces = Vec::with_capacity(batch.len());
+        let mut last = Vec::new();
+        for part in batch {
+            let Ok(session) = part.session_id.parse::<SessionId>() else {
+                return Err(Status::invalid_argument("a part without a session"));
+            };
+            match self.admit(session).await? {
+                Admission::Open => {
+                    if part.last {
+                        last.push((session, part.offset.saturating_add(part.data.len() as u64)));
+                    }
+                    pieces.push(Piece { session, offset: part.offset, data: part.data.into() });
+                }
+                Admission::Sealed(durable) => self.ack(session, durable, None).await,
+                Admission::Refused(fault) => self.ack(session, 0, Some(&fault)).await,
+            }
+        }
+        let bytes: usize = pieces.iter().map(|piece| piece.data.len()).sum();
+        let hub = Arc::clone(&self.hub);
+        let stored = tokio::task::spawn_blocking(move || hub.recordings.store(pieces))
+            .await
+            .map_err(|_| Status::internal("storing a recording failed"))?;
+        metrics::counter!("hoop_recording_bytes_total").increment(bytes as u64);
+        metrics::histogram!("hoop_recording_store_seconds").record(began.elapsed().as_secs_f64());
+        self.answer(stored, &last).await
+    }
+
+    async fn answer(
+        &mut self,
+        stored: BTreeMap<SessionId, Stored>,
+        last: &[(SessionId, u64)],
+    ) -> Result<(), Status> {
+        for (session, stored) in stored {
+            match stored {
+                Stored::Durable(durable) => {
+                    if last.contains(&(session, durable)) {
+                        self.seal(session, durable).await?;
+                    }
+                    self.ack(session, durable, None).await;
+                }
+                Stored::Full(durable) => {
+                    let fault = Fault::new("HOOP-6003", Blame::System, "the recording reached its longest length")
+                        .with_hint("an admin can raise recordings.max_bytes");
+                    sessions::end_by_system(&self.hub, session, &fault).await.map_err(|error| unavailable(&error))?;
+                    self.ack(session, durable, Some(&fault)).await;
+                }
+                Stored::Failed(error) => {
+                    tracing::error!(%error, session.id = %session, "a recording cannot be stored");
+                    metrics::counter!("hoop_recording_failures_total").increment(1);
+                    return Err(Status::unavailable("the gateway cannot store recordings"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn admit(&mut self, session: SessionId) -> Result<Admission, Status> {
+        if let Some(known @ (Admission::Open | Admission::Refused(_))) = self.admitted.get(&session) {
+            return Ok(known.clone());
+        }
+        let id = session.to_string();
+        let own = control::own(&self.hub, &self.agent, &id).await.map_err(|error| unavailable(&error))?;
+        let admission = match own {
+            None => Admission::Refused(Fault::new("HOOP-6004", Blame::Policy, "this session is not this agent's")),
+            Some(record) if record.state == SessionState::Ended => {
+                Admission::Sealed(self.hub.recordings.length(session))
+            }
+            Some(_) => Admission::Open,
+        };
+        self.admitted.insert(session, admission.clone());
+        Ok(admission)
+    }
+
+    /// The trailer came: is the whole true to itself and to the agent's key?
+    async fn seal(&mut self, session: SessionId, durable: u64) -> Result<(), Status> {
+        let key: [u8; 32] = self
+            .agent
+            .signing_key
+            .as_slice()
+            .try_into()
+            .map_err(|_| Status::internal("the agent's signing key cannot be read"))?;
+        let hub = Arc::clone(&self.hub);
+        let (report, evidence) = tokio::task::spawn_blocking(move || {
+            let key = VerifyingKey::from_bytes(key);
+            let file = hub.recordings.read(session)?;
+            let report = verify::verify_chain(std::io::BufReader::new(file), verify::Trust::Key(&key))?;
+            let trailer = hub.recordings.tail(session, report.bytes)?.and_then(|bytes| Frame::parse(bytes).ok());
+            let evidence = trailer.map(|trailer| hoop_ledger::event::recording_facts(&trailer, &key));
+            std::io::Result::Ok((report, evidence))
+        })
+        .await
+        .map_err(|_| Status::internal("checking a recording failed"))?
+        .map_err(|error| {
+            tracing::error!(%error, session.id = %session, "a recording cannot be read back");
+            Status::unavailable("the gateway cannot read recordings")
+        })?;
+        match sessions::sealed(&self.hub, &self.agent, session, &report, evidence).await {
+            Ok(()) | Err(StoreError::Conflict(_)) => {}
+            Err(error) => return Err(unavailable(&error)),
+        }
+        self.hub.recordings.close(session);
+        self.admitted.insert(session, Admission::Sealed(durable));
+        Ok(())
+    }
+
+    /// An agent that does not read its acknowledgements stops its own recordings, nobody else's.
+    async fn ack(&self, session: SessionId, durable: u64, refused: Option<&Fault>) {
+        let ack = RecordingAck { session_id: session.to_string(), durable, refused: refused.map(Into::into) };
+        let _ = self.acks.send(Ok(ack)).await;
+    }
+}
+
+/// The part that came, and those that are there already.
+fn gather(first: RecordingPart, parts: &mut Streaming<RecordingPart>) -> Result<Vec<RecordingPart>, Status> {
+    let mut bytes = first.data.len();
+    let mut batch = vec![first];
+    while batch.len() < BATCH_PARTS && bytes < BATCH_BYTES {
+        match parts.next().now_or_never() {
+            Some(Some(part)) => {
+                let part = part?;
+                bytes += part.data.len();
+                batch.push(part);
+            }
+            Some(None) | None => break,
+        }
+    }
+    Ok(batch)
+}

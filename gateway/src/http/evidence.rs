@@ -1,0 +1,372 @@
+//! Reading recordings: replay as a timeline, as it happens or afterwards; download; export; verification. Every read is an
+//! event of the ledger, written before the first byte is shown.
+
+use std::{convert::Infallible, io::BufReader, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::{Path, Query, State},
+    http::header,
+    response::{
+        IntoResponse, Response,
+        sse::{Event as ServerEvent, KeepAlive, Sse},
+    },
+};
+use hoop_api::sessions::{Timeline, VerifyReport};
+use hoop_ledger::event::EventCode;
+use hoop_model::{Blame, Fault, SessionId};
+use hoop_recording::{
+    Ended, Ending, ReadError, Reader, VerifyingKey, export as exports,
+    timeline::{Builder, Limits, StatementView},
+    verify::{self, Report, Trust},
+};
+use hoop_store::{SessionRecord, SessionState};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::io::ReaderStream;
+
+use super::{
+    body::Json,
+    caller::{Caller, Evidence},
+    problem::{Answer, Problematic},
+    sessions::{view, visible},
+};
+use crate::hub::{Hub, Shared, event};
+
+const MOST: u64 = 500;
+/// Text of one timeline held in memory while it is made.
+const TOTAL: usize = 64 << 20;
+/// How often a followed recording is looked at.
+const LOOK: Duration = Duration::from_millis(700);
+/// A statement without an end is shown when nothing new came for so many looks.
+const PATIENCE: u32 = 2;
+const EXPORT_LIMIT: usize = 1 << 30;
+
+/// Query of the timeline.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    after: Option<u64>,
+    limit: Option<u64>,
+    #[serde(default)]
+    follow: bool,
+}
+
+async fn note(hub: &Hub, caller: &Caller, session: &SessionRecord, code: EventCode, facts: serde_json::Value) -> Answer<()> {
+    let subjects = [session.id.into(), session.user.into(), session.connection.into()];
+    hub.store.append(&[event(&caller.actor, code, subjects, facts)]).await?;
+    Ok(())
+}
+
+fn no_recording() -> Problematic {
+    let fault = Fault::new("HOOP-6001", Blame::Caller, "this session has no recording yet");
+    Problematic::with_status(http::StatusCode::NOT_FOUND, fault)
+}
+
+fn unreadable(error: &ReadError) -> Problematic {
+    tracing::warn!(%error, "a recording cannot be played");
+    // What is wrong with evidence is for its reader to know; it names places in the file, no content.
+    let fault = Fault::new("HOOP-6002", Blame::System, format!("the recording cannot be played: {error}"));
+    Problematic::from(fault.with_hint("`hoop sessions verify` names everything that is wrong with it"))
+}
+
+pub(super) async fn timeline(
+    State(hub): State<Shared>,
+    Evidence(caller): Evidence,
+    Path(id): Path<String>,
+    Query(wanted): Query<Wanted>,
+) -> Answer<Response> {
+    let session = visible(&hub, &caller, &id).await?;
+    let after = wanted.after.unwrap_or(0);
+    // One event a look, not one a page turned.
+    if after == 0 || wanted.follow {
+        note(&hub, &caller, &session, EventCode::RecordingRead, json!({ "follow": wanted.follow })).await?;
+    }
+    if wanted.follow {
+        return Ok(follow(&hub, session.id, after));
+    }
+    let limit = wanted.limit.unwrap_or(100).clamp(1, MOST);
+    let id = session.id;
+    let played = play(&hub, id, after.saturating_add(limit).saturating_add(1)).await?;
+    let more = u64::try_from(played.statements.len()).unwrap_or(u64::MAX) > after.saturating_add(limit);
+    let skip = usize::try_from(after).unwrap_or(usize::MAX);
+    let page = played.statements.into_iter().skip(skip).take(usize::try_from(limit).unwrap_or(0));
+    let statements = page.map(|statement| serde_json::to_value(statement).map_err(Problematic::internal));
+    let answer = Timeline {
+        session: view(&hub, session.clone()),
+        statements: statements.collect::<Answer<_>>()?,
+        next: more.then(|| after + limit),
+        ending: ending_name(played.ending.as_ref(), &session).to_owned(),
+    };
+    Ok(Json(answer).into_response())
+}
+
+/// `sealed`, `interrupted`, `cut_off`, `live`.
+fn ending_name(ending: Option<&Ending>, session: &SessionRecord) -> &'static str {
+    let running = matches!(session.state, SessionState::Opening | SessionState::Live | SessionState::Ending);
+    match ending {
+        Some(Ending::Sealed(_)) => "sealed",
+        Some(Ending::Interrupted(_)) => "interrupted",
+        _ if running => "live",
+        _ => "cut_off",
+    }
+}
+
+struct Played {
+    statements: Vec<StatementView>,
+    ending: Option<Ending>,
+}
+
+/// Plays a recording up to `statements`. Few at once: each holds what it shows.
+async fn play(hub: &Shared, id: SessionId, statements: u64) -> Answer<Played> {
+    let _one_of_few = hub.reading.acquire().await.map_err(Problematic::internal)?;
+    let hub = hub.clone();
+    let limits = Limits { statements: usize::try_from(statements).unwrap_or(usize::MAX), total: TOTAL, ..Limits::default() };
+    let played = tokio::task::spawn_blocking(move || {
+        let file = hub.recordings.read(id).map_err(|_| None)?;
+        let mut reader = Reader::open(BufReader::new(file), &*hub.keys.recording).map_err(Some)?;
+        let mut builder = Builder::new(limits);
+        while let Some(record) = reader.next_record().map_err(Some)? {
+            builder.push(&record);
+        }
+        Ok(Played { statements: builder.finish().statements, ending: reader.ending().cloned() })
+    });
+    played.await.map_err(Problematic::internal)?.map_err(|error: Option<ReadError>| match error {
+        None => no_recording(),
+        Some(error) => unreadable(&error),
+    })
+}
+
+/// Statements as they happen.
+fn follow(hub: &Shared, id: SessionId, after: u64) -> Response {
+    let (sender, receiver) = mpsc::channel::<Result<ServerEvent, Infallible>>(64);
+    let task = hub.clone();
+    hub.tasks.spawn(async move {
+        tokio::select! {
+            biased;
+            () = task.stopping.cancelled() => {}
+            () = sender.closed() => {}
+            () = follow_on(&task, id, after, &sender) => {}
+        }
+    });
+    Sse::new(ReceiverStream::new(receiver)).keep_alive(KeepAlive::default()).into_response()
+}
+
+async fn follow_on(hub: &Shared, id: SessionId, after: u64, out: &mpsc::Sender<Result<ServerEvent, Infallible>>) {
+    let (mut next, mut length, mut still) = (usize::try_from(after).unwrap_or(usize::MAX), 0, 0);
+    loop {
+        // The state first: what is recorded after this look is seen by the next.
+        let over = match hub.store.session(id).await {
+            Ok(Some(session)) => matches!(session.state, SessionState::Ended | SessionState::Interrupted),
+            _ => true,
+        };
+        let now = hub.recordings.length(id);
+        still = if now == length { still + 1 } else { 0 };
+        if now != length || still == PATIENCE || over {
+            length = now;
+            let played = play(hub, id, u64::MAX).await.map_or_else(|_| Vec::new(), |played| played.statements);
+            let count = played.len();
+            for (index, statement) in played.into_iter().enumerate().skip(next) {
+                let done = statement.tag.is_some() || statement.error.is_some() || statement.denied.is_some();
+                if !(done || over || still >= PATIENCE || index + 1 < count) {
+                    break;
+                }
+                let Ok(told) = ServerEvent::default().event("statement").json_data(&statement) else { return };
+                if out.send(Ok(told)).await.is_err() {
+                    return;
+                }
+                next = index + 1;
+            }
+        }
+        if over {
+            let _ = out.send(Ok(ServerEvent::default().event("end").data("{}"))).await;
+            return;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+pub(super) async fn recording(
+    State(hub): State<Shared>,
+    Evidence(caller): Evidence,
+    Path(id): Path<String>,
+) -> Answer<Response> {
+    let session = visible(&hub, &caller, &id).await?;
+    let file = tokio::fs::File::open(hub.recordings.path(session.id)).await.map_err(|_| no_recording())?;
+    note(&hub, &caller, &session, EventCode::RecordingExported, json!({ "format": "hoopr" })).await?;
+    let name = format!("attachment; filename=\"{}.hoopr\"", session.id);
+    let headers = [(header::CONTENT_TYPE, "application/octet-stream".to_owned()), (header::CONTENT_DISPOSITION, name)];
+    Ok((headers, Body::from_stream(ReaderStream::with_capacity(file, 64 * 1024))).into_response())
+}
+
+/// Query of the export.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExportWanted {
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Format {
+    Jsonl,
+    Sql,
+    Asciicast,
+}
+
+impl Format {
+    const fn parts(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Jsonl => ("application/jsonl", "jsonl"),
+            Self::Sql => ("application/sql", "sql"),
+            Self::Asciicast => ("application/x-asciicast", "cast"),
+        }
+    }
+}
+
+pub(super) async fn export(
+    State(hub): State<Shared>,
+    Evidence(caller): Evidence,
+    Path(id): Path<String>,
+    Query(wanted): Query<ExportWanted>,
+) -> Answer<Response> {
+    let session = visible(&hub, &caller, &id).await?;
+    let (media, suffix) = wanted.format.parts();
+    let file = hub.recordings.read(session.id).map_err(|_| no_recording())?;
+    note(&hub, &caller, &session, EventCode::RecordingExported, json!({ "format": suffix })).await?;
+    let (sender, receiver) = mpsc::channel::<Result<axum::body::Bytes, std::io::Error>>(8);
+    let (task, title) = (hub.clone(), format!("{} on {}", session.user_name, session.connection_name));
+    let writing = tokio::task::spawn_blocking(move || {
+        let out = Pieces { sender: sender.clone(), written: 0 };
+        let mut out = std::io::BufWriter::with_capacity(64 * 1024, out);
+        let written = write_export(&task, file, wanted.format, &title, &mut out);
+        if let Err(error) = written.and_then(|()| std::io::Write::flush(&mut out)) {
+            tracing::warn!(%error, "an export of a recording broke off");
+            let _ = sender.blocking_send(Err(std::io::Error::other("the export broke off")));
+        }
+    });
+    hub.tasks.spawn(async move {
+        let _ = writing.await;
+    });
+    let name = format!("attachment; filename=\"{}.{suffix}\"", session.id);
+    let headers = [(header::CONTENT_TYPE, media.to_owned()), (header::CONTENT_DISPOSITION, name)];
+    Ok((headers, Body::from_stream(ReceiverStream::new(receiver))).into_response())
+}
+
+fn write_export(
+    hub: &Hub,
+    file: std::fs::File,
+    format: Format,
+    title: &str,
+    mut out: impl std::io::Write,
+) -> std::io::Result<()> {
+    let mut reader = Reader::open(BufReader::new(file), &*hub.keys.recording).map_err(std::io::Error::other)?;
+    let mut lines = exports::JsonLines::new(&mut out);
+    let mut builder = Builder::new(Limits { total: TOTAL, ..Limits::default() });
+    while let Some(record) = reader.next_record().map_err(std::io::Error::other)? {
+        match format {
+            Format::Jsonl => lines.write(&record)?,
+            Format::Sql | Format::Asciicast => builder.push(&record),
+        }
+    }
+    drop(lines);
+    match format {
+        Format::Jsonl => Ok(()),
+        Format::Sql => exports::sql_text(&builder.finish(), out),
+        Format::Asciicast => exports::asciicast(&builder.finish(), title, out),
+    }
+}
+
+/// Writes into a response's body, from a blocking thread. A reader that went away ends the work.
+struct Pieces {
+    sender: mpsc::Sender<Result<axum::body::Bytes, std::io::Error>>,
+    written: usize,
+}
+
+impl std::io::Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.written = self.written.saturating_add(bytes.len());
+        if self.written > EXPORT_LIMIT {
+            return Err(std::io::Error::other("longer than an export may be; download the recording itself"));
+        }
+        let piece = axum::body::Bytes::copy_from_slice(bytes);
+        self.sender.blocking_send(Ok(piece)).map_err(|_| std::io::ErrorKind::BrokenPipe)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+pub(super) async fn verify(
+    State(hub): State<Shared>,
+    Evidence(caller): Evidence,
+    Path(id): Path<String>,
+) -> Answer<Json<VerifyReport>> {
+    let session = visible(&hub, &caller, &id).await?;
+    let agent = hub.store.agent(session.agent).await?.ok_or_else(|| Problematic::internal("a session without its agent"))?;
+    let key: [u8; 32] = agent.signing_key.as_slice().try_into().map_err(|_| Problematic::internal("signing key"))?;
+    let (task, id) = (hub.clone(), session.id);
+    let checked = tokio::task::spawn_blocking(move || {
+        let file = task.recordings.read(id)?;
+        let key = VerifyingKey::from_bytes(key);
+        let report = verify::verify_chain(BufReader::new(file), Trust::Key(&key))?;
+        let trailer = task.recordings.tail(id, report.bytes)?;
+        std::io::Result::Ok((report, trailer.map(|bytes| hoop_recording::Hash::of(&bytes).to_string())))
+    });
+    let (report, trailer) = checked.await.map_err(Problematic::internal)?.map_err(|_| no_recording())?;
+    let mut findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
+    if report.session != Some(session.id) {
+        findings.push("this is another session's recording".to_owned());
+    }
+    let in_checkpoint = in_ledger(&hub, &session, trailer.as_deref(), &mut findings).await?;
+    let answer = VerifyReport {
+        session: session.id,
+        clean: findings.is_empty() && report.manifest.is_some(),
+        chunks: report.chunks,
+        head: report.head.map(|head| head.to_string()).unwrap_or_default(),
+        signature_ok: report.manifest.is_some(),
+        in_checkpoint,
+        ending: ending_of(&report, &session).to_owned(),
+        findings,
+    };
+    let facts = json!({ "clean": answer.clean, "findings": answer.findings, "head": answer.head });
+    note(&hub, &caller, &session, EventCode::RecordingVerified, facts).await?;
+    Ok(Json(answer))
+}
+
+fn ending_of(report: &Report, session: &SessionRecord) -> &'static str {
+    let running = matches!(session.state, SessionState::Opening | SessionState::Live | SessionState::Ending);
+    match report.manifest.as_ref().map(|manifest| &manifest.ended) {
+        Some(Ended::Sealed { .. }) => "sealed",
+        Some(Ended::Interrupted { .. }) => "interrupted",
+        None if running => "live",
+        None => "cut_off",
+    }
+}
+
+/// The recording that the ledger tells of must be this one; answers the size of the checkpoint that covers it.
+async fn in_ledger(
+    hub: &Hub,
+    session: &SessionRecord,
+    trailer: Option<&str>,
+    findings: &mut Vec<String>,
+) -> Answer<Option<u64>> {
+    let Some(seq) = session.manifest_seq else {
+        if session.state == SessionState::Ended {
+            findings.push("the ledger does not tell of this recording".to_owned());
+        }
+        return Ok(None);
+    };
+    let stored = hub.store.event(seq).await?;
+    let leaf: serde_json::Value = serde_json::from_slice(&stored.bytes).map_err(Problematic::internal)?;
+    let told = leaf.pointer("/facts/manifest").and_then(serde_json::Value::as_str);
+    if told.is_some() && told != trailer {
+        findings.push(format!("the ledger's event {seq} tells of another recording"));
+    }
+    let checkpoint = hub.store.latest_checkpoint().await?;
+    Ok(checkpoint.filter(|checkpoint| checkpoint.size > seq).map(|checkpoint| checkpoint.size))
+}

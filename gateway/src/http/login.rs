@@ -1,0 +1,346 @@
+//! Sign-in with a built-in account, and what every sign-in has in common.
+
+use std::net::IpAddr;
+
+use axum::{
+    extract::{Path, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use hoop_api::{
+    Page,
+    auth::{Answer as Wanted, LoginView, PasswordLogin, Tokens, WhoAmI},
+};
+use hoop_identity::{
+    lockout,
+    password::{self, PasswordHash},
+    token::{Kind, Token},
+    totp::TotpSecret,
+};
+use hoop_ledger::event::EventCode;
+use hoop_model::{Actor, AuthMethod, LoginId, Redacted, Timestamp, TokenId, UserName};
+use hoop_store::{
+    ClientKind, NewLogin, NewToken, SignedIn, TokenKind, User, UserSource,
+};
+use serde_json::json;
+
+use super::{
+    body::Json,
+    caller::{self, COOKIE, Caller, Credential, From, SignedInCaller},
+    problem::{Answer, Problematic},
+    tokens,
+};
+use crate::hub::{Hub, Shared, event, now};
+
+/// A sign-in that was proven, and is to be kept.
+pub(super) struct Proven {
+    pub(super) user: User,
+    pub(super) method: AuthMethod,
+    pub(super) mfa_at: Option<Timestamp>,
+    pub(super) totp_step: Option<u64>,
+    pub(super) address: IpAddr,
+    /// How it was done, for the ledger.
+    pub(super) flow: &'static str,
+}
+
+/// Keeps a sign-in and answers as wanted.
+pub(super) async fn keep(hub: &Hub, proven: &Proven, wanted: Wanted) -> Answer<Response> {
+    let at = now();
+    let lives = hub.config.tokens;
+    let (client, idle) = match wanted {
+        Wanted::Cookie => (ClientKind::Browser, lives.cookie_idle),
+        Wanted::Tokens => (ClientKind::Cli, lives.idle),
+    };
+    let login = NewLogin {
+        id: LoginId::generate(),
+        user: proven.user.id,
+        method: proven.method,
+        mfa_at: proven.mfa_at,
+        created_at: at,
+        expires_at: at.after(lives.absolute),
+        idle_until: at.after(idle.min(lives.absolute)),
+        address: proven.address.to_string(),
+        client,
+    };
+    let secrets = Secrets::fresh(hub, wanted, at, login.expires_at)?;
+    let actor = Actor::User {
+        id: proven.user.id,
+        name: proven.user.name.clone(),
+        login: login.id,
+        role: proven.user.role,
+        groups: proven.user.groups.clone(),
+        method: proven.method,
+        mfa_at: proven.mfa_at,
+    };
+    let facts = json!({ "address": login.address, "client": client_name(client), "flow": proven.flow });
+    let told = event(&actor, EventCode::LoginSucceeded, [proven.user.id.into(), login.id.into()], facts);
+    let signed_in = hub.store.create_login(&login, &secrets.kept, proven.totp_step, &[told]).await?;
+    metrics::counter!("hoop_logins_total", "flow" => proven.flow).increment(1);
+    secrets.answer(hub, signed_in)
+}
+
+/// Tokens in clear, to be answered, and what the store keeps of them.
+pub(super) struct Secrets {
+    wanted: Wanted,
+    first: Token,
+    refresh: Option<Token>,
+    pub(super) kept: Vec<NewToken>,
+}
+
+impl Secrets {
+    pub(super) fn fresh(hub: &Hub, wanted: Wanted, at: Timestamp, ends: Timestamp) -> Answer<Self> {
+        let lives = hub.config.tokens;
+        let token = |kind, token: &Token, expires_at: Timestamp| NewToken {
+            id: TokenId::generate(),
+            kind,
+            hash: token.hash(),
+            expires_at: expires_at.min(ends),
+        };
+        match wanted {
+            Wanted::Cookie => {
+                let cookie = tokens::fresh(Kind::Cookie)?;
+                let kept = vec![token(TokenKind::Cookie, &cookie, ends)];
+                Ok(Self { wanted, first: cookie, refresh: None, kept })
+            }
+            Wanted::Tokens => {
+                let (access, refresh) = (tokens::fresh(Kind::Access)?, tokens::fresh(Kind::Refresh)?);
+                let kept = vec![
+                    token(TokenKind::Access, &access, at.after(lives.access)),
+                    token(TokenKind::Refresh, &refresh, at.after(lives.idle)),
+                ];
+                Ok(Self { wanted, first: access, refresh: Some(refresh), kept })
+            }
+        }
+    }
+
+    pub(super) fn answer(self, hub: &Hub, signed_in: SignedIn) -> Answer<Response> {
+        let secret = self.first.secret().expose();
+        match (self.wanted, self.refresh) {
+            (Wanted::Tokens, Some(refresh)) => {
+                let caller = Caller::new(signed_in, Credential::Bearer, None);
+                Ok(Json(Tokens {
+                    access_token: secret.clone(),
+                    expires_in: hub.config.tokens.access.as_secs(),
+                    refresh_token: refresh.secret().expose().clone(),
+                    user: who_am_i(&caller),
+                })
+                .into_response())
+            }
+            _ => {
+                let caller = Caller::new(signed_in, Credential::Cookie, Some(tokens::csrf(secret)));
+                let mut response = Json(who_am_i(&caller)).into_response();
+                let cookie = format!("{COOKIE}={secret}; Path=/; Secure; HttpOnly; SameSite=Strict");
+                let cookie = HeaderValue::from_str(&cookie).map_err(Problematic::internal)?;
+                response.headers_mut().append(header::SET_COOKIE, cookie);
+                Ok(response)
+            }
+        }
+    }
+}
+
+const fn client_name(client: ClientKind) -> &'static str {
+    match client {
+        ClientKind::Browser => "browser",
+        ClientKind::Cli => "cli",
+    }
+}
+
+pub(super) fn who_am_i(caller: &Caller) -> WhoAmI {
+    let SignedIn { login, user } = &caller.signed_in;
+    WhoAmI {
+        id: user.id,
+        name: user.name.clone(),
+        role: user.role,
+        groups: user.groups.iter().map(ToString::to_string).collect(),
+        method: login.method,
+        login: login.id,
+        mfa_at: login.mfa_at,
+        expires_at: login.expires_at,
+        csrf: caller.csrf.clone(),
+    }
+}
+
+pub(super) async fn whoami(SignedInCaller(caller): SignedInCaller) -> Json<WhoAmI> {
+    Json(who_am_i(&caller))
+}
+
+/// `POST /login/password`.
+pub(super) async fn password(
+    State(hub): State<Shared>,
+    From(address): From,
+    headers: HeaderMap,
+    Json(request): Json<PasswordLogin>,
+) -> Answer<Response> {
+    if !hub.config.password_login {
+        return Err(Problematic::forbidden("HOOP-3007", "sign-in with a password is off here").hint("use single sign-on"));
+    }
+    if request.answer == Wanted::Cookie && headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin") {
+        // Another site must not sign its own account in here (login CSRF).
+        return Err(Problematic::forbidden("HOOP-3031", "this request comes from another site"));
+    }
+    if !hub.throttle.address(address) || !hub.throttle.name(&request.name.folded()) {
+        metrics::counter!("hoop_logins_refused_total", "reason" => "throttled").increment(1);
+        return Err(Problematic::too_many(60));
+    }
+    let user = hub.store.user_by_name(&request.name).await?;
+    match check(&hub, user, &request).await? {
+        Ok((user, step)) => {
+            let at = now();
+            let name = user.name.clone();
+            let proven = Proven {
+                user,
+                method: AuthMethod::PasswordTotp,
+                mfa_at: Some(at),
+                totp_step: Some(step),
+                address,
+                flow: "password",
+            };
+            match keep_once(&hub, &proven, request.answer).await? {
+                Some(response) => Ok(response),
+                None => fail(&hub, Some(&proven.user), &name, address, "code used before").await,
+            }
+        }
+        Err((user, reason)) => fail(&hub, user.as_ref(), &request.name, address, reason).await,
+    }
+}
+
+/// `None`: the code was used before, or the account was locked meanwhile.
+async fn keep_once(hub: &Hub, proven: &Proven, wanted: Wanted) -> Answer<Option<Response>> {
+    // `keep` turns a conflict into a problem; here it is a failed sign-in like any other.
+    match keep(hub, proven, wanted).await {
+        Ok(response) => Ok(Some(response)),
+        Err(problem) if problem.is_conflict() => Ok(None),
+        Err(problem) => Err(problem),
+    }
+}
+
+type Failure = (Option<User>, &'static str);
+
+/// Password and code. Takes as long for somebody who is not there as for somebody who is.
+async fn check(hub: &Shared, user: Option<User>, request: &PasswordLogin) -> Answer<Result<(User, u64), Failure>> {
+    let stored = user.as_ref().and_then(|user| user.password_hash.clone()).map(PasswordHash::from_stored);
+    let right = verify(hub, request.password.clone(), stored).await?;
+    let Some(user) = user else { return Ok(Err((None, "unknown name"))) };
+    if user.source != UserSource::Builtin || !user.is_active() {
+        return Ok(Err((Some(user), "not an active built-in account")));
+    }
+    let at = now();
+    if user.locked || user.locked_until.is_some_and(|until| until > at) {
+        return Ok(Err((Some(user), "locked")));
+    }
+    let Some(sealed) = &user.totp_secret_sealed else { return Ok(Err((Some(user), "no second factor"))) };
+    let secret = TotpSecret::from_bytes(hub.keys.open_totp(user.id, sealed).map_err(Problematic::internal)?);
+    match (right, secret.verify(&request.code, at)) {
+        (true, Some(step)) => Ok(Ok((user, step))),
+        (false, _) => Ok(Err((Some(user), "wrong password"))),
+        (true, None) => Ok(Err((Some(user), "wrong code"))),
+    }
+}
+
+async fn verify(hub: &Shared, password: Redacted<String>, stored: Option<PasswordHash>) -> Answer<bool> {
+    let _one_of_few = hub.hashing.acquire().await.map_err(Problematic::internal)?;
+    tokio::task::spawn_blocking(move || password::verify(&password, stored.as_ref())).await.map_err(Problematic::internal)
+}
+
+async fn fail(
+    hub: &Hub,
+    user: Option<&User>,
+    name: &UserName,
+    address: IpAddr,
+    reason: &'static str,
+) -> Answer<Response> {
+    metrics::counter!("hoop_logins_refused_total", "reason" => reason).increment(1);
+    let facts = json!({ "name": name, "address": address.to_string(), "reason": reason });
+    let Some(user) = user else {
+        hub.store.append(&[event(&Actor::Anonymous, EventCode::LoginFailed, [], facts)]).await?;
+        return Err(Problematic::wrong_credentials());
+    };
+    let told = event(&Actor::Anonymous, EventCode::LoginFailed, [user.id.into()], facts.clone());
+    if matches!(reason, "wrong password" | "wrong code" | "code used before") {
+        let locked = event(&Actor::System, EventCode::LoginLockedOut, [user.id.into()], facts);
+        hub.store.record_failed_attempt(user.id, now(), lockout::lock_for, &[told], &[locked]).await?;
+    } else {
+        hub.store.append(&[told]).await?;
+    }
+    Err(Problematic::wrong_credentials())
+}
+
+/// `POST /logout`.
+pub(super) async fn logout(State(hub): State<Shared>, SignedInCaller(caller): SignedInCaller) -> Answer<Response> {
+    end(&hub, &caller, caller.signed_in.login.id).await?;
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let gone = format!("{COOKIE}=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0");
+    response.headers_mut().append(header::SET_COOKIE, HeaderValue::from_str(&gone).map_err(Problematic::internal)?);
+    Ok(response)
+}
+
+async fn end(hub: &Hub, caller: &Caller, login: LoginId) -> Answer<()> {
+    let user = caller.signed_in.user.id;
+    let told = event(&caller.actor, EventCode::LoginEnded, [user.into(), login.into()], json!({}));
+    hub.store.revoke_login(login, Some(user), now(), &[told]).await?;
+    Ok(())
+}
+
+/// `GET /logins`.
+pub(super) async fn logins(
+    State(hub): State<Shared>,
+    SignedInCaller(caller): SignedInCaller,
+) -> Answer<Json<Page<LoginView>>> {
+    let logins = hub.store.logins_of(caller.signed_in.user.id, now()).await?;
+    let view = |login: hoop_store::Login| LoginView {
+        current: login.id == caller.signed_in.login.id,
+        id: login.id,
+        created_at: login.created_at,
+        used_at: login.used_at,
+        address: login.address,
+        client: client_name(login.client).to_owned(),
+    };
+    Ok(Json(Page { items: logins.into_iter().map(view).collect(), next: None }))
+}
+
+/// `DELETE /logins/{id}`.
+pub(super) async fn end_login(
+    State(hub): State<Shared>,
+    SignedInCaller(caller): SignedInCaller,
+    Path(id): Path<String>,
+) -> Answer<StatusCode> {
+    let id: LoginId = id.parse().map_err(|_| Problematic::not_found("sign-in"))?;
+    end(&hub, &caller, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Uses a refresh token up for a new pair (RFC 6749 §6, rotated as RFC 9700 §4.14.2 asks).
+pub(super) async fn refresh(hub: &Hub, address: IpAddr, token: &Redacted<String>) -> Answer<Response> {
+    let token = Token::parse(Kind::Refresh, token.expose()).map_err(|_| Problematic::unauthenticated())?;
+    let at = now();
+    let lives = hub.config.tokens;
+    let secrets = Secrets::fresh(hub, Wanted::Tokens, at, at.after(lives.absolute))?;
+    let events = |outcome: &hoop_store::Rotation| {
+        let (signed_in, code) = match outcome {
+            hoop_store::Rotation::Rotated(signed_in) => (signed_in, EventCode::TokenRefreshed),
+            hoop_store::Rotation::Reused(signed_in) => (signed_in, EventCode::TokenRevoked),
+            hoop_store::Rotation::Refused => return Vec::new(),
+        };
+        let subjects = [signed_in.user.id.into(), signed_in.login.id.into()];
+        let reused = code == EventCode::TokenRevoked;
+        let facts = json!({ "address": address.to_string(), "reused": reused });
+        vec![event(&caller::actor(signed_in), code, subjects, facts)]
+    };
+    let rotation = hub.store.rotate_refresh(&token.hash(), &secrets.kept, at, at.after(lives.idle), events).await?;
+    match rotation {
+        hoop_store::Rotation::Rotated(signed_in) => secrets.answer(hub, *signed_in),
+        hoop_store::Rotation::Reused(signed_in) => {
+            tracing::warn!(user.id = %signed_in.user.id, login.id = %signed_in.login.id, "a refresh token was used twice: sign-in ended");
+            metrics::counter!("hoop_logins_refused_total", "reason" => "refresh token used twice").increment(1);
+            Err(Problematic::unauthenticated())
+        }
+        hoop_store::Rotation::Refused => Err(Problematic::unauthenticated()),
+    }
+}
+
+impl Problematic {
+    /// Somebody was faster, or it is not as it was.
+    fn is_conflict(&self) -> bool {
+        self.status() == StatusCode::CONFLICT
+    }
+}

@@ -1,0 +1,293 @@
+//! People, agents and connections.
+
+use axum::{
+    extract::{Path, Query, State},
+    http::StatusCode,
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use hoop_api::{
+    Page,
+    manage::{
+        AgentView, ConnectionDefinition, ConnectionView, JoinToken, JoinTokenRequest, NewUser, NewUserCreated,
+        UserChange, UserView,
+    },
+};
+use hoop_identity::token::{Kind, Token};
+use hoop_ledger::event::EventCode;
+use hoop_model::{AgentName, Blame, ConnectionId, ConnectionName, Fault, UserId, UserName};
+use hoop_policy::may_connect;
+use hoop_store::{Connection, NewConnection, StoreError, User, UserSource};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{
+    body::Json,
+    caller::{Admin, Caller, Evidence, SignedInCaller},
+    problem::{Answer, Problematic},
+    tokens,
+};
+use crate::{
+    agents::enrol,
+    hub::{Hub, Shared, event, now},
+    sessions,
+};
+
+const SETUP_LIFE: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+const LONGEST_JOIN: u64 = 24 * 3600;
+
+/// Query of the list of connections.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WhichConnections {
+    #[serde(default)]
+    all: bool,
+}
+
+pub(super) async fn connections(
+    State(hub): State<Shared>,
+    SignedInCaller(caller): SignedInCaller,
+    Query(which): Query<WhichConnections>,
+) -> Answer<Json<Page<ConnectionView>>> {
+    if which.all && !caller.sees_all() {
+        return Err(super::caller::wrong_role("an admin or auditor"));
+    }
+    let mut items = Vec::new();
+    for connection in hub.store.connections().await? {
+        let view = connection_view(&hub, &caller, &connection)?;
+        if which.all || view.may_connect {
+            items.push(view);
+        }
+    }
+    Ok(Json(Page { items, next: None }))
+}
+
+fn connection_view(hub: &Hub, caller: &Caller, connection: &Connection) -> Answer<ConnectionView> {
+    let definition = sessions::definition_of(connection)?;
+    let subject = sessions::subject(&caller.signed_in);
+    let may_connect = may_connect(&subject, &sessions::connecting(connection, &definition), now()).is_ok();
+    let database = definition.settings.get("database").and_then(serde_json::Value::as_str).map(str::to_owned);
+    Ok(ConnectionView {
+        id: connection.id,
+        name: connection.name.clone(),
+        protocol: definition.protocol.clone(),
+        description: definition.description.clone(),
+        online: hub.agents.is_online_by_name(&definition.agent),
+        may_connect,
+        default_database: database,
+        definition: caller.sees_all().then_some(definition),
+    })
+}
+
+pub(super) async fn put_connection(
+    State(hub): State<Shared>,
+    Admin(caller): Admin,
+    Path(name): Path<ConnectionName>,
+    Json(definition): Json<ConnectionDefinition>,
+) -> Answer<Json<ConnectionView>> {
+    check_definition(&definition)?;
+    let value = serde_json::to_value(&definition).map_err(Problematic::internal)?;
+    let known = hub.store.connection_by_name(&name).await?;
+    let facts = json!({ "name": name.as_str(), "definition": value });
+    let connection = match known {
+        Some(known) => {
+            let told = event(&caller.actor, EventCode::ConnectionChanged, [known.id.into()], facts);
+            hub.store.replace_connection(known.id, known.version, &value, now(), &[told]).await?
+        }
+        None => {
+            let id = ConnectionId::generate();
+            let told = event(&caller.actor, EventCode::ConnectionCreated, [id.into()], facts);
+            let new = NewConnection { id, name, definition: value, created_at: now() };
+            hub.store.create_connection(&new, &[told]).await?
+        }
+    };
+    crate::jobs::sweep_sessions(&hub).await?;
+    Ok(Json(connection_view(&hub, &caller, &connection)?))
+}
+
+fn check_definition(definition: &ConnectionDefinition) -> Answer<()> {
+    let wrong = |message: String| Fault::new("HOOP-7010", Blame::Caller, message);
+    if definition.description.len() > 1000 {
+        return Err(wrong("the description is longer than 1000 bytes".to_owned()).into());
+    }
+    if definition.max_duration_seconds == 0 || definition.max_duration_seconds > 7 * 86_400 {
+        return Err(wrong("max_duration_seconds must be between 1 and 604800 (7 days)".to_owned()).into());
+    }
+    if definition.idle_timeout_seconds == 0 || definition.mfa_max_age_seconds == 0 {
+        return Err(wrong("idle_timeout_seconds and mfa_max_age_seconds must not be 0".to_owned()).into());
+    }
+    super::protocols::check(&definition.protocol, &definition.settings).map_err(|message| wrong(message).into())
+}
+
+pub(super) async fn delete_connection(
+    State(hub): State<Shared>,
+    Admin(caller): Admin,
+    Path(name): Path<ConnectionName>,
+) -> Answer<StatusCode> {
+    let known = hub.store.connection_by_name(&name).await?.ok_or(StoreError::NotFound("connection"))?;
+    let facts = json!({ "name": name.as_str() });
+    let told = event(&caller.actor, EventCode::ConnectionDeleted, [known.id.into()], facts);
+    hub.store.remove_connection(known.id, &[told]).await?;
+    crate::jobs::sweep_sessions(&hub).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn agents(State(hub): State<Shared>, _: Evidence) -> Answer<Json<Page<AgentView>>> {
+    let live = hub.store.live_sessions().await?;
+    let view = |agent: hoop_store::Agent| AgentView {
+        online: hub.agents.is_online(agent.id),
+        sessions: u32::try_from(live.iter().filter(|session| session.agent == agent.id).count()).unwrap_or(u32::MAX),
+        id: agent.id,
+        name: agent.name,
+        version: hub.agents.link(agent.id).map_or(agent.version, |link| link.version.clone()),
+        enrolled_at: agent.enrolled_at,
+        certificate_expires_at: agent.certificate_expires_at,
+        sealing_key: STANDARD.encode(agent.sealing_key),
+    };
+    let items = hub.store.agents().await?.into_iter().map(view).collect();
+    Ok(Json(Page { items, next: None }))
+}
+
+pub(super) async fn join_token(
+    State(hub): State<Shared>,
+    Admin(caller): Admin,
+    Json(request): Json<JoinTokenRequest>,
+) -> Answer<Json<JoinToken>> {
+    if request.ttl_seconds == 0 || request.ttl_seconds > LONGEST_JOIN {
+        return Err(Problematic::bad_request("ttl_seconds must be between 1 and 86400"));
+    }
+    let life = std::time::Duration::from_secs(request.ttl_seconds);
+    let fingerprint = hub.keys.authority.fingerprint();
+    let (token, new) =
+        enrol::make_join_token(&fingerprint, &request.agent, now(), life).map_err(Problematic::internal)?;
+    let facts = json!({ "agent": request.agent, "expires_at": new.expires_at });
+    let told = event(&caller.actor, EventCode::JoinTokenCreated, [new.id.into()], facts);
+    hub.store.create_join_token(&new, &[told]).await?;
+    Ok(Json(JoinToken { token: token.expose().clone(), expires_at: new.expires_at }))
+}
+
+pub(super) async fn remove_agent(
+    State(hub): State<Shared>,
+    Admin(caller): Admin,
+    Path(name): Path<AgentName>,
+) -> Answer<StatusCode> {
+    let agent = hub.store.agent_by_name(&name).await?.ok_or(StoreError::NotFound("agent"))?;
+    let facts = json!({ "name": name.as_str() });
+    let told = event(&caller.actor, EventCode::AgentRemoved, [agent.id.into()], facts);
+    hub.store.remove_agent(agent.id, now(), &[told]).await?;
+    let fault = Fault::new("HOOP-4013", Blame::Policy, "the agent of this session was removed");
+    for session in hub.store.open_sessions_of_agent(agent.id).await? {
+        sessions::end_as(&hub, session.id, &caller.actor, &fault.message, fault.code.as_str(), Some(&fault)).await?;
+    }
+    hub.agents.remove(agent.id);
+    hub.relay.forget(agent.id);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Query of the list of people.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WhichUsers {
+    after: Option<UserName>,
+    limit: Option<u32>,
+}
+
+pub(super) async fn users(
+    State(hub): State<Shared>,
+    _: Evidence,
+    Query(which): Query<WhichUsers>,
+) -> Answer<Json<Page<UserView>>> {
+    let page = hub.store.users(which.after.as_ref(), which.limit.unwrap_or(500).clamp(1, 500)).await?;
+    let items = page.items.iter().map(user_view).collect();
+    Ok(Json(Page { items, next: page.next.map(|name| name.to_string()) }))
+}
+
+pub(super) fn user_view(user: &User) -> UserView {
+    UserView {
+        id: user.id,
+        name: user.name.clone(),
+        role: user.role,
+        groups: user.groups.iter().map(ToString::to_string).collect(),
+        source: match &user.source {
+            UserSource::Builtin => "builtin".to_owned(),
+            UserSource::Oidc { .. } => "oidc".to_owned(),
+        },
+        locked: user.locked,
+        active: user.is_active(),
+        last_login_at: user.last_login_at,
+    }
+}
+
+fn setup_url(hub: &Hub, token: &Token) -> String {
+    // In the fragment: it reaches no server log and no referrer.
+    format!("{}/setup#{}", hub.origin(), token.secret().expose())
+}
+
+pub(super) async fn add_user(
+    State(hub): State<Shared>,
+    Admin(caller): Admin,
+    Json(request): Json<NewUser>,
+) -> Answer<Json<NewUserCreated>> {
+    if request.groups.len() > 100 {
+        return Err(Problematic::bad_request("a person may be in at most 100 groups"));
+    }
+    let (id, at, token) = (UserId::generate(), now(), tokens::fresh(Kind::SetUp)?);
+    let new = hoop_store::NewUser {
+        id,
+        name: request.name.clone(),
+        role: request.role,
+        groups: request.groups.clone(),
+        setup_token_hash: token.hash(),
+        setup_expires_at: at.after(SETUP_LIFE),
+        created_at: at,
+    };
+    let facts = json!({ "name": request.name, "role": request.role, "groups": request.groups, "source": "builtin" });
+    let told = event(&caller.actor, EventCode::UserCreated, [id.into()], facts);
+    let user = hub.store.create_user(&new, &[told]).await?;
+    Ok(Json(NewUserCreated { user: user_view(&user), setup_url: setup_url(&hub, &token) }))
+}
+
+pub(super) async fn change_user(
+    State(hub): State<Shared>,
+    Admin(caller): Admin,
+    Path(name): Path<UserName>,
+    Json(change): Json<UserChange>,
+) -> Answer<Json<UserView>> {
+    let user = hub.store.user_by_name(&name).await?.ok_or(StoreError::NotFound("user"))?;
+    if user.id == caller.signed_in.user.id {
+        // Nobody raises himself (THREATS A16), nor locks himself out.
+        return Err(Problematic::forbidden("HOOP-3006", "nobody may change their own role, groups or lock"));
+    }
+    if change.groups.as_ref().is_some_and(|groups| groups.len() > 100) {
+        return Err(Problematic::bad_request("a person may be in at most 100 groups"));
+    }
+    let facts = json!({
+        "role": change.role, "groups": change.groups, "locked": change.locked,
+        "before": { "role": user.role, "groups": user.groups, "locked": user.locked },
+    });
+    let code = if change.locked.is_some_and(|locked| locked != user.locked) { EventCode::UserLocked } else { EventCode::UserChanged };
+    let told = event(&caller.actor, code, [user.id.into()], facts);
+    let wanted = hoop_store::UserChange { role: change.role, groups: change.groups, locked: change.locked };
+    let changed = hub.store.change_user(user.id, &wanted, now(), &[told]).await?;
+    if changed.locked {
+        let fault = Fault::new("HOOP-2002", Blame::Policy, "this account is locked").with_hint("ask an admin to unlock it");
+        sessions::end_of_user(&hub, changed.id, &caller.actor, &fault).await?;
+    }
+    crate::jobs::sweep_sessions(&hub).await?;
+    Ok(Json(user_view(&changed)))
+}
+
+pub(super) async fn reset_user(
+    State(hub): State<Shared>,
+    Admin(caller): Admin,
+    Path(name): Path<UserName>,
+) -> Answer<Json<NewUserCreated>> {
+    let user = hub.store.user_by_name(&name).await?.ok_or(StoreError::NotFound("user"))?;
+    if user.id == caller.signed_in.user.id {
+        return Err(Problematic::forbidden("HOOP-3006", "nobody may reset their own account"));
+    }
+    let (at, token) = (now(), tokens::fresh(Kind::SetUp)?);
+    let told = event(&caller.actor, EventCode::UserChanged, [user.id.into()], json!({ "reset": true }));
+    let hash = token.hash();
+    let user = hub.store.reset_user(user.id, &hash, at.after(SETUP_LIFE), at, &[told]).await?;
+    Ok(Json(NewUserCreated { user: user_view(&user), setup_url: setup_url(&hub, &token) }))
+}

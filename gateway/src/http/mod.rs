@@ -1,0 +1,243 @@
+//! The HTTP side: API, console, the WebSocket fallback. Only types of `hoop_api` cross it.
+//!
+//! Every endpoint is one row of [`endpoints`]; see [`table`].
+
+mod audit;
+mod body;
+mod caller;
+mod console;
+mod evidence;
+mod flows;
+mod info;
+mod login;
+mod manage;
+pub(crate) mod oidc;
+pub(crate) mod problem;
+mod protocols;
+mod sessions;
+mod setup;
+mod table;
+pub(crate) mod throttle;
+mod tokens;
+
+use std::time::{Duration, Instant};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, MatchedPath, Request},
+    http::{HeaderName, HeaderValue, Method, header},
+    middleware::Next,
+    response::Response,
+    routing,
+};
+use hoop_api::{
+    Info, audit as audit_api, auth, manage as manage_api,
+    sessions::{self as sessions_api, VerifyReport},
+};
+use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
+use utoipa::openapi::Type;
+
+pub use self::table::Who;
+use self::table::Endpoint;
+use crate::{hub::Shared, relay::websocket};
+
+/// From a request's head to its answer's head; bodies of answers may stream for longer.
+const REQUEST_TIME: Duration = Duration::from_secs(60);
+
+const LIST: [(&str, Type); 2] = [("after", Type::String), ("limit", Type::Integer)];
+
+/// All endpoints of the API.
+fn endpoints() -> Vec<Endpoint> {
+    [open_endpoints(), sign_in_endpoints(), manage_endpoints(), session_endpoints(), audit_endpoints()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn open_endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::get("/info", Who::Anyone, "What a client must know before sign-in.", info::info).answers::<Info>(),
+        Endpoint::get("/openapi.json", Who::Anyone, "This document.", info::openapi).answers_media("application/json"),
+    ]
+}
+
+fn sign_in_endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::post("/login/password", Who::Anyone, "Signs in with a built-in account.", login::password)
+            .takes::<auth::PasswordLogin>()
+            .answers::<auth::WhoAmI>(),
+        Endpoint::get("/oidc/start", Who::Anyone, "Goes to the identity provider.", oidc::start)
+            .query(&[("return", Type::String)])
+            .answers_media("text/plain"),
+        Endpoint::get("/oidc/callback", Who::Anyone, "Comes back from the identity provider.", oidc::callback)
+            .query(&[("code", Type::String), ("state", Type::String), ("iss", Type::String), ("error", Type::String)])
+            .answers_media("text/html"),
+        Endpoint::post("/token", Who::Anyone, "Trades a code or refresh token for tokens.", flows::token)
+            .takes::<auth::TokenRequest>()
+            .answers::<auth::Tokens>(),
+        Endpoint::post("/cli-login", Who::Browser, "Approves a CLI's browser sign-in.", flows::cli_login)
+            .takes::<auth::CliLoginApproval>()
+            .answers::<auth::RedirectTo>(),
+        Endpoint::post("/device", Who::Anyone, "Starts a sign-in without a browser.", flows::device_start)
+            .answers::<auth::DeviceStart>(),
+        Endpoint::post("/device/approve", Who::Browser, "Approves or refuses it.", flows::device_approve)
+            .takes::<auth::DeviceApproval>()
+            .answers_nothing(),
+        Endpoint::post("/setup", Who::Anyone, "Sets up a new account.", setup::set_up)
+            .takes::<auth::SetUp>()
+            .answers::<auth::SetUpStep>(),
+        Endpoint::post("/logout", Who::SignedIn, "Ends this sign-in.", login::logout).answers_nothing(),
+        Endpoint::get("/whoami", Who::SignedIn, "Who is signed in.", login::whoami).answers::<auth::WhoAmI>(),
+        Endpoint::get("/logins", Who::SignedIn, "One's own sign-ins.", login::logins).answers_page::<auth::LoginView>(),
+        Endpoint::new(Method::DELETE, "/logins/{id}", Who::SignedIn, "Ends one of them.", login::end_login)
+            .answers_nothing(),
+    ]
+}
+
+fn manage_endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::get("/connections", Who::SignedIn, "Connections that one may open, or all.", manage::connections)
+            .query(&[("all", Type::Boolean)])
+            .answers_page::<manage_api::ConnectionView>(),
+        Endpoint::new(Method::PUT, "/connections/{name}", Who::Admin, "Makes or replaces one.", manage::put_connection)
+            .takes::<manage_api::ConnectionDefinition>()
+            .answers::<manage_api::ConnectionView>(),
+        Endpoint::new(Method::DELETE, "/connections/{name}", Who::Admin, "Removes one.", manage::delete_connection)
+            .answers_nothing(),
+        Endpoint::get("/agents", Who::Evidence, "Agents.", manage::agents).answers_page::<manage_api::AgentView>(),
+        Endpoint::post("/agents/join-tokens", Who::Admin, "A token to enrol an agent with.", manage::join_token)
+            .takes::<manage_api::JoinTokenRequest>()
+            .answers::<manage_api::JoinToken>(),
+        Endpoint::new(Method::DELETE, "/agents/{name}", Who::Admin, "Removes an agent.", manage::remove_agent)
+            .answers_nothing(),
+        Endpoint::get("/users", Who::Evidence, "People.", manage::users)
+            .query(&LIST)
+            .answers_page::<manage_api::UserView>(),
+        Endpoint::post("/users", Who::Admin, "Makes a built-in account.", manage::add_user)
+            .takes::<manage_api::NewUser>()
+            .answers::<manage_api::NewUserCreated>(),
+        Endpoint::new(Method::PATCH, "/users/{name}", Who::Admin, "Changes a person.", manage::change_user)
+            .takes::<manage_api::UserChange>()
+            .answers::<manage_api::UserView>(),
+        Endpoint::post("/users/{name}/reset", Who::Admin, "Opens set-up again.", manage::reset_user)
+            .answers::<manage_api::NewUserCreated>(),
+    ]
+}
+
+fn session_endpoints() -> Vec<Endpoint> {
+    let filter = [
+        ("state", Type::String), ("user", Type::String), ("connection", Type::String), ("since", Type::String),
+        ("until", Type::String), ("after", Type::String), ("limit", Type::Integer),
+    ];
+    let timeline = [("after", Type::Integer), ("limit", Type::Integer), ("follow", Type::Boolean)];
+    vec![
+        Endpoint::post("/sessions", Who::SignedIn, "Opens a connection.", sessions::open)
+            .takes::<sessions_api::OpenSession>()
+            .answers::<sessions_api::SessionOpened>(),
+        Endpoint::get("/sessions", Who::SignedIn, "Sessions: one's own, or all.", sessions::list)
+            .query(&filter)
+            .answers_page::<sessions_api::SessionView>(),
+        Endpoint::get("/sessions/{id}", Who::SignedIn, "One session.", sessions::show)
+            .answers::<sessions_api::SessionView>(),
+        Endpoint::post("/sessions/{id}/kill", Who::Admin, "Ends a session.", sessions::kill)
+            .takes::<sessions_api::KillSession>()
+            .answers_nothing(),
+        Endpoint::post("/sessions/{id}/certificate", Who::SignedIn, "Renews its certificate.", sessions::renew_certificate)
+            .takes::<sessions_api::RenewCertificate>()
+            .answers::<sessions_api::RenewedCertificate>(),
+        Endpoint::get("/sessions/{id}/timeline", Who::Evidence, "What happened in it.", evidence::timeline)
+            .query(&timeline)
+            .answers::<sessions_api::Timeline>(),
+        Endpoint::get("/sessions/{id}/recording", Who::Evidence, "Its recording, encrypted.", evidence::recording)
+            .answers_media("application/octet-stream"),
+        Endpoint::get("/sessions/{id}/export", Who::Evidence, "Its recording as text.", evidence::export)
+            .query(&[("format", Type::String)])
+            .answers_media("text/plain"),
+        Endpoint::post("/sessions/{id}/verify", Who::Evidence, "Checks its recording.", evidence::verify)
+            .answers::<VerifyReport>(),
+    ]
+}
+
+fn audit_endpoints() -> Vec<Endpoint> {
+    let filter = [
+        ("before", Type::Integer), ("limit", Type::Integer), ("code", Type::String), ("actor", Type::String),
+        ("subject", Type::String), ("since", Type::String), ("until", Type::String),
+    ];
+    vec![
+        Endpoint::get("/audit/events", Who::Evidence, "Events, newest first.", audit::events)
+            .query(&filter)
+            .answers_page::<audit_api::EventView>(),
+        Endpoint::get("/audit/checkpoint", Who::Anyone, "The latest signed checkpoint.", audit::checkpoint)
+            .answers::<audit_api::CheckpointView>(),
+        Endpoint::get("/audit/verify", Who::Evidence, "Checks the whole ledger.", audit::verify)
+            .answers::<audit_api::LedgerReport>(),
+        Endpoint::get("/audit/export", Who::Evidence, "The ledger for an offline check.", audit::export)
+            .answers_media("application/jsonl"),
+    ]
+}
+
+/// Every route and who may call it: `GET /api/v1/whoami signed-in`, sorted by path.
+#[must_use]
+pub fn authorization() -> Vec<(Method, String, Who)> {
+    let mut rows: Vec<_> = endpoints().iter().map(Endpoint::row).collect();
+    rows.sort_by(|a, b| (&a.1, a.0.as_str()).cmp(&(&b.1, b.0.as_str())));
+    rows
+}
+
+/// The OpenAPI document, as JSON.
+#[must_use]
+pub fn openapi_json() -> String {
+    table::openapi(endpoints()).to_pretty_json().unwrap_or_else(|_| "{}".to_owned())
+}
+
+/// Everything that is served over HTTPS.
+pub(crate) fn router(hub: &Shared) -> Router {
+    table::router(endpoints(), hub)
+        .layer(TimeoutLayer::with_status_code(http::StatusCode::REQUEST_TIMEOUT, REQUEST_TIME))
+        .layer(DefaultBodyLimit::max(hub.config.limits.body))
+        .route(hoop_tunnel::websocket::PATH, routing::get({
+            let hub = hub.clone();
+            move |request: Request| websocket::upgrade(hub, request)
+        }))
+        .fallback(console::serve)
+        .layer(axum::middleware::from_fn(measure))
+        .layer(axum::middleware::from_fn(headers))
+        .layer(CatchPanicLayer::new())
+        .with_state(hub.clone())
+}
+
+/// Counts requests by route, never by path: ids are no labels.
+async fn measure(request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().map_or("console", MatchedPath::as_str).to_owned();
+    let method = request.method().as_str().to_owned();
+    let response = next.run(request).await;
+    let status = response.status().as_u16().to_string();
+    metrics::counter!("hoop_http_requests_total", "method" => method, "route" => route.clone(), "status" => status)
+        .increment(1);
+    metrics::histogram!("hoop_http_request_seconds", "route" => route).record(began.elapsed().as_secs_f64());
+    response
+}
+
+/// `style-src` allows inline styles because the console's component library sets them; scripts never are inline.
+const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+    font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+/// What a browser must know about everything that comes from here.
+async fn headers(request: Request, next: Next) -> Response {
+    let api = request.uri().path().starts_with(hoop_api::PREFIX);
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let mut set = |name: HeaderName, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
+    set(header::CONTENT_SECURITY_POLICY, CSP);
+    set(header::STRICT_TRANSPORT_SECURITY, "max-age=63072000");
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(header::X_FRAME_OPTIONS, "DENY");
+    set(header::REFERRER_POLICY, "no-referrer");
+    set(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
+    set(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
+    if api {
+        set(header::CACHE_CONTROL, "no-store");
+    }
+    response
+}

@@ -1,0 +1,229 @@
+//! One row an endpoint: path, who may call it, what it takes and answers. Router, authorization, the OpenAPI document
+//! and the golden table of the tests are all made from these rows, so none can know an endpoint that another does not.
+
+use std::fmt;
+
+use axum::{Router, extract::Request, handler::Handler, http::Method, middleware::Next, response::Response, routing};
+use hoop_model::Role;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        Content, Object, OpenApi, OpenApiBuilder, Paths, Ref, RefOr, Required, ResponseBuilder, Schema, Type,
+        path::{HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn},
+        request_body::RequestBodyBuilder,
+        schema::{ArrayBuilder, ComponentsBuilder, ObjectBuilder},
+    },
+};
+
+use super::{
+    caller::{self, Credential},
+    problem::Problematic,
+};
+use crate::hub::Shared;
+
+/// Who may call an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    /// Anybody, signed in or not.
+    Anyone,
+    /// Anybody who is signed in.
+    SignedIn,
+    /// Somebody signed in with a browser: tokens are not good for making further sign-ins.
+    Browser,
+    /// Admins and auditors.
+    Evidence,
+    /// Admins.
+    Admin,
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Anyone => "anyone",
+            Self::SignedIn => "signed-in",
+            Self::Browser => "browser",
+            Self::Evidence => "evidence",
+            Self::Admin => "admin",
+        })
+    }
+}
+
+/// One endpoint.
+pub(crate) struct Endpoint {
+    method: Method,
+    path: &'static str,
+    who: Who,
+    router: routing::MethodRouter<Shared>,
+    operation: OperationBuilder,
+    schemas: Vec<(String, RefOr<Schema>)>,
+    answers: ResponseBuilder,
+    status: &'static str,
+}
+
+impl Endpoint {
+    pub(crate) fn new<H, T>(method: Method, path: &'static str, who: Who, about: &str, handler: H) -> Self
+    where
+        H: Handler<T, Shared>,
+        T: 'static,
+    {
+        let mut operation = OperationBuilder::new().summary(Some(about)).operation_id(Some(operation_id(&method, path)));
+        for name in path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')) {
+            let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path).required(Required::True);
+            operation = operation.parameter(parameter.schema(Some(text())).build());
+        }
+        let filter = routing::MethodFilter::try_from(method.clone()).unwrap_or(routing::MethodFilter::GET);
+        Self {
+            method,
+            path,
+            who,
+            router: routing::on(filter, handler),
+            operation,
+            schemas: Vec::new(),
+            answers: ResponseBuilder::new().description("done"),
+            status: "200",
+        }
+    }
+
+    pub(crate) fn get<H: Handler<T, Shared>, T: 'static>(path: &'static str, who: Who, about: &str, handler: H) -> Self {
+        Self::new(Method::GET, path, who, about, handler)
+    }
+
+    pub(crate) fn post<H: Handler<T, Shared>, T: 'static>(path: &'static str, who: Who, about: &str, handler: H) -> Self {
+        Self::new(Method::POST, path, who, about, handler)
+    }
+
+    /// The body it takes, as JSON.
+    pub(crate) fn takes<T: ToSchema + 'static>(mut self) -> Self {
+        let content = Content::new(Some(self.reference::<T>()));
+        let body = RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True));
+        self.operation = self.operation.request_body(Some(body.build()));
+        self
+    }
+
+    /// The body it answers, as JSON.
+    pub(crate) fn answers<T: ToSchema + 'static>(mut self) -> Self {
+        let content = Content::new(Some(self.reference::<T>()));
+        self.answers = self.answers.content("application/json", content);
+        self
+    }
+
+    /// One page of these, as JSON.
+    pub(crate) fn answers_page<T: ToSchema + 'static>(mut self) -> Self {
+        let items = ArrayBuilder::new().items(self.reference::<T>());
+        let page = ObjectBuilder::new().property("items", items).required("items").property("next", text());
+        let content = Content::new(Some(RefOr::T(Schema::Object(page.build()))));
+        self.answers = self.answers.content("application/json", content);
+        self
+    }
+
+    /// Another kind of body.
+    pub(crate) fn answers_media(mut self, media: &'static str) -> Self {
+        self.answers = self.answers.content(media, Content::new(Some(text())));
+        self
+    }
+
+    /// It answers 204 with no body.
+    pub(crate) const fn answers_nothing(mut self) -> Self {
+        self.status = "204";
+        self
+    }
+
+    /// Query parameters that it knows; all are optional.
+    pub(crate) fn query(mut self, names: &[(&str, Type)]) -> Self {
+        for (name, kind) in names {
+            let schema = Object::with_type(kind.clone());
+            let parameter = ParameterBuilder::new().name(*name).parameter_in(ParameterIn::Query);
+            self.operation = self.operation.parameter(parameter.required(Required::False).schema(Some(schema)).build());
+        }
+        self
+    }
+
+    fn reference<T: ToSchema + 'static>(&mut self) -> RefOr<Schema> {
+        let name = T::name().into_owned();
+        T::schemas(&mut self.schemas);
+        self.schemas.push((name.clone(), <T as PartialSchema>::schema()));
+        RefOr::Ref(Ref::from_schema_name(name))
+    }
+
+    /// `GET /api/v1/whoami signed-in`.
+    pub(crate) fn row(&self) -> (Method, String, Who) {
+        (self.method.clone(), format!("{}{}", hoop_api::PREFIX, self.path), self.who)
+    }
+}
+
+fn text() -> RefOr<Schema> {
+    RefOr::T(Schema::Object(Object::with_type(Type::String)))
+}
+
+/// `post_sessions_id_kill`.
+fn operation_id(method: &Method, path: &str) -> String {
+    let words = path.split(['/', '-', '.']).map(|word| word.trim_matches(['{', '}'])).filter(|word| !word.is_empty());
+    words.fold(method.as_str().to_ascii_lowercase(), |id, word| format!("{id}_{word}"))
+}
+
+/// The router: each endpoint behind the check that its row asks for.
+pub(crate) fn router(endpoints: Vec<Endpoint>, hub: &Shared) -> Router<Shared> {
+    endpoints.into_iter().fold(Router::new(), |router, endpoint| {
+        let (who, hub) = (endpoint.who, hub.clone());
+        let guard = axum::middleware::from_fn(move |request: Request, next: Next| {
+            let hub = hub.clone();
+            async move { guarded(&hub, who, request, next).await }
+        });
+        router.route(&format!("{}{}", hoop_api::PREFIX, endpoint.path), endpoint.router.layer(guard))
+    })
+}
+
+async fn guarded(hub: &Shared, who: Who, request: Request, next: Next) -> Result<Response, Problematic> {
+    let (mut parts, body) = request.into_parts();
+    if who != Who::Anyone {
+        let caller = caller::find(hub, &parts).await?.ok_or_else(Problematic::unauthenticated)?;
+        let allowed = match who {
+            Who::Anyone | Who::SignedIn => true,
+            Who::Browser => caller.credential == Credential::Cookie,
+            Who::Evidence => matches!(caller.role(), Role::Admin | Role::Auditor),
+            Who::Admin => caller.role() == Role::Admin,
+        };
+        if !allowed {
+            return Err(match who {
+                Who::Browser => Problematic::forbidden("HOOP-3004", "this is to be done in the console"),
+                Who::Evidence => caller::wrong_role("an admin or auditor"),
+                _ => caller::wrong_role("an admin"),
+            });
+        }
+        parts.extensions.insert(caller);
+    }
+    Ok(next.run(Request::from_parts(parts, body)).await)
+}
+
+/// The OpenAPI document.
+pub(crate) fn openapi(endpoints: Vec<Endpoint>) -> OpenApi {
+    let mut paths = Paths::new();
+    let mut problem = Vec::new();
+    <hoop_api::Problem as ToSchema>::schemas(&mut problem);
+    problem.push(("Problem".to_owned(), <hoop_api::Problem as PartialSchema>::schema()));
+    let mut components = ComponentsBuilder::new().schemas_from_iter(problem);
+    for endpoint in endpoints {
+        let (_, path, who) = endpoint.row();
+        components = components.schemas_from_iter(endpoint.schemas);
+        let failed = Content::new(Some(RefOr::Ref(Ref::from_schema_name("Problem"))));
+        let failed = ResponseBuilder::new().description("what went wrong").content("application/json", failed);
+        let operation = endpoint
+            .operation
+            .description(Some(format!("For: {who}.")))
+            .response(endpoint.status, endpoint.answers.build())
+            .response("default", failed.build());
+        paths.add_path_operation(path, vec![http_method(&endpoint.method)], operation.build());
+    }
+    let info = utoipa::openapi::Info::new("hoop", env!("CARGO_PKG_VERSION"));
+    OpenApiBuilder::new().info(info).paths(paths).components(Some(components.build())).build()
+}
+
+fn http_method(method: &Method) -> HttpMethod {
+    match *method {
+        Method::POST => HttpMethod::Post,
+        Method::PUT => HttpMethod::Put,
+        Method::PATCH => HttpMethod::Patch,
+        Method::DELETE => HttpMethod::Delete,
+        _ => HttpMethod::Get,
+    }
+}

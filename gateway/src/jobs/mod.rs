@@ -1,0 +1,163 @@
+//! What happens without being asked: sessions that may not go on are ended, what is void is removed, the ledger is signed.
+
+use std::{collections::HashMap, io::Write as _, time::Duration};
+
+use hoop_ledger::{Checkpoint, CheckpointError, CheckpointKey};
+use hoop_model::{Blame, Fault, UserId};
+use hoop_policy::{Denial, may_connect};
+use hoop_store::{Connection, SessionRecord, StoreError, StoredCheckpoint, User};
+use tokio::time::MissedTickBehavior;
+
+use crate::{
+    hub::{Hub, Shared, now},
+    http::problem::Problematic,
+    sessions,
+};
+
+/// How often sessions are looked at: with the farewell that a client gets, an end takes effect within 2 s when it is found
+/// by its own event, and within this and that when only a clock tells.
+const SWEEP: Duration = Duration::from_millis(500);
+const TIDY: Duration = Duration::from_secs(300);
+
+/// Runs until the gateway stops.
+pub(crate) async fn run(hub: Shared) {
+    let mut sweep = tokio::time::interval(SWEEP);
+    let mut tidy = tokio::time::interval(TIDY);
+    let mut sign = tokio::time::interval(hub.config.checkpoint_interval);
+    for interval in [&mut sweep, &mut tidy, &mut sign] {
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    }
+    loop {
+        tokio::select! {
+            biased;
+            () = hub.stopping.cancelled() => return,
+            _ = sweep.tick() => report("sweep", end_late(&hub).await),
+            _ = sign.tick() => report("checkpoint", sign_if_grown(&hub).await),
+            _ = tidy.tick() => {
+                hub.metrics.upkeep();
+                report("tidy", tidy_up(&hub).await);
+            }
+        }
+    }
+}
+
+fn report(job: &'static str, outcome: Result<(), StoreError>) {
+    if let Err(error) = outcome {
+        metrics::counter!("hoop_job_failures_total", "job" => job).increment(1);
+        tracing::error!(%error, job, "a background job failed");
+    }
+}
+
+async fn tidy_up(hub: &Shared) -> Result<(), StoreError> {
+    hub.store.sweep(now()).await?;
+    sweep_sessions(hub).await
+}
+
+/// Sessions in memory whose time is over: cheap, and so looked at often.
+async fn end_late(hub: &Shared) -> Result<(), StoreError> {
+    let at = now();
+    for live in hub.live.all().into_iter().filter(|live| live.ends_at <= at) {
+        sessions::end_by_system(hub, live.id, &Denial::GrantEnded.to_fault()).await?;
+    }
+    Ok(())
+}
+
+/// Every live session against the rules of this moment: called after each change that may end one, and now and then.
+pub(crate) async fn sweep_sessions(hub: &Shared) -> Result<(), StoreError> {
+    let live = hub.store.live_sessions().await?;
+    if live.is_empty() {
+        return Ok(());
+    }
+    let connections: HashMap<_, _> =
+        hub.store.connections().await?.into_iter().map(|connection| (connection.id, connection)).collect();
+    let mut people: HashMap<UserId, Option<User>> = HashMap::new();
+    for session in live {
+        if !people.contains_key(&session.user) {
+            people.insert(session.user, hub.store.user(session.user).await?);
+        }
+        let user = people.get(&session.user).and_then(Option::as_ref);
+        if let Some(fault) = no_longer(&session, user, connections.get(&session.connection)) {
+            sessions::end_by_system(hub, session.id, &fault).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Why a session may not go on. Its second factor was proven when it was opened, and counts for its whole time.
+fn no_longer(session: &SessionRecord, user: Option<&User>, connection: Option<&Connection>) -> Option<Fault> {
+    if session.ends_at <= now() {
+        return Some(Denial::GrantEnded.to_fault());
+    }
+    let Some(connection) = connection else {
+        return Some(Fault::new("HOOP-4014", Blame::Policy, "the connection of this session was removed"));
+    };
+    let Some(user) = user else { return Some(Denial::Locked.to_fault()) };
+    let Ok(definition) = sessions::definition_of(connection) else {
+        return Some(Fault::new("HOOP-4014", Blame::Policy, "the connection of this session cannot be read any more"));
+    };
+    if definition.protocol != session.protocol || definition.agent != session.agent_name {
+        return Some(Fault::new("HOOP-4015", Blame::Policy, "the connection of this session leads elsewhere now"));
+    }
+    let subject = hoop_policy::Subject {
+        name: user.name.clone(),
+        role: user.role,
+        groups: user.groups.iter().cloned().collect(),
+        locked: user.locked,
+        mfa_at: Some(session.started_at),
+    };
+    let mut connecting = sessions::connecting(connection, &definition);
+    connecting.mfa_max_age = Duration::MAX;
+    may_connect(&subject, &connecting, now()).err().map(|denial| denial.to_fault())
+}
+
+/// The name of the ledger.
+fn origin(hub: &Hub) -> String {
+    format!("{}/ledger", hub.config.public_host)
+}
+
+/// The key that checkpoints are verified with.
+pub(crate) fn checkpoint_key(hub: &Hub) -> Result<CheckpointKey, CheckpointError> {
+    CheckpointKey::new(&origin(hub), hub.keys.checkpoint.verifying_key())
+}
+
+async fn sign_if_grown(hub: &Shared) -> Result<(), StoreError> {
+    let head = hub.store.ledger_head().await?;
+    let signed = hub.store.latest_checkpoint().await?.map_or(0, |checkpoint| checkpoint.size);
+    if head.size <= signed {
+        return Ok(());
+    }
+    match sign_checkpoint(hub).await {
+        Ok(_) => Ok(()),
+        Err(_) => Err(StoreError::Unavailable("the ledger cannot be signed".to_owned())),
+    }
+}
+
+/// Signs the ledger as it stands, unless that was done; answers the note.
+pub(crate) async fn sign_checkpoint(hub: &Shared) -> Result<String, Problematic> {
+    let head = hub.store.ledger_head().await?;
+    if let Some(latest) = hub.store.latest_checkpoint().await?.filter(|latest| latest.size == head.size) {
+        return Ok(latest.note);
+    }
+    let root = head.appender.frontier().root();
+    let checkpoint = Checkpoint::new(&origin(hub), head.size, root).map_err(Problematic::internal)?;
+    let note = checkpoint.sign(&hub.keys.checkpoint).to_string();
+    let stored = StoredCheckpoint { size: head.size, root: *root.as_bytes(), note: note.clone(), at: now() };
+    hub.store.save_checkpoint(&stored).await?;
+    append_to_file(hub, &note).await;
+    Ok(note)
+}
+
+/// A copy outside the database: for the operator to keep elsewhere, so that a rollback shows.
+async fn append_to_file(hub: &Shared, note: &str) {
+    let path = hub.config.data_dir.join("checkpoints.txt");
+    let text = format!("{note}\n");
+    let written = tokio::task::spawn_blocking(move || {
+        let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path)?;
+        file.write_all(text.as_bytes())
+    });
+    match written.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "the checkpoint cannot be appended to checkpoints.txt"),
+        Err(error) => tracing::error!(%error, "the checkpoint cannot be appended to checkpoints.txt"),
+    }
+}

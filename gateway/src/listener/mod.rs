@@ -1,0 +1,272 @@
+//! The one public port: accepts, peeks into the `ClientHello`, and sends each connection where its ALPN says.
+//!
+//! Until somebody is authenticated everything is bounded: connections an address, half-open ones in all, bytes and
+//! time of a handshake. What is refused is counted and closed, without an answer.
+
+mod limits;
+mod prefixed;
+pub(crate) mod tls;
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::Router;
+use hoop_model::{ClientAddress, Timestamp};
+use hoop_tunnel::{
+    dispatch::Dispatch,
+    hello::{HelloPeek, Peek},
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use rustls::ServerConfig;
+use tokio::{
+    io::AsyncReadExt as _,
+    net::{TcpListener, TcpStream},
+    time::{Instant, timeout_at},
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tower::ServiceExt as _;
+
+use self::{
+    limits::{Counted, Half, HalfOpen, PerAddress},
+    prefixed::Prefixed,
+};
+use crate::{
+    agents::server::Peer,
+    hub::Shared,
+    pki,
+    relay::{self, Pipe},
+};
+
+/// After a failed accept (out of file descriptors, say).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Concurrent requests of one HTTP/2 connection.
+const STREAMS: u32 = 256;
+const HEADERS: u32 = 32 * 1024;
+
+/// What the listener serves.
+pub(crate) struct Listener {
+    pub(crate) hub: Shared,
+    pub(crate) public: Arc<ServerConfig>,
+    pub(crate) control: Arc<ServerConfig>,
+    pub(crate) http: Router,
+    pub(crate) grpc: Router,
+}
+
+fn refuse(reason: &'static str) {
+    metrics::counter!("hoop_connections_refused_total", "reason" => reason).increment(1);
+}
+
+/// Accepts until the gateway stops.
+pub(crate) async fn serve(listener: Listener, socket: TcpListener) {
+    let limits = &listener.hub.config.limits;
+    let per_address = PerAddress::new(limits.connections_per_address);
+    let half_open = HalfOpen::new(limits.half_open);
+    let listener = Arc::new(listener);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = listener.hub.stopping.cancelled() => return,
+            accepted = socket.accept() => accepted,
+        };
+        let (tcp, from) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                refuse("accept");
+                tracing::warn!(%error, "accepting a connection failed");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        metrics::counter!("hoop_connections_total").increment(1);
+        let Some(counted) = per_address.admit(canonical(from)) else {
+            refuse("too_many_from_address");
+            continue;
+        };
+        let half = half_open.enter();
+        metrics::gauge!("hoop_connections_half_open").set(f64::from(u32::try_from(half_open.count()).unwrap_or(u32::MAX)));
+        let listener = Arc::clone(&listener);
+        let hub = Arc::clone(&listener.hub);
+        hub.tasks.spawn(async move { connection(&listener, tcp, canonical(from), half, counted).await });
+    }
+}
+
+fn canonical(from: SocketAddr) -> IpAddr {
+    from.ip().to_canonical()
+}
+
+async fn connection(listener: &Arc<Listener>, mut tcp: TcpStream, from: IpAddr, half: Half, counted: Counted) {
+    let _ = tcp.set_nodelay(true);
+    let limits = &listener.hub.config.limits;
+    let deadline = Instant::now() + limits.handshake_timeout;
+    let pushed_out = half.pushed_out.clone();
+    let opening = tokio::select! {
+        biased;
+        () = listener.hub.stopping.cancelled() => return,
+        () = pushed_out.cancelled() => return refuse("pushed_out"),
+        opened = timeout_at(deadline, open(listener, &mut tcp)) => opened,
+    };
+    let (dispatch, bytes) = match opening {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(reason)) => return refuse(reason),
+        Err(_) => return refuse("handshake_timeout"),
+    };
+    match dispatch {
+        Dispatch::Session(ticket) => {
+            // The ticket has its own deadlines; a ticket that names no session is over at once.
+            let relayed = relay::ticket(&listener.hub, &ticket, bytes, Pipe::Tcp(tcp), half).await;
+            if let Err(why) = relayed {
+                why.count();
+                relay::tell(&listener.hub, &ticket, why, from).await;
+            }
+        }
+        Dispatch::Claim(claim) => {
+            if let Err(why) = relay::claim(&listener.hub, &claim, Pipe::Tcp(tcp)) {
+                why.count();
+            }
+        }
+        Dispatch::Http => {
+            let handshake = TlsAcceptor::from(Arc::clone(&listener.public)).accept(Prefixed::new(bytes, tcp));
+            if let Some(stream) = shake(listener, handshake, deadline, half).await {
+                serve_http(listener, stream, from).await;
+            }
+        }
+        Dispatch::Control => {
+            let handshake = TlsAcceptor::from(Arc::clone(&listener.control)).accept(Prefixed::new(bytes, tcp));
+            if let Some(stream) = shake(listener, handshake, deadline, half).await {
+                serve_control(listener, stream, from).await;
+            }
+        }
+    }
+    drop(counted);
+}
+
+/// Reads the `ClientHello`, and not a byte more than it may have.
+async fn open(listener: &Listener, tcp: &mut TcpStream) -> Result<(Dispatch, Vec<u8>), &'static str> {
+    let limit = listener.hub.config.limits.pre_auth_bytes;
+    let mut peek = HelloPeek::default();
+    let mut buffer = [0_u8; 2048];
+    let mut total = 0;
+    loop {
+        let count = tcp.read(&mut buffer).await.map_err(|_| "broken")?;
+        if count == 0 {
+            return Err("closed_early");
+        }
+        total += count;
+        if total > limit {
+            return Err("hello_too_long");
+        }
+        match peek.feed(buffer.get(..count).unwrap_or_default()) {
+            Peek::NeedMore => {}
+            Peek::NotTls => return Err("not_tls"),
+            Peek::Malformed(_) => return Err("malformed_hello"),
+            Peek::Hello(hello) => {
+                let dispatch = Dispatch::of(&hello).map_err(|_| "bad_alpn")?;
+                // Behind a claim nothing may follow: it would reach the person's connector unasked.
+                if matches!(dispatch, Dispatch::Claim(_)) && hello.length != total {
+                    return Err("bytes_after_claim");
+                }
+                return Ok((dispatch, peek.into_bytes()));
+            }
+        }
+    }
+}
+
+async fn shake<F>(listener: &Listener, handshake: F, deadline: Instant, half: Half) -> Option<TlsStream<Prefixed<TcpStream>>>
+where
+    F: Future<Output = std::io::Result<TlsStream<Prefixed<TcpStream>>>>,
+{
+    let shaken = tokio::select! {
+        biased;
+        () = listener.hub.stopping.cancelled() => return None,
+        () = half.pushed_out.cancelled() => {
+            refuse("pushed_out");
+            return None;
+        }
+        shaken = timeout_at(deadline, handshake) => shaken,
+    };
+    match shaken {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "TLS handshake failed");
+            refuse("tls");
+            None
+        }
+        Err(_) => {
+            refuse("handshake_timeout");
+            None
+        }
+    }
+}
+
+fn builder(listener: &Listener) -> auto::Builder<TokioExecutor> {
+    let patience = listener.hub.config.limits.handshake_timeout;
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(patience).max_headers(64);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEADERS)
+        .keep_alive_interval(Some(Duration::from_secs(20)))
+        .keep_alive_timeout(Duration::from_secs(20));
+    builder
+}
+
+async fn serve_http(listener: &Listener, stream: TlsStream<Prefixed<TcpStream>>, from: IpAddr) {
+    let http = listener.http.clone();
+    let service = tower::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(ClientAddress(from));
+        http.clone().oneshot(request.map(axum::body::Body::new))
+    });
+    drive(listener, stream, service).await;
+}
+
+async fn serve_control(listener: &Listener, stream: TlsStream<Prefixed<TcpStream>>, from: IpAddr) {
+    let peer = peer(&stream, from);
+    let grpc = listener.grpc.clone();
+    let service = tower::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        grpc.clone().oneshot(request.map(axum::body::Body::new))
+    });
+    drive(listener, stream, service).await;
+}
+
+/// What TLS proved: the verifier has checked chain, time and purpose; the name is read here.
+fn peer(stream: &TlsStream<Prefixed<TcpStream>>, address: IpAddr) -> Peer {
+    let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    Peer {
+        agent: certificate.and_then(pki::agent_of),
+        expires_at: certificate.and_then(pki::expiry_of).unwrap_or(Timestamp::EPOCH),
+        address,
+    }
+}
+
+async fn drive<S, B>(listener: &Listener, stream: TlsStream<Prefixed<TcpStream>>, service: S)
+where
+    S: tower::Service<http::Request<hyper::body::Incoming>, Response = http::Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: hyper::body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let builder = builder(listener);
+    let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
+    tokio::pin!(serving);
+    let stopping = &listener.hub.stopping;
+    tokio::select! {
+        biased;
+        () = stopping.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            let _ = serving.await;
+        }
+        _ = serving.as_mut() => {}
+    }
+}

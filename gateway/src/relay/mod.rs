@@ -1,0 +1,231 @@
+//! Session data: a ticket of a person is paired with a connection of the agent, and ciphertext is copied both ways.
+//!
+//! Nothing is terminated here and nothing can be read. A relay ends with its connections, or when its session is cut.
+
+mod pipe;
+pub(crate) mod pool;
+pub(crate) mod websocket;
+
+use std::{
+    net::IpAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use futures::FutureExt as _;
+use hoop_ledger::event::EventCode;
+use hoop_model::{Actor, AgentId, SessionId};
+use hoop_store::SessionState;
+use hoop_tunnel::{relay::{self, RelayLimits}, ticket::{Claim, Ticket, TicketError}};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    time::{Instant, timeout, timeout_at},
+};
+
+pub(crate) use self::pipe::Pipe;
+use self::pool::{NotParked, Pools, Taken};
+use crate::{
+    hub::{Hub, Shared, event, now},
+    live::Live,
+};
+
+/// How long somebody waits for an agent's connection.
+const PATIENCE: Duration = Duration::from_secs(10);
+const FIRST_WRITE: Duration = Duration::from_secs(5);
+
+/// What the relay keeps.
+pub(crate) struct Relay {
+    pools: Pools<Pipe>,
+}
+
+impl std::fmt::Debug for Relay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Relay")
+    }
+}
+
+impl Relay {
+    pub(crate) fn new(waiting_per_agent: usize) -> Self {
+        Self { pools: Pools::new(waiting_per_agent) }
+    }
+
+    /// A control stream came up: asks it for the connections that people wait for.
+    pub(crate) fn begin_epoch(&self, agent: AgentId, epoch: u64) -> usize {
+        self.pools.begin_epoch(agent, epoch)
+    }
+
+    pub(crate) fn end_epoch(&self, agent: AgentId, epoch: u64) {
+        self.pools.end_epoch(agent, epoch);
+    }
+
+    pub(crate) fn forget(&self, agent: AgentId) {
+        self.pools.forget(agent);
+    }
+}
+
+/// Why a connection came to nothing; the label of a metric, never told to the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    UnknownSession,
+    BadTicket,
+    UsedTicket,
+    TooManyStreams,
+    TooManyWaiting,
+    AgentAway,
+    UnknownAgent,
+    BadClaim,
+    StaleClaim,
+    TooManyParked,
+    Store,
+}
+
+impl Refused {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::UnknownSession => "unknown_session",
+            Self::BadTicket => "bad_ticket",
+            Self::UsedTicket => "used_ticket",
+            Self::TooManyStreams => "too_many_streams",
+            Self::TooManyWaiting => "too_many_waiting",
+            Self::AgentAway => "agent_away",
+            Self::UnknownAgent => "unknown_agent",
+            Self::BadClaim => "bad_claim",
+            Self::StaleClaim => "stale_claim",
+            Self::TooManyParked => "too_many_parked",
+            Self::Store => "store",
+        }
+    }
+
+    pub(crate) fn count(self) {
+        metrics::counter!("hoop_relay_refused_total", "reason" => self.label()).increment(1);
+    }
+}
+
+/// An agent's connection came: keeps it for the next ticket.
+pub(crate) fn claim(hub: &Hub, claim: &Claim, pipe: Pipe) -> Result<(), Refused> {
+    let link = hub.agents.link(claim.agent()).ok_or(Refused::UnknownAgent)?;
+    if claim.epoch() != link.epoch {
+        return Err(Refused::StaleClaim);
+    }
+    claim.verify(&link.claim_secret).map_err(|_| Refused::BadClaim)?;
+    let refuse = |why| match why {
+        NotParked::Stale => Refused::StaleClaim,
+        NotParked::Used => Refused::BadClaim,
+        NotParked::Full => Refused::TooManyParked,
+    };
+    hub.relay.pools.admit(claim.agent(), claim.epoch(), claim.counter()).map_err(refuse)?;
+    hub.relay.pools.park(claim.agent(), claim.epoch(), pipe).map_err(refuse)
+}
+
+/// A person's connection came: checks the ticket, finds the agent's connection, and copies until either end or the
+/// session is over. `hello` are the bytes read so far, which go on as they came.
+pub(crate) async fn ticket(
+    hub: &Shared,
+    ticket: &Ticket,
+    hello: Vec<u8>,
+    pipe: Pipe,
+    half: impl Send,
+) -> Result<(), Refused> {
+    let live = find(hub, ticket.session()).await?;
+    admit(&live, ticket)?;
+    // A good ticket is what authenticates here: no longer half-open.
+    drop(half);
+    let stream = live.enter(hub.config.limits.streams_per_session).ok_or(Refused::TooManyStreams)?;
+    let agent = tokio::select! {
+        biased;
+        () = live.cut.cancelled() => return Err(Refused::UnknownSession),
+        agent = reach(hub, live.agent, &hello) => agent?,
+    };
+    copy(&live, pipe, agent).await;
+    drop(stream);
+    Ok(())
+}
+
+fn admit(live: &Live, ticket: &Ticket) -> Result<(), Refused> {
+    live.admit(ticket).map_err(|error| match error {
+        TicketError::Used | TicketError::TooOld => Refused::UsedTicket,
+        _ => Refused::BadTicket,
+    })
+}
+
+/// Writes a refused ticket of a session that exists into the ledger, at a bounded rate: anybody can make up the others.
+pub(crate) async fn tell(hub: &Shared, ticket: &Ticket, why: Refused, from: IpAddr) {
+    let forged = matches!(why, Refused::BadTicket | Refused::UsedTicket);
+    let Some(live) = hub.live.find(ticket.session()).filter(|_| forged) else { return };
+    if !hub.throttle.name(&format!("ticket {}", live.id)) {
+        return;
+    }
+    let facts = serde_json::json!({ "reason": why.label(), "address": from.to_string(), "counter": ticket.counter() });
+    let told = event(&Actor::Anonymous, EventCode::TicketRefused, [live.id.into()], facts);
+    if let Err(error) = hub.store.append(&[told]).await {
+        tracing::error!(%error, "a refused ticket cannot be noted");
+    }
+}
+
+/// The session in memory, or from the store: after a restart its connections come back before anybody opens anything.
+pub(crate) async fn find(hub: &Shared, id: SessionId) -> Result<Arc<Live>, Refused> {
+    if let Some(live) = hub.live.find(id) {
+        return Ok(live);
+    }
+    let found = hub.store.session(id).await.map_err(|error| {
+        tracing::warn!(%error, session.id = %id, "session cannot be looked up");
+        Refused::Store
+    })?;
+    let session = found.ok_or(Refused::UnknownSession)?;
+    let usable = matches!(session.state, SessionState::Opening | SessionState::Live) && session.ends_at > now();
+    if !usable {
+        return Err(Refused::UnknownSession);
+    }
+    let secret = hub.keys.open_session_secret(id, &session.secret_sealed).map_err(|error| {
+        tracing::error!(%error, session.id = %id, "session secret cannot be opened");
+        Refused::Store
+    })?;
+    Ok(hub.live.insert(Live::new(id, session.agent, session.ends_at, secret)))
+}
+
+/// A connection of the agent on which the `ClientHello` was delivered.
+async fn reach(hub: &Hub, agent: AgentId, hello: &[u8]) -> Result<Pipe, Refused> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut pipe = match hub.relay.pools.take(agent, is_alive) {
+            Taken::Now(pipe) => pipe,
+            Taken::TooMany => return Err(Refused::TooManyWaiting),
+            Taken::Later(next) => {
+                if let Some(link) = hub.agents.link(agent) {
+                    link.dial_out(1);
+                }
+                timeout_at(deadline, next).await.ok().and_then(Result::ok).ok_or(Refused::AgentAway)?
+            }
+        };
+        let written = timeout(FIRST_WRITE, async {
+            pipe.write_all(hello).await?;
+            pipe.flush().await
+        });
+        match written.await {
+            Ok(Ok(())) => return Ok(pipe),
+            _ if Instant::now() >= deadline => return Err(Refused::AgentAway),
+            _ => {}
+        }
+    }
+}
+
+/// An agent says nothing on a connection before it is used: whatever can be read means that it is over or wrong.
+fn is_alive(pipe: &mut Pipe) -> bool {
+    let mut byte = [0; 1];
+    pipe.read(&mut byte).now_or_never().is_none()
+}
+
+async fn copy(live: &Live, person: Pipe, agent: Pipe) {
+    metrics::gauge!("hoop_relays").increment(1.0);
+    metrics::counter!("hoop_relays_total").increment(1);
+    let limits = RelayLimits::default();
+    let end = match (person, agent) {
+        (Pipe::Tcp(person), Pipe::Tcp(agent)) => relay::relay(person, agent, limits, &live.cut).await,
+        (person, agent) => relay::relay_any(person, agent, limits, &live.cut).await,
+    };
+    live.bytes_up.fetch_add(end.forth, Ordering::Relaxed);
+    live.bytes_down.fetch_add(end.back, Ordering::Relaxed);
+    metrics::counter!("hoop_relay_bytes_total", "direction" => "up").increment(end.forth);
+    metrics::counter!("hoop_relay_bytes_total", "direction" => "down").increment(end.back);
+    metrics::gauge!("hoop_relays").decrement(1.0);
+}

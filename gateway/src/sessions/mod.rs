@@ -1,0 +1,206 @@
+//! What happens to a session: it is opened, confirmed or refused by its agent, ended by whoever, and sealed.
+//!
+//! Each step is one transaction with its events. The first reason for an end stands.
+
+mod open;
+
+use std::time::Duration;
+
+use hoop_ledger::event::{EventCode, Facts, Subject};
+use hoop_model::{Actor, Blame, Fault, SessionId, UserId};
+use hoop_recording::{Ended, verify::Report};
+use hoop_store::{
+    Agent, Conflict, NewEvent, RecordingEnd, RecordingEnding, SessionEnd, SessionRecord, SessionState, StoreError,
+};
+use serde_json::json;
+
+pub(crate) use self::open::{Opening, connecting, definition_of, open, renew_certificate, subject};
+use crate::{
+    agents::control,
+    hub::{Hub, Shared, event, now},
+};
+
+/// The client hears from its agent why its session ended; connections that are still there after this are cut. With the
+/// time it takes to get here, the last byte passes within 2 s.
+const FAREWELL: Duration = Duration::from_millis(1500);
+
+/// What an event of a session is about.
+pub(crate) fn subjects(session: &SessionRecord) -> Vec<Subject> {
+    vec![session.id.into(), session.user.into(), session.connection.into(), session.agent.into()]
+}
+
+fn agent_actor(session: &SessionRecord) -> Actor {
+    Actor::Agent { id: session.agent, name: session.agent_name.clone() }
+}
+
+/// What an agent is told about a session that ended while it was away.
+pub(crate) fn ended_fault(session: &SessionRecord) -> Fault {
+    let reason = session.end_reason.clone().unwrap_or_else(|| "the session has ended".to_owned());
+    Fault::new("HOOP-4003", Blame::Policy, reason)
+}
+
+fn facts(session: &SessionRecord) -> serde_json::Value {
+    json!({ "user": session.user_name, "connection": session.connection_name, "agent": session.agent_name })
+}
+
+/// The agent confirmed it: its recording has begun.
+pub(crate) async fn ready(hub: &Shared, session: &SessionRecord) -> Result<(), StoreError> {
+    let told = event(&agent_actor(session), EventCode::SessionOpened, subjects(session), facts(session));
+    match hub.store.change_session_state(session.id, &[SessionState::Opening], SessionState::Live, &[told]).await {
+        Ok(_) => {
+            hub.live.settle(session.id, Ok(()));
+            Ok(())
+        }
+        Err(StoreError::Conflict(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The agent refused it: nothing was opened, there is no recording.
+pub(crate) async fn refused(hub: &Shared, session: &SessionRecord, fault: Fault) -> Result<(), StoreError> {
+    if session.state == SessionState::Opening {
+        end_as(hub, session.id, &agent_actor(session), &fault.message, fault.code.as_str(), None).await?;
+        hub.live.settle(session.id, Err(fault));
+    }
+    Ok(())
+}
+
+/// The agent came back without the session, but with the rest of its recording.
+pub(crate) async fn agent_lost(hub: &Shared, session: &SessionRecord) -> Result<(), StoreError> {
+    let reason = "the agent lost the session (a restart or a crash)";
+    end_as(hub, session.id, &agent_actor(session), reason, "HOOP-4007", None).await.map(|_| ())
+}
+
+/// The session is over and no seal will come.
+pub(crate) async fn interrupted(hub: &Shared, session: &SessionRecord, why: &str) -> Result<(), StoreError> {
+    let facts = json!({ "ending": "interrupted", "reason": why, "bytes": hub.recordings.length(session.id) });
+    let mut events = vec![event(&Actor::System, EventCode::RecordingInterrupted, subjects(session), facts)];
+    events.extend(end_event(session, &Actor::System, why, "HOOP-4007"));
+    let recording = RecordingEnd { ending: RecordingEnding::Interrupted, manifest: None, at: now() };
+    let end = SessionEnd { at: now(), reason: why.to_owned(), code: "HOOP-4007".to_owned() };
+    tolerate_conflict(hub.store.end_recording(session.id, &recording, &end, &events).await)?;
+    cut_now(hub, session.id);
+    Ok(())
+}
+
+/// The event of the end, if the session has not ended yet.
+fn end_event(session: &SessionRecord, actor: &Actor, reason: &str, code: &str) -> Option<NewEvent> {
+    let running = matches!(session.state, SessionState::Opening | SessionState::Live);
+    let facts = json!({ "reason": reason, "code": code, "recorded": session.state != SessionState::Opening });
+    running.then(|| event(actor, EventCode::SessionEnded, subjects(session), facts))
+}
+
+fn tolerate_conflict<T>(result: Result<T, StoreError>) -> Result<(), StoreError> {
+    match result {
+        Ok(_) | Err(StoreError::Conflict(Conflict::Changed)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The agent's last part came and was checked.
+pub(crate) async fn sealed(
+    hub: &Shared,
+    agent: &Agent,
+    id: SessionId,
+    report: &Report,
+    evidence: Option<Facts>,
+) -> Result<(), StoreError> {
+    let session = hub.store.session(id).await?.ok_or(StoreError::NotFound("session"))?;
+    let own = report.session == Some(id);
+    let (ending, reason) = match &report.manifest {
+        Some(manifest) if own && report.is_clean() => match &manifest.ended {
+            Ended::Sealed { reason } => (RecordingEnding::Sealed, reason.clone()),
+            // The agent's signature still covers what is there; that something is missing is said in it.
+            Ended::Interrupted { reason, .. } => (RecordingEnding::Interrupted, reason.clone()),
+        },
+        _ => (RecordingEnding::Interrupted, "the recording does not agree with itself".to_owned()),
+    };
+    let code = match ending {
+        RecordingEnding::Sealed => EventCode::RecordingSealed,
+        RecordingEnding::Interrupted => EventCode::RecordingInterrupted,
+    };
+    let findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
+    let mut facts = evidence.unwrap_or_default();
+    facts.insert("contents".to_owned(), json!(report.manifest));
+    facts.insert("findings".to_owned(), json!(findings));
+    facts.insert("own".to_owned(), json!(own));
+    let facts = serde_json::Value::Object(facts);
+    let actor = control::actor(agent);
+    let mut events = vec![event(&actor, code, subjects(&session), facts)];
+    events.extend(end_event(&session, &actor, &reason, "closed"));
+    let manifest = report.manifest.as_ref().and_then(|manifest| serde_json::to_vec(manifest).ok());
+    let recording = RecordingEnd { ending, manifest, at: now() };
+    let end = SessionEnd { at: now(), reason, code: "closed".to_owned() };
+    hub.store.end_recording(id, &recording, &end, &events).await?;
+    let recording_bytes = hub.recordings.length(id);
+    let progress = hoop_store::SessionProgress { recording_bytes, ..hoop_store::SessionProgress::default() };
+    hub.store.session_progress(id, &progress).await?;
+    cut_now(hub, id);
+    Ok(())
+}
+
+/// Ends a session. `false`: it had ended before. With `tell`, the agent is told, and tells the client.
+pub(crate) async fn end_as(
+    hub: &Shared,
+    id: SessionId,
+    actor: &Actor,
+    reason: &str,
+    code: &str,
+    tell: Option<&Fault>,
+) -> Result<bool, StoreError> {
+    let session = hub.store.session(id).await?.ok_or(StoreError::NotFound("session"))?;
+    let Some(told) = end_event(&session, actor, reason, code) else { return Ok(false) };
+    let by_agent = matches!(actor, Actor::Agent { .. });
+    let killed = (!by_agent).then(|| {
+        event(actor, EventCode::SessionKilled, subjects(&session), json!({ "reason": reason, "code": code }))
+    });
+    let events: Vec<NewEvent> = killed.into_iter().chain([told]).collect();
+    let end = SessionEnd { at: now(), reason: reason.to_owned(), code: code.to_owned() };
+    let ended = match hub.store.end_session(id, &end, &events).await {
+        Ok(_) => true,
+        Err(StoreError::Conflict(Conflict::Changed)) => false,
+        Err(error) => return Err(error),
+    };
+    metrics::counter!("hoop_sessions_ended_total", "code" => code.to_owned()).increment(1);
+    if let Some(fault) = tell {
+        if let Some(link) = hub.agents.link(session.agent) {
+            link.end_session(id, fault);
+        }
+        hub.live.settle(id, Err(fault.clone()));
+    }
+    cut_soon(hub, id);
+    Ok(ended)
+}
+
+/// Ends a session for a reason of the gateway's own.
+pub(crate) async fn end_by_system(hub: &Shared, id: SessionId, fault: &Fault) -> Result<bool, StoreError> {
+    end_as(hub, id, &Actor::System, &fault.message, fault.code.as_str(), Some(fault)).await
+}
+
+/// Ends all sessions of a person.
+pub(crate) async fn end_of_user(hub: &Shared, user: UserId, actor: &Actor, fault: &Fault) -> Result<(), StoreError> {
+    for session in hub.store.live_sessions_of_user(user).await? {
+        end_as(hub, session.id, actor, &fault.message, fault.code.as_str(), Some(fault)).await?;
+    }
+    Ok(())
+}
+
+fn cut_soon(hub: &Shared, id: SessionId) {
+    let Some(live) = hub.live.remove(id) else { return };
+    let stopping = hub.stopping.clone();
+    hub.tasks.spawn(async move {
+        tokio::select! {
+            biased;
+            () = stopping.cancelled() => {}
+            () = tokio::time::sleep(FAREWELL) => {}
+        }
+        live.cut.cancel();
+    });
+}
+
+/// The agent is done with it: what is still connected is of no use to anybody.
+fn cut_now(hub: &Hub, id: SessionId) {
+    if let Some(live) = hub.live.remove(id) {
+        live.cut.cancel();
+    }
+}

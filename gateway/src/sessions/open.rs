@@ -1,0 +1,302 @@
+//! Opening a session: policy, certificate, grant, one transaction, the agent's word.
+
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use hoop_api::{
+    manage::ConnectionDefinition,
+    sessions::{OpenSession, RenewedCertificate, SessionOpened},
+};
+use hoop_control::{grant::Grant, v1};
+use hoop_ledger::event::EventCode;
+use hoop_model::{Actor, Blame, Fault, GrantId, SessionId, Timestamp};
+use hoop_policy::{Connecting, Denial, Rules, Subject, Terms, may_connect};
+use hoop_store::{Agent, Connection, NewSession, SessionRecord, SessionState, SignedIn, StoreError};
+use hoop_tunnel::ticket::SessionSecret;
+use serde_json::json;
+
+use super::subjects;
+use crate::{
+    agents::{Link, offline},
+    http::problem::Problematic,
+    hub::{Shared, event, now},
+    live::Live,
+    pki::{self, Issued, PkiError},
+};
+
+/// How long the agent may take to say that it is ready.
+const READY: Duration = Duration::from_secs(10);
+const LONGEST_REASON: usize = 1000;
+
+/// Who opens what, from where.
+pub(crate) struct Opening<'a> {
+    pub(crate) caller: &'a SignedIn,
+    pub(crate) actor: &'a Actor,
+    pub(crate) address: IpAddr,
+    pub(crate) request: OpenSession,
+}
+
+/// Everything that was decided before anything was written.
+struct Granted {
+    connection: Connection,
+    definition: ConnectionDefinition,
+    agent: Agent,
+    link: std::sync::Arc<Link>,
+    terms: Terms,
+    at: Timestamp,
+}
+
+/// Opens a session, or says why not.
+pub(crate) async fn open(hub: &Shared, opening: Opening<'_>) -> Result<SessionOpened, Problematic> {
+    check_reason(opening.request.reason.as_deref())?;
+    let granted = grant(hub, &opening).await?;
+    let id = SessionId::generate();
+    let life = hub.config.certificates.session.min(granted.terms.ends_at.since(granted.at));
+    let issued = hub
+        .keys
+        .authority
+        .issue_session(id, &opening.request.csr_pem, granted.at, life)
+        .map_err(bad_request)?;
+    let secret = SessionSecret::generate().map_err(|_| Problematic::internal("no randomness"))?;
+    let grant = write_grant(&opening, &granted, id, &issued);
+    let (bytes, signature) = hub.keys.grants.sign(&grant).map_err(Problematic::internal)?;
+    keep(hub, &opening, &granted, &grant, (&bytes, &signature), &issued, &secret).await?;
+    confirm(hub, &granted, id, bytes, signature, &secret).await?;
+    metrics::counter!("hoop_sessions_opened_total").increment(1);
+    let database = granted.definition.settings.get("database").and_then(serde_json::Value::as_str);
+    Ok(SessionOpened {
+        id,
+        protocol: granted.definition.protocol,
+        agent: granted.agent.id,
+        certificate_pem: issued.pem,
+        ca_pem: hub.keys.authority.pem().to_owned(),
+        secret: URL_SAFE_NO_PAD.encode(secret.expose()),
+        first_ticket: 0,
+        host: hub.config.public_host.clone(),
+        port: hub.public_port(),
+        default_database: database.map(str::to_owned),
+        ends_at: granted.terms.ends_at,
+        certificate_expires_at: issued.expires_at,
+        idle_timeout_seconds: granted.terms.idle_timeout.as_secs(),
+    })
+}
+
+fn check_reason(reason: Option<&str>) -> Result<(), Problematic> {
+    let too_long = reason.is_some_and(|text| text.len() > LONGEST_REASON || text.chars().any(char::is_control));
+    if too_long {
+        let fault = Fault::new("HOOP-7004", Blame::Caller, "the reason is too long or holds control characters");
+        return Err(fault.into());
+    }
+    Ok(())
+}
+
+async fn grant(hub: &Shared, opening: &Opening<'_>) -> Result<Granted, Problematic> {
+    let at = now();
+    let name = &opening.request.connection;
+    let Some(connection) = hub.store.connection_by_name(name).await? else {
+        return Err(refuse(hub, opening, &Denial::NotAllowed).await);
+    };
+    let definition = definition_of(&connection)?;
+    let terms = match may_connect(&subject(opening.caller), &connecting(&connection, &definition), at) {
+        Ok(terms) => terms,
+        Err(denial) => return Err(refuse(hub, opening, &denial).await),
+    };
+    let running = hub.store.live_sessions_of_user(opening.caller.user.id).await?.len();
+    if running >= hub.config.limits.sessions_per_user {
+        let fault = Fault::new("HOOP-4006", Blame::Policy, format!("you have {running} live sessions, and may have no more"));
+        return Err(fault.with_hint("end some: `hoop sessions ls --live`, `hoop sessions kill`").into());
+    }
+    let agent = hub.store.agent_by_name(&definition.agent).await?;
+    let agent = agent.ok_or_else(|| offline(&definition.agent))?;
+    let link = hub.agents.link(agent.id).ok_or_else(|| offline(&definition.agent))?;
+    Ok(Granted { connection, definition, agent, link, terms, at })
+}
+
+async fn refuse(hub: &Shared, opening: &Opening<'_>, denial: &Denial) -> Problematic {
+    metrics::counter!("hoop_sessions_refused_total").increment(1);
+    let name = &opening.request.connection;
+    let facts = json!({ "connection": name.as_str(), "reason": denial.to_string(), "address": opening.address.to_string() });
+    let told = event(
+        opening.actor,
+        EventCode::SessionDenied,
+        [opening.caller.user.id.into()],
+        facts,
+    );
+    match hub.store.append(&[told]).await {
+        Ok(_) => denial.to_fault().into(),
+        Err(error) => error.into(),
+    }
+}
+
+/// The connection as policy sees it.
+pub(crate) fn connecting(connection: &Connection, definition: &ConnectionDefinition) -> Connecting {
+    Connecting {
+        name: connection.name.clone(),
+        allowed_groups: definition.allowed_groups.iter().cloned().collect(),
+        max_duration: Duration::from_secs(definition.max_duration_seconds),
+        idle_timeout: Duration::from_secs(definition.idle_timeout_seconds),
+        mfa_max_age: Duration::from_secs(definition.mfa_max_age_seconds),
+        rules: Rules { allow_replication: definition.allow_replication },
+    }
+}
+
+/// The person as policy sees them: from the store, at this moment.
+pub(crate) fn subject(signed_in: &SignedIn) -> Subject {
+    Subject {
+        name: signed_in.user.name.clone(),
+        role: signed_in.user.role,
+        groups: signed_in.user.groups.iter().cloned().collect::<BTreeSet<_>>(),
+        locked: signed_in.user.locked,
+        mfa_at: signed_in.login.mfa_at,
+    }
+}
+
+/// A definition as it was stored.
+pub(crate) fn definition_of(connection: &Connection) -> Result<ConnectionDefinition, Problematic> {
+    serde_json::from_value(connection.definition.clone()).map_err(Problematic::internal)
+}
+
+fn write_grant(opening: &Opening<'_>, granted: &Granted, id: SessionId, issued: &Issued) -> Grant {
+    let SignedIn { login, user } = opening.caller;
+    Grant {
+        id: GrantId::generate(),
+        session: id,
+        agent: granted.agent.id,
+        user: user.id,
+        user_name: user.name.clone(),
+        method: login.method,
+        mfa_at: login.mfa_at,
+        address: opening.address.to_string(),
+        reason: opening.request.reason.clone(),
+        connection: granted.connection.id,
+        connection_name: granted.connection.name.clone(),
+        protocol: granted.definition.protocol.clone(),
+        settings: granted.definition.settings.clone(),
+        connector_key_sha256: issued.key_sha256.clone(),
+        issued_at: granted.at,
+        ends_at: granted.terms.ends_at,
+        idle_timeout_seconds: granted.terms.idle_timeout.as_secs(),
+        allow_replication: granted.terms.rules.allow_replication,
+        allowed_because: granted.terms.because.clone(),
+    }
+}
+
+async fn keep(
+    hub: &Shared,
+    opening: &Opening<'_>,
+    granted: &Granted,
+    grant: &Grant,
+    (bytes, signature): (&[u8], &[u8]),
+    issued: &Issued,
+    secret: &SessionSecret,
+) -> Result<(), Problematic> {
+    let new = NewSession {
+        id: grant.session,
+        user: grant.user,
+        user_name: grant.user_name.clone(),
+        connection: grant.connection,
+        connection_name: grant.connection_name.clone(),
+        protocol: grant.protocol.clone(),
+        agent: grant.agent,
+        agent_name: granted.agent.name.clone(),
+        grant: bytes.to_vec(),
+        grant_signature: signature.to_vec(),
+        secret_sealed: hub.keys.seal_session_secret(grant.session, secret).map_err(Problematic::internal)?,
+        connector_key_sha256: sha256_of_hex(&issued.key_sha256)?,
+        certificate_expires_at: issued.expires_at,
+        address: grant.address.clone(),
+        reason: grant.reason.clone(),
+        allowed_because: grant.allowed_because.clone(),
+        started_at: granted.at,
+        ends_at: granted.terms.ends_at,
+    };
+    let facts = json!({
+        "session": grant.session, "grant": grant.id, "grant_sha256": pki::sha256_hex(bytes), "user": grant.user_name,
+        "connection": grant.connection_name, "connection_version": granted.connection.version,
+        "protocol": grant.protocol, "agent": granted.agent.name, "address": grant.address, "reason": grant.reason,
+        "allowed_because": grant.allowed_because, "ends_at": grant.ends_at,
+        "idle_timeout_seconds": grant.idle_timeout_seconds, "connector_key_sha256": grant.connector_key_sha256,
+        "end_to_end": true,
+    });
+    let subjects =
+        [grant.session.into(), grant.user.into(), grant.connection.into(), grant.agent.into(), grant.id.into()];
+    hub.store.create_session(&new, &[event(opening.actor, EventCode::SessionRequested, subjects, facts)]).await?;
+    let live = Live::new(grant.session, grant.agent, grant.ends_at, secret.clone());
+    hub.live.insert(live);
+    Ok(())
+}
+
+fn sha256_of_hex(hex: &str) -> Result<[u8; 32], Problematic> {
+    let bytes = data_encoding::HEXLOWER.decode(hex.as_bytes()).map_err(Problematic::internal)?;
+    bytes.try_into().map_err(|_| Problematic::internal("not a SHA-256"))
+}
+
+/// Sends the grant to the agent and waits for its word. Whatever goes wrong ends the session.
+async fn confirm(
+    hub: &Shared,
+    granted: &Granted,
+    id: SessionId,
+    grant: Vec<u8>,
+    signature: Vec<u8>,
+    secret: &SessionSecret,
+) -> Result<(), Problematic> {
+    let word = hub.live.expect(id);
+    let open = v1::OpenSession {
+        grant: grant.into(),
+        signature: signature.into(),
+        session_secret: secret.expose().to_vec().into(),
+    };
+    let fault = if granted.link.open_session(open) {
+        match tokio::time::timeout(READY, word).await {
+            Ok(Ok(Ok(()))) => return Ok(()),
+            Ok(Ok(Err(fault))) => fault,
+            Ok(Err(_)) | Err(_) => Fault::new("HOOP-4008", Blame::Network, "the agent did not confirm the session in time")
+                .with_hint("try again; if it stays so, look at the agent's log"),
+        }
+    } else {
+        offline(&granted.agent.name)
+    };
+    hub.live.settle(id, Err(fault.clone()));
+    super::end_by_system(hub, id, &fault).await?;
+    Err(fault.into())
+}
+
+/// A new certificate for the session's own key.
+pub(crate) async fn renew_certificate(
+    hub: &Shared,
+    session: &SessionRecord,
+    actor: &Actor,
+    csr_pem: &str,
+) -> Result<RenewedCertificate, Problematic> {
+    let at = now();
+    if !matches!(session.state, SessionState::Opening | SessionState::Live) || session.ends_at <= at {
+        return Err(super::ended_fault(session).into());
+    }
+    let key = pki::request_key_sha256(csr_pem).map_err(bad_request)?;
+    if sha256_of_hex(&key)? != session.connector_key_sha256 {
+        let fault = Fault::new("HOOP-4009", Blame::Policy, "the key is not the one that this session was opened with");
+        return Err(fault.into());
+    }
+    let life = hub.config.certificates.session.min(session.ends_at.since(at));
+    let issued = hub.keys.authority.issue_session(session.id, csr_pem, at, life).map_err(bad_request)?;
+    let told = event(
+        actor,
+        EventCode::CertificateIssued,
+        subjects(session),
+        json!({ "certificate_serial": issued.serial, "expires_at": issued.expires_at }),
+    );
+    match hub.store.renew_session_certificate(session.id, issued.expires_at, &[told]).await {
+        Ok(()) => Ok(RenewedCertificate { certificate_pem: issued.pem, certificate_expires_at: issued.expires_at }),
+        Err(StoreError::Conflict(_)) => Err(super::ended_fault(session).into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn bad_request(error: PkiError) -> Problematic {
+    match error {
+        PkiError::Request(why) => {
+            Fault::new("HOOP-7005", Blame::Caller, format!("the certificate request cannot be used: {why}")).into()
+        }
+        other => Problematic::internal(other),
+    }
+}
