@@ -435,6 +435,9 @@ pub(crate) struct AuditVerify {
     /// A checkpoint kept from earlier: the ledger must have grown from it
     #[arg(long, value_name = "FILE", requires = "export")]
     pub(crate) older: Option<PathBuf>,
+    /// Check the recordings in this folder against the ledger too (SESSION.hoopr, as `sessions export -f raw` gives them)
+    #[arg(long, value_name = "FOLDER", requires = "export")]
+    pub(crate) recordings: Option<PathBuf>,
     #[command(flatten)]
     form: Form,
 }
@@ -461,7 +464,7 @@ impl Admin {
             Self::Users(Users::Ls(form)) | Self::Agents(Agents::Ls(form)) => Some(*form),
             Self::Users(Users::Add(args)) => Some(args.form),
             Self::Users(Users::Set(args)) => Some(args.form),
-            Self::Users(Users::Lock(args) | Users::Unlock(args)) => Some(args.form),
+            Self::Users(Users::Lock(args) | Users::Unlock(args) | Users::Reset(args)) => Some(args.form),
             Self::Agents(Agents::Remove(args)) => Some(args.form),
             Self::Agents(Agents::JoinToken(args)) | Self::JoinToken(args) => Some(args.form),
             Self::Connections(Connections::Ls(form)) => Some(*form),
@@ -481,6 +484,8 @@ pub(crate) enum Users {
     Add(AddUser),
     /// Change role or groups
     Set(SetUser),
+    /// Make a new one-use link: password and second factor are set anew
+    Reset(OneUser),
     /// Lock an account: its sign-ins and sessions end now
     Lock(OneUser),
     /// Unlock an account

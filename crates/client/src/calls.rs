@@ -125,6 +125,11 @@ impl Api {
         self.send(Method::PATCH, &format!("/users/{name}"), change).await
     }
 
+    /// Opens the set-up of a built-in account again: a new one-use link.
+    pub async fn reset_user(&self, name: &UserName) -> Result<NewUserCreated> {
+        self.send(Method::POST, &format!("/users/{name}/reset"), &serde_json::json!({})).await
+    }
+
     /// Opens a session.
     pub async fn open_session(&self, wanted: &OpenSession) -> Result<SessionOpened> {
         self.send(Method::POST, "/sessions", wanted).await
@@ -153,7 +158,7 @@ impl Api {
 
     /// Closes one's own session, which is of no further use.
     pub async fn close_session(&self, id: SessionId) -> Result<()> {
-        self.command(Method::POST, &format!("/sessions/{id}/close"), Some(&serde_json::json!({}))).await
+        self.command(Method::POST, &format!("/sessions/{id}/end"), None).await
     }
 
     /// A piece of what happened.

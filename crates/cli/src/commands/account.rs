@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{api, sessions};
 use crate::{
     failure::Result,
-    output::{Look, Out, facts},
+    output::{Out, facts},
 };
 
 /// Who is signed in, as JSON shows it.
@@ -79,7 +79,7 @@ struct Status<'a> {
 pub(super) async fn status(out: &Out) -> Result {
     let api = api()?;
     let query = [("state", "live".to_owned())];
-    let asked = async { tokio::try_join!(api.info(), api.whoami(), api.sessions(&query)) };
+    let asked = Box::pin(async { tokio::try_join!(api.info(), api.whoami(), api.sessions(&query)) });
     let (info, user, live) = out.waiting("Asking the gateway", asked).await?;
     let own: Vec<SessionView> = live.items.into_iter().filter(|session| session.user == user.name).collect();
     let status = Status {
@@ -156,11 +156,6 @@ pub(super) fn span(seconds: u64) -> String {
         (days, 0, _) => format!("{days} d"),
         (days, hours, _) => format!("{days} d {hours} h"),
     }
-}
-
-/// For a heading.
-pub(super) fn heading(out: &Out, text: &str) -> String {
-    out.look(Look::Bold, text)
 }
 
 #[cfg(test)]

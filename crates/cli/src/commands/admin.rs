@@ -1,5 +1,324 @@
-//! To be written.
-use crate::{args::Admin, failure::Result, output::Out};
-pub(super) async fn run(_command: Admin, _out: &Out) -> Result {
+//! `hoop admin`: people, agents, connections.
+
+use std::path::Path;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use hoop_api::manage::{
+    AgentView, ConnectionDefinition, ConnectionView, JoinToken, JoinTokenRequest, NewUser, NewUserCreated,
+    UserChange, UserView,
+};
+use hoop_client::{Api, ClientError};
+use hoop_model::{AgentName, ConnectionName};
+use serde_json::json;
+
+use super::{
+    account::{ago, until, word},
+    api, connections, file,
+};
+use crate::{
+    args::{self, AddUser, Admin, Agents, Connections, PutConnection, Seal, SetUser, Users},
+    failure::Result,
+    output::{Out, Table, text},
+    prompt,
+};
+
+pub(super) async fn run(command: Admin, out: &Out) -> Result {
+    let api = api()?;
+    match command {
+        Admin::Users(command) => users(command, &api, out).await,
+        Admin::Agents(command) => agents(command, &api, out).await,
+        Admin::JoinToken(args) => join_token(args, &api, out).await,
+        Admin::Connections(command) => connections(command, &api, out).await,
+    }
+}
+
+// --- people
+
+async fn users(command: Users, api: &Api, out: &Out) -> Result {
+    match command {
+        Users::Ls(_) => {
+            let page = api.users().await?;
+            out.data(&page.items, |users| user_table(users))?;
+        }
+        Users::Add(AddUser { name, role, groups, .. }) => {
+            let created = api.add_user(&NewUser { name, role: role.into(), groups }).await?;
+            out.data(&created, show_link)?;
+        }
+        Users::Reset(args) => out.data(&api.reset_user(&args.name).await?, show_link)?,
+        Users::Set(args) => {
+            let name = args.name.clone();
+            let user = api.change_user(&name, &change(args)).await?;
+            out.data(&user, |user| user_table(std::slice::from_ref(user)))?;
+        }
+        Users::Lock(args) => lock(api, &args, true, out).await?,
+        Users::Unlock(args) => lock(api, &args, false, out).await?,
+    }
     Ok(())
+}
+
+fn change(args: SetUser) -> UserChange {
+    let groups = (args.no_groups || !args.groups.is_empty()).then_some(args.groups);
+    UserChange { role: args.role.map(Into::into), groups, locked: None }
+}
+
+async fn lock(api: &Api, args: &args::OneUser, locked: bool, out: &Out) -> Result {
+    let change = UserChange { locked: Some(locked), ..UserChange::default() };
+    let user = api.change_user(&args.name, &change).await?;
+    out.data(&user, |user| {
+        let name = &user.name;
+        if locked {
+            format!("{name} is locked: sign-ins and sessions have ended.")
+        } else {
+            format!("{name} may sign in again.")
+        }
+    })?;
+    Ok(())
+}
+
+fn show_link(created: &NewUserCreated) -> String {
+    format!(
+        "{} ({}) sets password and second factor here, once, within a day:\n\n  {}",
+        created.user.name,
+        word(&created.user.role),
+        text::line(&created.setup_url)
+    )
+}
+
+fn user_table(users: &[UserView]) -> String {
+    let mut table = Table::new(["NAME", "ROLE", "GROUPS", "SOURCE", "STATE", "LAST SIGN-IN"]);
+    for user in users {
+        let state = match (user.locked, user.active) {
+            (true, _) => "locked",
+            (false, false) => "not set up",
+            (false, true) => "active",
+        };
+        let seen = user.last_login_at.map_or_else(|| "never".to_owned(), |at| format!("{} ago", ago(at)));
+        table.row([
+            user.name.as_str(),
+            &word(&user.role),
+            &user.groups.join(", "),
+            &user.source,
+            state,
+            &seen,
+        ]);
+    }
+    table.render()
+}
+
+// --- agents
+
+async fn agents(command: Agents, api: &Api, out: &Out) -> Result {
+    match command {
+        Agents::Ls(_) => {
+            let page = api.agents().await?;
+            out.data(&page.items, |agents| {
+                if agents.is_empty() {
+                    "No agents yet: hoop admin join-token NAME".to_owned()
+                } else {
+                    agent_table(agents)
+                }
+            })?;
+        }
+        Agents::Remove(args) => {
+            api.remove_agent(&args.name).await?;
+            out.data(&json!({ "agent": args.name, "removed": true }), |_| {
+                format!("{} was removed.", args.name)
+            })?;
+        }
+        Agents::JoinToken(args) => join_token(args, api, out).await?,
+    }
+    Ok(())
+}
+
+fn agent_table(agents: &[AgentView]) -> String {
+    let mut table = Table::new(["NAME", "STATE", "VERSION", "SESSIONS", "CERTIFICATE ENDS IN", "ID"]);
+    for agent in agents {
+        table.row([
+            agent.name.as_str(),
+            if agent.online { "online" } else { "away" },
+            &agent.version,
+            &agent.sessions.to_string(),
+            &until(agent.certificate_expires_at),
+            &agent.id.to_string(),
+        ]);
+    }
+    table.render()
+}
+
+async fn join_token(args: args::JoinToken, api: &Api, out: &Out) -> Result {
+    let token = api.join_token(&JoinTokenRequest { agent: args.agent, ttl_seconds: args.ttl }).await?;
+    if !out.is_json() {
+        out.note(format!("Good for one use, within {}; shown only now:", until(token.expires_at)));
+    }
+    out.data(&token, |token: &JoinToken| text::line(&token.token).into_owned())?;
+    Ok(())
+}
+
+// --- connections
+
+async fn connections(command: Connections, api: &Api, out: &Out) -> Result {
+    match command {
+        Connections::Ls(_) => {
+            let page = api.connections(true).await?;
+            out.data(&page.items, |items| {
+                if items.is_empty() {
+                    "No connections yet: hoop admin connections put --help".to_owned()
+                } else {
+                    table(items)
+                }
+            })?;
+        }
+        Connections::Show(args) => {
+            let definition = definition(api, &args.name).await?;
+            out.data(&definition, |definition| {
+                let toml = toml::to_string_pretty(definition).ok();
+                let shown =
+                    toml.or_else(|| serde_json::to_string_pretty(definition).ok()).unwrap_or_default();
+                text::block(&shown).into_owned()
+            })?;
+        }
+        Connections::Put(args) => put(&args, api, out).await?,
+        Connections::Delete(args) => {
+            api.delete_connection(&args.name).await?;
+            out.data(&json!({ "connection": args.name, "deleted": true }), |_| {
+                format!("{} was deleted.", args.name)
+            })?;
+        }
+        Connections::Seal(args) => seal(&args, api, out).await?,
+    }
+    Ok(())
+}
+
+fn table(items: &[ConnectionView]) -> String {
+    let mut table = Table::new(["NAME", "PROTOCOL", "AGENT", "STATE", "GROUPS", "DESCRIPTION"]);
+    for item in items {
+        let agent = item.definition.as_ref().map_or("?", |definition| definition.agent.as_str());
+        let groups: Vec<&str> = item
+            .definition
+            .iter()
+            .flat_map(|definition| &definition.allowed_groups)
+            .map(AsRef::as_ref)
+            .collect();
+        let state = if item.online { "agent online" } else { "agent away" };
+        table.row([
+            item.name.as_str(),
+            item.protocol.as_str(),
+            agent,
+            state,
+            &groups.join(", "),
+            &item.description,
+        ]);
+    }
+    table.render()
+}
+
+async fn definition(api: &Api, name: &ConnectionName) -> Result<ConnectionDefinition> {
+    let page = api.connections(true).await?;
+    let found = page.items.into_iter().find(|item| item.name == *name).and_then(|item| item.definition);
+    Ok(found.ok_or_else(|| {
+        ClientError::denied("HOOP-1020", format!("there is no connection {name}, or you may not see it"))
+            .hint("see `hoop admin connections ls`")
+    })?)
+}
+
+async fn put(args: &PutConnection, api: &Api, out: &Out) -> Result {
+    let wanted = parse_definition(&file::read_text(&args.file)?, &args.file)?;
+    let view = api.put_connection(&args.name, &wanted).await?;
+    out.data(&view, |view| connections::table(std::slice::from_ref(view)))?;
+    Ok(())
+}
+
+/// JSON if it begins with a brace, else TOML.
+fn parse_definition(text: &str, path: &Path) -> Result<ConnectionDefinition> {
+    let parsed = if text.trim_start().starts_with('{') {
+        serde_json::from_str(text).map_err(|error| error.to_string())
+    } else {
+        toml::from_str(text).map_err(|error| error.to_string())
+    };
+    Ok(parsed.map_err(|error| {
+        ClientError::usage("HOOP-1016", format!("{} is no connection: {}", path.display(), error.trim_end()))
+            .hint("`hoop admin connections put --help` shows one")
+    })?)
+}
+
+async fn seal(args: &Seal, api: &Api, out: &Out) -> Result {
+    let agent = match &args.agent {
+        Some(agent) => agent.clone(),
+        None => definition(api, &args.connection).await?.agent,
+    };
+    let key = sealing_key(api, &agent).await?;
+    let secret = prompt::secret("Credential:")?;
+    if secret.expose().is_empty() {
+        return Err(ClientError::usage("HOOP-1015", "an empty credential cannot be meant").into());
+    }
+    let sealed = hoop_control::seal::seal(&secret, &key, args.connection.as_str()).map_err(|_| {
+        ClientError::own("HOOP-1021", format!("the key of agent {agent} cannot be used for sealing"))
+    })?;
+    let source = format!("sealed:{sealed}");
+    out.data(&json!({ "connection": args.connection, "agent": agent, "source": source }), |_| {
+        source.clone()
+    })?;
+    if !out.is_json() {
+        out.note(format!("Only agent {agent} can read it, and only for connection {}.", args.connection));
+    }
+    Ok(())
+}
+
+async fn sealing_key(api: &Api, name: &AgentName) -> Result<Vec<u8>> {
+    let page = api.agents().await?;
+    let agent = page.items.into_iter().find(|agent| agent.name == *name).ok_or_else(|| {
+        ClientError::denied("HOOP-1020", format!("there is no agent {name}, or you may not see it"))
+            .hint("see `hoop admin agents ls`")
+    })?;
+    Ok(STANDARD.decode(&agent.sealing_key).map_err(|_| {
+        ClientError::own("HOOP-1021", format!("the key of agent {name} cannot be read"))
+            .hint("has it enrolled completely?")
+    })?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOML: &str = "agent = 'dc1'\nprotocol = 'postgres'\nallowed_groups = ['dba']\n[settings]\nhost = 'db'\nport = 5432\n";
+
+    #[test]
+    fn a_definition_is_read_from_toml_and_json_and_shown_as_it_is_read() {
+        let definition = parse_definition(TOML, Path::new("x")).unwrap();
+        assert_eq!(definition.settings, json!({"host": "db", "port": 5432}));
+        let shown = toml::to_string_pretty(&definition).unwrap();
+        assert_eq!(parse_definition(&shown, Path::new("x")).unwrap(), definition);
+        let shown = serde_json::to_string(&definition).unwrap();
+        assert_eq!(parse_definition(&shown, Path::new("x")).unwrap(), definition);
+    }
+
+    #[test]
+    fn a_wrong_definition_says_where() {
+        for (wrong, part) in
+            [("agent = 3", "line 1"), ("", "agent"), ("{\"agent\":", "EOF"), ("nonsense = 1\n", "nonsense")]
+        {
+            let failure = parse_definition(wrong, Path::new("pg.toml")).unwrap_err();
+            assert_eq!(failure.code(), 2);
+            let crate::failure::Failure::Error(error) = failure else { panic!() };
+            assert!(error.to_string().contains("pg.toml") && error.to_string().contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn groups_are_replaced_only_if_asked() {
+        use clap::Parser as _;
+        for (line, wanted) in [
+            ("--role admin", None),
+            ("--no-groups", Some(0)),
+            ("-g dba", Some(1)),
+            ("-g a -g b --role user", Some(2)),
+        ] {
+            let words = "hoop admin users set ada".split(' ').chain(line.split(' '));
+            let args::Command::Admin(Admin::Users(Users::Set(parsed))) = args::Cli::parse_from(words).command
+            else {
+                panic!()
+            };
+            assert_eq!(change(parsed).groups.map(|groups| groups.len()), wanted, "{line}");
+        }
+    }
 }

@@ -1,8 +1,404 @@
-//! To be written.
-use crate::{args::Sessions, failure::Result, output::Out};
-pub(super) async fn run(_command: Sessions, _out: &Out) -> Result {
+//! `hoop sessions`.
+
+use std::path::Path;
+
+use hoop_api::sessions::SessionView;
+use hoop_client::{Api, ClientError, ExportFormat, events::EventReader};
+use hoop_model::{SessionId, Timestamp};
+use hoop_recording::{
+    Reader, RecordingPrivateKey, StatementView,
+    timeline::{Limits, NoteView},
+};
+use serde_json::{Value, json};
+
+use super::{
+    account::{ago, span, word},
+    api, file, verify,
+};
+use crate::{
+    args::{Export, ExportForm, Kill, Replay, Sessions, SessionsLs, VerifySession},
+    failure::Result,
+    output::{Look, Out, Table, facts, text},
+    replay::{self, Pace},
+};
+
+/// As many as the API gives at once.
+const PAGE: usize = 200;
+const STATEMENTS: u32 = 500;
+
+pub(super) async fn run(command: Sessions, out: &Out) -> Result {
+    match command {
+        Sessions::Ls(args) => ls(&args, out).await,
+        Sessions::Show(args) => show(args.id, out).await,
+        Sessions::Replay(args) => replay(&args, out).await,
+        Sessions::Tail(args) => tail(args.id, out).await,
+        Sessions::Kill(args) => kill(args, out).await,
+        Sessions::Export(args) => export(&args, out).await,
+        Sessions::Verify(VerifySession { file: Some(path), .. }) => verify::offline(&path, out),
+        Sessions::Verify(args) => verify::online(&api()?, wanted(args.id)?, out).await,
+    }
+}
+
+fn wanted(id: Option<SessionId>) -> Result<SessionId> {
+    Ok(id.ok_or_else(|| ClientError::usage("HOOP-1015", "which session?").hint("see `hoop sessions ls`"))?)
+}
+
+async fn ls(args: &SessionsLs, out: &Out) -> Result {
+    let api = api()?;
+    let mut query = Vec::new();
+    let state = if args.live {
+        Some("live")
+    } else if args.past {
+        Some("past")
+    } else {
+        None
+    };
+    query.extend(state.map(|state| ("state", state.to_owned())));
+    query.extend(args.user.as_ref().map(|user| ("user", user.to_string())));
+    query.extend(args.connection.as_ref().map(|connection| ("connection", connection.to_string())));
+    query.extend(args.span.since.map(|since| ("since", since.to_string())));
+    query.extend(args.span.until.map(|until| ("until", until.to_string())));
+    let sessions = out.waiting("Asking the gateway", pages(&api, &query, args.span.limit)).await?;
+    out.data(
+        &sessions,
+        |sessions| {
+            if sessions.is_empty() { "No sessions.".to_owned() } else { table(sessions) }
+        },
+    )?;
     Ok(())
 }
-pub(super) fn table(_: &[hoop_api::sessions::SessionView]) -> String {
-    String::new()
+
+async fn pages(api: &Api, filter: &[(&str, String)], limit: usize) -> Result<Vec<SessionView>> {
+    let mut sessions: Vec<SessionView> = Vec::new();
+    let mut after = None;
+    while sessions.len() < limit {
+        let mut query = filter.to_vec();
+        query.push(("limit", (limit - sessions.len()).min(PAGE).to_string()));
+        query.extend(after.take().map(|after| ("after", after)));
+        let page = api.sessions(&query).await?;
+        let empty = page.items.is_empty();
+        sessions.extend(page.items);
+        after = page.next;
+        if after.is_none() || empty {
+            break;
+        }
+    }
+    sessions.truncate(limit);
+    Ok(sessions)
+}
+
+pub(super) fn table(sessions: &[SessionView]) -> String {
+    let mut table = Table::new([
+        "SESSION",
+        "USER",
+        "CONNECTION",
+        "STATE",
+        "STARTED",
+        "LASTED",
+        "REQUESTS",
+        "ROWS",
+        "ENDED BECAUSE",
+    ]);
+    for session in sessions {
+        table.row([
+            &session.id.to_string(),
+            session.user.as_str(),
+            session.connection.as_str(),
+            &word(&session.state),
+            &seconds(session.started_at),
+            &lasted(session),
+            &session.requests.to_string(),
+            &session.rows.to_string(),
+            &text::short(session.end_reason.as_deref().unwrap_or("-"), 40),
+        ]);
+    }
+    table.render()
+}
+
+/// `2026-11-22 09:00:00Z`.
+fn seconds(at: Timestamp) -> String {
+    let text = at.to_string();
+    let whole = text.split_once('.').map_or(text.as_str(), |(whole, _)| whole);
+    format!("{}Z", whole.trim_end_matches('Z').replace('T', " "))
+}
+
+fn lasted(session: &SessionView) -> String {
+    session
+        .ended_at
+        .map_or_else(|| ago(session.started_at), |end| span(end.since(session.started_at).as_secs()))
+}
+
+async fn show(id: SessionId, out: &Out) -> Result {
+    let api = api()?;
+    let session = out.waiting("Asking the gateway", api.session(id)).await?;
+    out.data(&session, |session| {
+        facts(&[
+            ("session", session.id.to_string()),
+            ("state", word(&session.state)),
+            ("user", format!("{} from {}", session.user, session.address)),
+            (
+                "connection",
+                format!("{} ({}) through {}", session.connection, session.protocol, session.agent),
+            ),
+            ("started", seconds(session.started_at)),
+            ("ended", session.ended_at.map_or_else(|| "-".to_owned(), seconds)),
+            ("ended because", session.end_reason.clone().unwrap_or_else(|| "-".to_owned())),
+            ("lasted", lasted(session)),
+            ("allowed by", session.allowed_because.clone()),
+            ("reason given", session.reason.clone().unwrap_or_else(|| "-".to_owned())),
+            ("requests", session.requests.to_string()),
+            ("rows shown", session.rows.to_string()),
+            ("bytes shown", session.bytes_out.to_string()),
+            ("recording", format!("{} bytes", session.recording_bytes)),
+        ])
+    })?;
+    Ok(())
+}
+
+// --- replay
+
+async fn replay(args: &Replay, out: &Out) -> Result {
+    let pace = Pace::new(args.speed, args.no_wait);
+    match (&args.file, &args.key) {
+        (Some(path), Some(key)) => replay_file(path, key, pace, out).await,
+        _ => replay_session(&api()?, wanted(args.id)?, pace, out).await,
+    }
+}
+
+async fn replay_session(api: &Api, id: SessionId, pace: Pace, out: &Out) -> Result {
+    let mut first = out.waiting("Asking the gateway", api.timeline(id, 0, STATEMENTS)).await?;
+    if out.is_json() {
+        let mut statements = std::mem::take(&mut first.statements);
+        let mut next = first.next;
+        while let Some(after) = next {
+            let page = api.timeline(id, after, STATEMENTS).await?;
+            statements.extend(page.statements);
+            next = page.next.filter(|next| *next > after);
+        }
+        return Ok(
+            out.json(&json!({ "session": first.session, "statements": statements, "ending": first.ending }))?
+        );
+    }
+    let session = &first.session;
+    heading(&format!("{} on {}, {}", session.user, session.connection, seconds(session.started_at)), out)?;
+    let mut player = Player::new(pace);
+    let mut page = first;
+    loop {
+        for value in &page.statements {
+            player.play(&statement(value)?, out).await?;
+        }
+        let Some(after) = page.next else { break };
+        page = api.timeline(id, after, STATEMENTS).await?;
+        if page.statements.is_empty() {
+            break;
+        }
+    }
+    ending(&page.ending, out)
+}
+
+async fn replay_file(path: &Path, key: &Path, pace: Pace, out: &Out) -> Result {
+    let key = RecordingPrivateKey::from_pem(&file::read_text(key)?)
+        .map_err(|error| ClientError::usage("HOOP-1018", format!("{}: {error}", key.display())))?;
+    let unreadable = |error: &dyn std::fmt::Display| {
+        ClientError::own("HOOP-1018", format!("{} cannot be played: {error}", path.display()))
+            .hint("`hoop sessions verify --file` names what is wrong with it")
+    };
+    let mut reader = Reader::open(file::open(path)?, &key).map_err(|error| unreadable(&error))?;
+    // What stands before a damaged place is played all the same.
+    let mut broken = None;
+    let records = std::iter::from_fn(|| match reader.next_record() {
+        Ok(record) => record,
+        Err(error) => {
+            broken = Some(unreadable(&error));
+            None
+        }
+    });
+    let timeline = hoop_recording::timeline(records, &Limits::default());
+    let how = match reader.ending() {
+        Some(hoop_recording::Ending::Sealed(_)) => "sealed",
+        Some(hoop_recording::Ending::Interrupted(_)) => "interrupted",
+        _ => "cut_off",
+    };
+    if out.is_json() {
+        let header = reader.header();
+        out.json(&json!({
+            "session": header.session.to_string(), "facts": header.facts, "statements": timeline.statements,
+            "notes": timeline.notes, "ending": how,
+        }))?;
+    } else {
+        let header = reader.header();
+        heading(&format!("{} of {}", header.session, seconds(header.started_at)), out)?;
+        let mut player = Player::new(pace);
+        for view in &timeline.statements {
+            player.play(view, out).await?;
+        }
+        for note in &timeline.notes {
+            show_note(note, out)?;
+        }
+        ending(how, out)?;
+    }
+    broken.map_or(Ok(()), |error| Err(error.into()))
+}
+
+fn heading(text: &str, out: &Out) -> Result {
+    Ok(out.line(format!("{}\n", out.look(Look::Bold, &text::line(text))))?)
+}
+
+fn show_note(note: &NoteView, out: &Out) -> Result {
+    let line = format!("{} · {}: {}", note.at, note.kind, note.text);
+    Ok(out.line(out.look(Look::Dim, &text::line(&line)))?)
+}
+
+fn ending(how: &str, out: &Out) -> Result {
+    let (look, told) = match how {
+        "sealed" => (Look::Green, "The recording is sealed: this is all of it."),
+        "live" => (Look::Yellow, "The session goes on: hoop sessions tail"),
+        "interrupted" => (Look::Yellow, "The recording was interrupted: what came after is missing."),
+        _ => (Look::Yellow, "The recording is cut off here."),
+    };
+    Ok(out.line(out.look(look, told))?)
+}
+
+fn statement(value: &Value) -> Result<StatementView> {
+    serde_json::from_value(value.clone())
+        .map_err(|_| ClientError::own("HOOP-1009", "a statement of the timeline is not understood").into())
+}
+
+/// Plays statements in their own time.
+struct Player {
+    pace: Pace,
+    last: Option<Timestamp>,
+}
+
+impl Player {
+    const fn new(pace: Pace) -> Self {
+        Self { pace, last: None }
+    }
+
+    async fn play(&mut self, view: &StatementView, out: &Out) -> Result {
+        if !replay::is_shown(view) {
+            return Ok(());
+        }
+        let since = self.last.map(|last| view.at.since(last)).unwrap_or_default();
+        tokio::time::sleep(self.pace.pause(since)).await;
+        out.line(replay::question(view, out).trim_end())?;
+        let took = replay::duration(view);
+        tokio::time::sleep(self.pace.pause(took)).await;
+        out.line(replay::reply(view, out).trim_end())?;
+        out.line("")?;
+        self.last = Some(view.at.after(took));
+        Ok(())
+    }
+}
+
+async fn tail(id: SessionId, out: &Out) -> Result {
+    let api = api()?;
+    let mut body = api.follow_timeline(id, 0).await?;
+    let mut events = EventReader::default();
+    let mut player = Player::new(Pace::AtOnce);
+    while let Some(piece) = body.next().await? {
+        for event in events.push(&piece)? {
+            if event.kind != "statement" {
+                continue;
+            }
+            let value: Value = serde_json::from_str(&event.data)
+                .map_err(|_| ClientError::own("HOOP-1009", "an event of the session is not understood"))?;
+            if out.is_json() {
+                out.line(value.to_string())?;
+            } else {
+                player.play(&statement(&value)?, out).await?;
+            }
+        }
+    }
+    if !out.is_json() {
+        out.note("The session is over.");
+    }
+    Ok(())
+}
+
+// --- the rest
+
+async fn kill(args: Kill, out: &Out) -> Result {
+    let api = api()?;
+    out.waiting("Ending the session", api.kill_session(args.id, args.reason)).await?;
+    out.data(&json!({ "session": args.id.to_string(), "killed": true }), |_| {
+        format!("{} was ended.", args.id)
+    })?;
+    Ok(())
+}
+
+async fn export(args: &Export, out: &Out) -> Result {
+    let api = api()?;
+    let body = match args.format {
+        ExportForm::Raw => api.recording(args.id).await?,
+        ExportForm::Jsonl => api.export_session(args.id, ExportFormat::JsonLines).await?,
+        ExportForm::Sql => api.export_session(args.id, ExportFormat::Sql).await?,
+        ExportForm::Asciicast => api.export_session(args.id, ExportFormat::Asciicast).await?,
+    };
+    let saving = file::save(body, args.out.as_deref());
+    match &args.out {
+        Some(path) => {
+            let length = out.waiting("Writing", saving).await?;
+            out.note(format!("{}: {length} bytes", path.display()));
+        }
+        None => {
+            saving.await?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session() -> SessionView {
+        serde_json::from_value(json!({
+            "id": "ses_aaaaaaaaaaaaaaaaaaaaaaaaaa", "user": "ada", "connection": "pg", "protocol": "postgres", "agent": "dc1",
+            "state": "ended", "started_at": "2026-11-22T09:00:00Z", "ended_at": "2026-11-22T09:05:00Z",
+            "end_reason": "killed: \u{1b}[31mrude", "address": "127.0.0.1", "allowed_because": "dba", "requests": 3, "rows": 10,
+            "bytes_out": 100, "recording_bytes": 2000,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_list_is_one_line_a_session() {
+        let shown = table(&[session()]);
+        assert_eq!(shown.lines().count(), 2, "{shown}");
+        let row = shown.lines().last().unwrap();
+        let wanted = "ses_aaaaaaaaaaaaaaaaaaaaaaaaaa  ada   pg          ended  2026-11-22 09:00:00Z  5 min   3         10    killed: \\x1b[31mrude";
+        assert_eq!(row, wanted);
+    }
+
+    #[test]
+    fn json_keeps_its_fields() {
+        let value = serde_json::to_value(session()).unwrap();
+        let names: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+        let wanted = [
+            "address",
+            "agent",
+            "allowed_because",
+            "bytes_out",
+            "connection",
+            "end_reason",
+            "ended_at",
+            "id",
+            "protocol",
+            "recording_bytes",
+            "requests",
+            "rows",
+            "started_at",
+            "state",
+            "user",
+        ];
+        assert!(wanted.iter().all(|name| names.contains(name)), "{names:?}");
+    }
+
+    #[test]
+    fn a_statement_that_is_none_is_an_error() {
+        for value in [json!(null), json!({}), json!({"form": 3})] {
+            assert_eq!(statement(&value).unwrap_err().code(), 1);
+        }
+    }
 }

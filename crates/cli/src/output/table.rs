@@ -49,7 +49,7 @@ mod tests {
         let mut table = Table::new(["NAME", "WHAT"]);
         table.row(["pg-prod", "a\u{1b}[31m"]);
         table.row(["x", "b\nc"]);
-        assert_eq!(table.render(), "NAME      WHAT\npg-prod   a\\x1b[31m\nx         b\\nc\n");
+        assert_eq!(table.render(), "NAME     WHAT\npg-prod  a\\x1b[31m\nx        b\\nc\n");
     }
 
     #[test]
