@@ -120,6 +120,7 @@ pub struct ResumableStream<C: Carrier> {
     source: Source<C>,
     /// Bytes were written onto the carrier and not flushed.
     unflushed: bool,
+    waits: Waits,
     timer: Option<Pin<Box<Sleep>>>,
     unreachable: Option<StreamError>,
 }
@@ -130,13 +131,21 @@ impl<C: Carrier> std::fmt::Debug for ResumableStream<C> {
     }
 }
 
+/// What the task that polls the stream sleeps for. Reading and writing poll the same carrier: the one may find what the
+/// other one was told to wait for, and then the task is woken, or it would sleep on.
+#[derive(Debug, Clone, Copy, Default)]
+struct Waits {
+    room: bool,
+    data: bool,
+}
+
 fn now() -> StdInstant {
     Instant::now().into_std()
 }
 
 impl<C: Carrier> ResumableStream<C> {
     fn new(id: StreamId, core: Core, carrier: C, source: Source<C>) -> Self {
-        Self { id, core, carrier: Some(carrier), source, unflushed: false, timer: None, unreachable: None }
+        Self { id, core, carrier: Some(carrier), source, unflushed: false, waits: Waits::default(), timer: None, unreachable: None }
     }
 
     /// Which stream of the session it is.
@@ -244,7 +253,13 @@ impl<C: Carrier> ResumableStream<C> {
                 return Poll::Ready(Ok(0));
             }
             self.check()?;
-            let delivered = ready!(self.poll_carrier(cx, at, limit, deliver));
+            let polled = self.poll_carrier(cx, at, limit, deliver);
+            if self.waits.room && self.core.capacity() > 0 {
+                self.waits.room = false;
+                cx.waker().wake_by_ref();
+            }
+            self.waits.data = polled.is_pending();
+            let delivered = ready!(polled);
             if delivered > 0 {
                 if self.core.has_output() {
                     self.pump(cx);
@@ -388,7 +403,13 @@ impl<C: Carrier> ResumableStream<C> {
                 return Poll::Ready(Ok(()));
             }
             // Room comes with an acknowledgement. Data that comes before it is held for the reader.
-            ready!(self.poll_carrier(cx, now(), 0, &mut |_| {}));
+            let polled = self.poll_carrier(cx, now(), 0, &mut |_| {});
+            if self.waits.data && polled.is_ready() {
+                self.waits.data = false;
+                cx.waker().wake_by_ref();
+            }
+            self.waits.room = polled.is_pending();
+            ready!(polled);
         }
     }
 
