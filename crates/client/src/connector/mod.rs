@@ -9,6 +9,8 @@
 mod dial;
 mod identity;
 mod pump;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::sync::Arc;

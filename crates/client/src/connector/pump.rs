@@ -86,11 +86,12 @@ struct Pump<L, C: Carrier> {
 impl<L: AsyncRead + AsyncWrite + Unpin, C: Carrier> Pump<L, C> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Carried, Failed>> {
         loop {
-            let before = self.carried;
+            let before = self.progress();
             self.poll_up(cx)?;
             self.poll_down(cx)?;
             // Both ways read the same carrier: the one may have found what the other one waits for.
-            if self.up.is_empty() || before == self.carried {
+            let up_waits = !self.up.is_empty() || self.up_ends == Way::Ending;
+            if !up_waits || before == self.progress() {
                 break;
             }
         }
@@ -104,6 +105,10 @@ impl<L: AsyncRead + AsyncWrite + Unpin, C: Carrier> Pump<L, C> {
             }
         }
         Poll::Pending
+    }
+
+    const fn progress(&self) -> (Carried, Way, Way) {
+        (self.carried, self.up_ends, self.down_ends)
     }
 
     /// From the client to the agent, as far as it goes.
