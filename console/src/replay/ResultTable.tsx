@@ -6,6 +6,7 @@ import { Code, Paper, ScrollArea, Stack, Text } from '@mantine/core';
 import { useVirtualizer } from '@tanstack/react-virtual';
 import { useMemo, useRef, useState } from 'react';
 
+import { visible } from '../lib/visible';
 import { Visible } from '../ui/Visible';
 import { keepScrollKeys } from './keys';
 import classes from './Replay.module.css';
@@ -14,6 +15,9 @@ import type { Cell } from './statement';
 const ROW_HEIGHT = 28;
 const CELL_SHOWN = 300;
 const SAMPLE = 50;
+const WIDEST = 40;
+/** Left and right together, as in the style sheet, and a little for bold heads. */
+const CELL_PADDING = 24;
 
 interface Props {
   columns: readonly string[];
@@ -105,12 +109,17 @@ function headings(columns: readonly string[], rows: readonly (readonly Cell[])[]
   return Array.from({ length: widest }, (_, column) => columns[column] ?? `(${column + 1})`);
 }
 
+/** Characters as shown, as far as it matters. */
+function widthOf(text: string): number {
+  return visible(text.slice(0, WIDEST), true).length;
+}
+
 function widths(names: readonly string[], rows: readonly (readonly Cell[])[]): string {
   return names
     .map((name, column) => {
-      const lengths = rows.slice(0, SAMPLE).map((row) => row[column]?.length ?? 4);
-      const longest = Math.max(name.length, ...lengths);
-      return `${Math.min(36, Math.max(6, longest + 2))}ch`;
+      const lengths = rows.slice(0, SAMPLE).map((row) => widthOf(row[column] ?? 'NULL'));
+      const longest = Math.max(4, widthOf(name), ...lengths);
+      return `calc(${Math.min(WIDEST, longest)}ch + ${CELL_PADDING}px)`;
     })
     .join(' ');
 }

@@ -54,7 +54,7 @@ function Parameters({ values }: { values: readonly Cell[] }) {
       <Table.Tbody>
         {values.map((value, index) => (
           <Table.Tr key={index}>
-            <Table.Th scope="row" fw={500}>
+            <Table.Th scope="row" fw={500} w={48}>
               ${index + 1}
             </Table.Th>
             <Table.Td ff="monospace">{value === null ? <Code>NULL</Code> : <Visible text={value} />}</Table.Td>

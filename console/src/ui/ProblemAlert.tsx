@@ -15,10 +15,10 @@ export function ProblemAlert({ error, title, onRetry }: Props) {
     <Alert color="red" variant="light" title={title} role="alert">
       <Stack gap="xs" align="flex-start">
         <Text size="sm">
-          {problem.message} <Code>{problem.code}</Code>
+          {problem.message} <Code className="nowrap">{problem.code}</Code>
         </Text>
         {problem.hint ? (
-          <Text size="sm" c="dimmed">
+          <Text size="sm">
             {problem.hint}
           </Text>
         ) : null}

@@ -46,9 +46,9 @@ export const POSTGRES: readonly Field[] = [
     label: 'TLS to the target',
     kind: 'choice',
     choices: [
-      { value: 'verify_full', label: 'Certificate and name must be right' },
-      { value: 'verify_ca', label: 'Certificate must be right' },
-      { value: 'disabled', label: 'None at all' },
+      { value: 'verify_full', label: 'verify-full: certificate and name' },
+      { value: 'verify_ca', label: 'verify-ca: certificate alone' },
+      { value: 'disabled', label: 'none' },
     ],
     initial: 'verify_full',
   },
@@ -109,7 +109,7 @@ export function problems(draft: Draft): Partial<Record<string, string>> {
     if (problem !== undefined) found[key] = problem;
   };
   put('name', slugProblem(draft.name));
-  put('agent', slugProblem(draft.agent));
+  put('agent', draft.agent === '' ? 'Choose one.' : slugProblem(draft.agent));
   put('groups', splitGroups(draft.groups).map(groupProblem).find((problem) => problem !== undefined));
   for (const field of draft.protocol === 'postgres' ? POSTGRES : []) put(field.key, fieldProblem(field, setting(draft.settings, field.key)));
   return found;
