@@ -1,1 +1,51 @@
-//! To be written.
+//! Real parts for tests: servers from the system, our own daemons as processes, and a proxy that misbehaves.
+//!
+//! Everything here is a process or a thread of its own, ends when it is dropped, and panics with the reason when it
+//! cannot start: a missing part fails a test, it never skips one. A dev-dependency only.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "a test fails by panicking, and names here speak for themselves"
+)]
+
+mod cutter;
+mod daemon;
+mod postgres;
+mod world;
+
+pub use cutter::Cutter;
+pub use daemon::{Daemon, binary, free_port, wait_until};
+pub use postgres::{Postgres, PostgresOptions, program};
+pub use world::{Person, World, WorldOptions, totp_now};
+
+/// Runs a command to its end; what it printed, or a panic with all of it.
+pub fn run(command: &mut std::process::Command) -> String {
+    let done = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "{command:?} ended with {}\n{out}\n{err}", done.status);
+    out.into_owned()
+}
+
+/// The same with a text on standard input.
+pub fn run_with_input(command: &mut std::process::Command, input: &str) -> String {
+    use std::{io::Write, process::Stdio};
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_owned();
+    // A writer of its own: a command that answers before it has read everything must not stand still.
+    let writer = std::thread::spawn(move || {
+        let _ = stdin.write_all(input.as_bytes());
+    });
+    let done = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "{command:?} ended with {}\n{out}\n{err}", done.status);
+    out.into_owned()
+}

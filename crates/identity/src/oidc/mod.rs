@@ -15,7 +15,7 @@ use std::{future::Future, pin::Pin, time::Duration};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hoop_model::{GroupName, Redacted, Timestamp, UserName};
 use openidconnect::{
-    AdditionalProviderMetadata, AuthType, AuthenticationContextClass, AuthenticationFlow, ClientId,
+    AsyncHttpClient, AdditionalProviderMetadata, AuthType, AuthenticationContextClass, AuthenticationFlow, ClientId,
     ClientSecret, CsrfToken, DiscoveryError, EndpointMaybeSet, EndpointNotSet, EndpointSet, IssuerUrl, Nonce,
     PkceCodeChallenge, PkceCodeVerifier, ProviderMetadata, RedirectUrl, Scope,
     core::{
@@ -38,6 +38,19 @@ pub type HttpAnswer = Pin<Box<dyn Future<Output = Result<http::Response<Vec<u8>>
 /// Makes one HTTP request. The caller bounds time and size, follows no redirects (they could lead inside), and trusts the
 /// right certificates.
 pub type Http = dyn Fn(http::Request<Vec<u8>>) -> HttpAnswer + Send + Sync;
+
+/// [`Http`] as the library calls it. A type of its own, since the compiler cannot prove a closure's future `Send` for every
+/// lifetime.
+struct Calls<'h>(&'h Http);
+
+impl<'c> AsyncHttpClient<'c> for Calls<'_> {
+    type Error = HttpFailure;
+    type Future = HttpAnswer;
+
+    fn call(&'c self, request: http::Request<Vec<u8>>) -> HttpAnswer {
+        (self.0)(request)
+    }
+}
 
 /// Which of the provider's words count as a second factor. Empty: none does.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -220,7 +233,7 @@ impl Provider {
         if !is_safe(issuer.url()) {
             return Err(setting("issuer"));
         }
-        let call = |request| http(request);
+        let call = Calls(http);
         let metadata = Metadata::discover_async(issuer, &call).await.map_err(|error| discovery(&error))?;
         let token_endpoint = metadata.token_endpoint().map(|url| url.url());
         let token_endpoint =

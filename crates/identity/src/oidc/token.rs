@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use subtle::ConstantTimeEq;
 
-use super::{Callback, Http, HttpFailure, Identity, OidcError, Pending, Provider, claims};
+use super::{Callback, Calls, Http, HttpFailure, Identity, OidcError, Pending, Provider, claims};
 
 /// How far the provider's clock may be ahead of ours.
 const SKEW: Duration = Duration::from_secs(60);
@@ -108,7 +108,7 @@ impl Provider {
         let mut verifier = self.verifier(self.metadata.jwks().clone(), now);
         if matches!(id_token.claims(&verifier, &nonce), Err(ref error) if is_unknown_key(error)) {
             // Keys are rotated; whatever says so is believed only after a look at the provider's list of today.
-            let call = |request| http(request);
+            let call = Calls(http);
             let keys = JsonWebKeySet::fetch_async(self.metadata.jwks_uri(), &call).await;
             verifier = self.verifier(keys.map_err(|error| super::discovery(&error))?, now);
         }
@@ -151,7 +151,7 @@ impl Provider {
         let request = client.exchange_code(code).map_err(|_| untrusted("it has no token endpoint"))?;
         let request =
             request.set_pkce_verifier(PkceCodeVerifier::new(pending.pkce_verifier.expose().clone()));
-        let call = |request| http(request);
+        let call = Calls(http);
         request.request_async(&call).await.map_err(|error| not_exchanged(&error))
     }
 

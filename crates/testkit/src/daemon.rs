@@ -1,0 +1,109 @@
+//! A process of our own that a test may kill and start again.
+
+use std::{
+    fs::File,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+/// Longest wait for anything.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `condition` gives something.
+pub fn wait_until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = condition() {
+            return found;
+        }
+        assert!(Instant::now() < end, "after {} s still waiting for {what}", PATIENCE.as_secs());
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A binary of this workspace, built beside the test that asks for it (`cargo xtask test` builds them first).
+pub fn binary(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let folder = test.ancestors().find(|folder| folder.join(name).is_file());
+    folder.unwrap_or_else(|| panic!("{name} is not built: run `cargo build --workspace --bins` first")).join(name)
+}
+
+/// A daemon and its log.
+#[derive(Debug)]
+pub struct Daemon {
+    name: String,
+    log: PathBuf,
+    child: Option<Child>,
+}
+
+impl Daemon {
+    /// Starts it; its output goes to a log in `folder`, appended over restarts.
+    pub fn start(name: &str, folder: &Path, command: &mut Command) -> Self {
+        let log = folder.join(format!("{name}.log"));
+        let out = File::options().create(true).append(true).open(&log).unwrap();
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(out.try_clone().unwrap())
+            .stderr(out)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        Self { name: name.to_owned(), log, child: Some(child) }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Waits for a text in the log.
+    pub fn wait_for(&mut self, text: &str) {
+        let mut child = self.child.take().expect("it runs");
+        wait_until(&format!("{text:?} of {}:\n{}", self.name, self.log()), || {
+            let log = self.log();
+            if let Ok(Some(status)) = child.try_wait() {
+                panic!("{} ended with {status}:\n{log}", self.name);
+            }
+            log.contains(text).then_some(())
+        });
+        self.child = Some(child);
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// SIGTERM, and how it ended.
+    pub fn terminate(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("it runs");
+        let _ = Command::new("kill").arg(child.id().to_string()).status();
+        wait_until(&format!("the end of {}", self.name), || child.try_wait().unwrap())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            #[expect(clippy::print_stderr, reason = "what a failed test shows")]
+            {
+                let log = self.log();
+                let tail = log.len().saturating_sub(6000);
+                eprintln!("---- {} ----\n{}", self.name, log.get(tail..).unwrap_or(&log));
+            }
+        }
+    }
+}

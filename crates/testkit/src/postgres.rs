@@ -1,0 +1,174 @@
+//! A private PostgreSQL server, gone with its folder at the end.
+
+use std::{
+    fs,
+    net::TcpStream,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::PathBuf,
+    process::Command,
+};
+
+use crate::{Daemon, daemon::free_port, run, run_with_input, wait_until};
+
+/// The password of `app` and of the superuser `postgres`: a canary that no log or file of ours may hold.
+pub(crate) const PASSWORD: &str = "canary-7f3a-pässword";
+
+/// How a server is set up.
+#[derive(Debug, Clone)]
+pub struct PostgresOptions {
+    /// `scram-sha-256`, `md5`, `password`, `trust`, `cert`.
+    pub method: &'static str,
+    /// With a certificate for `localhost`, and TLS required.
+    pub tls: bool,
+    /// Settings beside ours.
+    pub settings: &'static [&'static str],
+}
+
+impl Default for PostgresOptions {
+    fn default() -> Self {
+        Self { method: "scram-sha-256", tls: true, settings: &[] }
+    }
+}
+
+/// A server.
+#[derive(Debug)]
+pub struct Postgres {
+    pub port: u16,
+    folder: tempfile::TempDir,
+    daemon: Daemon,
+}
+
+/// A program of the newest installed server version.
+pub fn program(name: &str) -> PathBuf {
+    let mut versions: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
+        .expect("PostgreSQL is installed (`cargo xtask test` installs it)")
+        .map(|entry| entry.unwrap().path().join("bin").join(name))
+        .filter(|path| path.exists())
+        .collect();
+    versions.sort();
+    versions.pop().unwrap_or_else(|| panic!("no {name} under /usr/lib/postgresql"))
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0)
+}
+
+/// The server refuses to run as root: there it runs as `postgres`.
+fn as_server(name: &str) -> Command {
+    let mut command = if is_root() {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(program(name));
+        command
+    } else {
+        Command::new(program(name))
+    };
+    command.current_dir("/");
+    command
+}
+
+impl Postgres {
+    pub fn start(options: &PostgresOptions) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let (data, password) = (folder.path().join("data"), folder.path().join("password"));
+        fs::write(&password, PASSWORD).unwrap();
+        let mut initdb = as_server("initdb");
+        initdb.args(["-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8", "-A", "scram-sha-256"]);
+        run(initdb.arg(format!("--pwfile={}", password.display())).arg("-D").arg(&data));
+        let port = free_port();
+        let mut command = as_server("postgres");
+        command.arg("-D").arg(&data).args(["-p", &port.to_string()]);
+        let mut settings = vec![
+            "listen_addresses=127.0.0.1",
+            "unix_socket_directories=",
+            "fsync=off",
+            "log_statement=all",
+            "log_line_prefix=%p ",
+            "max_connections=200",
+            "wal_level=logical",
+        ];
+        if options.tls {
+            certificates(&folder);
+            settings.extend(["ssl=on", "ssl_cert_file=server.crt", "ssl_key_file=server.key", "ssl_ca_file=root.crt"]);
+        }
+        settings.extend(options.settings);
+        settings.iter().for_each(|setting| {
+            command.args(["-c", setting]);
+        });
+        if options.method != "scram-sha-256" || options.tls {
+            let host = if options.tls { "hostssl" } else { "host" };
+            let kind = if options.method == "md5" { "set password_encryption=md5;" } else { "" };
+            let hba = data.join("pg_hba.conf");
+            fs::write(&hba, format!("{host} all postgres all scram-sha-256\n{host} all all all {}\n{host} replication all all {}\n", options.method, options.method)).unwrap();
+            let daemon = Daemon::start("postgres", folder.path(), &mut command);
+            return Self { port, folder, daemon }.ready(kind);
+        }
+        let daemon = Daemon::start("postgres", folder.path(), &mut command);
+        Self { port, folder, daemon }.ready("")
+    }
+
+    fn ready(mut self, before: &str) -> Self {
+        self.daemon.wait_for("ready to accept connections");
+        wait_until("the server's port", || TcpStream::connect(("127.0.0.1", self.port)).ok());
+        self.sql(&format!("{before} create role app login replication password '{PASSWORD}'; create database clinic owner app"));
+        self
+    }
+
+    /// Runs SQL as the superuser, straight at the server.
+    pub fn sql(&self, text: &str) -> String {
+        let mut command = self.client("psql");
+        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]);
+        for statement in text.split(';').map(str::trim).filter(|statement| !statement.is_empty()) {
+            command.args(["-c", statement]);
+        }
+        run(&mut command)
+    }
+
+    /// Runs a script as the superuser on the database `clinic`.
+    pub fn script(&self, text: &str) -> String {
+        let mut command = self.client("psql");
+        command.env("PGDATABASE", "clinic").args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f", "-"]);
+        run_with_input(&mut command, text)
+    }
+
+    /// A client program as the superuser, straight at the server.
+    pub fn client(&self, name: &str) -> Command {
+        let mut command = Command::new(program(name));
+        command
+            .env("PGHOST", "127.0.0.1")
+            .env("PGPORT", self.port.to_string())
+            .env("PGDATABASE", "postgres")
+            .env("PGUSER", "postgres")
+            .env("PGPASSWORD", PASSWORD)
+            .env("PGPASSFILE", "/nonexistent");
+        command
+    }
+
+    /// The authority that signed its certificate.
+    pub fn ca_file(&self) -> PathBuf {
+        self.folder.path().join("data/root.crt")
+    }
+
+    /// What the server logged.
+    pub fn log(&self) -> String {
+        self.daemon.log()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.daemon.pid()
+    }
+}
+
+/// A root and a server certificate for `localhost` and 127.0.0.1, into the data folder.
+fn certificates(folder: &tempfile::TempDir) {
+    let script = "set -e; cd \"$1\"
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=test-root -days 30 \
+            -keyout root.key -out root.crt 2>/dev/null
+        openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost \
+            -keyout server.key -out server.csr 2>/dev/null
+        printf 'subjectAltName=DNS:localhost,IP:127.0.0.1' > ext
+        openssl x509 -req -in server.csr -CA root.crt -CAkey root.key -CAcreateserial -days 30 -extfile ext \
+            -out server.crt 2>/dev/null
+        chmod 600 server.key; if [ \"$(id -u)\" = 0 ]; then chown postgres server.key server.crt root.crt; fi";
+    run(Command::new("sh").args(["-c", script, "certificates"]).arg(folder.path().join("data")));
+}

@@ -1,0 +1,256 @@
+//! A whole hoop on loopback: PostgreSQL, gateway, agent, two people with signed-in command lines.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    Daemon, Postgres, PostgresOptions, binary,
+    daemon::{free_port, wait_until},
+    postgres::PASSWORD,
+    run, run_with_input,
+};
+
+/// A password good enough for the gateway.
+const PERSON_PASSWORD: &str = "correct-horse-battery";
+
+/// What differs between worlds.
+#[derive(Debug, Clone, Default)]
+pub struct WorldOptions {
+    pub postgres: PostgresOptions,
+    /// Lines for the gateway's configuration file.
+    pub gateway: &'static str,
+    /// Flags for the agent.
+    pub agent: &'static [&'static str],
+    /// Environment of the agent.
+    pub agent_env: Vec<(&'static str, String)>,
+    /// The gateway is reached through this port (a proxy that cuts), which forwards to the gateway's own.
+    pub behind: Option<fn(u16) -> u16>,
+    /// Changes of the connection's definition.
+    pub connection: Option<Value>,
+}
+
+/// Somebody with a signed-in command line.
+#[derive(Debug, Clone)]
+pub struct Person {
+    pub name: String,
+    pub password: String,
+    pub totp_secret: String,
+    pub profile: PathBuf,
+}
+
+/// All of it.
+pub struct World {
+    pub gateway: Daemon,
+    pub agent: Daemon,
+    pub postgres: Postgres,
+    pub port: u16,
+    pub ops_port: u16,
+    /// Opens `pg`, and nothing else.
+    pub engineer: Person,
+    /// Manages and looks at evidence.
+    pub admin: Person,
+    pub folder: tempfile::TempDir,
+    options: WorldOptions,
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World").field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
+/// The code of this moment (RFC 6238).
+pub fn totp_now(secret: &str) -> String {
+    let now = hoop_model::Timestamp::from(jiff::Timestamp::now());
+    let secret = hoop_identity::totp::TotpSecret::from_base32(secret).unwrap();
+    secret.code(hoop_identity::totp::step_at(now).expect("after 1970"))
+}
+
+impl World {
+    pub fn start() -> Self {
+        Self::with(WorldOptions::default())
+    }
+
+    pub fn with(options: WorldOptions) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let postgres = Postgres::start(&options.postgres);
+        let (port, ops_port) = (free_port(), free_port());
+        let public = options.behind.map_or(port, |behind| behind(port));
+        let config = format!(
+            "data_dir = {:?}\nlisten = \"127.0.0.1:{port}\"\npublic_host = \"localhost\"\npublic_port = {public}\nops_listen = \"127.0.0.1:{ops_port}\"\n{}\n",
+            path.join("gateway"),
+            options.gateway,
+        );
+        fs::write(path.join("gateway.toml"), config).unwrap();
+        let (engineer, admin) = (add(path, "ada", "user", "engineers"), add(path, "grace", "admin", "admins"));
+        let token = json_of(&run(gateway_command(path).args(["join-token", "agent-1", "--json"])));
+        fs::write(path.join("join-token"), token["token"].as_str().unwrap()).unwrap();
+        let gateway = start_gateway(path);
+        let agent = start_agent(path, public, &options);
+        let mut world = Self { gateway, agent, postgres, port: public, ops_port, engineer, admin, folder, options };
+        world.gateway.wait_for("gateway listens");
+        world.sign_in(&world.engineer);
+        world.sign_in(&world.admin);
+        world.agent.wait_for("the control stream is up");
+        world.put_connection("pg", world.options.connection.clone().unwrap_or_else(|| json!({})));
+        world
+    }
+
+    /// A configured `hoop` for somebody.
+    pub fn hoop(&self, person: &Person) -> Command {
+        let mut command = Command::new(binary("hoop"));
+        command.env("HOOP_CONFIG_DIR", &person.profile).env_remove("HTTPS_PROXY").current_dir(self.folder.path());
+        command
+    }
+
+    /// A command of somebody that must work, and its JSON answer.
+    pub fn json(&self, person: &Person, arguments: &[&str]) -> Value {
+        json_of(&run(self.hoop(person).args(arguments).args(["-o", "json"])))
+    }
+
+    /// A program run through `hoop connect pg --`.
+    pub fn through(&self, arguments: &[&str]) -> Command {
+        let mut command = self.hoop(&self.engineer);
+        command.args(["connect", "pg", "--"]).args(arguments).env("PGDATABASE", "clinic");
+        command
+    }
+
+    /// SQL through psql through hoop: what it printed.
+    pub fn psql(&self, sql: &str) -> String {
+        run(self.through(&["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql]).env("PGDATABASE", "clinic"))
+    }
+
+    pub fn sign_in(&self, person: &Person) {
+        // A join token ends in the fingerprint of the gateway's CA.
+        let token = fs::read_to_string(self.folder.path().join("join-token")).unwrap();
+        let fingerprint = token.rsplit('.').next().unwrap().to_owned();
+        // A code is good once: whoever signs in twice within 30 s needs the next one.
+        wait_until("a fresh code", || {
+            let mut login = self.hoop(person);
+            login.args(["login", &format!("https://localhost:{}", self.port), "--password", "--user", &person.name]);
+            login.args(["--ca-fingerprint", &fingerprint]);
+            let input = format!("{}\n{}\n", person.password, totp_now(&person.totp_secret));
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run_with_input(&mut login, &input))).ok()
+        });
+    }
+
+    /// Makes or replaces a connection to the world's PostgreSQL, with changes merged into its definition.
+    pub fn put_connection(&self, name: &str, changes: Value) {
+        let tls = if self.options.postgres.tls {
+            json!({"mode": "verify_full", "ca_file": self.postgres.ca_file()})
+        } else {
+            json!({"mode": "disabled"})
+        };
+        let secret = self.folder.path().join("target-password");
+        fs::write(&secret, PASSWORD).unwrap();
+        let mut definition = json!({
+            "agent": "agent-1",
+            "protocol": "postgres",
+            "description": "the clinic",
+            "allowed_groups": ["engineers"],
+            "settings": {
+                "host": "localhost", "port": self.postgres.port, "user": "app", "database": "clinic",
+                "password": format!("file:{}", secret.display()), "tls": tls,
+            },
+        });
+        merge(&mut definition, changes);
+        let mut put = self.hoop(&self.admin);
+        put.args(["admin", "connections", "put", name]);
+        run_with_input(&mut put, &definition.to_string());
+    }
+
+    /// kill -9 of the gateway, and a new one on the same state.
+    pub fn crash_gateway(&mut self) {
+        self.gateway.kill();
+        self.gateway = start_gateway(self.folder.path());
+    }
+
+    /// kill -9 of the agent, and a new one on the same state.
+    pub fn crash_agent(&mut self) {
+        self.agent.kill();
+        self.agent = start_agent(self.folder.path(), self.port, &self.options);
+    }
+
+    /// The engineer's sessions, newest first, as the admin sees them.
+    pub fn sessions(&self) -> Vec<Value> {
+        self.json(&self.admin, &["sessions", "ls"]).as_array().expect("a list").clone()
+    }
+
+    /// The newest session once its recording is at the gateway to the end.
+    pub fn ended_session(&self) -> Value {
+        wait_until("the newest session's end", || {
+            let newest = self.sessions().first()?.clone();
+            matches!(newest["state"].as_str(), Some("ended" | "interrupted")).then_some(newest)
+        })
+    }
+
+    /// The statements of a session, as its replay shows them.
+    pub fn statements(&self, session: &str) -> Vec<Value> {
+        let replay = self.json(&self.admin, &["sessions", "replay", session, "--no-wait"]);
+        let list = replay.get("statements").unwrap_or(&replay);
+        list.as_array().expect("statements").clone()
+    }
+
+    /// A metric of the gateway, 0 if it has not been counted yet.
+    pub fn metrics(&self) -> String {
+        run(Command::new("curl").args(["-s", &format!("http://127.0.0.1:{}/metrics", self.ops_port)]))
+    }
+}
+
+fn merge(into: &mut Value, changes: Value) {
+    match (into, changes) {
+        (Value::Object(into), Value::Object(changes)) => {
+            for (key, value) in changes {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, changes) => *into = changes,
+    }
+}
+
+fn json_of(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("no JSON ({error}): {text}"))
+}
+
+fn gateway_command(folder: &Path) -> Command {
+    let mut command = Command::new(binary("hoop-gateway"));
+    command.arg("--config").arg(folder.join("gateway.toml"));
+    command
+}
+
+fn start_gateway(folder: &Path) -> Daemon {
+    Daemon::start("gateway", folder, gateway_command(folder).arg("serve"))
+}
+
+fn start_agent(folder: &Path, port: u16, options: &WorldOptions) -> Daemon {
+    let mut command = Command::new(binary("hoop-agent"));
+    command
+        .args(["run", "--gateway", &format!("localhost:{port}"), "--name", "agent-1"])
+        .arg("--state-dir")
+        .arg(folder.join("agent"))
+        .arg("--join-token-file")
+        .arg(folder.join("join-token"))
+        .args(options.agent)
+        .env_remove("HTTPS_PROXY")
+        .envs(options.agent_env.iter().map(|(name, value)| (*name, value.as_str())));
+    Daemon::start("agent", folder, &mut command)
+}
+
+fn add(folder: &Path, name: &str, role: &str, group: &str) -> Person {
+    let mut command = gateway_command(folder);
+    command.args(["user", "add", name, "--role", role, "--groups", group, "--password-stdin", "--json"]);
+    let answer = json_of(&run_with_input(&mut command, PERSON_PASSWORD));
+    let profile = folder.join("profiles").join(name);
+    Person {
+        name: name.to_owned(),
+        password: PERSON_PASSWORD.to_owned(),
+        totp_secret: answer["totp_secret"].as_str().expect("a TOTP secret").to_owned(),
+        profile,
+    }
+}

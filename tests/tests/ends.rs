@@ -1,0 +1,100 @@
+//! How sessions end: by whom, how fast, and what the person hears.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use hoop_testkit::{World, run, wait_until};
+use serde_json::json;
+
+fn is_running(world: &World, what: &str) -> bool {
+    world.postgres.sql(&format!("select count(*) from pg_stat_activity where state = 'active' and query like '%{what}%' and query not like '%pg_stat_activity%'")) != "0\n"
+}
+
+#[test]
+fn a_killed_session_ends_in_two_seconds_with_its_statement() {
+    let world = World::start();
+    let mut psql = world.through(&["psql", "-X", "-c", "select pg_sleep(600)"]);
+    let child = psql.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("the statement", || is_running(&world, "pg_sleep(600)").then_some(()));
+    let id = world.sessions()[0]["id"].as_str().unwrap().to_owned();
+    let began = Instant::now();
+    run(world.hoop(&world.admin).args(["sessions", "kill", &id, "--reason", "wrong database"]));
+    let done = child.wait_with_output().unwrap();
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    let heard = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(heard.contains("wrong database") && heard.contains("FATAL"), "{heard}");
+    wait_until("the statement's end at the target", || (!is_running(&world, "pg_sleep(600)")).then_some(()));
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    let session = world.ended_session();
+    assert!(session["end_reason"].as_str().unwrap().contains("wrong database"), "{session}");
+}
+
+#[test]
+fn ctrl_c_cancels_the_right_statement() {
+    let world = World::start();
+    let psql = |what: &str| {
+        let sql = format!("select pg_sleep(60) /* {what} */");
+        let mut command = world.through(&["psql", "-X", "-c", &sql]);
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let (first, mut second) = (psql("first"), psql("second"));
+    wait_until("both statements", || (is_running(&world, "first") && is_running(&world, "second")).then_some(()));
+    // Ctrl-C reaches the program that hoop runs; psql sends a cancel request with our key.
+    let children = run(std::process::Command::new("pgrep").args(["-P", &first.id().to_string(), "psql"]));
+    run(std::process::Command::new("kill").args(["-INT", children.trim()]));
+    let done = first.wait_with_output().unwrap();
+    assert!(String::from_utf8_lossy(&done.stderr).contains("canceling statement due to user request"), "{done:?}");
+    assert!(is_running(&world, "second"), "the other session's statement was cancelled too");
+    second.kill().unwrap();
+    second.wait().unwrap();
+}
+
+#[test]
+fn an_idle_session_is_logged_off() {
+    let world = World::start();
+    world.put_connection("pg", json!({"idle_timeout_seconds": 2}));
+    let mut psql = world.through(&["psql", "-X"]);
+    let mut child = psql.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let session = world.ended_session();
+    assert!(session["end_reason"].as_str().unwrap().contains("automatic logoff"), "{session}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_session_ends_with_its_grant() {
+    let world = World::start();
+    world.put_connection("pg", json!({"max_duration_seconds": 3}));
+    let mut psql = world.through(&["psql", "-X", "-c", "select pg_sleep(600)"]);
+    let done = psql.output().unwrap();
+    assert!(String::from_utf8_lossy(&done.stderr).contains("end of its grant"), "{done:?}");
+    wait_until("the statement's end", || (!is_running(&world, "pg_sleep(600)")).then_some(()));
+}
+
+#[test]
+fn a_locked_person_loses_the_running_session() {
+    let world = World::start();
+    let mut psql = world.through(&["psql", "-X", "-c", "select pg_sleep(600)"]);
+    let child = psql.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("the statement", || is_running(&world, "pg_sleep(600)").then_some(()));
+    let began = Instant::now();
+    run(world.hoop(&world.admin).args(["admin", "users", "lock", "ada"]));
+    child.wait_with_output().unwrap();
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    let refused = world.hoop(&world.engineer).args(["connect", "pg", "--", "true"]).output().unwrap();
+    assert!(!refused.status.success());
+}
+
+#[test]
+fn who_is_in_no_group_opens_nothing_and_learns_nothing() {
+    let world = World::start();
+    let denied = |name: &str| {
+        let done = world.hoop(&world.admin).args(["connect", name, "--", "true"]).output().unwrap();
+        assert_eq!(done.status.code(), Some(3), "{done:?}");
+        String::from_utf8_lossy(&done.stderr).replace(name, "NAME")
+    };
+    assert_eq!(denied("pg"), denied("no-such-connection"), "not allowed and not there look different");
+}
