@@ -95,6 +95,9 @@ impl<L: AsyncRead + AsyncWrite + Unpin, C: Carrier> Pump<L, C> {
                 break;
             }
         }
+        if self.up_ends == Way::Ending {
+            self.poll_up(cx)?;
+        }
         if self.up_ends == Way::Ended && self.down_ends == Way::Ended {
             return Poll::Ready(Ok(self.carried));
         }

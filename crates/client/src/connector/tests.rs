@@ -8,7 +8,10 @@ use hoop_tunnel::{
     inner::{InnerAcceptor, InnerIdentity, PeerIdentity, agent_config, roots_from_pem},
     stream::{Attached, SessionStreams},
 };
-use rcgen::{BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, IsCa, KeyPair, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, IsCa, KeyPair,
+    SanType,
+};
 use rustls::pki_types::PrivateKeyDer;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional},
@@ -17,7 +20,10 @@ use tokio::{
 };
 
 use super::*;
-use crate::{GatewayUrl, local::{LocalListener, OtherUsers}};
+use crate::{
+    GatewayUrl,
+    local::{LocalListener, OtherUsers},
+};
 
 struct Ca(CertifiedIssuer<'static, KeyPair>);
 
