@@ -100,6 +100,8 @@ impl Gateway {
     /// # Errors
     /// [`StartError`] says whose fault it is and what to do.
     pub async fn start(config: Config) -> Result<Running, StartError> {
+        // One provider of cryptography for everything that speaks TLS in this process; whoever was first is as good.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let folder = |error| StartError::Folder { path: config.data_dir.display().to_string(), error };
         recordings::make_private_dir(&config.data_dir).map_err(folder)?;
         let store = Store::open(config.store_url.expose()).await?;

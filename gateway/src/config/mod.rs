@@ -87,8 +87,6 @@ pub struct Oidc {
     pub label: String,
     /// Claim that holds groups.
     pub groups_claim: String,
-    /// Claim that holds the login name.
-    pub name_claim: String,
     /// Scopes beside `openid`.
     pub scopes: Vec<String>,
     /// `amr` values that prove a second factor.
@@ -241,7 +239,6 @@ fn oidc(layers: &Layers) -> Result<Option<Oidc>, ConfigError> {
         client_secret,
         label: text("oidc.label"),
         groups_claim: text("oidc.groups_claim"),
-        name_claim: text("oidc.name_claim"),
         scopes: list(layers, "oidc.scopes"),
         mfa_amr: list(layers, "oidc.mfa_amr"),
         mfa_acr: list(layers, "oidc.mfa_acr"),

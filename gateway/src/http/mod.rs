@@ -219,8 +219,8 @@ async fn measure(request: Request, next: Next) -> Response {
     response
 }
 
-/// `style-src` allows inline styles because the console's component library sets them; scripts never are inline.
-const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+/// The console's page adds a nonce for styles.
+const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// What a browser must know about everything that comes from here.
@@ -228,8 +228,8 @@ async fn headers(request: Request, next: Next) -> Response {
     let api = request.uri().path().starts_with(hoop_api::PREFIX);
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(CSP));
     let mut set = |name: HeaderName, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
-    set(header::CONTENT_SECURITY_POLICY, CSP);
     set(header::STRICT_TRANSPORT_SECURITY, "max-age=63072000");
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(header::X_FRAME_OPTIONS, "DENY");

@@ -71,6 +71,11 @@ impl Problematic {
         Self { retry_after: Some(seconds), ..Self::with_status(StatusCode::TOO_MANY_REQUESTS, fault) }
     }
 
+    /// Its stable code.
+    pub(crate) fn code(&self) -> &str {
+        self.fault.code.as_str()
+    }
+
     pub(crate) const fn status(&self) -> StatusCode {
         self.status
     }
