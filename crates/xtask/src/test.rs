@@ -1,13 +1,19 @@
 //! `cargo xtask test`: puts every real part on the machine, then runs every test there is.
 
-use std::process::Command;
+use std::{
+    process::{Command, Stdio},
+    time::{Duration, SystemTime},
+};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::{
     console::Console,
-    demo, packages,
+    demo::{self, Shape, State},
+    packages,
+    process::Process,
     shell::{self, say},
+    totp,
 };
 
 /// Install the real parts, then run every test.
@@ -18,8 +24,7 @@ use crate::{
 /// --workspace`; doc tests; the console's end-to-end tests in headless Chromium against a demo it starts and ends.
 ///
 /// Tests read where the parts are from HOOP_TEST_BIN (folder of hoop, hoop-gateway, hoop-agent), HOOP_TEST_PG_BIN,
-/// HOOP_TEST_OIDC (lab/oidc/server.mjs), HOOP_TEST_NODE, HOOP_TEST_JDBC_JAR, HOOP_TEST_CHROMIUM, HOOP_TEST_DEMO
-/// (file with the demo's JSON, for the console). HOOP_TEST_ALL=1 tells a test to fail, never to skip, when its part is
+/// HOOP_TEST_OIDC (lab/oidc/server.mjs), HOOP_TEST_NODE, HOOP_TEST_JDBC_JAR, HOOP_TEST_CHROMIUM. HOOP_TEST_ALL=1 tells a test to fail, never to skip, when its part is
 /// missing.
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -112,6 +117,7 @@ impl Parts {
             ("HOOP_TEST_NODE", node.into_os_string()),
             ("HOOP_TEST_JDBC_JAR", packages::JDBC_JAR.into()),
             ("HOOP_TEST_CHROMIUM", found("chromium")?.into_os_string()),
+            ("HOOP_CHROMIUM", found("chromium")?.into_os_string()),
         ];
         Ok(Self { variables, path, provider })
     }
@@ -131,28 +137,56 @@ impl Parts {
     }
 }
 
+/// What ada does in the demo, so that the console has something to show.
+const STATEMENT: &str = "SELECT count(*) AS patients FROM patients";
+
 /// The console in a browser, against the whole system.
 fn end_to_end(console: &Console, parts: &Parts) -> Result<()> {
-    let folder = shell::root()?.join("console/e2e");
-    let any = std::fs::read_dir(&folder)
-        .with_context(|| folder.display().to_string())?
-        .flatten()
-        .any(|entry| entry.file_name().to_string_lossy().ends_with(".test.mjs"));
-    if !any {
-        bail!("{} holds no *.test.mjs: the console would go untested in a browser", folder.display());
-    }
     let state = shell::target_dir()?.join("e2e-demo");
     if state.exists() {
         demo::stop(&state)?;
         demo::remove(&state)?;
     }
     say("console: end to end in headless Chromium, against a demo");
-    let running = demo::start_for_tests(&state)?;
-    let file = state.join("for-tests.json");
-    std::fs::write(&file, running.to_string())?;
-    let outcome =
-        shell::run(parts.name_in(&mut console.script("e2e")).env("HOOP_TEST_DEMO", &file).env("CI", "true"));
+    let running = demo::start(&state, Shape { admin_may_connect: true, ..Shape::demo(true) })?;
+    let outcome = drive_console(console, parts, &running);
     let stopped = demo::stop(&state);
     outcome?;
     stopped
+}
+
+fn drive_console(console: &Console, parts: &Parts, demo: &State) -> Result<()> {
+    let engineer = demo.engineer()?;
+    let psql = |statement: &str| {
+        let mut command = demo::hoop(demo, engineer)?;
+        command.args(["connect", demo::CONNECTION, "--", "psql", "-X", "-c", statement]);
+        Ok::<_, anyhow::Error>(command)
+    };
+    shell::capture(&mut psql(STATEMENT)?)?;
+    let mut live = psql("SELECT pg_sleep(300)")?
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    // The demo's own sign-in has used up the present code.
+    let wait = totp::until_next(SystemTime::now());
+    say(format!("waiting {} s for the next code of the second factor", wait.as_secs()));
+    std::thread::sleep(wait);
+    let admin = demo.admin()?;
+    let mut script = console.script("e2e");
+    parts.name_in(&mut script).env("CI", "true").envs([
+        ("HOOP_E2E_URL", demo.url().as_str()),
+        ("HOOP_E2E_USER", &admin.name),
+        ("HOOP_E2E_PASSWORD", &admin.password),
+        ("HOOP_E2E_TOTP_SECRET", &admin.totp_secret),
+        ("HOOP_E2E_CONNECTION", demo::CONNECTION),
+        ("HOOP_E2E_STATEMENT", "count(*) AS patients"),
+        ("HOOP_E2E_KILL", "1"),
+    ]);
+    let outcome = shell::run(&mut script);
+    if let Some(process) = Process::with_id(live.id()) {
+        process.end("psql", Duration::from_secs(5))?;
+    }
+    live.wait()?;
+    outcome
 }

@@ -107,6 +107,7 @@ fn postgres(options: &Postgres) -> Result<()> {
         size: Size { max_connections: u32::try_from(effort.idle)? + 200, shared_buffers_mib: 1024 },
         gateway_config: GATEWAY_CONFIG,
         target_tls: options.target_tls,
+        admin_may_connect: false,
     };
     let state = if options.baseline {
         demo::start_target(&folder, shape.size)?

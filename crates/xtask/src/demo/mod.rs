@@ -82,13 +82,15 @@ pub(crate) struct Shape {
     pub gateway_config: &'static str,
     /// Whether the agent speaks TLS to the target.
     pub target_tls: bool,
+    /// Whether the admin may open the connection too.
+    pub admin_may_connect: bool,
 }
 
 impl Shape {
     /// The demo's own.
     pub(crate) const fn demo(dev: bool) -> Self {
         let size = Size { max_connections: 300, shared_buffers_mib: 128 };
-        Self { dev, size, gateway_config: "", target_tls: true }
+        Self { dev, size, gateway_config: "", target_tls: true, admin_may_connect: false }
     }
 }
 
@@ -117,11 +119,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         print!("{}", report::text(&state, options.detach)?);
     }
     if options.detach { Ok(()) } else { hold(&state) }
-}
-
-/// Starts a demo with unoptimised builds; answers with its JSON.
-pub(crate) fn start_for_tests(folder: &Path) -> Result<Value> {
-    report::json(&start(folder, Shape::demo(true))?)
 }
 
 fn default_state() -> Result<PathBuf> {
@@ -321,7 +318,7 @@ fn put_connection(state: &State, shape: Shape) -> Result<()> {
         "agent": AGENT,
         "protocol": "postgres",
         "description": "The sample clinic",
-        "allowed_groups": ["engineers"],
+        "allowed_groups": if shape.admin_may_connect { vec!["engineers", "admins"] } else { vec!["engineers"] },
         "settings": {
             "host": "127.0.0.1",
             "port": state.ports.postgres,

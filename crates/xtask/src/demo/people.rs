@@ -60,9 +60,8 @@ pub(super) fn sign_in(state: &State, person: &Person, fingerprint: &str) -> Resu
             "--ca-fingerprint",
             fingerprint,
         ]);
-        login.env("HOOP_PASSWORD", &person.password);
-        login.env("HOOP_CODE", totp::code(&person.totp_secret, SystemTime::now())?);
-        shell::capture(&mut login)
+        let code = totp::code(&person.totp_secret, SystemTime::now())?;
+        shell::capture_with_input(&mut login, format!("{}\n{code}\n", person.password).as_bytes())
     };
     if attempt().is_ok() {
         return Ok(());
