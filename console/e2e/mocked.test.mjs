@@ -269,7 +269,12 @@ test('verification: a whole recording, and a broken one', async () => {
   await page.getByRole('button', { name: 'Verify' }).click();
   await page.getByText('chunk 17').waitFor();
   await shot(page, 'verification-failed');
-  assert.equal(await page.getByRole('link', { name: 'Download recording' }).getAttribute('href'), '/api/v1/sessions/ses_cutcutcutcutcutcutcutcutc/recording');
+  await page.getByRole('button', { name: 'Download' }).click();
+  assert.equal(
+    await page.getByRole('menuitem', { name: 'Encrypted' }).getAttribute('href'),
+    '/api/v1/sessions/ses_cutcutcutcutcutcutcutcutc/recording',
+  );
+  assert.match(await page.getByRole('menuitem', { name: 'SQL text' }).getAttribute('href'), /export\?format=sql$/);
 });
 
 test('an engineer sees their session, not its recording', async () => {
@@ -322,6 +327,10 @@ test('people: added with a link shown once, locked, changed; nobody changes them
   await page.getByRole('button', { name: 'Lock marie' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Lock' }).click();
   await page.getByRole('button', { name: 'Unlock marie' }).waitFor();
+  await page.getByRole('button', { name: 'Reset marie' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Reset' }).click();
+  await page.getByText(/setup#r+$/).waitFor();
+  await page.getByRole('button', { name: 'Done' }).click();
   await page.getByRole('button', { name: 'Change marie' }).click();
   await page.getByRole('dialog').getByLabel('Groups').fill('dba');
   await page.getByRole('dialog').getByRole('button', { name: 'Save' }).click();
@@ -335,9 +344,13 @@ test('agents: a join token with its command, shown once', async () => {
   await page.getByRole('button', { name: 'New join token' }).click();
   await page.getByLabel('Agent’s name').fill('site-c');
   await page.getByRole('button', { name: 'Make token' }).click();
-  await page.getByText(/hoop-join-v1\.site-c/).waitFor();
+  await page.getByText(/^HOOP_AGENT_JOIN_TOKEN='hoop-join-v1\.site-c\.x+' hoop-agent run --gateway localhost:8443 --name site-c$/).waitFor();
   await page.waitForTimeout(300);
   await shot(page, 'join-token');
+  await page.getByRole('button', { name: 'Done' }).click();
+  await page.getByRole('button', { name: 'Remove site-b' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Remove' }).click();
+  await page.getByRole('button', { name: 'Remove site-b' }).waitFor({ state: 'detached' });
 });
 
 test('my sign-ins: one ended, then all of them', async () => {

@@ -124,7 +124,7 @@ function agent(name, online, sessions) {
 }
 
 function user(person, active, locked, last_login_at) {
-  return { ...person, source: person.name.includes('@') ? 'oidc' : 'built-in', locked, active, last_login_at };
+  return { ...person, source: person.name.includes('@') ? 'oidc' : 'builtin', locked, active, last_login_at };
 }
 
 function session(id, userName, connectionName, state, more) {

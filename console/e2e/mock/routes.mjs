@@ -29,6 +29,8 @@ export const ROUTES = [
   ['GET', /^\/users$/, ({ state }) => ({ items: state.users })],
   ['POST', /^\/users$/, addUser],
   ['PATCH', /^\/users\/([^/]+)$/, ({ state, parts: [name], body }) => Object.assign(state.users.find((one) => one.name === name), body)],
+  ['POST', /^\/users\/([^/]+)\/reset$/, ({ state, parts: [name] }) => ({ user: state.users.find((one) => one.name === name), setup_url: `https://hoop.example/setup#${'r'.repeat(43)}` })],
+  ['DELETE', /^\/agents\/([^/]+)$/, ({ state, parts: [name] }) => remove(state.agents, (one) => one.name === name)],
   ['GET', /^\/sessions$/, sessions],
   ['GET', /^\/sessions\/([^/]+)$/, ({ state, parts: [id] }) => find(state, id)],
   ['POST', /^\/sessions\/([^/]+)\/kill$/, kill],
@@ -59,7 +61,7 @@ function putConnection({ state, parts: [name], body }) {
 
 function addUser({ state, body }) {
   if (state.users.some((one) => one.name === body.name)) throw new Refused(409, 'HOOP-3030', `The name ${body.name} is taken.`);
-  const user = { id: `usr_${body.name}`, source: 'built-in', locked: false, active: false, ...body };
+  const user = { id: `usr_${body.name}`, source: 'builtin', locked: false, active: false, ...body };
   state.users.push(user);
   return { user, setup_url: `https://hoop.example/setup#${'t'.repeat(43)}` };
 }
@@ -76,7 +78,6 @@ function kill({ state, parts: [id], body, me }) {
   const one = find(state, id);
   Object.assign(one, { state: 'ended', ended_at: new Date().toISOString(), end_reason: `killed by ${me.name}: ${body.reason}` });
   for (const stream of state.streams) stream.end('event: end\ndata: {}\n\n');
-  return one;
 }
 
 function timeline({ state, query, parts: [id], response }) {

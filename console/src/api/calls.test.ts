@@ -52,6 +52,27 @@ test('an id cannot leave its place in the path', async () => {
   expect(calls.timelineStream('../x', 3)).toBe('/api/v1/sessions/..%2Fx/timeline?follow=true&after=3');
 });
 
+test('people beyond the first page are fetched, but not for ever', async () => {
+  let asked = 0;
+  server.use(
+    http.get('*/api/v1/users', ({ request }) => {
+      asked += 1;
+      const after = new URL(request.url).searchParams.get('after');
+      return HttpResponse.json(after === 'b' ? { items: [{ name: 'c' }] } : { items: [{ name: 'a' }], next: 'b' });
+    }),
+  );
+  expect((await calls.users()).map((user) => user.name)).toEqual(['a', 'c']);
+  server.use(
+    http.get('*/api/v1/users', () => {
+      asked += 1;
+      return HttpResponse.json({ items: [], next: 'again' });
+    }),
+  );
+  asked = 0;
+  await calls.users();
+  expect(asked).toBe(20);
+});
+
 test('filters that are not set are not sent', async () => {
   let query = '';
   server.use(

@@ -81,13 +81,21 @@ export const agents = async (): Promise<Agent[]> => (await unwrap(client.GET('/a
 export const makeJoinToken = (agent: string, ttlSeconds: number): Promise<JoinToken> =>
   unwrap(client.POST('/api/v1/agents/join-tokens', { body: { agent, ttl_seconds: ttlSeconds } }));
 
-export const users = async (): Promise<User[]> => (await unwrap(client.GET('/api/v1/users'))).items;
+export const removeAgent = (name: string) =>
+  unwrap(client.DELETE('/api/v1/agents/{name}', { params: { path: { name } } }));
+
+export const users = (): Promise<User[]> =>
+  everyPage((after) => unwrap(client.GET('/api/v1/users', { params: { query: present({ after, limit: 500 }) } })));
 
 export const addUser = (name: string, role: string, groups: string[]): Promise<NewUserCreated> =>
   unwrap(client.POST('/api/v1/users', { body: { name, role, groups } }));
 
 export const changeUser = (name: string, change: Schemas['UserChange']): Promise<User> =>
   unwrap(client.PATCH('/api/v1/users/{name}', { params: { path: { name } }, body: change }));
+
+/** A new set-up link for a built-in account: for who lost password or authenticator. */
+export const resetUser = (name: string): Promise<NewUserCreated> =>
+  unwrap(client.POST('/api/v1/users/{name}/reset', { params: { path: { name } } }));
 
 // Sessions
 
@@ -124,6 +132,12 @@ export const verifySession = (id: string): Promise<VerifyReport> =>
 /** For a link that downloads the encrypted recording as it is stored. */
 export const recordingHref = (id: string): string => `/api/v1/sessions/${encodeURIComponent(id)}/recording`;
 
+export type ExportFormat = 'sql' | 'jsonl' | 'asciicast';
+
+/** For a link that downloads what was recorded as text. */
+export const exportHref = (id: string, format: ExportFormat): string =>
+  `/api/v1/sessions/${encodeURIComponent(id)}/export?format=${format}`;
+
 // Audit
 
 /** What the list of events can be narrowed to. */
@@ -143,6 +157,21 @@ export const auditEvents = (filter: AuditFilter, before: number | undefined): Pr
 export const checkpoint = (): Promise<Checkpoint> => unwrap(client.GET('/api/v1/audit/checkpoint'));
 
 export const verifyLedger = (): Promise<LedgerReport> => unwrap(client.GET('/api/v1/audit/verify'));
+
+/** Lists of people are shown whole; this many pages of them is more than anybody scrolls through. */
+const MOST_PAGES = 20;
+
+async function everyPage<T>(fetchPage: (after: string | undefined) => Promise<Page<T>>): Promise<T[]> {
+  const items: T[] = [];
+  let after: string | undefined;
+  for (let page = 0; page < MOST_PAGES; page += 1) {
+    const fetched = await fetchPage(after);
+    items.push(...fetched.items);
+    after = fetched.next ?? undefined;
+    if (after === undefined) break;
+  }
+  return items;
+}
 
 /** Without the fields that are not set or empty: an empty filter is no filter. */
 function present<T extends object>(query: T): T {

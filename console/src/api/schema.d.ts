@@ -4,6 +4,250 @@
  */
 
 export interface paths {
+    "/api/v1/agents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Agents.
+         * @description For: evidence.
+         */
+        get: operations["get_agents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agents/join-tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A token to enrol an agent with.
+         * @description For: admin.
+         */
+        post: operations["post_agents_join_tokens"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agents/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Removes an agent.
+         * @description For: admin.
+         */
+        delete: operations["delete_agents_name"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/checkpoint": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The latest signed checkpoint.
+         * @description For: anyone.
+         */
+        get: operations["get_audit_checkpoint"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Events, newest first.
+         * @description For: evidence.
+         */
+        get: operations["get_audit_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The ledger for an offline check.
+         * @description For: evidence.
+         */
+        get: operations["get_audit_export"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Checks the whole ledger.
+         * @description For: evidence.
+         */
+        get: operations["get_audit_verify"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/cli-login": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Approves a CLI's browser sign-in.
+         * @description For: browser.
+         */
+        post: operations["post_cli_login"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/connections": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Connections that one may open, or all.
+         * @description For: signed-in.
+         */
+        get: operations["get_connections"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/connections/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Makes or replaces one.
+         * @description For: admin.
+         */
+        put: operations["put_connections_name"];
+        post?: never;
+        /**
+         * Removes one.
+         * @description For: admin.
+         */
+        delete: operations["delete_connections_name"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/device": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Starts a sign-in without a browser.
+         * @description For: anyone.
+         */
+        post: operations["post_device"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/device/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Approves or refuses it.
+         * @description For: browser.
+         */
+        post: operations["post_device_approve"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/info": {
         parameters: {
             query?: never;
@@ -11,7 +255,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get: operations["info"];
+        /**
+         * What a client must know before sign-in.
+         * @description For: anyone.
+         */
+        get: operations["get_info"];
         put?: never;
         post?: never;
         delete?: never;
@@ -29,87 +277,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        post: operations["login_password"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/whoami": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["whoami"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/logout": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post: operations["logout"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/setup": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post: operations["set_up"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/cli-login": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post: operations["cli_login"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/device/approve": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post: operations["device_approve"];
+        /**
+         * Signs in with a built-in account.
+         * @description For: anyone.
+         */
+        post: operations["post_login_password"];
         delete?: never;
         options?: never;
         head?: never;
@@ -123,7 +295,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get: operations["logins"];
+        /**
+         * One's own sign-ins.
+         * @description For: signed-in.
+         */
+        get: operations["get_logins"];
         put?: never;
         post?: never;
         delete?: never;
@@ -142,61 +318,17 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        delete: operations["login_end"];
+        /**
+         * Ends one of them.
+         * @description For: signed-in.
+         */
+        delete: operations["delete_logins_id"];
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/api/v1/connections": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["connections"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/connections/{name}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put: operations["connection_put"];
-        post?: never;
-        delete: operations["connection_delete"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/agents": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["agents"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/agents/join-tokens": {
+    "/api/v1/logout": {
         parameters: {
             query?: never;
             header?: never;
@@ -205,7 +337,275 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        post: operations["join_token"];
+        /**
+         * Ends this sign-in.
+         * @description For: signed-in.
+         */
+        post: operations["post_logout"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/oidc/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Comes back from the identity provider.
+         * @description For: anyone.
+         */
+        get: operations["get_oidc_callback"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/oidc/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Goes to the identity provider.
+         * @description For: anyone.
+         */
+        get: operations["get_oidc_start"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/openapi.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * This document.
+         * @description For: anyone.
+         */
+        get: operations["get_openapi_json"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Sessions: one's own, or all.
+         * @description For: signed-in.
+         */
+        get: operations["get_sessions"];
+        put?: never;
+        /**
+         * Opens a connection.
+         * @description For: signed-in.
+         */
+        post: operations["post_sessions"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One session.
+         * @description For: signed-in.
+         */
+        get: operations["get_sessions_id"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{id}/certificate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Renews its certificate.
+         * @description For: signed-in.
+         */
+        post: operations["post_sessions_id_certificate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{id}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Its recording as text.
+         * @description For: evidence.
+         */
+        get: operations["get_sessions_id_export"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{id}/kill": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ends a session.
+         * @description For: admin.
+         */
+        post: operations["post_sessions_id_kill"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{id}/recording": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Its recording, encrypted.
+         * @description For: evidence.
+         */
+        get: operations["get_sessions_id_recording"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{id}/timeline": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What happened in it.
+         * @description For: evidence.
+         */
+        get: operations["get_sessions_id_timeline"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{id}/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Checks its recording.
+         * @description For: evidence.
+         */
+        post: operations["post_sessions_id_verify"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/setup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sets up a new account.
+         * @description For: anyone.
+         */
+        post: operations["post_setup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Trades a code or refresh token for tokens.
+         * @description For: anyone.
+         */
+        post: operations["post_token"];
         delete?: never;
         options?: never;
         head?: never;
@@ -219,9 +619,17 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get: operations["users"];
+        /**
+         * People.
+         * @description For: evidence.
+         */
+        get: operations["get_users"];
         put?: never;
-        post: operations["user_add"];
+        /**
+         * Makes a built-in account.
+         * @description For: admin.
+         */
+        post: operations["post_users"];
         delete?: never;
         options?: never;
         head?: never;
@@ -241,42 +649,14 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
-        patch: operations["user_change"];
+        /**
+         * Changes a person.
+         * @description For: admin.
+         */
+        patch: operations["patch_users_name"];
         trace?: never;
     };
-    "/api/v1/sessions": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["sessions"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/sessions/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["session"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/sessions/{id}/kill": {
+    "/api/v1/users/{name}/reset": {
         parameters: {
             query?: never;
             header?: never;
@@ -285,101 +665,29 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        post: operations["session_kill"];
+        /**
+         * Opens set-up again.
+         * @description For: admin.
+         */
+        post: operations["post_users_name_reset"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/api/v1/sessions/{id}/timeline": {
+    "/api/v1/whoami": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        get: operations["session_timeline"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/sessions/{id}/verify": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post: operations["session_verify"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/sessions/{id}/recording": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["session_recording"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/audit/events": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["audit_events"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/audit/checkpoint": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["audit_checkpoint"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/audit/verify": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["audit_verify"];
+        /**
+         * Who is signed in.
+         * @description For: signed-in.
+         */
+        get: operations["get_whoami"];
         put?: never;
         post?: never;
         delete?: never;
@@ -392,229 +700,523 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        Problem: {
-            code: string;
-            message: string;
-            hint?: string | null;
-        };
-        Info: {
-            version: string;
-            public_host: string;
-            /** Format: int32 */
-            public_port: number;
-            ca_pem: string;
-            password_login: boolean;
-            oidc_label?: string | null;
-            protocols: string[];
-        };
-        /** @enum {string} */
-        Answer: "cookie" | "tokens";
-        PasswordLogin: {
-            name: string;
-            password: string;
-            code: string;
-            answer?: components["schemas"]["Answer"];
-        };
-        WhoAmI: {
-            id: string;
-            name: string;
-            role: string;
-            groups: string[];
-            method: string;
-            login: string;
-            mfa_at?: string | null;
-            expires_at: string;
-            csrf?: string | null;
-        };
-        CliLoginApproval: {
-            code_challenge: string;
-            /** Format: int32 */
-            port: number;
-            state: string;
-        };
-        RedirectTo: {
-            location: string;
-        };
-        DeviceApproval: {
-            user_code: string;
-            approve: boolean;
-        };
-        SetUp: {
-            token: string;
-            password: string;
-            code?: string | null;
-        };
-        SetUpStep: {
-            name: string;
-            otpauth_url?: string | null;
-            active: boolean;
-        };
-        LoginView: {
-            id: string;
-            created_at: string;
-            used_at: string;
-            address: string;
-            client: string;
-            current: boolean;
-        };
-        ConnectionDefinition: {
-            agent: string;
-            protocol: string;
-            description?: string;
-            settings: Record<string, never>;
-            allowed_groups?: string[];
-            /** Format: int64 */
-            max_duration_seconds?: number;
-            /** Format: int64 */
-            idle_timeout_seconds?: number;
-            /** Format: int64 */
-            mfa_max_age_seconds?: number;
-            allow_replication?: boolean;
-        };
-        ConnectionView: {
-            id: string;
-            name: string;
-            protocol: string;
-            description: string;
-            online: boolean;
-            may_connect: boolean;
-            default_database?: string | null;
-            definition?: null | components["schemas"]["ConnectionDefinition"];
-        };
+        /** @description `GET /agents` (admin, auditor). */
         AgentView: {
-            id: string;
-            name: string;
-            online: boolean;
-            version: string;
-            /** Format: int32 */
-            sessions: number;
-            enrolled_at: string;
+            /** @description Its certificate ends then; renewed well before. */
             certificate_expires_at: string;
+            /** @description Enrolled when. */
+            enrolled_at: string;
+            /** @description Its id. */
+            id: string;
+            /** @description Its name. */
+            name: string;
+            /** @description Its control stream is up. */
+            online: boolean;
+            /** @description Key that credentials are sealed to, base64. */
             sealing_key: string;
+            /**
+             * Format: int32
+             * @description Sessions it carries now.
+             */
+            sessions: number;
+            /** @description Its version, as it said. */
+            version: string;
         };
-        JoinTokenRequest: {
-            agent: string;
-            /** Format: int64 */
-            ttl_seconds?: number;
-        };
-        JoinToken: {
-            token: string;
-            expires_at: string;
-        };
-        UserView: {
-            id: string;
-            name: string;
-            role: string;
-            groups: string[];
-            source: string;
-            locked: boolean;
-            active: boolean;
-            last_login_at?: string | null;
-        };
-        NewUser: {
-            name: string;
-            role: string;
-            groups?: string[];
-        };
-        NewUserCreated: {
-            user: components["schemas"]["UserView"];
-            setup_url: string;
-        };
-        UserChange: {
-            role?: string | null;
-            groups?: string[] | null;
-            locked?: boolean | null;
-        };
-        /** @enum {string} */
-        SessionState: "opening" | "live" | "ending" | "ended" | "interrupted";
-        SessionView: {
-            id: string;
-            user: string;
-            connection: string;
-            protocol: string;
-            agent: string;
-            state: components["schemas"]["SessionState"];
-            started_at: string;
-            ended_at?: string | null;
-            end_reason?: string | null;
-            address: string;
-            reason?: string | null;
-            allowed_because: string;
-            /** Format: int64 */
-            requests: number;
-            /** Format: int64 */
-            rows: number;
-            /** Format: int64 */
-            bytes_out: number;
-            /** Format: int64 */
-            recording_bytes: number;
-        };
-        KillSession: {
-            reason?: string;
-        };
-        Timeline: {
-            session: components["schemas"]["SessionView"];
-            statements: Record<string, never>[];
-            /** Format: int64 */
-            next?: number | null;
-            ending: string;
-        };
-        VerifyReport: {
-            session: string;
-            clean: boolean;
-            /** Format: int64 */
-            chunks: number;
-            head: string;
-            signature_ok: boolean;
-            /** Format: int64 */
-            in_checkpoint?: number | null;
-            ending: string;
-            findings: string[];
-        };
-        EventView: {
-            /** Format: int64 */
-            seq: number;
-            id: string;
-            at: string;
-            code: string;
-            actor: string;
-            event: Record<string, never>;
-            leaf_hash: string;
-        };
+        /**
+         * @description How a successful sign-in is answered.
+         * @enum {string}
+         */
+        Answer: "cookie" | "tokens";
+        /** @description `GET /audit/checkpoint` (anonymous: a checkpoint is meant to be spread). */
         CheckpointView: {
+            /** @description C2SP signed note. */
             note: string;
+            /** @description The verifier key (`origin+keyid+base64`). */
             verifier_key: string;
         };
+        /** @description `POST /cli-login` (signed-in browser): the console page approves a CLI's browser flow. */
+        CliLoginApproval: {
+            /** @description PKCE challenge (S256) of the CLI. */
+            code_challenge: string;
+            /**
+             * Format: int32
+             * @description Loopback port that the CLI listens on; the redirect goes to `http://127.0.0.1:PORT/callback`.
+             */
+            port: number;
+            /** @description Opaque to us, given back. */
+            state: string;
+        };
+        /** @description `PUT /connections/{name}` (admin): makes or replaces a connection. */
+        ConnectionDefinition: {
+            /** @description The agent that serves it. */
+            agent: string;
+            /** @description Replication may be used. */
+            allow_replication?: boolean;
+            /** @description Groups whose members may open it. Empty: nobody. */
+            allowed_groups?: string[];
+            /** @description For people. */
+            description?: string;
+            /**
+             * Format: int64
+             * @description Automatic logoff after so many seconds without a byte from the client (default 30 min).
+             */
+            idle_timeout_seconds?: number;
+            /**
+             * Format: int64
+             * @description Longest session, seconds (default 8 h).
+             */
+            max_duration_seconds?: number;
+            /**
+             * Format: int64
+             * @description A second factor must have been proven within so many seconds (default 12 h).
+             */
+            mfa_max_age_seconds?: number;
+            /** @description What it speaks. */
+            protocol: string;
+            /** @description Read by the protocol's own type. */
+            settings: Record<string, never>;
+        };
+        /** @description A connection. `GET /connections` lists those the caller may open; `?all=true` (admin, auditor) all of them. */
+        ConnectionView: {
+            /** @description For ready-to-paste commands: the database clients should name by default. */
+            default_database?: string | null;
+            definition?: components["schemas"]["ConnectionDefinition"] | null;
+            /** @description For people. */
+            description: string;
+            /** @description Its id. */
+            id: string;
+            /** @description The caller may open it now. */
+            may_connect: boolean;
+            /** @description Its name. */
+            name: string;
+            /** @description An agent that serves it is connected. */
+            online: boolean;
+            /** @description What it speaks. */
+            protocol: string;
+        };
+        /** @description `POST /device/approve` (signed-in browser). */
+        DeviceApproval: {
+            /** @description `false` refuses it. */
+            approve: boolean;
+            /** @description As shown by the CLI. */
+            user_code: string;
+        };
+        /** @description `POST /device` (anonymous): starts a sign-in from a machine without a browser (RFC 8628). */
+        DeviceStart: {
+            /** @description The CLI's secret for polling. */
+            device_code: string;
+            /**
+             * Format: int64
+             * @description Seconds until it is void.
+             */
+            expires_in: number;
+            /**
+             * Format: int64
+             * @description Seconds between polls.
+             */
+            interval: number;
+            /** @description What the person types into the console page. */
+            user_code: string;
+            /** @description That page. */
+            verification_uri: string;
+        };
+        /**
+         * @description `GET /audit/events` (admin, auditor), newest first. Query: `before=` (seq), `limit=` (at most 500), `code=`, `actor=`,
+         *     `subject=` (any id), `since=`, `until=`.
+         */
+        EventView: {
+            /** @description Who, by name. */
+            actor: string;
+            /** @description RFC 3339. */
+            at: string;
+            /** @description Stable code such as `session.opened`. */
+            code: string;
+            /** @description The event as it is hashed: one JSON object. */
+            event: Record<string, never>;
+            /** @description Its id. */
+            id: string;
+            /** @description Leaf hash, hex. */
+            leaf_hash: string;
+            /**
+             * Format: int64
+             * @description Place in the ledger, from 0.
+             */
+            seq: number;
+        };
+        /** @description `GET /info` (anonymous): what a client must know before sign-in. */
+        Info: {
+            /** @description Certificates of the internal CA, PEM. */
+            ca_pem: string;
+            /** @description Label of the identity provider's button, if there is one. */
+            oidc_label?: string | null;
+            /** @description Built-in accounts can sign in. */
+            password_login: boolean;
+            /** @description Protocols that this build speaks. */
+            protocols: string[];
+            /** @description Host name that session data is dialled under (SNI). */
+            public_host: string;
+            /**
+             * Format: int32
+             * @description Port of session data.
+             */
+            public_port: number;
+            /** @description Version of the gateway. */
+            version: string;
+        };
+        /** @description A join token, shown once. */
+        JoinToken: {
+            /** @description Void after. */
+            expires_at: string;
+            /** @description `hoop-join-v1.…`: carries the CA's fingerprint, so that the agent trusts this gateway alone. */
+            token: string;
+        };
+        /** @description `POST /agents/join-tokens` (admin). */
+        JoinTokenRequest: {
+            /** @description The only agent name that it is good for. */
+            agent: string;
+            /**
+             * Format: int64
+             * @description Seconds it is good for (default 1 h, at most 24 h).
+             */
+            ttl_seconds?: number;
+        };
+        /** @description `POST /sessions/{id}/end` (its owner; no body): the person is done. `POST /sessions/{id}/kill` (admin). */
+        KillSession: {
+            /** @description Told to the person, written to the ledger. */
+            reason?: string;
+        };
+        /**
+         * @description `GET /audit/verify` (admin, auditor): the gateway checks its own ledger. Offline: `hoop audit verify --export FILE`.
+         *
+         *     `GET /audit/export` streams the export, JSON lines, as `hoop_ledger::export` defines it.
+         */
         LedgerReport: {
+            /** @description Nothing was found. */
             clean: boolean;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Leaves checked.
+             */
             events: number;
-            root: string;
+            /** @description What is wrong, each with its place. */
             findings: string[];
+            /** @description Root hash recomputed, hex. */
+            root: string;
         };
-        Page_ConnectionView: {
-            items: components["schemas"]["ConnectionView"][];
-            next?: string | null;
+        /** @description `GET /logins`: one's own sign-ins. `DELETE /logins/{id}` ends one. */
+        LoginView: {
+            /** @description From where. */
+            address: string;
+            /** @description `cli` or `browser`. */
+            client: string;
+            /** @description When it began. */
+            created_at: string;
+            /** @description This very one. */
+            current: boolean;
+            /** @description Its id. */
+            id: string;
+            /** @description Last use. */
+            used_at: string;
         };
-        Page_AgentView: {
-            items: components["schemas"]["AgentView"][];
-            next?: string | null;
+        /** @description `POST /users` (admin): a built-in account. */
+        NewUser: {
+            /** @description Groups. */
+            groups?: string[];
+            /** @description Login name. */
+            name: string;
+            /** @description Role. */
+            role: string;
         };
-        Page_UserView: {
-            items: components["schemas"]["UserView"][];
-            next?: string | null;
+        /** @description Answer to [`NewUser`]: the link to hand over, shown once. */
+        NewUserCreated: {
+            /** @description One-use link, good for 24 h. */
+            setup_url: string;
+            /** @description The account. */
+            user: components["schemas"]["UserView"];
         };
-        Page_LoginView: {
-            items: components["schemas"]["LoginView"][];
-            next?: string | null;
+        /** @description `POST /sessions` (user): opens a connection. */
+        OpenSession: {
+            /** @description Which. */
+            connection: string;
+            /** @description The connector's public key as a PKCS #10 request, PEM: the gateway certifies it for this session alone. */
+            csr_pem: string;
+            /** @description Why, for the ledger. */
+            reason?: string | null;
         };
-        Page_SessionView: {
-            items: components["schemas"]["SessionView"][];
-            next?: string | null;
+        /** @description `POST /login/password` (anonymous). A browser gets a cookie, a CLI gets tokens. */
+        PasswordLogin: {
+            /** @description What to answer with. */
+            answer?: components["schemas"]["Answer"];
+            /** @description The six digits of the second factor (RFC 6238). */
+            code: string;
+            /** @description Login name. */
+            name: string;
+            /** @description Password. */
+            password: string;
         };
-        Page_EventView: {
-            items: components["schemas"]["EventView"][];
-            next?: string | null;
+        /** @description An error: HTTP status by `blame`, body as here. */
+        Problem: {
+            /** @description Stable code such as `HOOP-3001`. */
+            code: string;
+            /** @description What to do about it. */
+            hint?: string | null;
+            /** @description What happened. */
+            message: string;
+        };
+        /** @description Where the browser goes next. */
+        RedirectTo: {
+            /** @description Absolute URL on 127.0.0.1. */
+            location: string;
+        };
+        /** @description `POST /sessions/{id}/certificate` (its owner). */
+        RenewCertificate: {
+            /** @description As in [`OpenSession`]; the key must be the session's own. */
+            csr_pem: string;
+        };
+        /** @description Answer to [`RenewCertificate`]. */
+        RenewedCertificate: {
+            /** @description Ends then. */
+            certificate_expires_at: string;
+            /** @description Certificate chain, PEM. */
+            certificate_pem: string;
+        };
+        /** @description Answer to [`OpenSession`]: what a connector needs. */
+        SessionOpened: {
+            /** @description The only agent to accept at the other end. */
+            agent: string;
+            /** @description Certificates to trust for the agent, PEM. */
+            ca_pem: string;
+            /** @description The certificate ends then; `POST /sessions/{id}/certificate` renews it. */
+            certificate_expires_at: string;
+            /** @description Certificate chain for the connector's key, PEM. */
+            certificate_pem: string;
+            /** @description For ready-to-paste commands. */
+            default_database?: string | null;
+            /** @description Ends then, whatever happens. */
+            ends_at: string;
+            /**
+             * Format: int32
+             * @description The first ticket counter to use.
+             */
+            first_ticket: number;
+            /** @description Host and port to dial, host also the SNI. */
+            host: string;
+            /** @description The session. */
+            id: string;
+            /**
+             * Format: int64
+             * @description Automatic logoff after so many seconds without a byte from the client.
+             */
+            idle_timeout_seconds: number;
+            /**
+             * Format: int32
+             * @description Port to dial.
+             */
+            port: number;
+            /** @description What the connection speaks. */
+            protocol: string;
+            /** @description 32 bytes, base64url: tickets are derived from it. */
+            secret: string;
+        };
+        /**
+         * @description Where a session stands.
+         * @enum {string}
+         */
+        SessionState: "opening" | "live" | "ending" | "ended" | "interrupted";
+        /**
+         * @description One session, live or past. `GET /sessions` (one's own; all for admin, auditor), `GET /sessions/{id}`.
+         *
+         *     Query of the list: `state=live|past`, `user=`, `connection=`, `since=`, `until=` (RFC 3339), `after=`, `limit=` (at most 200).
+         */
+        SessionView: {
+            /** @description The person's address. */
+            address: string;
+            /** @description Through whom. */
+            agent: string;
+            /** @description Which rule allowed it. */
+            allowed_because: string;
+            /**
+             * Format: int64
+             * @description Bytes to the client so far.
+             */
+            bytes_out: number;
+            /** @description On what. */
+            connection: string;
+            /** @description Why it ended. */
+            end_reason?: string | null;
+            /** @description When it ended. */
+            ended_at?: string | null;
+            /** @description Its id. */
+            id: string;
+            /** @description Speaking what. */
+            protocol: string;
+            /** @description The person's stated reason. */
+            reason?: string | null;
+            /**
+             * Format: int64
+             * @description Bytes of recording stored durably.
+             */
+            recording_bytes: number;
+            /**
+             * Format: int64
+             * @description Requests so far.
+             */
+            requests: number;
+            /**
+             * Format: int64
+             * @description Rows shown so far.
+             */
+            rows: number;
+            /** @description When it was granted. */
+            started_at: string;
+            /** @description Where it stands. */
+            state: components["schemas"]["SessionState"];
+            /** @description Whose. */
+            user: string;
+        };
+        /** @description `POST /setup` (holder of a one-use set-up token): sets the password, and answers with the TOTP secret to enrol. */
+        SetUp: {
+            /** @description Absent in the first call; then a code made with the secret, which activates the account. */
+            code?: string | null;
+            /** @description New password, at least 12 characters. */
+            password: string;
+            /** @description One-use token, from the link an admin handed over. */
+            token: string;
+        };
+        /** @description Answer to [`SetUp`]. */
+        SetUpStep: {
+            /** @description The account can sign in. */
+            active: boolean;
+            /** @description Login name of the account. */
+            name: string;
+            /** @description `otpauth://` URL for the authenticator, until the account is active. */
+            otpauth_url?: string | null;
+        };
+        /**
+         * @description `GET /sessions/{id}/timeline` (admin, auditor): what happened, statement by statement. An event of its own.
+         *
+         *     Query: `after=` (index of the first statement wanted), `limit=` (at most 500). With `follow=true` the answer is
+         *     `text/event-stream`, one `statement` event each, until the session ends.
+         */
+        Timeline: {
+            /** @description How the recording ends: `sealed`, `interrupted`, `cut_off`, `live`. */
+            ending: string;
+            /**
+             * Format: int64
+             * @description Index of the statement after the last one here; absent at the end.
+             */
+            next?: number | null;
+            /** @description The session. */
+            session: components["schemas"]["SessionView"];
+            /** @description Statements in order. The shape is `hoop_recording::timeline::StatementView`. */
+            statements: Record<string, never>[];
+        };
+        /** @description `POST /token` (anonymous): one of the grants of RFC 6749 and RFC 8628, against the gateway itself. */
+        TokenRequest: {
+            /** @description One-use code. */
+            code: string;
+            /** @description Verifier whose SHA-256 was the challenge. */
+            code_verifier: string;
+            /** @enum {string} */
+            grant_type: "authorization_code";
+        } | {
+            /** @enum {string} */
+            grant_type: "refresh_token";
+            /** @description The refresh token. */
+            refresh_token: string;
+        } | {
+            /** @description From [`DeviceStart`]. */
+            device_code: string;
+            /** @enum {string} */
+            grant_type: "device_code";
+        };
+        /** @description A pair of tokens. Only the client has them: the gateway keeps hashes. */
+        Tokens: {
+            /** @description Bearer token for the API. */
+            access_token: string;
+            /**
+             * Format: int64
+             * @description Seconds that it is good for.
+             */
+            expires_in: number;
+            /** @description For the next pair; one use. */
+            refresh_token: string;
+            /** @description Who signed in. */
+            user: components["schemas"]["WhoAmI"];
+        };
+        /** @description `PATCH /users/{name}` (admin; nobody may change their own role or groups). */
+        UserChange: {
+            /** @description New groups, all of them. */
+            groups?: string[] | null;
+            /** @description Lock (ends all sign-ins and sessions) or unlock. */
+            locked?: boolean | null;
+            /** @description New role. */
+            role?: string | null;
+        };
+        /** @description `GET /users` (admin, auditor). */
+        UserView: {
+            /** @description Built-in account whose second factor is set up; always true for others. */
+            active: boolean;
+            /** @description Groups in force. */
+            groups: string[];
+            /** @description Their id. */
+            id: string;
+            /** @description Last sign-in. */
+            last_login_at?: string | null;
+            /** @description May not sign in or keep a session. */
+            locked: boolean;
+            /** @description Login name. */
+            name: string;
+            /** @description Role. */
+            role: string;
+            /** @description From the identity provider, or built in. */
+            source: string;
+        };
+        /** @description `POST /sessions/{id}/verify` (admin, auditor). An event of its own. */
+        VerifyReport: {
+            /**
+             * Format: int64
+             * @description Chunks checked.
+             */
+            chunks: number;
+            /** @description Nothing was found. */
+            clean: boolean;
+            /** @description How it ended. */
+            ending: string;
+            /** @description What is wrong, each with its place. */
+            findings: string[];
+            /** @description Hash that the chain ends in, hex. */
+            head: string;
+            /**
+             * Format: int64
+             * @description The manifest is a leaf of the ledger under this checkpoint size; absent while none covers it.
+             */
+            in_checkpoint?: number | null;
+            /** @description The session. */
+            session: string;
+            /** @description The agent's signature on the manifest is right. */
+            signature_ok: boolean;
+        };
+        /** @description `GET /whoami`, and the body of a sign-in by cookie. */
+        WhoAmI: {
+            /** @description For browsers: to be sent as `x-hoop-csrf` with every change. */
+            csrf?: string | null;
+            /** @description The sign-in ends then, whatever happens. */
+            expires_at: string;
+            /** @description Groups in force. */
+            groups: string[];
+            /** @description Id of the person. */
+            id: string;
+            /** @description This sign-in. */
+            login: string;
+            /** @description How they signed in. */
+            method: string;
+            /** @description When a second factor was last proven. */
+            mfa_at?: string | null;
+            /** @description Login name. */
+            name: string;
+            /** @description Role in force. */
+            role: string;
         };
     };
     responses: never;
@@ -625,7 +1227,7 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    info: {
+    get_agents: {
         parameters: {
             query?: never;
             header?: never;
@@ -634,16 +1236,19 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
+            /** @description done */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Info"];
+                    "application/json": {
+                        items: components["schemas"]["AgentView"][];
+                        next?: string;
+                    };
                 };
             };
-            /** @description A problem */
+            /** @description what went wrong */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -654,375 +1259,7 @@ export interface operations {
             };
         };
     };
-    login_password: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["PasswordLogin"];
-            };
-        };
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["WhoAmI"];
-                };
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    whoami: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["WhoAmI"];
-                };
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    logout: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    set_up: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["SetUp"];
-            };
-        };
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["SetUpStep"];
-                };
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    cli_login: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["CliLoginApproval"];
-            };
-        };
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RedirectTo"];
-                };
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    device_approve: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["DeviceApproval"];
-            };
-        };
-        responses: {
-            /** @description Done */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    logins: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Page_LoginView"];
-                };
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    login_end: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    connections: {
-        parameters: {
-            query?: {
-                all?: boolean;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Page_ConnectionView"];
-                };
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    connection_put: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                name: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ConnectionDefinition"];
-            };
-        };
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ConnectionView"];
-                };
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    connection_delete: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                name: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    agents: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Page_AgentView"];
-                };
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    join_token: {
+    post_agents_join_tokens: {
         parameters: {
             query?: never;
             header?: never;
@@ -1035,7 +1272,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Done */
+            /** @description done */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1044,7 +1281,7 @@ export interface operations {
                     "application/json": components["schemas"]["JoinToken"];
                 };
             };
-            /** @description A problem */
+            /** @description what went wrong */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -1055,69 +1292,7 @@ export interface operations {
             };
         };
     };
-    users: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Page_UserView"];
-                };
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    user_add: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["NewUser"];
-            };
-        };
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NewUserCreated"];
-                };
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    user_change: {
+    delete_agents_name: {
         parameters: {
             query?: never;
             header?: never;
@@ -1126,22 +1301,16 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["UserChange"];
-            };
-        };
+        requestBody?: never;
         responses: {
-            /** @description Done */
-            200: {
+            /** @description done */
+            204: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content: {
-                    "application/json": components["schemas"]["UserView"];
-                };
+                content?: never;
             };
-            /** @description A problem */
+            /** @description what went wrong */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -1152,33 +1321,25 @@ export interface operations {
             };
         };
     };
-    sessions: {
+    get_audit_checkpoint: {
         parameters: {
-            query?: {
-                state?: string;
-                user?: string;
-                connection?: string;
-                since?: string;
-                until?: string;
-                after?: string;
-                limit?: number;
-            };
+            query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
+            /** @description done */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page_SessionView"];
+                    "application/json": components["schemas"]["CheckpointView"];
                 };
             };
-            /** @description A problem */
+            /** @description what went wrong */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -1189,170 +1350,7 @@ export interface operations {
             };
         };
     };
-    session: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["SessionView"];
-                };
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    session_kill: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["KillSession"];
-            };
-        };
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["SessionView"];
-                };
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    session_timeline: {
-        parameters: {
-            query?: {
-                after?: number;
-                limit?: number;
-                follow?: boolean;
-            };
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Timeline"];
-                };
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    session_verify: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["VerifyReport"];
-                };
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    session_recording: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/octet-stream": string;
-                };
-            };
-            /** @description A problem */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    audit_events: {
+    get_audit_events: {
         parameters: {
             query?: {
                 before?: number;
@@ -1369,16 +1367,19 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
+            /** @description done */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page_EventView"];
+                    "application/json": {
+                        items: components["schemas"]["EventView"][];
+                        next?: string;
+                    };
                 };
             };
-            /** @description A problem */
+            /** @description what went wrong */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -1389,7 +1390,7 @@ export interface operations {
             };
         };
     };
-    audit_checkpoint: {
+    get_audit_export: {
         parameters: {
             query?: never;
             header?: never;
@@ -1398,16 +1399,16 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
+            /** @description done */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["CheckpointView"];
+                    "application/jsonl": string;
                 };
             };
-            /** @description A problem */
+            /** @description what went wrong */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -1418,7 +1419,7 @@ export interface operations {
             };
         };
     };
-    audit_verify: {
+    get_audit_verify: {
         parameters: {
             query?: never;
             header?: never;
@@ -1427,7 +1428,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
+            /** @description done */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1436,7 +1437,973 @@ export interface operations {
                     "application/json": components["schemas"]["LedgerReport"];
                 };
             };
-            /** @description A problem */
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_cli_login: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CliLoginApproval"];
+            };
+        };
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RedirectTo"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_connections: {
+        parameters: {
+            query?: {
+                all?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["ConnectionView"][];
+                        next?: string;
+                    };
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_connections_name: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConnectionDefinition"];
+            };
+        };
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConnectionView"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_connections_name: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_device: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeviceStart"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_device_approve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DeviceApproval"];
+            };
+        };
+        responses: {
+            /** @description done */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_info: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Info"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_login_password: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasswordLogin"];
+            };
+        };
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WhoAmI"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_logins: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["LoginView"][];
+                        next?: string;
+                    };
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_logins_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_logout: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_oidc_callback: {
+        parameters: {
+            query?: {
+                code?: string;
+                state?: string;
+                iss?: string;
+                error?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_oidc_start: {
+        parameters: {
+            query?: {
+                return?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_openapi_json: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string;
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_sessions: {
+        parameters: {
+            query?: {
+                state?: string;
+                user?: string;
+                connection?: string;
+                since?: string;
+                until?: string;
+                after?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["SessionView"][];
+                        next?: string;
+                    };
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_sessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OpenSession"];
+            };
+        };
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionOpened"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_sessions_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionView"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_sessions_id_certificate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RenewCertificate"];
+            };
+        };
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RenewedCertificate"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_sessions_id_export: {
+        parameters: {
+            query?: {
+                format?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_sessions_id_kill: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["KillSession"];
+            };
+        };
+        responses: {
+            /** @description done */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_sessions_id_recording: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_sessions_id_timeline: {
+        parameters: {
+            query?: {
+                after?: number;
+                limit?: number;
+                follow?: boolean;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Timeline"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_sessions_id_verify: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VerifyReport"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_setup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetUp"];
+            };
+        };
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SetUpStep"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TokenRequest"];
+            };
+        };
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Tokens"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_users: {
+        parameters: {
+            query?: {
+                after?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["UserView"][];
+                        next?: string;
+                    };
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_users: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewUser"];
+            };
+        };
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewUserCreated"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    patch_users_name: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UserChange"];
+            };
+        };
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserView"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_users_name_reset: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewUserCreated"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_whoami: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WhoAmI"];
+                };
+            };
+            /** @description what went wrong */
             default: {
                 headers: {
                     [name: string]: unknown;

@@ -6,7 +6,8 @@ import { type FormEvent, useState } from 'react';
 import * as calls from '../api/calls';
 import { count } from '../lib/format';
 import { slugProblem } from '../lib/names';
-import { useRights } from '../queries';
+import { infoQuery, useForget, useRights } from '../queries';
+import { Confirm } from '../ui/Confirm';
 import { Copyable } from '../ui/Copyable';
 import { Fetched } from '../ui/Fetched';
 import { Page } from '../ui/Page';
@@ -17,6 +18,7 @@ import { joinCommand } from './joinCommand';
 export function Agents() {
   const { manages } = useRights();
   const [joining, setJoining] = useState(false);
+  const [removing, setRemoving] = useState<string>();
   const list = useQuery({ queryKey: ['agents'], queryFn: calls.agents, refetchInterval: 10_000 });
   return (
     <Page
@@ -40,6 +42,7 @@ export function Agents() {
                   <Table.Th ta="right">Sessions</Table.Th>
                   <Table.Th>Enrolled</Table.Th>
                   <Table.Th>Certificate until</Table.Th>
+                  {manages ? <Table.Th aria-label="Actions" /> : null}
                 </Table.Tr>
               </Table.Thead>
               <Table.Tbody>
@@ -61,6 +64,19 @@ export function Agents() {
                     <Table.Td>
                       <Time at={agent.certificate_expires_at} />
                     </Table.Td>
+                    {manages ? (
+                      <Table.Td ta="right">
+                        <Button
+                          size="compact-xs"
+                          variant="subtle"
+                          color="red"
+                          aria-label={`Remove ${agent.name}`}
+                          onClick={() => setRemoving(agent.name)}
+                        >
+                          Remove
+                        </Button>
+                      </Table.Td>
+                    ) : null}
                   </Table.Tr>
                 ))}
               </Table.Tbody>
@@ -68,8 +84,33 @@ export function Agents() {
           </Table.ScrollContainer>
         )}
       </Fetched>
+      {removing ? <RemoveAgent name={removing} onClose={() => setRemoving(undefined)} /> : null}
       {joining ? <NewJoinToken onClose={() => setJoining(false)} /> : null}
     </Page>
+  );
+}
+
+function RemoveAgent({ name, onClose }: { name: string; onClose: () => void }) {
+  const forget = useForget();
+  const remove = useMutation({
+    mutationFn: () => calls.removeAgent(name),
+    onSuccess: async () => {
+      await forget('agents', 'connections');
+      onClose();
+    },
+  });
+  return (
+    <Confirm
+      opened
+      title={`Remove ${name}`}
+      action="Remove"
+      busy={remove.isPending}
+      error={remove.error}
+      onConfirm={() => remove.mutate()}
+      onClose={onClose}
+    >
+      <Text size="sm">Its certificate is no longer accepted, and the connections it serves go offline.</Text>
+    </Confirm>
   );
 }
 
@@ -77,6 +118,7 @@ function NewJoinToken({ onClose }: { onClose: () => void }) {
   const [name, setName] = useState('');
   const [ttl, setTtl] = useState('3600');
   const [tried, setTried] = useState(false);
+  const info = useQuery(infoQuery);
   const make = useMutation({ mutationFn: () => calls.makeJoinToken(name, Number(ttl)) });
   const wrong = slugProblem(name);
   const submit = (event: FormEvent) => {
@@ -84,7 +126,7 @@ function NewJoinToken({ onClose }: { onClose: () => void }) {
     setTried(true);
     if (!wrong) make.mutate();
   };
-  if (make.data) {
+  if (make.data && info.data) {
     return (
       <Modal
         opened
@@ -96,7 +138,7 @@ function NewJoinToken({ onClose }: { onClose: () => void }) {
       >
         <Stack>
           <Text size="sm">Run this where the agent shall live:</Text>
-          <Copyable value={joinCommand(window.location.origin, make.data.token)} label="command" wrap />
+          <Copyable value={joinCommand(info.data, name, make.data.token)} label="command" wrap />
           <Text size="sm" c="dimmed">
             Good once, until <Time at={make.data.expires_at} />.
           </Text>

@@ -19,7 +19,7 @@ const ROLES = [
   { value: 'admin', label: 'admin: manages, and sees all sessions' },
 ];
 
-type Opened = { what: 'new' } | { what: 'change' | 'lock'; user: calls.User };
+type Opened = { what: 'new' } | { what: 'change' | 'lock' | 'reset'; user: calls.User };
 
 export function People() {
   const { manages } = useRights();
@@ -54,7 +54,7 @@ export function People() {
                     <Table.Td fw={500}>{user.name}</Table.Td>
                     <Table.Td>{user.role}</Table.Td>
                     <Table.Td>{user.groups.join(', ') || '–'}</Table.Td>
-                    <Table.Td>{user.source}</Table.Td>
+                    <Table.Td>{user.source === 'builtin' ? 'built-in' : user.source.toUpperCase()}</Table.Td>
                     <Table.Td>{user.last_login_at ? <Time at={user.last_login_at} /> : 'never'}</Table.Td>
                     <Table.Td>
                       <UserState user={user} />
@@ -75,6 +75,16 @@ export function People() {
                             >
                               Change
                             </Button>
+                            {user.source === 'builtin' ? (
+                              <Button
+                                size="compact-xs"
+                                variant="subtle"
+                                aria-label={`Reset ${user.name}`}
+                                onClick={() => setOpened({ what: 'reset', user })}
+                              >
+                                Reset
+                              </Button>
+                            ) : null}
                             <Button
                               size="compact-xs"
                               variant="subtle"
@@ -97,6 +107,7 @@ export function People() {
       </Fetched>
       {opened?.what === 'new' ? <AddPerson onClose={close} /> : null}
       {opened?.what === 'change' ? <ChangePerson user={opened.user} onClose={close} /> : null}
+      {opened?.what === 'reset' ? <ResetPerson user={opened.user} onClose={close} /> : null}
       {opened?.what === 'lock' ? <LockPerson user={opened.user} onClose={close} /> : null}
     </Page>
   );
@@ -134,7 +145,7 @@ function AddPerson({ onClose }: { onClose: () => void }) {
     setTried(true);
     if (!nameWrong && !groupsWrong) add.mutate();
   };
-  if (add.data) return <SetupLink created={add.data} onClose={onClose} />;
+  if (add.data) return <SetupLink title={`${add.data.user.name} was added`} created={add.data} onClose={onClose} />;
   return (
     <Modal opened onClose={onClose} title="Add a person" closeButtonProps={{ 'aria-label': 'Close' }}>
       <form onSubmit={submit} noValidate>
@@ -164,12 +175,12 @@ function AddPerson({ onClose }: { onClose: () => void }) {
   );
 }
 
-function SetupLink({ created, onClose }: { created: calls.NewUserCreated; onClose: () => void }) {
+function SetupLink({ title, created, onClose }: { title: string; created: calls.NewUserCreated; onClose: () => void }) {
   return (
     <Modal
       opened
       onClose={onClose}
-      title={`${created.user.name} was added`}
+      title={title}
       closeOnClickOutside={false}
       closeButtonProps={{ 'aria-label': 'Close' }}
     >
@@ -217,6 +228,25 @@ function ChangePerson({ user, onClose }: { user: calls.User; onClose: () => void
         </Stack>
       </form>
     </Modal>
+  );
+}
+
+function ResetPerson({ user, onClose }: { user: calls.User; onClose: () => void }) {
+  const forget = useForget();
+  const reset = useMutation({ mutationFn: () => calls.resetUser(user.name), onSuccess: () => forget('users') });
+  if (reset.data) return <SetupLink title={`${user.name} sets up anew`} created={reset.data} onClose={onClose} />;
+  return (
+    <Confirm
+      opened
+      title={`Reset ${user.name}`}
+      action="Reset"
+      busy={reset.isPending}
+      error={reset.error}
+      onConfirm={() => reset.mutate()}
+      onClose={onClose}
+    >
+      <Text size="sm">Makes a new set-up link, for who lost their password or authenticator.</Text>
+    </Confirm>
   );
 }
 

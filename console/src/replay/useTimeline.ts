@@ -6,6 +6,7 @@ import { useInfiniteQuery } from '@tanstack/react-query';
 import { useEffect, useEffectEvent, useMemo, useState } from 'react';
 
 import * as calls from '../api/calls';
+import { ApiProblem } from '../api/problem';
 import { merge } from './merge';
 import { readStatement, type Statement } from './statement';
 
@@ -20,6 +21,8 @@ export interface TimelineState {
   /** How the recording ends, once known. */
   ending: string | undefined;
   following: 'no' | 'live' | 'lost' | 'over';
+  /** The agent has sent no recording yet; asked again while the session lives. */
+  nothingYet: boolean;
   query: {
     data: readonly Statement[] | undefined;
     error: unknown;
@@ -40,6 +43,7 @@ export function useTimeline(id: string, live: boolean): TimelineState {
     staleTime: Infinity,
     refetchOnWindowFocus: false,
     refetchOnReconnect: false,
+    refetchInterval: (query) => (live && isUnrecorded(query.state.error) ? RETRY_MS : false),
   });
   const fetched = useMemo(
     () =>
@@ -57,6 +61,7 @@ export function useTimeline(id: string, live: boolean): TimelineState {
     statements,
     ending: pages.data?.pages.at(-1)?.ending,
     following: follow,
+    nothingYet: live && isUnrecorded(pages.error),
     query: {
       data: pages.data ? statements : undefined,
       error: pages.error,
@@ -118,6 +123,11 @@ function useFollow(id: string, enabled: boolean, from: number): [TimelineState['
     };
   }, [id, enabled]);
   return [state, arrived];
+}
+
+/** The code of a session whose recording has not begun. */
+function isUnrecorded(error: unknown): boolean {
+  return error instanceof ApiProblem && error.code === 'HOOP-6001';
 }
 
 function parse(data: unknown, index: number): Statement | undefined {

@@ -1,5 +1,5 @@
 /** One session: its facts, whether its recording is whole, and what happened in it. */
-import { Alert, Badge, Button, Group, Paper, SimpleGrid, Stack, Text, Title } from '@mantine/core';
+import { Alert, Badge, Button, Group, Menu, Paper, SimpleGrid, Stack, Text, Title } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { getRouteApi } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
@@ -41,9 +41,7 @@ export function SessionDetail() {
           <>
             <StateBadge state={session.state} />
             {seesEvidence ? (
-              <Button component="a" variant="default" size="sm" href={calls.recordingHref(id)} download={`${id}.hooprec`}>
-                Download recording
-              </Button>
+              <Downloads id={id} />
             ) : null}
             {manages && isOpen(session.state) ? <KillButton session={session} size="sm" /> : null}
           </>
@@ -66,6 +64,32 @@ export function SessionDetail() {
         )}
       </Fetched>
     </Page>
+  );
+}
+
+function Downloads({ id }: { id: string }) {
+  const formats: [string, string][] = [
+    ['Encrypted, for an offline check', calls.recordingHref(id)],
+    ['SQL text', calls.exportHref(id, 'sql')],
+    ['JSON lines', calls.exportHref(id, 'jsonl')],
+    ['Asciicast', calls.exportHref(id, 'asciicast')],
+  ];
+  return (
+    <Menu position="bottom-end">
+      <Menu.Target>
+        <Button variant="default" size="sm">
+          Download
+        </Button>
+      </Menu.Target>
+      <Menu.Dropdown>
+        <Menu.Label>Each is written to the ledger</Menu.Label>
+        {formats.map(([label, href]) => (
+          <Menu.Item key={href} component="a" href={href} download>
+            {label}
+          </Menu.Item>
+        ))}
+      </Menu.Dropdown>
+    </Menu>
   );
 }
 
@@ -116,15 +140,19 @@ function Recorded({ session }: { session: calls.Session }) {
         <Ending timeline={timeline} live={live} />
       </Group>
       <EndingNote ending={timeline.ending} live={live} />
-      <Fetched
-        query={timeline.query}
-        isEmpty={(statements) => statements.length === 0}
-        empty={live ? 'Nothing was asked yet.' : 'Nothing was asked in this session.'}
-      >
-        {(statements) => (
-          <Replay session={session} statements={statements} more={timeline.more} fetchingMore={timeline.fetchingMore} follow={live} />
-        )}
-      </Fetched>
+      {timeline.nothingYet ? (
+        <Empty>Nothing is recorded yet.</Empty>
+      ) : (
+        <Fetched
+          query={timeline.query}
+          isEmpty={(statements) => statements.length === 0}
+          empty={live ? 'Nothing was asked yet.' : 'Nothing was asked in this session.'}
+        >
+          {(statements) => (
+            <Replay session={session} statements={statements} more={timeline.more} fetchingMore={timeline.fetchingMore} follow={live} />
+          )}
+        </Fetched>
+      )}
       {timeline.statements.length >= MOST ? (
         <Alert color="yellow" variant="light">
           The first {count(MOST)} statements are shown. Use <code>hoop sessions replay {session.id}</code> for all of them.
