@@ -87,7 +87,8 @@ pub async fn add_user(
         None => Some(token::Token::generate(token::Kind::Code).map_err(secret)?.secret().clone()),
     };
     // Without the prefix that names a code: people may have to type it.
-    let generated = generated.map(|text| Redacted::new(text.expose().chars().skip(8).take(24).collect::<String>()));
+    let generated =
+        generated.map(|text| Redacted::new(text.expose().chars().skip(8).take(24).collect::<String>()));
     let chosen = password.or_else(|| generated.clone()).unwrap_or_default();
     let hash = PasswordHash::of(&chosen).map_err(Fault::from)?;
     let setup = token::Token::generate(token::Kind::SetUp).map_err(secret)?;
@@ -123,11 +124,16 @@ pub async fn add_user(
 ///
 /// # Errors
 /// [`BootstrapError`].
-pub async fn join_token(config: &Config, agent: &AgentName, life: Duration) -> Result<AddedJoinToken, BootstrapError> {
+pub async fn join_token(
+    config: &Config,
+    agent: &AgentName,
+    life: Duration,
+) -> Result<AddedJoinToken, BootstrapError> {
     let (store, keys) = open(config).await?;
     let fingerprint = keys.authority.fingerprint();
     let (token, new) = enrol::make_join_token(&fingerprint, agent, now(), life).map_err(secret)?;
-    let facts = json!({ "agent": agent, "expires_at": new.expires_at, "by": "command on the gateway's host" });
+    let facts =
+        json!({ "agent": agent, "expires_at": new.expires_at, "by": "command on the gateway's host" });
     let told = event(&Actor::System, EventCode::JoinTokenCreated, [new.id.into()], facts);
     store.create_join_token(&new, &[told]).await?;
     store.close().await;

@@ -13,8 +13,8 @@ use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    agents::Agents, config::Config, http::throttle::Throttle, keys::Keys, live::LiveSessions, recordings::Recordings,
-    relay::Relay,
+    agents::Agents, config::Config, http::throttle::Throttle, keys::Keys, live::LiveSessions,
+    recordings::Recordings, relay::Relay,
 };
 
 /// Shared by every task of the gateway.
@@ -90,6 +90,8 @@ pub(crate) fn event(
         serde_json::Value::Object(facts) => facts,
         other => Facts::from_iter([("fact".to_owned(), other)]),
     };
-    NewEvent::new(now(), Draft { actor: actor.clone(), code, subjects: subjects.into_iter().collect(), facts })
+    NewEvent::new(
+        now(),
+        Draft { actor: actor.clone(), code, subjects: subjects.into_iter().collect(), facts },
+    )
 }
-

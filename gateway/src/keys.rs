@@ -40,7 +40,9 @@ pub enum KeysError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A sealed key does not open: another master key, most often.
-    #[error("the gateway's {what} in the store cannot be opened: {error}; is `keys.master_file` the one it was made with?")]
+    #[error(
+        "the gateway's {what} in the store cannot be opened: {error}; is `keys.master_file` the one it was made with?"
+    )]
     Sealed {
         /// Which key.
         what: &'static str,
@@ -87,19 +89,29 @@ impl Keys {
         let authority = authority(&sealer, store).await?;
         let grants = sealed(&sealer, store, "grant signing key", new_signing_key).await?;
         let grants = signing_key(&grants, "grant signing key")?;
-        let grants = GrantSigner::from_pkcs8(&grants).map_err(|_| KeysError::Malformed("grant signing key"))?;
+        let grants =
+            GrantSigner::from_pkcs8(&grants).map_err(|_| KeysError::Malformed("grant signing key"))?;
         let checkpoint = sealed(&sealer, store, "checkpoint key", new_signing_key).await?;
         let checkpoint = text(&checkpoint, "checkpoint key")?;
-        let checkpoint = SigningKey::from_pem(checkpoint.expose()).map_err(|_| KeysError::Malformed("checkpoint key"))?;
+        let checkpoint =
+            SigningKey::from_pem(checkpoint.expose()).map_err(|_| KeysError::Malformed("checkpoint key"))?;
         let recording = recording_key(&config.data_dir.join("keys/recording.pem"))?;
         Ok(Self { sealer, authority, grants, checkpoint, recording: Arc::new(recording) })
     }
 
-    pub(crate) fn seal_session_secret(&self, id: SessionId, secret: &SessionSecret) -> Result<Vec<u8>, SecretError> {
+    pub(crate) fn seal_session_secret(
+        &self,
+        id: SessionId,
+        secret: &SessionSecret,
+    ) -> Result<Vec<u8>, SecretError> {
         self.sealer.seal(&format!("session {id}"), secret.expose())
     }
 
-    pub(crate) fn open_session_secret(&self, id: SessionId, sealed: &[u8]) -> Result<SessionSecret, SecretError> {
+    pub(crate) fn open_session_secret(
+        &self,
+        id: SessionId,
+        sealed: &[u8],
+    ) -> Result<SessionSecret, SecretError> {
         let bytes = self.sealer.open(&format!("session {id}"), sealed)?;
         let bytes: [u8; 32] = bytes.expose().as_slice().try_into().map_err(|_| SecretError::Open)?;
         Ok(SessionSecret::from_bytes(bytes))
@@ -199,7 +211,8 @@ fn read_or_create(
     path: &Path,
     make: impl FnOnce() -> Result<Redacted<String>, KeysError>,
 ) -> Result<Redacted<String>, KeysError> {
-    let failed = |error: io::Error| KeysError::File { path: path.display().to_string(), reason: error.to_string() };
+    let failed =
+        |error: io::Error| KeysError::File { path: path.display().to_string(), reason: error.to_string() };
     match fs::read_to_string(path) {
         Ok(text) => {
             use std::os::unix::fs::PermissionsExt as _;
@@ -215,7 +228,8 @@ fn read_or_create(
                 make_private_dir(folder).map_err(failed)?;
             }
             let text = make()?;
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+            let mut file =
+                OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
             file.write_all(text.expose().as_bytes()).map_err(failed)?;
             file.sync_all().map_err(failed)?;
             Ok(text)

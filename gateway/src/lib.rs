@@ -107,10 +107,13 @@ impl Gateway {
         let store = Store::open(config.store_url.expose()).await?;
         let keys = keys::Keys::open(&config, &store).await?;
         let recordings = recordings::Recordings::new(&config.recordings_dir, config.recording_limit);
-        let recordings = recordings
-            .map_err(|error| StartError::Folder { path: config.recordings_dir.display().to_string(), error })?;
+        let recordings = recordings.map_err(|error| StartError::Folder {
+            path: config.recordings_dir.display().to_string(),
+            error,
+        })?;
         let socket = listen(config.listen).await?;
-        let address = socket.local_addr().map_err(|error| StartError::Listen { address: config.listen, error })?;
+        let address =
+            socket.local_addr().map_err(|error| StartError::Listen { address: config.listen, error })?;
         let ops = match config.ops_listen {
             Some(address) => Some(listen(address).await?),
             None => None,
@@ -142,7 +145,8 @@ impl Gateway {
         ops: Option<TcpListener>,
     ) -> Result<Running, StartError> {
         let (listener, certificates) = Self::listener(&hub)?;
-        let told = json!({ "version": env!("CARGO_PKG_VERSION"), "address": addr.to_string(), "name": hub.name() });
+        let told =
+            json!({ "version": env!("CARGO_PKG_VERSION"), "address": addr.to_string(), "name": hub.name() });
         hub.store.append(&[event(&Actor::System, EventCode::GatewayStarted, [], told)]).await?;
         let ops_addr = ops.as_ref().and_then(|socket| socket.local_addr().ok());
         let mut owned = vec![
@@ -189,12 +193,21 @@ struct Certificates {
 }
 
 fn server_identity(hub: &Hub) -> Result<pki::ServerIdentity, pki::PkiError> {
-    let mut names = vec![hub.config.public_host.clone(), "localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    let mut names = vec![
+        hub.config.public_host.clone(),
+        "localhost".to_owned(),
+        "127.0.0.1".to_owned(),
+        "::1".to_owned(),
+    ];
     if !hub.config.listen.ip().is_unspecified() {
         names.push(hub.config.listen.ip().to_string());
     }
     let mut unique: Vec<String> = Vec::with_capacity(names.len());
-    names.into_iter().for_each(|name| if !unique.contains(&name) { unique.push(name) });
+    names.into_iter().for_each(|name| {
+        if !unique.contains(&name) {
+            unique.push(name)
+        }
+    });
     hub.keys.authority.issue_server(&unique, now(), SERVER_CERTIFICATE)
 }
 
@@ -207,7 +220,8 @@ async fn renew_certificates(hub: Shared, certificates: Certificates) {
         }
         for replaceable in std::iter::once(&certificates.control).chain(&certificates.public) {
             let renewed = server_identity(&hub).map_err(|error| error.to_string());
-            let replaced = renewed.and_then(|identity| replaceable.replace(identity).map_err(|error| error.to_string()));
+            let replaced =
+                renewed.and_then(|identity| replaceable.replace(identity).map_err(|error| error.to_string()));
             if let Err(error) = replaced {
                 tracing::error!(error, "the gateway's own certificate cannot be renewed");
             }
@@ -271,7 +285,9 @@ impl Running {
             let _ = task.await;
         }
         // 6. Seal: the last events are signed, and nothing is written after that.
-        if let Err(error) = hub.store.append(&[event(&Actor::System, EventCode::GatewayStopped, [], json!({}))]).await {
+        if let Err(error) =
+            hub.store.append(&[event(&Actor::System, EventCode::GatewayStopped, [], json!({}))]).await
+        {
             tracing::error!(%error, "the end of the gateway cannot be noted");
         }
         if jobs::sign_checkpoint(&hub).await.is_err() {

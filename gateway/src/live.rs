@@ -57,7 +57,6 @@ impl Live {
         let stream = Stream(Arc::clone(self));
         (before < limit).then_some(stream)
     }
-
 }
 
 /// One connection of a session; no longer counted when dropped.

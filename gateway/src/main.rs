@@ -41,8 +41,19 @@ fn command() -> Command {
         .about("Makes a built-in account that can sign in at once, and shows its second factor's secret")
         .arg(Arg::new("name").required(true))
         .arg(Arg::new("role").long("role").default_value("user").value_parser(["user", "auditor", "admin"]))
-        .arg(Arg::new("groups").long("groups").value_delimiter(',').num_args(0..).help("Groups, comma-separated"))
-        .arg(Arg::new("password-stdin").long("password-stdin").action(ArgAction::SetTrue).help("Read the password from standard input; without this one is made"))
+        .arg(
+            Arg::new("groups")
+                .long("groups")
+                .value_delimiter(',')
+                .num_args(0..)
+                .help("Groups, comma-separated"),
+        )
+        .arg(
+            Arg::new("password-stdin")
+                .long("password-stdin")
+                .action(ArgAction::SetTrue)
+                .help("Read the password from standard input; without this one is made"),
+        )
         .arg(json());
     let join_token = Command::new("join-token")
         .about("Makes a one-use token with which an agent of this name enrols")
@@ -56,9 +67,21 @@ fn command() -> Command {
     let command = Command::new("hoop-gateway")
         .version(env!("CARGO_PKG_VERSION"))
         .about("The gateway of hoop: identity, policy, grants, ledger, recordings, relay")
-        .arg(Arg::new("config").long("config").value_name("FILE").global(true).env("HOOP_GATEWAY_CONFIG").help("Configuration file, TOML"))
+        .arg(
+            Arg::new("config")
+                .long("config")
+                .value_name("FILE")
+                .global(true)
+                .env("HOOP_GATEWAY_CONFIG")
+                .help("Configuration file, TOML"),
+        )
         .subcommand(Command::new("serve").about("Runs the gateway (the default)"))
-        .subcommand(Command::new("user").about("Accounts, from the gateway's own host").subcommand_required(true).subcommand(user_add))
+        .subcommand(
+            Command::new("user")
+                .about("Accounts, from the gateway's own host")
+                .subcommand_required(true)
+                .subcommand(user_add),
+        )
         .subcommand(join_token)
         .subcommand(config)
         .subcommand(Command::new("openapi").about("Prints the OpenAPI document of the API"))
@@ -71,7 +94,14 @@ fn command() -> Command {
         };
         // The command line is built once, and lives as long as the process.
         let flag: &'static str = Box::leak(option.flag().into_boxed_str());
-        command.arg(Arg::new(option.key).long(flag).value_name(kind).help(option.doc).global(true).hide_short_help(true))
+        command.arg(
+            Arg::new(option.key)
+                .long(flag)
+                .value_name(kind)
+                .help(option.doc)
+                .global(true)
+                .hide_short_help(true),
+        )
     })
 }
 
@@ -128,7 +158,8 @@ fn show_config(layers: &Layers, show: bool) -> anyhow::Result<()> {
     }
     for (option, raw) in layers.iter() {
         // A URL may carry a password.
-        let text = if option.key == "store.url" && raw.text.contains('@') { "(set)" } else { raw.text.as_str() };
+        let text =
+            if option.key == "store.url" && raw.text.contains('@') { "(set)" } else { raw.text.as_str() };
         println!("{:<36} {:<40} # {}", option.key, format!("{text:?}"), raw.origin);
     }
     Ok(())
@@ -170,7 +201,10 @@ async fn user_add(config: &Config, matches: &ArgMatches) -> anyhow::Result<()> {
 
 fn read_password() -> anyhow::Result<Redacted<String>> {
     let mut text = String::new();
-    std::io::stdin().take(4096).read_to_string(&mut text).context("the password cannot be read from standard input")?;
+    std::io::stdin()
+        .take(4096)
+        .read_to_string(&mut text)
+        .context("the password cannot be read from standard input")?;
     Ok(Redacted::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
@@ -215,7 +249,8 @@ fn raise_file_limit() {
     let now = getrlimit(Resource::Nofile);
     let wanted = now.maximum.map_or(FILES, |most| most.min(FILES));
     if now.current.is_some_and(|current| current < wanted)
-        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: now.maximum })
+        && let Err(error) =
+            setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: now.maximum })
     {
         tracing::warn!(%error, "the limit of open files cannot be raised");
     }

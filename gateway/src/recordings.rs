@@ -71,7 +71,8 @@ impl Recordings {
         let file = self.read(session)?;
         let length = file.metadata()?.len().saturating_sub(offset);
         let longest = hoop_recording::container::MAX_TRAILER + hoop_recording::container::FRAME_PREFIX;
-        let Some(length) = usize::try_from(length).ok().filter(|length| *length > 0 && *length <= longest) else {
+        let Some(length) = usize::try_from(length).ok().filter(|length| *length > 0 && *length <= longest)
+        else {
             return Ok(None);
         };
         let mut bytes = vec![0; length];
@@ -111,7 +112,8 @@ impl Recordings {
         let before = open.length;
         for piece in pieces {
             let Some(skip) = open.length.checked_sub(piece.offset) else { break };
-            let fresh = usize::try_from(skip).ok().and_then(|skip| piece.data.get(skip..)).unwrap_or_default();
+            let fresh =
+                usize::try_from(skip).ok().and_then(|skip| piece.data.get(skip..)).unwrap_or_default();
             if open.length.saturating_add(fresh.len() as u64) > self.limit {
                 open.file.sync_data()?;
                 return Ok(Stored::Full(open.length));
@@ -138,7 +140,8 @@ impl Recordings {
         let folder = path.parent().unwrap_or(&self.dir);
         make_private_dir(folder)?;
         let fresh = !path.exists();
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
         if fresh {
             // The name must survive a power cut as well as the bytes.
             File::open(folder)?.sync_all()?;
@@ -162,7 +165,10 @@ fn month(session: SessionId) -> String {
     let [a, b, c, d, e, f, ..] = *session.as_bytes();
     let millis = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
     let at = Timestamp::from_micros(i64::try_from(millis.saturating_mul(1000)).unwrap_or(0)).to_string();
-    at.get(..7).filter(|text| text.bytes().all(|c| c.is_ascii_digit() || c == b'-')).unwrap_or("unknown").to_owned()
+    at.get(..7)
+        .filter(|text| text.bytes().all(|c| c.is_ascii_digit() || c == b'-'))
+        .unwrap_or("unknown")
+        .to_owned()
 }
 
 #[cfg(test)]
@@ -176,7 +182,11 @@ mod tests {
     }
 
     fn put(recordings: &Recordings, session: SessionId, parts: &[(u64, &str)]) -> Stored {
-        let piece = |(offset, data): &(u64, &str)| Piece { session, offset: *offset, data: Bytes::copy_from_slice(data.as_bytes()) };
+        let piece = |(offset, data): &(u64, &str)| Piece {
+            session,
+            offset: *offset,
+            data: Bytes::copy_from_slice(data.as_bytes()),
+        };
         recordings.store(parts.iter().map(piece).collect()).remove(&session).unwrap()
     }
 

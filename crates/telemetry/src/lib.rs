@@ -121,7 +121,8 @@ pub fn start_metrics() -> Result<Metrics, SetUpError> {
     static INSTALLED: OnceLock<Option<Metrics>> = OnceLock::new();
     let installed = INSTALLED.get_or_init(|| {
         let builder = PrometheusBuilder::new();
-        let builder = builder.set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS).ok()?;
+        let builder =
+            builder.set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS).ok()?;
         builder.install_recorder().ok().map(Metrics)
     });
     installed.clone().ok_or(SetUpError::Twice)

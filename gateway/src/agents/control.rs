@@ -63,7 +63,11 @@ pub(crate) async fn accept(
     Ok(ReceiverStream::new(receiver))
 }
 
-async fn begin(hub: &Shared, agent: &Agent, hello: &Hello) -> Result<(Arc<Link>, mpsc::Receiver<ToAgent>), Status> {
+async fn begin(
+    hub: &Shared,
+    agent: &Agent,
+    hello: &Hello,
+) -> Result<(Arc<Link>, mpsc::Receiver<ToAgent>), Status> {
     let version = clip(&hello.version);
     let actor = actor(agent);
     let told = event(
@@ -87,41 +91,52 @@ async fn begin(hub: &Shared, agent: &Agent, hello: &Hello) -> Result<(Arc<Link>,
         data_port: 0,
         recording_key_pem: hub.keys.recording.public().to_pem(),
     }));
+    // Before anybody can open a session on this stream: what is known now is what the hello can be held against.
+    let known = hub.store.open_sessions_of_agent(agent.id).await.map_err(|error| unavailable(&error))?;
     let waiting = hub.relay.begin_epoch(agent.id, epoch);
     hub.agents.connect(&link);
     if waiting > 0 {
         link.dial_out(waiting);
     }
-    reconcile(hub, agent, hello, &link).await.map_err(|error| unavailable(&error))?;
+    reconcile(hub, known, hello, &link).await.map_err(|error| unavailable(&error))?;
     tracing::info!(agent.id = %agent.id, agent.name = %agent.name, epoch, "agent connected");
     Ok((link, outbox))
 }
 
 /// Compares what the agent holds with what the store knows: sessions that only one of the two has are ended.
-async fn reconcile(hub: &Shared, agent: &Agent, hello: &Hello, link: &Link) -> Result<(), StoreError> {
+async fn reconcile(
+    hub: &Shared,
+    known: Vec<SessionRecord>,
+    hello: &Hello,
+    link: &Link,
+) -> Result<(), StoreError> {
     let parse = |ids: &[String]| -> Vec<SessionId> {
         ids.iter().take(MOST_SESSIONS).filter_map(|id| id.parse().ok()).collect()
     };
     let held = parse(&hello.live_sessions);
     let spooled: Vec<SessionId> =
         hello.spool.iter().take(MOST_SESSIONS).filter_map(|spool| spool.session_id.parse().ok()).collect();
-    let known = hub.store.open_sessions_of_agent(agent.id).await?;
     for session in &known {
         let running = matches!(session.state, SessionState::Opening | SessionState::Live);
         match (running, held.contains(&session.id), spooled.contains(&session.id)) {
-            (true, true, _) => {}
+            // The rest of the recording, or the agent's own word, tells the end and its reason.
+            (true, true, _) | (_, false, true) => {}
             // Ended while the agent was away.
             (false, true, _) => {
                 link.end_session(session.id, &sessions::ended_fault(session));
             }
-            (true, false, true) => sessions::agent_lost(hub, session).await?,
-            (_, false, false) => sessions::interrupted(hub, session, "the agent does not hold this session any more").await?,
-            (false, false, true) => {}
+            (_, false, false) => {
+                sessions::interrupted(hub, session, "the agent does not hold this session any more").await?
+            }
         }
     }
     for id in held {
         if !known.iter().any(|session| session.id == id) {
-            let fault = Fault::new("HOOP-4004", Blame::Policy, "the gateway does not know this session as a live one");
+            let fault = Fault::new(
+                "HOOP-4004",
+                Blame::Policy,
+                "the gateway does not know this session as a live one",
+            );
             link.end_session(id, &fault);
         }
     }

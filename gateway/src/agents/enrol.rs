@@ -41,7 +41,8 @@ pub(crate) fn make_join_token(
     let mut secret = [0_u8; 32];
     aws_lc_rs::rand::fill(&mut secret)?;
     let id = JoinTokenId::generate();
-    let token = Redacted::new(format!("hoop-join-v1.{id}.{}.{ca_fingerprint}", BASE64URL_NOPAD.encode(&secret)));
+    let token =
+        Redacted::new(format!("hoop-join-v1.{id}.{}.{ca_fingerprint}", BASE64URL_NOPAD.encode(&secret)));
     let hash = hash_of(id, &secret);
     Ok((token, NewJoinToken { id, hash, agent: agent.clone(), created_at: now, expires_at: now.after(life) }))
 }
@@ -59,7 +60,11 @@ fn malformed(what: &str) -> Status {
 }
 
 /// Trades a join token for a certificate.
-pub(crate) async fn enrol(hub: &Hub, address: IpAddr, request: EnrolRequest) -> Result<EnrolResponse, Status> {
+pub(crate) async fn enrol(
+    hub: &Hub,
+    address: IpAddr,
+    request: EnrolRequest,
+) -> Result<EnrolResponse, Status> {
     let name = AgentName::new(request.agent_name.clone()).map_err(|_| malformed("agent name"))?;
     let join: JoinTokenId = request.join_token_id.parse().map_err(|_| refused("malformed"))?;
     if !hub.throttle.enrolment(address) {
@@ -104,7 +109,8 @@ pub(crate) async fn enrol(hub: &Hub, address: IpAddr, request: EnrolRequest) -> 
         "certificate_serial": new.certificate_serial, "version": new.version,
         "signing_key": data_encoding::HEXLOWER.encode(&new.signing_key),
     });
-    let used = event(&actor, EventCode::JoinTokenUsed, [join.into(), id.into()], json!({ "name": name.as_str() }));
+    let used =
+        event(&actor, EventCode::JoinTokenUsed, [join.into(), id.into()], json!({ "name": name.as_str() }));
     let told = event(&actor, EventCode::AgentEnrolled, [id.into(), join.into()], facts);
     match hub.store.enrol_agent(&hash, &new, &[used, told]).await {
         Ok(agent) => {

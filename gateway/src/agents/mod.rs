@@ -65,7 +65,10 @@ impl Link {
     }
 
     pub(crate) fn end_session(&self, session: SessionId, fault: &Fault) -> bool {
-        self.say(Message::EndSession(EndSession { session_id: session.to_string(), fault: Some(fault.into()) }))
+        self.say(Message::EndSession(EndSession {
+            session_id: session.to_string(),
+            fault: Some(fault.into()),
+        }))
     }
 
     pub(crate) fn dial_out(&self, count: usize) -> bool {
@@ -150,8 +153,12 @@ impl Agents {
 
 /// What a person is told when an agent is away.
 pub(crate) fn offline(name: &AgentName) -> Fault {
-    Fault::new("HOOP-4002", Blame::Network, format!("the agent {name}, which serves this connection, is not connected"))
-        .with_hint("check that hoop-agent runs and reaches the gateway; `hoop admin agents ls` shows its state")
+    Fault::new(
+        "HOOP-4002",
+        Blame::Network,
+        format!("the agent {name}, which serves this connection, is not connected"),
+    )
+    .with_hint("check that hoop-agent runs and reaches the gateway; `hoop admin agents ls` shows its state")
 }
 
 #[cfg(test)]

@@ -129,9 +129,12 @@ impl Intake {
                     self.ack(session, durable, None).await;
                 }
                 Stored::Full(durable) => {
-                    let fault = Fault::new("HOOP-6003", Blame::System, "the recording reached its longest length")
-                        .with_hint("an admin can raise recordings.max_bytes");
-                    sessions::end_by_system(&self.hub, session, &fault).await.map_err(|error| unavailable(&error))?;
+                    let fault =
+                        Fault::new("HOOP-6003", Blame::System, "the recording reached its longest length")
+                            .with_hint("an admin can raise recordings.max_bytes");
+                    sessions::end_by_system(&self.hub, session, &fault)
+                        .await
+                        .map_err(|error| unavailable(&error))?;
                     self.ack(session, durable, Some(&fault)).await;
                 }
                 Stored::Failed(error) => {
@@ -151,7 +154,9 @@ impl Intake {
         let id = session.to_string();
         let own = control::own(&self.hub, &self.agent, &id).await.map_err(|error| unavailable(&error))?;
         let admission = match own {
-            None => Admission::Refused(Fault::new("HOOP-6004", Blame::Policy, "this session is not this agent's")),
+            None => {
+                Admission::Refused(Fault::new("HOOP-6004", Blame::Policy, "this session is not this agent's"))
+            }
             Some(record) if record.state == SessionState::Ended => {
                 Admission::Sealed(self.hub.recordings.length(session))
             }
@@ -174,7 +179,8 @@ impl Intake {
             let key = VerifyingKey::from_bytes(key);
             let file = hub.recordings.read(session)?;
             let report = verify::verify_chain(std::io::BufReader::new(file), verify::Trust::Key(&key))?;
-            let trailer = hub.recordings.tail(session, report.bytes)?.and_then(|bytes| Frame::parse(bytes).ok());
+            let trailer =
+                hub.recordings.tail(session, report.bytes)?.and_then(|bytes| Frame::parse(bytes).ok());
             let evidence = trailer.map(|trailer| hoop_ledger::event::recording_facts(&trailer, &key));
             std::io::Result::Ok((report, evidence))
         })

@@ -1,8 +1,8 @@
 //! The gRPC service that agents call. Who calls is told by the certificate of the connection, never by a message.
 
 use hoop_control::v1::{
-    EnrolRequest, EnrolResponse, FromAgent, RecordingAck, RecordingPart, RenewRequest, RenewResponse, ToAgent,
-    gateway_server::Gateway,
+    EnrolRequest, EnrolResponse, FromAgent, RecordingAck, RecordingPart, RenewRequest, RenewResponse,
+    ToAgent, gateway_server::Gateway,
 };
 use hoop_model::{AgentId, Blame, Fault, Timestamp};
 use hoop_store::Agent;

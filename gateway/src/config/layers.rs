@@ -45,7 +45,11 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    pub(crate) fn new(origin: impl fmt::Display, message: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(crate) fn new(
+        origin: impl fmt::Display,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
         Self { origin: origin.to_string(), message: message.into(), hint: hint.into() }
     }
 }
@@ -98,7 +102,11 @@ impl Layers {
     /// When it cannot be read, is not TOML, or names an option that does not exist.
     pub fn read_file(&mut self, path: &Path) -> Result<(), ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|error| {
-            ConfigError::new(path.display(), format!("cannot be read: {error}"), "check the path given with --config")
+            ConfigError::new(
+                path.display(),
+                format!("cannot be read: {error}"),
+                "check the path given with --config",
+            )
         })?;
         self.read_toml(&text, path)
     }
@@ -111,7 +119,11 @@ impl Layers {
         let origin = |at: usize| Origin::File(path.to_owned(), line_of(text, at));
         let table = DeTable::parse(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
-            ConfigError::new(origin(at), error.message().to_owned(), "the file is TOML: `key = \"value\"`, `[table]`")
+            ConfigError::new(
+                origin(at),
+                error.message().to_owned(),
+                "the file is TOML: `key = \"value\"`, `[table]`",
+            )
         })?;
         self.read_table("", table.get_ref(), &origin)
     }
@@ -223,7 +235,8 @@ mod tests {
     #[test]
     fn an_unknown_variable_is_refused() {
         let mut layers = Layers::default();
-        let error = layers.read_environment([("HOOP_GATEWAY_LISTNE".to_owned(), "x".to_owned())]).unwrap_err();
+        let error =
+            layers.read_environment([("HOOP_GATEWAY_LISTNE".to_owned(), "x".to_owned())]).unwrap_err();
         assert!(error.origin.contains("HOOP_GATEWAY_LISTNE"));
         assert!(layers.read_environment([("HOME".to_owned(), "/".to_owned())]).is_ok());
     }

@@ -166,7 +166,9 @@ impl Config {
             text => PathBuf::from(text),
         };
         let store_url = match secret_or_text(layers, "store.url")? {
-            url if url.expose().is_empty() => Redacted::new(format!("sqlite:{}", data_dir.join("hoop.db").display())),
+            url if url.expose().is_empty() => {
+                Redacted::new(format!("sqlite:{}", data_dir.join("hoop.db").display()))
+            }
             url => url,
         };
         Ok(Self {
@@ -230,9 +232,14 @@ fn oidc(layers: &Layers) -> Result<Option<Oidc>, ConfigError> {
     let text = |key| layers.value(key).text;
     let client_id = text("oidc.client_id");
     if client_id.is_empty() {
-        return Err(ConfigError::new(issuer.origin, "`oidc.issuer` is set, `oidc.client_id` is not", "set both"));
+        return Err(ConfigError::new(
+            issuer.origin,
+            "`oidc.issuer` is set, `oidc.client_id` is not",
+            "set both",
+        ));
     }
-    let client_secret = Some(secret_or_text(layers, "oidc.client_secret")?).filter(|s| !s.expose().is_empty());
+    let client_secret =
+        Some(secret_or_text(layers, "oidc.client_secret")?).filter(|s| !s.expose().is_empty());
     Ok(Some(Oidc {
         issuer: issuer.text,
         client_id,
@@ -307,7 +314,9 @@ fn list(layers: &Layers, key: &str) -> Vec<String> {
 }
 
 fn groups(layers: &Layers, key: &str) -> Result<Vec<GroupName>, ConfigError> {
-    let group = |name: String| GroupName::new(name).map_err(|error| invalid(&layers.value(key), key, &error.to_string()));
+    let group = |name: String| {
+        GroupName::new(name).map_err(|error| invalid(&layers.value(key), key, &error.to_string()))
+    };
     list(layers, key).into_iter().map(group).collect()
 }
 
@@ -315,14 +324,19 @@ fn host(layers: &Layers) -> Result<String, ConfigError> {
     let raw = layers.value("public_host");
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':');
     if raw.text.is_empty() || raw.text.len() > 253 || !raw.text.chars().all(allowed) {
-        return Err(invalid(&raw, "public_host", "it must be a host name or an IP address, without scheme or port"));
+        return Err(invalid(
+            &raw,
+            "public_host",
+            "it must be a host name or an IP address, without scheme or port",
+        ));
     }
     Ok(raw.text)
 }
 
 fn log_level(layers: &Layers) -> Result<String, ConfigError> {
     let raw = layers.value("log.level");
-    hoop_telemetry::check_filter(&raw.text).map_err(|error| invalid(&raw, "log.level", &error.to_string()))?;
+    hoop_telemetry::check_filter(&raw.text)
+        .map_err(|error| invalid(&raw, "log.level", &error.to_string()))?;
     Ok(raw.text)
 }
 
@@ -331,8 +345,12 @@ fn tls_files(layers: &Layers) -> Result<Option<TlsFiles>, ConfigError> {
     match (cert.text.is_empty(), key.text.is_empty()) {
         (true, true) => Ok(None),
         (false, false) => Ok(Some(TlsFiles { cert: cert.text.into(), key: key.text.into() })),
-        (false, true) => Err(invalid(&cert, "tls.cert_file", "`tls.key_file` is missing; set both or neither")),
-        (true, false) => Err(invalid(&key, "tls.key_file", "`tls.cert_file` is missing; set both or neither")),
+        (false, true) => {
+            Err(invalid(&cert, "tls.cert_file", "`tls.key_file` is missing; set both or neither"))
+        }
+        (true, false) => {
+            Err(invalid(&key, "tls.key_file", "`tls.cert_file` is missing; set both or neither"))
+        }
     }
 }
 
@@ -341,7 +359,9 @@ fn secret_or_text(layers: &Layers, key: &str) -> Result<Redacted<String>, Config
     let raw = layers.value(key);
     let fail = |problem: String| invalid(&raw, key, &problem);
     if let Some(name) = raw.text.strip_prefix("env:") {
-        return std::env::var(name).map(Redacted::new).map_err(|_| fail(format!("the variable {name} is not set")));
+        return std::env::var(name)
+            .map(Redacted::new)
+            .map_err(|_| fail(format!("the variable {name} is not set")));
     }
     if let Some(path) = raw.text.strip_prefix("file:") {
         let text = std::fs::read_to_string(path).map_err(|e| fail(format!("{path} cannot be read: {e}")))?;
@@ -389,7 +409,10 @@ mod tests {
             (&[("log.level", "hoop=loud")], "log.level"),
             (&[("tls.cert_file", "x.pem")], "tls.cert_file"),
             (&[("oidc.issuer", "https://idp")], "oidc.issuer"),
-            (&[("oidc.issuer", "https://idp"), ("oidc.client_id", "x"), ("oidc.client_secret", "s3cret")], "oidc.client_secret"),
+            (
+                &[("oidc.issuer", "https://idp"), ("oidc.client_id", "x"), ("oidc.client_secret", "s3cret")],
+                "oidc.client_secret",
+            ),
             (&[("login.password", "yes")], "login.password"),
         ];
         for (pairs, key) in cases {

@@ -91,24 +91,84 @@ const fn row(key: &'static str, kind: Kind, default: &'static str, doc: &'static
 
 /// All options, in the order in which they are documented.
 pub const OPTIONS: &[OptionRow] = &[
-    row("data_dir", Kind::Path, "/var/lib/hoop-gateway", "Folder of the gateway's state: store, keys, recordings, checkpoints."),
-    row("listen", Kind::Address, "127.0.0.1:8443", "The one public TCP port: API, console, agents and session data."),
-    row("public_host", Kind::Text, "localhost", "Host name under which people and agents reach the gateway; certificates are made for it."),
+    row(
+        "data_dir",
+        Kind::Path,
+        "/var/lib/hoop-gateway",
+        "Folder of the gateway's state: store, keys, recordings, checkpoints.",
+    ),
+    row(
+        "listen",
+        Kind::Address,
+        "127.0.0.1:8443",
+        "The one public TCP port: API, console, agents and session data.",
+    ),
+    row(
+        "public_host",
+        Kind::Text,
+        "localhost",
+        "Host name under which people and agents reach the gateway; certificates are made for it.",
+    ),
     row("public_port", Kind::Count, "0", "Port under which they reach it; 0: the port of `listen`."),
-    row("ops_listen", Kind::Address, "", "Plain HTTP for /metrics, /healthz and /readyz; keep it on loopback or a private network. Not set: off."),
-    row("worker_threads", Kind::Count, "1", "Threads of the runtime; 1 uses the cheaper single-threaded one."),
-    row("store.url", Kind::Text, "", "`sqlite:PATH` or `postgres://…` (also `env:NAME`, `file:PATH` holding one). Not set: SQLite in `data_dir`."),
+    row(
+        "ops_listen",
+        Kind::Address,
+        "",
+        "Plain HTTP for /metrics, /healthz and /readyz; keep it on loopback or a private network. Not set: off.",
+    ),
+    row(
+        "worker_threads",
+        Kind::Count,
+        "1",
+        "Threads of the runtime; 1 uses the cheaper single-threaded one.",
+    ),
+    row(
+        "store.url",
+        Kind::Text,
+        "",
+        "`sqlite:PATH` or `postgres://…` (also `env:NAME`, `file:PATH` holding one). Not set: SQLite in `data_dir`.",
+    ),
     row("recordings.dir", Kind::Path, "", "Folder of recordings. Not set: `recordings` in `data_dir`."),
-    row("recordings.max_bytes", Kind::Bytes, "64GiB", "Longest recording of one session; a session that reaches it is ended."),
-    row("keys.master_file", Kind::Path, "", "Key that seals secrets in the store; made with mode 0600 when absent. Not set: `keys/master.key` in `data_dir`."),
-    row("tls.cert_file", Kind::Path, "", "Certificate chain (PEM) for browsers and API clients. Not set: issued by the internal CA for `public_host`."),
+    row(
+        "recordings.max_bytes",
+        Kind::Bytes,
+        "64GiB",
+        "Longest recording of one session; a session that reaches it is ended.",
+    ),
+    row(
+        "keys.master_file",
+        Kind::Path,
+        "",
+        "Key that seals secrets in the store; made with mode 0600 when absent. Not set: `keys/master.key` in `data_dir`.",
+    ),
+    row(
+        "tls.cert_file",
+        Kind::Path,
+        "",
+        "Certificate chain (PEM) for browsers and API clients. Not set: issued by the internal CA for `public_host`.",
+    ),
     row("tls.key_file", Kind::Path, "", "Private key (PEM) of `tls.cert_file`."),
     row("log.format", Kind::Text, "pretty", "`pretty` or `json`."),
-    row("log.level", Kind::Text, "info", "A level or a filter such as `hoop_gateway=debug,info`; RUST_LOG wins."),
+    row(
+        "log.level",
+        Kind::Text,
+        "info",
+        "A level or a filter such as `hoop_gateway=debug,info`; RUST_LOG wins.",
+    ),
     row("login.password", Kind::Text, "on", "`on` or `off`: sign-in with built-in accounts."),
     row("oidc.issuer", Kind::Text, "", "Issuer URL of the OpenID Connect provider. Not set: no OIDC."),
-    row("oidc.client_id", Kind::Text, "", "Client id registered at the provider; redirect URI https://PUBLIC_HOST:PORT/api/v1/oidc/callback."),
-    row("oidc.client_secret", Kind::SecretSource, "", "Client secret. Not set: a public client with PKCE alone."),
+    row(
+        "oidc.client_id",
+        Kind::Text,
+        "",
+        "Client id registered at the provider; redirect URI https://PUBLIC_HOST:PORT/api/v1/oidc/callback.",
+    ),
+    row(
+        "oidc.client_secret",
+        Kind::SecretSource,
+        "",
+        "Client secret. Not set: a public client with PKCE alone.",
+    ),
     row("oidc.label", Kind::Text, "Single sign-on", "Text of the sign-in button."),
     row("oidc.groups_claim", Kind::Text, "groups", "Claim of the ID token that holds the groups."),
     row("oidc.scopes", Kind::List, "profile,email", "Scopes asked for beside `openid`."),
@@ -117,22 +177,62 @@ pub const OPTIONS: &[OptionRow] = &[
     row("oidc.admin_groups", Kind::List, "", "Members of these groups are admins."),
     row("oidc.auditor_groups", Kind::List, "", "Members of these groups are auditors."),
     row("limits.connections_per_address", Kind::Count, "4096", "Open connections from one address."),
-    row("limits.half_open", Kind::Count, "1024", "Connections altogether that have not finished their handshake."),
-    row("limits.handshake_timeout", Kind::Duration, "10s", "From accept to the end of the TLS handshake, and for a request's head."),
+    row(
+        "limits.half_open",
+        Kind::Count,
+        "1024",
+        "Connections altogether that have not finished their handshake.",
+    ),
+    row(
+        "limits.handshake_timeout",
+        Kind::Duration,
+        "10s",
+        "From accept to the end of the TLS handshake, and for a request's head.",
+    ),
     row("limits.pre_auth_bytes", Kind::Bytes, "16KiB", "Longest TLS ClientHello."),
     row("limits.body", Kind::Bytes, "1MiB", "Longest body of an API request."),
     row("limits.sessions_per_user", Kind::Count, "64", "Live sessions of one person."),
     row("limits.streams_per_session", Kind::Count, "512", "Open connections of one session."),
-    row("limits.waiting_per_agent", Kind::Count, "1024", "Connections of people that wait for one agent to dial out."),
-    row("limits.login_attempts_per_minute", Kind::Count, "30", "Sign-in attempts from one address in a minute."),
+    row(
+        "limits.waiting_per_agent",
+        Kind::Count,
+        "1024",
+        "Connections of people that wait for one agent to dial out.",
+    ),
+    row(
+        "limits.login_attempts_per_minute",
+        Kind::Count,
+        "30",
+        "Sign-in attempts from one address in a minute.",
+    ),
     row("tokens.access", Kind::Duration, "15m", "Life of an access token."),
     row("tokens.idle", Kind::Duration, "12h", "A CLI sign-in ends when it was not refreshed for so long."),
     row("tokens.absolute", Kind::Duration, "24h", "Any sign-in ends after so long."),
-    row("tokens.cookie_idle", Kind::Duration, "30m", "A browser sign-in ends when it was not used for so long."),
-    row("certificates.session", Kind::Duration, "1h", "Life of a session's certificate; connectors renew it."),
+    row(
+        "tokens.cookie_idle",
+        Kind::Duration,
+        "30m",
+        "A browser sign-in ends when it was not used for so long.",
+    ),
+    row(
+        "certificates.session",
+        Kind::Duration,
+        "1h",
+        "Life of a session's certificate; connectors renew it.",
+    ),
     row("certificates.agent", Kind::Duration, "24h", "Life of an agent's certificate; agents renew it."),
-    row("agents.dial_ahead", Kind::Count, "4", "Data connections that an agent keeps dialled out ahead of need."),
-    row("agents.ping", Kind::Duration, "15s", "Interval of pings on control streams; an agent silent for three of them is taken for gone."),
+    row(
+        "agents.dial_ahead",
+        Kind::Count,
+        "4",
+        "Data connections that an agent keeps dialled out ahead of need.",
+    ),
+    row(
+        "agents.ping",
+        Kind::Duration,
+        "15s",
+        "Interval of pings on control streams; an agent silent for three of them is taken for gone.",
+    ),
     row("ledger.checkpoint_interval", Kind::Duration, "5s", "How often a grown ledger is signed."),
 ];
 
@@ -154,7 +254,8 @@ fn edit_distance(a: &str, b: &str) -> usize {
     for (row, from) in a.bytes().enumerate() {
         let mut diagonal = std::mem::replace(costs.first_mut().unwrap_or(&mut 0), row + 1);
         for (column, to) in b.bytes().enumerate() {
-            let (left, above) = (costs.get(column).copied().unwrap_or(0), costs.get(column + 1).copied().unwrap_or(0));
+            let (left, above) =
+                (costs.get(column).copied().unwrap_or(0), costs.get(column + 1).copied().unwrap_or(0));
             let cost = (diagonal + usize::from(from != to)).min(left + 1).min(above + 1);
             diagonal = above;
             if let Some(cell) = costs.get_mut(column + 1) {
@@ -176,7 +277,8 @@ pub fn markdown() -> String {
          | option | kind | default | environment | what it does |\n|---|---|---|---|---|\n",
     );
     for row in OPTIONS {
-        let default = if row.default.is_empty() { "not set".to_owned() } else { format!("`{}`", row.default) };
+        let default =
+            if row.default.is_empty() { "not set".to_owned() } else { format!("`{}`", row.default) };
         let (key, kind, doc, variable) = (row.key, row.kind.label(), row.doc, row.environment());
         let _ = writeln!(text, "| `{key}` | {kind} | {default} | `{variable}` | {doc} |");
     }

@@ -87,7 +87,9 @@ pub(super) async fn events(
 }
 
 async fn note(hub: &Hub, caller: &Caller, facts: serde_json::Value) -> Answer<()> {
-    hub.store.append(&[event(&caller.actor, EventCode::LedgerRead, [caller.signed_in.user.id.into()], facts)]).await?;
+    hub.store
+        .append(&[event(&caller.actor, EventCode::LedgerRead, [caller.signed_in.user.id.into()], facts)])
+        .await?;
     Ok(())
 }
 
@@ -108,10 +110,16 @@ pub(super) async fn checkpoint(State(hub): State<Shared>) -> Answer<Json<Checkpo
         Some(checkpoint) => checkpoint.note,
         None => jobs::sign_checkpoint(&hub).await?,
     };
-    Ok(Json(CheckpointView { note, verifier_key: jobs::checkpoint_key(&hub).map_err(Problematic::internal)?.to_string() }))
+    Ok(Json(CheckpointView {
+        note,
+        verifier_key: jobs::checkpoint_key(&hub).map_err(Problematic::internal)?.to_string(),
+    }))
 }
 
-pub(super) async fn verify(State(hub): State<Shared>, Evidence(caller): Evidence) -> Answer<Json<LedgerReport>> {
+pub(super) async fn verify(
+    State(hub): State<Shared>,
+    Evidence(caller): Evidence,
+) -> Answer<Json<LedgerReport>> {
     let report = walk(&hub).await?;
     note(&hub, &caller, json!({ "what": "verify", "clean": report.clean, "events": report.events })).await?;
     Ok(Json(report))
@@ -137,14 +145,23 @@ async fn walk(hub: &Hub) -> Answer<LedgerReport> {
         }
     }
     if checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.size > frontier.size()) {
-        findings.push(format!("the ledger was rolled back: {} events are left of those that were signed", frontier.size()));
+        findings.push(format!(
+            "the ledger was rolled back: {} events are left of those that were signed",
+            frontier.size()
+        ));
     }
     findings.truncate(FINDINGS);
     let (clean, events, root) = (findings.is_empty(), frontier.size(), frontier.root().to_string());
     Ok(LedgerReport { clean, events, root, findings })
 }
 
-fn check_leaf(stored: &StoredEvent, seq: u64, hash: Hash, previous: Option<Hash>, findings: &mut Vec<String>) {
+fn check_leaf(
+    stored: &StoredEvent,
+    seq: u64,
+    hash: Hash,
+    previous: Option<Hash>,
+    findings: &mut Vec<String>,
+) {
     if stored.seq != seq {
         findings.push(format!("event {seq} is missing: {} stands in its place", stored.seq));
     }
@@ -155,7 +172,9 @@ fn check_leaf(stored: &StoredEvent, seq: u64, hash: Hash, previous: Option<Hash>
         Ok(event) if event.seq != seq || event.id != stored.id => {
             findings.push(format!("event {seq} is another one than its row says"));
         }
-        Ok(event) if event.prev != previous => findings.push(format!("event {seq} does not follow the one before it")),
+        Ok(event) if event.prev != previous => {
+            findings.push(format!("event {seq} does not follow the one before it"))
+        }
         Ok(_) => {}
         Err(_) => findings.push(format!("event {seq} cannot be read")),
     }
@@ -245,7 +264,10 @@ struct Buffer(Arc<Mutex<Vec<u8>>>);
 impl Buffer {
     async fn send(&self, pieces: &Pieces) -> Answer<()> {
         let bytes = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        pieces.send(Ok(bytes.into())).await.map_err(|_| Problematic::internal("the reader of an export went away"))
+        pieces
+            .send(Ok(bytes.into()))
+            .await
+            .map_err(|_| Problematic::internal("the reader of an export went away"))
     }
 }
 
@@ -265,7 +287,8 @@ async fn trailer_of(hub: &Shared, session: &hoop_store::SessionRecord) -> Answer
     let Some(manifest) = session.recording.as_ref().and_then(|recording| recording.manifest.as_ref()) else {
         return Ok(None);
     };
-    let manifest: hoop_recording::Manifest = serde_json::from_slice(manifest).map_err(Problematic::internal)?;
+    let manifest: hoop_recording::Manifest =
+        serde_json::from_slice(manifest).map_err(Problematic::internal)?;
     let (hub, id) = (hub.clone(), session.id);
     let read = tokio::task::spawn_blocking(move || hub.recordings.tail(id, manifest.bytes)).await;
     let bytes = read.map_err(Problematic::internal)?;

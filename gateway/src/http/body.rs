@@ -27,7 +27,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 fn problem(rejection: &JsonRejection) -> Problematic {
     let status = rejection.status();
     let message = match rejection {
-        JsonRejection::MissingJsonContentType(_) => "the body must be `content-type: application/json`".to_owned(),
+        JsonRejection::MissingJsonContentType(_) => {
+            "the body must be `content-type: application/json`".to_owned()
+        }
         // The parser's own words name field and place, and hold nothing but the caller's input's shape.
         JsonRejection::JsonDataError(error) => format!("the body does not fit: {}", inner(error)),
         JsonRejection::JsonSyntaxError(error) => format!("the body is not JSON: {}", inner(error)),

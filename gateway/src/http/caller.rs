@@ -78,7 +78,9 @@ pub(crate) async fn find(hub: &Shared, parts: &Parts) -> Result<Option<Caller>, 
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         // A wrong token is not made good by a cookie.
         let token = value.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
-        let Some(token) = token.and_then(|text| Token::parse(Kind::Access, text).ok()) else { return Ok(None) };
+        let Some(token) = token.and_then(|text| Token::parse(Kind::Access, text).ok()) else {
+            return Ok(None);
+        };
         let found = hub.store.login_by_token(TokenKind::Access, &token.hash(), at).await?;
         return Ok(found.map(|signed_in| Caller::new(signed_in, Credential::Bearer, None)));
     }
@@ -92,7 +94,8 @@ pub(crate) async fn find(hub: &Shared, parts: &Parts) -> Result<Option<Caller>, 
         let given = headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
         if !tokens::same(given, &csrf) {
             metrics::counter!("hoop_http_refused_total", "reason" => "csrf").increment(1);
-            return Err(Problematic::forbidden("HOOP-3030", "the CSRF token is missing or wrong").hint("reload the page"));
+            return Err(Problematic::forbidden("HOOP-3030", "the CSRF token is missing or wrong")
+                .hint("reload the page"));
         }
     }
     touch(hub, &signed_in, at).await?;
@@ -177,6 +180,8 @@ impl<S: Sync> FromRequestParts<S> for From {
     type Rejection = Problematic;
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problematic> {
         let address = parts.extensions.get::<ClientAddress>();
-        address.map(|address| Self(address.0)).ok_or_else(|| Problematic::internal("a request without an address"))
+        address
+            .map(|address| Self(address.0))
+            .ok_or_else(|| Problematic::internal("a request without an address"))
     }
 }

@@ -54,7 +54,13 @@ pub(super) struct Wanted {
     follow: bool,
 }
 
-async fn note(hub: &Hub, caller: &Caller, session: &SessionRecord, code: EventCode, facts: serde_json::Value) -> Answer<()> {
+async fn note(
+    hub: &Hub,
+    caller: &Caller,
+    session: &SessionRecord,
+    code: EventCode,
+    facts: serde_json::Value,
+) -> Answer<()> {
     let subjects = [session.id.into(), session.user.into(), session.connection.into()];
     hub.store.append(&[event(&caller.actor, code, subjects, facts)]).await?;
     Ok(())
@@ -123,7 +129,11 @@ struct Played {
 async fn play(hub: &Shared, id: SessionId, statements: u64) -> Answer<Played> {
     let _one_of_few = hub.reading.acquire().await.map_err(Problematic::internal)?;
     let hub = hub.clone();
-    let limits = Limits { statements: usize::try_from(statements).unwrap_or(usize::MAX), total: TOTAL, ..Limits::default() };
+    let limits = Limits {
+        statements: usize::try_from(statements).unwrap_or(usize::MAX),
+        total: TOTAL,
+        ..Limits::default()
+    };
     let played = tokio::task::spawn_blocking(move || {
         let file = hub.recordings.read(id).map_err(|_| None)?;
         let mut reader = Reader::open(BufReader::new(file), &*hub.keys.recording).map_err(Some)?;
@@ -154,7 +164,12 @@ fn follow(hub: &Shared, id: SessionId, after: u64) -> Response {
     Sse::new(ReceiverStream::new(receiver)).keep_alive(KeepAlive::default()).into_response()
 }
 
-async fn follow_on(hub: &Shared, id: SessionId, after: u64, out: &mpsc::Sender<Result<ServerEvent, Infallible>>) {
+async fn follow_on(
+    hub: &Shared,
+    id: SessionId,
+    after: u64,
+    out: &mpsc::Sender<Result<ServerEvent, Infallible>>,
+) {
     let (mut next, mut length, mut still) = (usize::try_from(after).unwrap_or(usize::MAX), 0, 0);
     loop {
         // The state first: what is recorded after this look is seen by the next.
@@ -166,14 +181,17 @@ async fn follow_on(hub: &Shared, id: SessionId, after: u64, out: &mpsc::Sender<R
         still = if now == length { still + 1 } else { 0 };
         if now != length || still == PATIENCE || over {
             length = now;
-            let played = play(hub, id, u64::MAX).await.map_or_else(|_| Vec::new(), |played| played.statements);
+            let played =
+                play(hub, id, u64::MAX).await.map_or_else(|_| Vec::new(), |played| played.statements);
             let count = played.len();
             for (index, statement) in played.into_iter().enumerate().skip(next) {
                 let done = statement.tag.is_some() || statement.error.is_some() || statement.denied.is_some();
                 if !(done || over || still >= PATIENCE || index + 1 < count) {
                     break;
                 }
-                let Ok(told) = ServerEvent::default().event("statement").json_data(&statement) else { return };
+                let Ok(told) = ServerEvent::default().event("statement").json_data(&statement) else {
+                    return;
+                };
                 if out.send(Ok(told)).await.is_err() {
                     return;
                 }
@@ -197,7 +215,8 @@ pub(super) async fn recording(
     let file = tokio::fs::File::open(hub.recordings.path(session.id)).await.map_err(|_| no_recording())?;
     note(&hub, &caller, &session, EventCode::RecordingExported, json!({ "format": "hoopr" })).await?;
     let name = format!("attachment; filename=\"{}.hoopr\"", session.id);
-    let headers = [(header::CONTENT_TYPE, "application/octet-stream".to_owned()), (header::CONTENT_DISPOSITION, name)];
+    let headers =
+        [(header::CONTENT_TYPE, "application/octet-stream".to_owned()), (header::CONTENT_DISPOSITION, name)];
     Ok((headers, Body::from_stream(ReaderStream::with_capacity(file, 64 * 1024))).into_response())
 }
 
@@ -262,7 +281,8 @@ fn write_export(
     title: &str,
     mut out: impl std::io::Write,
 ) -> std::io::Result<()> {
-    let mut reader = Reader::open(BufReader::new(file), &*hub.keys.recording).map_err(std::io::Error::other)?;
+    let mut reader =
+        Reader::open(BufReader::new(file), &*hub.keys.recording).map_err(std::io::Error::other)?;
     let mut lines = exports::JsonLines::new(&mut out);
     let mut builder = Builder::new(Limits { total: TOTAL, ..Limits::default() });
     while let Some(record) = reader.next_record().map_err(std::io::Error::other)? {
@@ -307,8 +327,13 @@ pub(super) async fn verify(
     Path(id): Path<String>,
 ) -> Answer<Json<VerifyReport>> {
     let session = visible(&hub, &caller, &id).await?;
-    let agent = hub.store.agent(session.agent).await?.ok_or_else(|| Problematic::internal("a session without its agent"))?;
-    let key: [u8; 32] = agent.signing_key.as_slice().try_into().map_err(|_| Problematic::internal("signing key"))?;
+    let agent = hub
+        .store
+        .agent(session.agent)
+        .await?
+        .ok_or_else(|| Problematic::internal("a session without its agent"))?;
+    let key: [u8; 32] =
+        agent.signing_key.as_slice().try_into().map_err(|_| Problematic::internal("signing key"))?;
     let (task, id) = (hub.clone(), session.id);
     let checked = tokio::task::spawn_blocking(move || {
         let file = task.recordings.read(id)?;

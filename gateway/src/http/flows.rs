@@ -3,12 +3,10 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use axum::{
-    extract::State,
-    http::StatusCode,
-    response::Response,
+use axum::{extract::State, http::StatusCode, response::Response};
+use hoop_api::auth::{
+    Answer as Wanted, CliLoginApproval, DeviceApproval, DeviceStart, RedirectTo, TokenRequest,
 };
-use hoop_api::auth::{Answer as Wanted, CliLoginApproval, DeviceApproval, DeviceStart, RedirectTo, TokenRequest};
 use hoop_identity::token::{Kind, PkceChallenge, Token, UserCode};
 use hoop_ledger::event::EventCode;
 use hoop_model::{AuthMethod, Blame, Fault, LoginId, Redacted, Timestamp, UserId};
@@ -54,15 +52,24 @@ pub(super) async fn cli_login(
     Json(request): Json<CliLoginApproval>,
 ) -> Answer<Json<RedirectTo>> {
     if PkceChallenge::parse(&request.code_challenge).is_err() {
-        return Err(Problematic::bad_request("code_challenge must be the base64url of a SHA-256 (RFC 7636, S256)"));
+        return Err(Problematic::bad_request(
+            "code_challenge must be the base64url of a SHA-256 (RFC 7636, S256)",
+        ));
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '~');
-    if request.port == 0 || request.state.is_empty() || request.state.len() > 256 || !request.state.chars().all(plain) {
-        return Err(Problematic::bad_request("port must not be 0, and state 1 to 256 characters of A-Z a-z 0-9 - _ . ~"));
+    if request.port == 0
+        || request.state.is_empty()
+        || request.state.len() > 256
+        || !request.state.chars().all(plain)
+    {
+        return Err(Problematic::bad_request(
+            "port must not be 0, and state 1 to 256 characters of A-Z a-z 0-9 - _ . ~",
+        ));
     }
     let code = tokens::fresh(Kind::Code)?;
     let at = now();
-    let payload = serde_json::to_value(Approved::by(&caller, Some(request.code_challenge))).map_err(Problematic::internal)?;
+    let payload = serde_json::to_value(Approved::by(&caller, Some(request.code_challenge)))
+        .map_err(Problematic::internal)?;
     let flow = NewFlow {
         kind: FlowKind::CliCode,
         key: code.hash(),
@@ -73,13 +80,20 @@ pub(super) async fn cli_login(
     };
     hub.store.begin_flow(&flow).await?;
     // The host is a constant: wherever the port leads, it is this very machine of the person's.
-    let location =
-        format!("http://127.0.0.1:{}/callback?code={}&state={}", request.port, code.secret().expose(), request.state);
+    let location = format!(
+        "http://127.0.0.1:{}/callback?code={}&state={}",
+        request.port,
+        code.secret().expose(),
+        request.state
+    );
     Ok(Json(RedirectTo { location }))
 }
 
 /// `POST /device`: starts a sign-in from a machine without a browser.
-pub(super) async fn device_start(State(hub): State<Shared>, From(address): From) -> Answer<Json<DeviceStart>> {
+pub(super) async fn device_start(
+    State(hub): State<Shared>,
+    From(address): From,
+) -> Answer<Json<DeviceStart>> {
     if !hub.throttle.address(address) {
         return Err(Problematic::too_many(60));
     }
@@ -139,7 +153,8 @@ pub(super) async fn token(
     Json(request): Json<TokenRequest>,
 ) -> Answer<Response> {
     if !hub.throttle.poll(address) {
-        let fault = Fault::new("HOOP-3021", Blame::Caller, "slower, please").with_hint("wait five seconds more between attempts");
+        let fault = Fault::new("HOOP-3021", Blame::Caller, "slower, please")
+            .with_hint("wait five seconds more between attempts");
         return Err(Problematic::with_status(StatusCode::TOO_MANY_REQUESTS, fault));
     }
     match request {
@@ -152,7 +167,11 @@ pub(super) async fn token(
 }
 
 fn void() -> Problematic {
-    let fault = Fault::new("HOOP-3023", Blame::Caller, "this sign-in is void: it was used, refused, or took too long");
+    let fault = Fault::new(
+        "HOOP-3023",
+        Blame::Caller,
+        "this sign-in is void: it was used, refused, or took too long",
+    );
     Problematic::with_status(StatusCode::BAD_REQUEST, fault.with_hint("start it again: `hoop login`"))
 }
 
@@ -169,7 +188,8 @@ async fn authorization_code(
     let challenge = approved.challenge.as_deref().and_then(|text| PkceChallenge::parse(text).ok());
     if !challenge.is_some_and(|challenge| challenge.matches(verifier)) {
         let facts = json!({ "address": address.to_string(), "reason": "PKCE verifier is wrong" });
-        let told = event(&hoop_model::Actor::Anonymous, EventCode::LoginFailed, [approved.user.into()], facts);
+        let told =
+            event(&hoop_model::Actor::Anonymous, EventCode::LoginFailed, [approved.user.into()], facts);
         hub.store.append(&[told]).await?;
         return Err(void());
     }
@@ -196,7 +216,9 @@ async fn poll(hub: &Hub, address: IpAddr, code: &Redacted<String>) -> Answer<Res
 async fn finish(hub: &Hub, address: IpAddr, approved: Approved, flow: &'static str) -> Answer<Response> {
     let at = now();
     let parent = hub.store.login(approved.login).await?;
-    let good = parent.is_some_and(|login| login.revoked_at.is_none() && login.expires_at > at && login.user == approved.user);
+    let good = parent.is_some_and(|login| {
+        login.revoked_at.is_none() && login.expires_at > at && login.user == approved.user
+    });
     let user = hub.store.user(approved.user).await?.filter(|user| good && !user.locked).ok_or_else(void)?;
     let Approved { method, mfa_at, .. } = approved;
     let proven = Proven { user, method, mfa_at, totp_step: None, address, flow };

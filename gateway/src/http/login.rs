@@ -19,9 +19,7 @@ use hoop_identity::{
 };
 use hoop_ledger::event::EventCode;
 use hoop_model::{Actor, AuthMethod, LoginId, Redacted, Timestamp, TokenId, UserName};
-use hoop_store::{
-    ClientKind, NewLogin, NewToken, SignedIn, TokenKind, User, UserSource,
-};
+use hoop_store::{ClientKind, NewLogin, NewToken, SignedIn, TokenKind, User, UserSource};
 use serde_json::json;
 
 use super::{
@@ -172,9 +170,12 @@ pub(super) async fn password(
     Json(request): Json<PasswordLogin>,
 ) -> Answer<Response> {
     if !hub.config.password_login {
-        return Err(Problematic::forbidden("HOOP-3007", "sign-in with a password is off here").hint("use single sign-on"));
+        return Err(Problematic::forbidden("HOOP-3007", "sign-in with a password is off here")
+            .hint("use single sign-on"));
     }
-    if request.answer == Wanted::Cookie && headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin") {
+    if request.answer == Wanted::Cookie
+        && headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin")
+    {
         // Another site must not sign its own account in here (login CSRF).
         return Err(Problematic::forbidden("HOOP-3031", "this request comes from another site"));
     }
@@ -217,7 +218,11 @@ async fn keep_once(hub: &Hub, proven: &Proven, wanted: Wanted) -> Answer<Option<
 type Failure = (Option<User>, &'static str);
 
 /// Password and code. Takes as long for somebody who is not there as for somebody who is.
-async fn check(hub: &Shared, user: Option<User>, request: &PasswordLogin) -> Answer<Result<(User, u64), Failure>> {
+async fn check(
+    hub: &Shared,
+    user: Option<User>,
+    request: &PasswordLogin,
+) -> Answer<Result<(User, u64), Failure>> {
     let stored = user.as_ref().and_then(|user| user.password_hash.clone()).map(PasswordHash::from_stored);
     let right = verify(hub, request.password.clone(), stored).await?;
     let Some(user) = user else { return Ok(Err((None, "unknown name"))) };
@@ -239,7 +244,9 @@ async fn check(hub: &Shared, user: Option<User>, request: &PasswordLogin) -> Ans
 
 async fn verify(hub: &Shared, password: Redacted<String>, stored: Option<PasswordHash>) -> Answer<bool> {
     let _one_of_few = hub.hashing.acquire().await.map_err(Problematic::internal)?;
-    tokio::task::spawn_blocking(move || password::verify(&password, stored.as_ref())).await.map_err(Problematic::internal)
+    tokio::task::spawn_blocking(move || password::verify(&password, stored.as_ref()))
+        .await
+        .map_err(Problematic::internal)
 }
 
 async fn fail(
@@ -266,11 +273,16 @@ async fn fail(
 }
 
 /// `POST /logout`.
-pub(super) async fn logout(State(hub): State<Shared>, SignedInCaller(caller): SignedInCaller) -> Answer<Response> {
+pub(super) async fn logout(
+    State(hub): State<Shared>,
+    SignedInCaller(caller): SignedInCaller,
+) -> Answer<Response> {
     end(&hub, &caller, caller.signed_in.login.id).await?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     let gone = format!("{COOKIE}=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0");
-    response.headers_mut().append(header::SET_COOKIE, HeaderValue::from_str(&gone).map_err(Problematic::internal)?);
+    response
+        .headers_mut()
+        .append(header::SET_COOKIE, HeaderValue::from_str(&gone).map_err(Problematic::internal)?);
     Ok(response)
 }
 
@@ -326,12 +338,14 @@ pub(super) async fn refresh(hub: &Hub, address: IpAddr, token: &Redacted<String>
         let facts = json!({ "address": address.to_string(), "reused": reused });
         vec![event(&caller::actor(signed_in), code, subjects, facts)]
     };
-    let rotation = hub.store.rotate_refresh(&token.hash(), &secrets.kept, at, at.after(lives.idle), events).await?;
+    let rotation =
+        hub.store.rotate_refresh(&token.hash(), &secrets.kept, at, at.after(lives.idle), events).await?;
     match rotation {
         hoop_store::Rotation::Rotated(signed_in) => secrets.answer(hub, *signed_in),
         hoop_store::Rotation::Reused(signed_in) => {
             tracing::warn!(user.id = %signed_in.user.id, login.id = %signed_in.login.id, "a refresh token was used twice: sign-in ended");
-            metrics::counter!("hoop_logins_refused_total", "reason" => "refresh token used twice").increment(1);
+            metrics::counter!("hoop_logins_refused_total", "reason" => "refresh token used twice")
+                .increment(1);
             Err(Problematic::unauthenticated())
         }
         hoop_store::Rotation::Refused => Err(Problematic::unauthenticated()),

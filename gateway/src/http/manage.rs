@@ -8,8 +8,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hoop_api::{
     Page,
     manage::{
-        AgentView, ConnectionDefinition, ConnectionView, JoinToken, JoinTokenRequest, NewUser, NewUserCreated,
-        UserChange, UserView,
+        AgentView, ConnectionDefinition, ConnectionView, JoinToken, JoinTokenRequest, NewUser,
+        NewUserCreated, UserChange, UserView,
     },
 };
 use hoop_identity::token::{Kind, Token};
@@ -115,7 +115,8 @@ fn check_definition(definition: &ConnectionDefinition) -> Answer<()> {
     if definition.idle_timeout_seconds == 0 || definition.mfa_max_age_seconds == 0 {
         return Err(wrong("idle_timeout_seconds and mfa_max_age_seconds must not be 0".to_owned()).into());
     }
-    super::protocols::check(&definition.protocol, &definition.settings).map_err(|message| wrong(message).into())
+    super::protocols::check(&definition.protocol, &definition.settings)
+        .map_err(|message| wrong(message).into())
 }
 
 pub(super) async fn delete_connection(
@@ -135,7 +136,8 @@ pub(super) async fn agents(State(hub): State<Shared>, _: Evidence) -> Answer<Jso
     let live = hub.store.live_sessions().await?;
     let view = |agent: hoop_store::Agent| AgentView {
         online: hub.agents.is_online(agent.id),
-        sessions: u32::try_from(live.iter().filter(|session| session.agent == agent.id).count()).unwrap_or(u32::MAX),
+        sessions: u32::try_from(live.iter().filter(|session| session.agent == agent.id).count())
+            .unwrap_or(u32::MAX),
         id: agent.id,
         name: agent.name,
         version: hub.agents.link(agent.id).map_or(agent.version, |link| link.version.clone()),
@@ -176,7 +178,8 @@ pub(super) async fn remove_agent(
     hub.store.remove_agent(agent.id, now(), &[told]).await?;
     let fault = Fault::new("HOOP-4013", Blame::Policy, "the agent of this session was removed");
     for session in hub.store.open_sessions_of_agent(agent.id).await? {
-        sessions::end_as(&hub, session.id, &caller.actor, &fault.message, fault.code.as_str(), Some(&fault)).await?;
+        sessions::end_as(&hub, session.id, &caller.actor, &fault.message, fault.code.as_str(), Some(&fault))
+            .await?;
     }
     hub.agents.remove(agent.id);
     hub.relay.forget(agent.id);
@@ -240,7 +243,8 @@ pub(super) async fn add_user(
         setup_expires_at: at.after(SETUP_LIFE),
         created_at: at,
     };
-    let facts = json!({ "name": request.name, "role": request.role, "groups": request.groups, "source": "builtin" });
+    let facts =
+        json!({ "name": request.name, "role": request.role, "groups": request.groups, "source": "builtin" });
     let told = event(&caller.actor, EventCode::UserCreated, [id.into()], facts);
     let user = hub.store.create_user(&new, &[told]).await?;
     Ok(Json(NewUserCreated { user: user_view(&user), setup_url: setup_url(&hub, &token) }))
@@ -264,12 +268,17 @@ pub(super) async fn change_user(
         "role": change.role, "groups": change.groups, "locked": change.locked,
         "before": { "role": user.role, "groups": user.groups, "locked": user.locked },
     });
-    let code = if change.locked.is_some_and(|locked| locked != user.locked) { EventCode::UserLocked } else { EventCode::UserChanged };
+    let code = if change.locked.is_some_and(|locked| locked != user.locked) {
+        EventCode::UserLocked
+    } else {
+        EventCode::UserChanged
+    };
     let told = event(&caller.actor, code, [user.id.into()], facts);
     let wanted = hoop_store::UserChange { role: change.role, groups: change.groups, locked: change.locked };
     let changed = hub.store.change_user(user.id, &wanted, now(), &[told]).await?;
     if changed.locked {
-        let fault = Fault::new("HOOP-2002", Blame::Policy, "this account is locked").with_hint("ask an admin to unlock it");
+        let fault = Fault::new("HOOP-2002", Blame::Policy, "this account is locked")
+            .with_hint("ask an admin to unlock it");
         sessions::end_of_user(&hub, changed.id, &caller.actor, &fault).await?;
     }
     crate::jobs::sweep_sessions(&hub).await?;

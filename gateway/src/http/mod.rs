@@ -37,8 +37,8 @@ use hoop_api::{
 use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
 use utoipa::openapi::Type;
 
-pub use self::table::Who;
 use self::table::Endpoint;
+pub use self::table::Who;
 use crate::{hub::Shared, relay::websocket};
 
 /// From a request's head to its answer's head; bodies of answers may stream for longer.
@@ -56,8 +56,10 @@ fn endpoints() -> Vec<Endpoint> {
 
 fn open_endpoints() -> Vec<Endpoint> {
     vec![
-        Endpoint::get("/info", Who::Anyone, "What a client must know before sign-in.", info::info).answers::<Info>(),
-        Endpoint::get("/openapi.json", Who::Anyone, "This document.", info::openapi).answers_media("application/json"),
+        Endpoint::get("/info", Who::Anyone, "What a client must know before sign-in.", info::info)
+            .answers::<Info>(),
+        Endpoint::get("/openapi.json", Who::Anyone, "This document.", info::openapi)
+            .answers_media("application/json"),
     ]
 }
 
@@ -69,9 +71,19 @@ fn sign_in_endpoints() -> Vec<Endpoint> {
         Endpoint::get("/oidc/start", Who::Anyone, "Goes to the identity provider.", oidc::start)
             .query(&[("return", Type::String)])
             .answers_media("text/plain"),
-        Endpoint::get("/oidc/callback", Who::Anyone, "Comes back from the identity provider.", oidc::callback)
-            .query(&[("code", Type::String), ("state", Type::String), ("iss", Type::String), ("error", Type::String)])
-            .answers_media("text/html"),
+        Endpoint::get(
+            "/oidc/callback",
+            Who::Anyone,
+            "Comes back from the identity provider.",
+            oidc::callback,
+        )
+        .query(&[
+            ("code", Type::String),
+            ("state", Type::String),
+            ("iss", Type::String),
+            ("error", Type::String),
+        ])
+        .answers_media("text/html"),
         Endpoint::post("/token", Who::Anyone, "Trades a code or refresh token for tokens.", flows::token)
             .takes::<auth::TokenRequest>()
             .answers::<auth::Tokens>(),
@@ -88,7 +100,8 @@ fn sign_in_endpoints() -> Vec<Endpoint> {
             .answers::<auth::SetUpStep>(),
         Endpoint::post("/logout", Who::SignedIn, "Ends this sign-in.", login::logout).answers_nothing(),
         Endpoint::get("/whoami", Who::SignedIn, "Who is signed in.", login::whoami).answers::<auth::WhoAmI>(),
-        Endpoint::get("/logins", Who::SignedIn, "One's own sign-ins.", login::logins).answers_page::<auth::LoginView>(),
+        Endpoint::get("/logins", Who::SignedIn, "One's own sign-ins.", login::logins)
+            .answers_page::<auth::LoginView>(),
         Endpoint::new(Method::DELETE, "/logins/{id}", Who::SignedIn, "Ends one of them.", login::end_login)
             .answers_nothing(),
     ]
@@ -96,20 +109,49 @@ fn sign_in_endpoints() -> Vec<Endpoint> {
 
 fn manage_endpoints() -> Vec<Endpoint> {
     vec![
-        Endpoint::get("/connections", Who::SignedIn, "Connections that one may open, or all.", manage::connections)
-            .query(&[("all", Type::Boolean)])
-            .answers_page::<manage_api::ConnectionView>(),
-        Endpoint::new(Method::PUT, "/connections/{name}", Who::Admin, "Makes or replaces one.", manage::put_connection)
-            .takes::<manage_api::ConnectionDefinition>()
-            .answers::<manage_api::ConnectionView>(),
-        Endpoint::new(Method::DELETE, "/connections/{name}", Who::Admin, "Removes one.", manage::delete_connection)
-            .answers_nothing(),
-        Endpoint::get("/agents", Who::Evidence, "Agents.", manage::agents).answers_page::<manage_api::AgentView>(),
-        Endpoint::post("/agents/join-tokens", Who::Admin, "A token to enrol an agent with.", manage::join_token)
-            .takes::<manage_api::JoinTokenRequest>()
-            .answers::<manage_api::JoinToken>(),
-        Endpoint::new(Method::DELETE, "/agents/{name}", Who::Admin, "Removes an agent.", manage::remove_agent)
-            .answers_nothing(),
+        Endpoint::get(
+            "/connections",
+            Who::SignedIn,
+            "Connections that one may open, or all.",
+            manage::connections,
+        )
+        .query(&[("all", Type::Boolean)])
+        .answers_page::<manage_api::ConnectionView>(),
+        Endpoint::new(
+            Method::PUT,
+            "/connections/{name}",
+            Who::Admin,
+            "Makes or replaces one.",
+            manage::put_connection,
+        )
+        .takes::<manage_api::ConnectionDefinition>()
+        .answers::<manage_api::ConnectionView>(),
+        Endpoint::new(
+            Method::DELETE,
+            "/connections/{name}",
+            Who::Admin,
+            "Removes one.",
+            manage::delete_connection,
+        )
+        .answers_nothing(),
+        Endpoint::get("/agents", Who::Evidence, "Agents.", manage::agents)
+            .answers_page::<manage_api::AgentView>(),
+        Endpoint::post(
+            "/agents/join-tokens",
+            Who::Admin,
+            "A token to enrol an agent with.",
+            manage::join_token,
+        )
+        .takes::<manage_api::JoinTokenRequest>()
+        .answers::<manage_api::JoinToken>(),
+        Endpoint::new(
+            Method::DELETE,
+            "/agents/{name}",
+            Who::Admin,
+            "Removes an agent.",
+            manage::remove_agent,
+        )
+        .answers_nothing(),
         Endpoint::get("/users", Who::Evidence, "People.", manage::users)
             .query(&LIST)
             .answers_page::<manage_api::UserView>(),
@@ -126,8 +168,13 @@ fn manage_endpoints() -> Vec<Endpoint> {
 
 fn session_endpoints() -> Vec<Endpoint> {
     let filter = [
-        ("state", Type::String), ("user", Type::String), ("connection", Type::String), ("since", Type::String),
-        ("until", Type::String), ("after", Type::String), ("limit", Type::Integer),
+        ("state", Type::String),
+        ("user", Type::String),
+        ("connection", Type::String),
+        ("since", Type::String),
+        ("until", Type::String),
+        ("after", Type::String),
+        ("limit", Type::Integer),
     ];
     let timeline = [("after", Type::Integer), ("limit", Type::Integer), ("follow", Type::Boolean)];
     vec![
@@ -139,17 +186,28 @@ fn session_endpoints() -> Vec<Endpoint> {
             .answers_page::<sessions_api::SessionView>(),
         Endpoint::get("/sessions/{id}", Who::SignedIn, "One session.", sessions::show)
             .answers::<sessions_api::SessionView>(),
+        Endpoint::post("/sessions/{id}/end", Who::SignedIn, "Ends one's own session.", sessions::end),
         Endpoint::post("/sessions/{id}/kill", Who::Admin, "Ends a session.", sessions::kill)
             .takes::<sessions_api::KillSession>()
             .answers_nothing(),
-        Endpoint::post("/sessions/{id}/certificate", Who::SignedIn, "Renews its certificate.", sessions::renew_certificate)
-            .takes::<sessions_api::RenewCertificate>()
-            .answers::<sessions_api::RenewedCertificate>(),
+        Endpoint::post(
+            "/sessions/{id}/certificate",
+            Who::SignedIn,
+            "Renews its certificate.",
+            sessions::renew_certificate,
+        )
+        .takes::<sessions_api::RenewCertificate>()
+        .answers::<sessions_api::RenewedCertificate>(),
         Endpoint::get("/sessions/{id}/timeline", Who::Evidence, "What happened in it.", evidence::timeline)
             .query(&timeline)
             .answers::<sessions_api::Timeline>(),
-        Endpoint::get("/sessions/{id}/recording", Who::Evidence, "Its recording, encrypted.", evidence::recording)
-            .answers_media("application/octet-stream"),
+        Endpoint::get(
+            "/sessions/{id}/recording",
+            Who::Evidence,
+            "Its recording, encrypted.",
+            evidence::recording,
+        )
+        .answers_media("application/octet-stream"),
         Endpoint::get("/sessions/{id}/export", Who::Evidence, "Its recording as text.", evidence::export)
             .query(&[("format", Type::String)])
             .answers_media("text/plain"),
@@ -160,8 +218,13 @@ fn session_endpoints() -> Vec<Endpoint> {
 
 fn audit_endpoints() -> Vec<Endpoint> {
     let filter = [
-        ("before", Type::Integer), ("limit", Type::Integer), ("code", Type::String), ("actor", Type::String),
-        ("subject", Type::String), ("since", Type::String), ("until", Type::String),
+        ("before", Type::Integer),
+        ("limit", Type::Integer),
+        ("code", Type::String),
+        ("actor", Type::String),
+        ("subject", Type::String),
+        ("since", Type::String),
+        ("until", Type::String),
     ];
     vec![
         Endpoint::get("/audit/events", Who::Evidence, "Events, newest first.", audit::events)
@@ -195,10 +258,13 @@ pub(crate) fn router(hub: &Shared) -> Router {
     table::router(endpoints(), hub)
         .layer(TimeoutLayer::with_status_code(http::StatusCode::REQUEST_TIMEOUT, REQUEST_TIME))
         .layer(DefaultBodyLimit::max(hub.config.limits.body))
-        .route(hoop_tunnel::websocket::PATH, routing::get({
-            let hub = hub.clone();
-            move |request: Request| websocket::upgrade(hub, request)
-        }))
+        .route(
+            hoop_tunnel::websocket::PATH,
+            routing::get({
+                let hub = hub.clone();
+                move |request: Request| websocket::upgrade(hub, request)
+            }),
+        )
         .fallback(console::serve)
         .layer(axum::middleware::from_fn(measure))
         .layer(axum::middleware::from_fn(headers))
@@ -229,7 +295,8 @@ async fn headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(CSP));
-    let mut set = |name: HeaderName, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
+    let mut set =
+        |name: HeaderName, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
     set(header::STRICT_TRANSPORT_SECURITY, "max-age=63072000");
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(header::X_FRAME_OPTIONS, "DENY");

@@ -64,9 +64,15 @@ impl Provider {
     }
 
     /// The provider as it described itself lately.
-    async fn current(&self, redirect_url: String) -> Result<(oidc::Provider, Arc<oidc::Http>, &Oidc), Problematic> {
+    async fn current(
+        &self,
+        redirect_url: String,
+    ) -> Result<(oidc::Provider, Arc<oidc::Http>, &Oidc), Problematic> {
         let settings = self.settings.as_ref().ok_or_else(|| Problematic::not_found("identity provider"))?;
-        let http = self.http.clone().ok_or_else(|| Problematic::internal("no HTTP client for the identity provider"))?;
+        let http = self
+            .http
+            .clone()
+            .ok_or_else(|| Problematic::internal("no HTTP client for the identity provider"))?;
         let mut discovered = self.discovered.lock().await;
         if let Some((at, provider)) = &*discovered
             && at.elapsed() < DISCOVERED_FOR
@@ -74,7 +80,8 @@ impl Provider {
             return Ok((provider.clone(), http, settings));
         }
         let (config, call) = (config(settings, redirect_url), Arc::clone(&http));
-        let provider = aside(move |runtime| runtime.block_on(oidc::Provider::discover(config, &*call))).await?;
+        let provider =
+            aside(move |runtime| runtime.block_on(oidc::Provider::discover(config, &*call))).await?;
         let provider = provider.map_err(|error| failed(&error))?;
         *discovered = Some((Instant::now(), provider.clone()));
         Ok((provider, http, settings))
@@ -104,7 +111,10 @@ fn http_client() -> Option<Arc<oidc::Http>> {
     }))
 }
 
-async fn call(client: &reqwest::Client, request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, HttpFailure> {
+async fn call(
+    client: &reqwest::Client,
+    request: http::Request<Vec<u8>>,
+) -> Result<http::Response<Vec<u8>>, HttpFailure> {
     let failed = |error: reqwest::Error| HttpFailure(error.without_url().to_string());
     let request = reqwest::Request::try_from(request).map_err(failed)?;
     let mut answer = client.execute(request).await.map_err(failed)?;
@@ -154,7 +164,11 @@ fn redirect_url(hub: &Hub) -> String {
 }
 
 /// `GET /oidc/start`.
-pub(super) async fn start(State(hub): State<Shared>, From(address): From, Query(start): Query<Start>) -> Answer<Response> {
+pub(super) async fn start(
+    State(hub): State<Shared>,
+    From(address): From,
+    Query(start): Query<Start>,
+) -> Answer<Response> {
     if !hub.throttle.address(address) {
         return Err(Problematic::too_many(60));
     }
@@ -178,8 +192,10 @@ pub(super) async fn start(State(hub): State<Shared>, From(address): From, Query(
         expires_at: at.after(FLOW_LIFE),
     };
     hub.store.begin_flow(&flow).await?;
-    let cookie =
-        format!("{COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=600", browser.secret().expose());
+    let cookie = format!(
+        "{COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=600",
+        browser.secret().expose()
+    );
     go_to(&url, &[cookie])
 }
 
@@ -228,10 +244,12 @@ async fn finish(
     let foreign = |why| failed(&OidcError::Callback(why));
     let state = callback.state.as_ref().ok_or_else(|| foreign("no state"))?;
     let taken = hub.store.take_flow(FlowKind::Oidc, &sha256(state.expose().as_bytes()), now()).await?;
-    let remembered: Remembered =
-        serde_json::from_value(taken.ok_or_else(|| foreign("unknown state"))?).map_err(Problematic::internal)?;
+    let remembered: Remembered = serde_json::from_value(taken.ok_or_else(|| foreign("unknown state"))?)
+        .map_err(Problematic::internal)?;
     let browser = cookie(headers, COOKIE).and_then(|text| Token::parse(Kind::Code, text).ok());
-    let same = browser.is_some_and(|token| tokens::same(&data_encoding::HEXLOWER.encode(&token.hash()), &remembered.browser));
+    let same = browser.is_some_and(|token| {
+        tokens::same(&data_encoding::HEXLOWER.encode(&token.hash()), &remembered.browser)
+    });
     if !same {
         return Err(foreign("another browser"));
     }
@@ -240,7 +258,8 @@ async fn finish(
     let pending = pending.ok_or_else(|| Problematic::internal("a remembered sign-in cannot be read"))?;
     let (provider, http, settings) = hub.oidc.current(redirect_url(hub)).await?;
     let callback = callback.clone();
-    let finishing = move |runtime: &Handle| runtime.block_on(provider.finish(&callback, &pending, now(), &*http));
+    let finishing =
+        move |runtime: &Handle| runtime.block_on(provider.finish(&callback, &pending, now(), &*http));
     let identity = aside(finishing).await?.map_err(|error| failed(&error))?;
     for note in &identity.notes {
         tracing::warn!(note, "a claim of the identity provider was left out");
@@ -274,7 +293,11 @@ async fn account(hub: &Hub, identity: Identity, settings: &Oidc) -> Answer<User>
         });
         match before {
             None => vec![event(&Actor::System, EventCode::UserCreated, [after.id.into()], facts)],
-            Some(before) if before.groups != after.groups || before.role != after.role || before.name != after.name => {
+            Some(before)
+                if before.groups != after.groups
+                    || before.role != after.role
+                    || before.name != after.name =>
+            {
                 vec![event(&Actor::System, EventCode::UserChanged, [after.id.into()], facts)]
             }
             Some(_) => Vec::new(),
@@ -284,7 +307,11 @@ async fn account(hub: &Hub, identity: Identity, settings: &Oidc) -> Answer<User>
         Ok(user) => Ok(user),
         Err(StoreError::Conflict(Conflict::NameTaken)) => {
             let fault = Fault::new("HOOP-3107", Blame::Policy, "another account has this name");
-            Err(fault.with_hint("an admin must rename or remove the other account: people are never merged by name").into())
+            Err(fault
+                .with_hint(
+                    "an admin must rename or remove the other account: people are never merged by name",
+                )
+                .into())
         }
         Err(error) => Err(error.into()),
     }
@@ -292,7 +319,8 @@ async fn account(hub: &Hub, identity: Identity, settings: &Oidc) -> Answer<User>
 
 /// `None` when the operator maps no groups to roles: then admins give roles here.
 fn role(identity: &Identity, settings: &Oidc) -> Option<Role> {
-    let in_any = |groups: &[hoop_model::GroupName]| identity.groups.iter().any(|group| groups.contains(group));
+    let in_any =
+        |groups: &[hoop_model::GroupName]| identity.groups.iter().any(|group| groups.contains(group));
     if settings.admin_groups.is_empty() && settings.auditor_groups.is_empty() {
         return None;
     }

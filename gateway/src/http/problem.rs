@@ -32,20 +32,26 @@ impl Problematic {
         tracing::error!(%error, "request failed inside");
         Self::with_status(
             StatusCode::INTERNAL_SERVER_ERROR,
-            Fault::new("HOOP-9001", Blame::System, "the gateway failed to handle this").with_hint("its log says why"),
+            Fault::new("HOOP-9001", Blame::System, "the gateway failed to handle this")
+                .with_hint("its log says why"),
         )
     }
 
     /// Nobody is signed in, or not any more.
     pub(crate) fn unauthenticated() -> Self {
-        let fault = Fault::new("HOOP-3002", Blame::Policy, "you are not signed in, or your sign-in has ended");
-        Self::with_status(StatusCode::UNAUTHORIZED, fault.with_hint("sign in: `hoop login`, or in the console"))
+        let fault =
+            Fault::new("HOOP-3002", Blame::Policy, "you are not signed in, or your sign-in has ended");
+        Self::with_status(
+            StatusCode::UNAUTHORIZED,
+            fault.with_hint("sign in: `hoop login`, or in the console"),
+        )
     }
 
     /// A sign-in that failed. One answer for every reason.
     pub(crate) fn wrong_credentials() -> Self {
         let fault = Fault::new("HOOP-3001", Blame::Policy, "name, password or code is wrong");
-        let hint = "a code is good once: wait for the next; after several failures sign-in is locked for a while";
+        let hint =
+            "a code is good once: wait for the next; after several failures sign-in is locked for a while";
         Self::with_status(StatusCode::UNAUTHORIZED, fault.with_hint(hint))
     }
 
@@ -54,7 +60,8 @@ impl Problematic {
     }
 
     pub(crate) fn not_found(what: &str) -> Self {
-        let fault = Fault::new("HOOP-7002", Blame::Caller, format!("there is no such {what} that you may see"));
+        let fault =
+            Fault::new("HOOP-7002", Blame::Caller, format!("there is no such {what} that you may see"));
         Self::with_status(StatusCode::NOT_FOUND, fault)
     }
 
@@ -67,7 +74,8 @@ impl Problematic {
     }
 
     pub(crate) fn too_many(seconds: u64) -> Self {
-        let fault = Fault::new("HOOP-7007", Blame::Caller, "too many attempts").with_hint("wait a minute, then try again");
+        let fault = Fault::new("HOOP-7007", Blame::Caller, "too many attempts")
+            .with_hint("wait a minute, then try again");
         Self { retry_after: Some(seconds), ..Self::with_status(StatusCode::TOO_MANY_REQUESTS, fault) }
     }
 
@@ -109,7 +117,10 @@ impl From<StoreError> for Problematic {
             StoreError::Unavailable(_) => {
                 tracing::error!(%error, "store is not available");
                 let fault = Fault::new("HOOP-9002", Blame::System, "the gateway's store is not available");
-                Self::with_status(StatusCode::SERVICE_UNAVAILABLE, fault.with_hint("try again; `/readyz` tells operators"))
+                Self::with_status(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    fault.with_hint("try again; `/readyz` tells operators"),
+                )
             }
             StoreError::Corrupt(_) | StoreError::Setting(_) => Self::internal(error),
         }
@@ -144,7 +155,9 @@ mod tests {
 
     #[test]
     fn blame_decides_the_status() {
-        for (blame, status) in [(Blame::Caller, 400), (Blame::Policy, 403), (Blame::Target, 502), (Blame::Network, 503)] {
+        for (blame, status) in
+            [(Blame::Caller, 400), (Blame::Policy, 403), (Blame::Target, 502), (Blame::Network, 503)]
+        {
             assert_eq!(Problematic::from(Fault::new("HOOP-0000", blame, "x")).status.as_u16(), status);
         }
     }

@@ -7,8 +7,8 @@ use axum::{
 use hoop_api::{
     Page,
     sessions::{
-        KillSession, OpenSession, RenewCertificate, RenewedCertificate, SessionOpened, SessionState as ViewState,
-        SessionView,
+        KillSession, OpenSession, RenewCertificate, RenewedCertificate, SessionOpened,
+        SessionState as ViewState, SessionView,
     },
 };
 use hoop_model::{Blame, ConnectionName, Fault, SessionId, Timestamp, UserName};
@@ -107,10 +107,32 @@ pub(super) async fn kill(
         "" => format!("{} ended this session", caller.signed_in.user.name),
         reason => format!("{} ended this session: {reason}", caller.signed_in.user.name),
     };
-    let fault = Fault::new("HOOP-4001", Blame::Policy, message).with_hint("ask them before you connect again");
+    let fault =
+        Fault::new("HOOP-4001", Blame::Policy, message).with_hint("ask them before you connect again");
     let ended =
-        sessions::end_as(&hub, session.id, &caller.actor, &fault.message, fault.code.as_str(), Some(&fault)).await?;
-    if ended { Ok(StatusCode::NO_CONTENT) } else { Err(Problematic::conflict("the session has ended already")) }
+        sessions::end_as(&hub, session.id, &caller.actor, &fault.message, fault.code.as_str(), Some(&fault))
+            .await?;
+    if ended {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Problematic::conflict("the session has ended already"))
+    }
+}
+
+/// The person is done: no one else's business, and no error if it is over already.
+pub(super) async fn end(
+    State(hub): State<Shared>,
+    SignedInCaller(caller): SignedInCaller,
+    Path(id): Path<String>,
+) -> Answer<StatusCode> {
+    let session = visible(&hub, &caller, &id).await?;
+    if session.user != caller.signed_in.user.id {
+        return Err(Problematic::forbidden("HOOP-3003", "only the session's owner may do this"));
+    }
+    let fault = Fault::new("HOOP-4000", Blame::Caller, "the person closed it");
+    sessions::end_as(&hub, session.id, &caller.actor, &fault.message, fault.code.as_str(), Some(&fault))
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn renew_certificate(

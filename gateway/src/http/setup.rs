@@ -53,7 +53,12 @@ pub(super) async fn set_up(
         return Err(Problematic::from(fault).hint("is the clock of the phone right?"));
     };
     let told = [
-        event(&Actor::Anonymous, EventCode::TotpEnrolled, [user.id.into()], json!({ "address": address.to_string() })),
+        event(
+            &Actor::Anonymous,
+            EventCode::TotpEnrolled,
+            [user.id.into()],
+            json!({ "address": address.to_string() }),
+        ),
         event(&Actor::Anonymous, EventCode::UserChanged, [user.id.into()], json!({ "set_up": true })),
     ];
     hub.store.finish_setup(&token.hash(), hash.stored(), step, now(), &told).await?;

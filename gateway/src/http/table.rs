@@ -3,7 +3,9 @@
 
 use std::fmt;
 
-use axum::{Router, extract::Request, handler::Handler, http::Method, middleware::Next, response::Response, routing};
+use axum::{
+    Router, extract::Request, handler::Handler, http::Method, middleware::Next, response::Response, routing,
+};
 use hoop_model::Role;
 use utoipa::{
     PartialSchema, ToSchema,
@@ -66,9 +68,11 @@ impl Endpoint {
         H: Handler<T, Shared>,
         T: 'static,
     {
-        let mut operation = OperationBuilder::new().summary(Some(about)).operation_id(Some(operation_id(&method, path)));
+        let mut operation =
+            OperationBuilder::new().summary(Some(about)).operation_id(Some(operation_id(&method, path)));
         for name in path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')) {
-            let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path).required(Required::True);
+            let parameter =
+                ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path).required(Required::True);
             operation = operation.parameter(parameter.schema(Some(text())).build());
         }
         let filter = routing::MethodFilter::try_from(method.clone()).unwrap_or(routing::MethodFilter::GET);
@@ -84,18 +88,29 @@ impl Endpoint {
         }
     }
 
-    pub(crate) fn get<H: Handler<T, Shared>, T: 'static>(path: &'static str, who: Who, about: &str, handler: H) -> Self {
+    pub(crate) fn get<H: Handler<T, Shared>, T: 'static>(
+        path: &'static str,
+        who: Who,
+        about: &str,
+        handler: H,
+    ) -> Self {
         Self::new(Method::GET, path, who, about, handler)
     }
 
-    pub(crate) fn post<H: Handler<T, Shared>, T: 'static>(path: &'static str, who: Who, about: &str, handler: H) -> Self {
+    pub(crate) fn post<H: Handler<T, Shared>, T: 'static>(
+        path: &'static str,
+        who: Who,
+        about: &str,
+        handler: H,
+    ) -> Self {
         Self::new(Method::POST, path, who, about, handler)
     }
 
     /// The body it takes, as JSON.
     pub(crate) fn takes<T: ToSchema + 'static>(mut self) -> Self {
         let content = Content::new(Some(self.reference::<T>()));
-        let body = RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True));
+        let body =
+            RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True));
         self.operation = self.operation.request_body(Some(body.build()));
         self
     }
@@ -133,7 +148,8 @@ impl Endpoint {
         for (name, kind) in names {
             let schema = Object::with_type(kind.clone());
             let parameter = ParameterBuilder::new().name(*name).parameter_in(ParameterIn::Query);
-            self.operation = self.operation.parameter(parameter.required(Required::False).schema(Some(schema)).build());
+            self.operation =
+                self.operation.parameter(parameter.required(Required::False).schema(Some(schema)).build());
         }
         self
     }
@@ -157,7 +173,8 @@ fn text() -> RefOr<Schema> {
 
 /// `post_sessions_id_kill`.
 fn operation_id(method: &Method, path: &str) -> String {
-    let words = path.split(['/', '-', '.']).map(|word| word.trim_matches(['{', '}'])).filter(|word| !word.is_empty());
+    let words =
+        path.split(['/', '-', '.']).map(|word| word.trim_matches(['{', '}'])).filter(|word| !word.is_empty());
     words.fold(method.as_str().to_ascii_lowercase(), |id, word| format!("{id}_{word}"))
 }
 
@@ -206,7 +223,8 @@ pub(crate) fn openapi(endpoints: Vec<Endpoint>) -> OpenApi {
         let (_, path, who) = endpoint.row();
         components = components.schemas_from_iter(endpoint.schemas);
         let failed = Content::new(Some(RefOr::Ref(Ref::from_schema_name("Problem"))));
-        let failed = ResponseBuilder::new().description("what went wrong").content("application/json", failed);
+        let failed =
+            ResponseBuilder::new().description("what went wrong").content("application/json", failed);
         let operation = endpoint
             .operation
             .description(Some(format!("For: {who}.")))

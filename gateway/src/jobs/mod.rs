@@ -9,8 +9,8 @@ use hoop_store::{Connection, SessionRecord, StoreError, StoredCheckpoint, User};
 use tokio::time::MissedTickBehavior;
 
 use crate::{
-    hub::{Hub, Shared, now},
     http::problem::Problematic,
+    hub::{Hub, Shared, now},
     sessions,
 };
 
@@ -93,10 +93,18 @@ fn no_longer(session: &SessionRecord, user: Option<&User>, connection: Option<&C
     };
     let Some(user) = user else { return Some(Denial::Locked.to_fault()) };
     let Ok(definition) = sessions::definition_of(connection) else {
-        return Some(Fault::new("HOOP-4014", Blame::Policy, "the connection of this session cannot be read any more"));
+        return Some(Fault::new(
+            "HOOP-4014",
+            Blame::Policy,
+            "the connection of this session cannot be read any more",
+        ));
     };
     if definition.protocol != session.protocol || definition.agent != session.agent_name {
-        return Some(Fault::new("HOOP-4015", Blame::Policy, "the connection of this session leads elsewhere now"));
+        return Some(Fault::new(
+            "HOOP-4015",
+            Blame::Policy,
+            "the connection of this session leads elsewhere now",
+        ));
     }
     let subject = hoop_policy::Subject {
         name: user.name.clone(),

@@ -90,7 +90,8 @@ pub(crate) async fn serve(listener: Listener, socket: TcpListener) {
             continue;
         };
         let half = half_open.enter();
-        metrics::gauge!("hoop_connections_half_open").set(f64::from(u32::try_from(half_open.count()).unwrap_or(u32::MAX)));
+        metrics::gauge!("hoop_connections_half_open")
+            .set(f64::from(u32::try_from(half_open.count()).unwrap_or(u32::MAX)));
         let listener = Arc::clone(&listener);
         let hub = Arc::clone(&listener.hub);
         hub.tasks.spawn(async move { connection(&listener, tcp, canonical(from), half, counted).await });
@@ -101,7 +102,13 @@ fn canonical(from: SocketAddr) -> IpAddr {
     from.ip().to_canonical()
 }
 
-async fn connection(listener: &Arc<Listener>, mut tcp: TcpStream, from: IpAddr, half: Half, counted: Counted) {
+async fn connection(
+    listener: &Arc<Listener>,
+    mut tcp: TcpStream,
+    from: IpAddr,
+    half: Half,
+    counted: Counted,
+) {
     let _ = tcp.set_nodelay(true);
     let limits = &listener.hub.config.limits;
     let deadline = Instant::now() + limits.handshake_timeout;
@@ -138,7 +145,8 @@ async fn connection(listener: &Arc<Listener>, mut tcp: TcpStream, from: IpAddr, 
             }
         }
         Dispatch::Control => {
-            let handshake = TlsAcceptor::from(Arc::clone(&listener.control)).accept(Prefixed::new(bytes, tcp));
+            let handshake =
+                TlsAcceptor::from(Arc::clone(&listener.control)).accept(Prefixed::new(bytes, tcp));
             if let Some(stream) = shake(listener, handshake, deadline, half).await {
                 serve_control(listener, stream, from).await;
             }
@@ -178,7 +186,12 @@ async fn open(listener: &Listener, tcp: &mut TcpStream) -> Result<(Dispatch, Vec
     }
 }
 
-async fn shake<F>(listener: &Listener, handshake: F, deadline: Instant, half: Half) -> Option<TlsStream<Prefixed<TcpStream>>>
+async fn shake<F>(
+    listener: &Listener,
+    handshake: F,
+    deadline: Instant,
+    half: Half,
+) -> Option<TlsStream<Prefixed<TcpStream>>>
 where
     F: Future<Output = std::io::Result<TlsStream<Prefixed<TcpStream>>>>,
 {
@@ -250,7 +263,10 @@ fn peer(stream: &TlsStream<Prefixed<TcpStream>>, address: IpAddr) -> Peer {
 
 async fn drive<S, B>(listener: &Listener, stream: TlsStream<Prefixed<TcpStream>>, service: S)
 where
-    S: tower::Service<http::Request<hyper::body::Incoming>, Response = http::Response<B>> + Clone + Send + 'static,
+    S: tower::Service<http::Request<hyper::body::Incoming>, Response = http::Response<B>>
+        + Clone
+        + Send
+        + 'static,
     S::Future: Send + 'static,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     B: hyper::body::Body + Send + 'static,
@@ -258,7 +274,8 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let builder = builder(listener);
-    let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
+    let serving =
+        builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
     tokio::pin!(serving);
     let stopping = &listener.hub.stopping;
     tokio::select! {

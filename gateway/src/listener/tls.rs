@@ -20,7 +20,9 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file of the operator's.
-    #[error("{path}: {reason}; give a PEM certificate chain and its PEM private key in `tls.cert_file` and `tls.key_file`")]
+    #[error(
+        "{path}: {reason}; give a PEM certificate chain and its PEM private key in `tls.cert_file` and `tls.key_file`"
+    )]
     File {
         /// Which.
         path: String,
@@ -45,14 +47,18 @@ impl Replaceable {
     }
 
     pub(crate) fn from_files(files: &TlsFiles) -> Result<Arc<Self>, TlsError> {
-        let wrong = |path: &std::path::Path, reason: String| TlsError::File { path: path.display().to_string(), reason };
+        let wrong = |path: &std::path::Path, reason: String| TlsError::File {
+            path: path.display().to_string(),
+            reason,
+        };
         let chain = CertificateDer::pem_file_iter(&files.cert)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(|error| wrong(&files.cert, error.to_string()))?;
         if chain.is_empty() {
             return Err(wrong(&files.cert, "there is no certificate in it".to_owned()));
         }
-        let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| wrong(&files.key, error.to_string()))?;
+        let key =
+            PrivateKeyDer::from_pem_file(&files.key).map_err(|error| wrong(&files.key, error.to_string()))?;
         let certified = certified(chain, key).map_err(|error| wrong(&files.key, error.to_string()))?;
         Ok(Arc::new(Self(ArcSwap::from_pointee(certified))))
     }
@@ -69,7 +75,10 @@ impl ResolvesServerCert for Replaceable {
     }
 }
 
-fn certified(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<CertifiedKey, TlsError> {
+fn certified(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<CertifiedKey, TlsError> {
     Ok(CertifiedKey::from_der(chain, key, &provider())?)
 }
 
@@ -90,7 +99,10 @@ pub(crate) fn public(certificate: Arc<Replaceable>) -> Result<Arc<ServerConfig>,
 
 /// The control stream: TLS 1.3, a certificate of the internal CA where there is one (enrolment has none yet). No
 /// resumption: each connection proves its certificate anew.
-pub(crate) fn control(certificate: Arc<Replaceable>, authority: &Authority) -> Result<Arc<ServerConfig>, TlsError> {
+pub(crate) fn control(
+    certificate: Arc<Replaceable>,
+    authority: &Authority,
+) -> Result<Arc<ServerConfig>, TlsError> {
     let mut roots = RootCertStore::empty();
     roots.add(authority.certificate().clone())?;
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())

@@ -9,8 +9,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 use hoop_model::{AgentId, Redacted, SessionId, Timestamp};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
-    PKCS_ED25519, PublicKeyData as _, SanType, SerialNumber,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PublicKeyData as _, SanType, SerialNumber,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject as _};
 
@@ -173,7 +173,12 @@ impl Authority {
     ///
     /// # Errors
     /// When a name cannot stand in a certificate.
-    pub fn issue_server(&self, names: &[String], now: Timestamp, life: Duration) -> Result<ServerIdentity, PkiError> {
+    pub fn issue_server(
+        &self,
+        names: &[String],
+        now: Timestamp,
+        life: Duration,
+    ) -> Result<ServerIdentity, PkiError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let named = CertificateParams::new(names.to_vec())?;
         let mut params = template(names.first().map_or("hoop gateway", String::as_str), now, life);
@@ -310,7 +315,9 @@ mod tests {
         let issued = ca.issue_session(session, &csr, NOW, HOUR).unwrap();
         assert_eq!(issued.key_sha256, sha256_hex(&key.subject_public_key_info()));
         let der = leaf(&issued);
-        let (_, parsed) = <x509_parser::prelude::X509Certificate<'_> as x509_parser::prelude::FromDer<_>>::from_der(&der).unwrap();
+        let (_, parsed) =
+            <x509_parser::prelude::X509Certificate<'_> as x509_parser::prelude::FromDer<_>>::from_der(&der)
+                .unwrap();
         assert!(!parsed.is_ca());
         assert_eq!(agent_of(&der), None);
         assert!(parsed.subject().to_string().contains(&session.to_string()));

@@ -3,6 +3,6 @@
 mod authority;
 
 pub use authority::{
-    Authority, Issued, PkiError, ServerIdentity, agent_of, agent_uri, expiry_of, request_key_sha256, session_uri,
-    sha256_hex,
+    Authority, Issued, PkiError, ServerIdentity, agent_of, agent_uri, expiry_of, request_key_sha256,
+    session_uri, sha256_hex,
 };

@@ -16,7 +16,10 @@ use futures::FutureExt as _;
 use hoop_ledger::event::EventCode;
 use hoop_model::{Actor, AgentId, SessionId};
 use hoop_store::SessionState;
-use hoop_tunnel::{relay::{self, RelayLimits}, ticket::{Claim, Ticket, TicketError}};
+use hoop_tunnel::{
+    relay::{self, RelayLimits},
+    ticket::{Claim, Ticket, TicketError},
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     time::{Instant, timeout, timeout_at},
@@ -172,7 +175,8 @@ pub(crate) async fn find(hub: &Shared, id: SessionId) -> Result<Arc<Live>, Refus
         Refused::Store
     })?;
     let session = found.ok_or(Refused::UnknownSession)?;
-    let usable = matches!(session.state, SessionState::Opening | SessionState::Live) && session.ends_at > now();
+    let usable =
+        matches!(session.state, SessionState::Opening | SessionState::Live) && session.ends_at > now();
     if !usable {
         return Err(Refused::UnknownSession);
     }

@@ -27,7 +27,13 @@ struct Pool<C> {
 
 impl<C> Default for Pool<C> {
     fn default() -> Self {
-        Self { epoch: 0, parked: VecDeque::new(), waiting: VecDeque::new(), used: HashSet::new(), oldest_counter: 0 }
+        Self {
+            epoch: 0,
+            parked: VecDeque::new(),
+            waiting: VecDeque::new(),
+            used: HashSet::new(),
+            oldest_counter: 0,
+        }
     }
 }
 

@@ -26,9 +26,10 @@ const ACCEPT_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 pub(crate) async fn upgrade(hub: Shared, mut request: Request) -> Result<Response, Problematic> {
     let headers = request.headers();
     let has = |name: header::HeaderName, wanted: &str| {
-        headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(|value| {
-            value.split(',').any(|part| part.trim().eq_ignore_ascii_case(wanted))
-        })
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(wanted)))
     };
     let key = headers.get(header::SEC_WEBSOCKET_KEY).cloned();
     let key = key.filter(|_| has(header::UPGRADE, "websocket") && has(header::SEC_WEBSOCKET_VERSION, "13"));

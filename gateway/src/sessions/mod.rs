@@ -10,7 +10,8 @@ use hoop_ledger::event::{EventCode, Facts, Subject};
 use hoop_model::{Actor, Blame, Fault, SessionId, UserId};
 use hoop_recording::{Ended, verify::Report};
 use hoop_store::{
-    Agent, Conflict, NewEvent, RecordingEnd, RecordingEnding, SessionEnd, SessionRecord, SessionState, StoreError,
+    Agent, Conflict, NewEvent, RecordingEnd, RecordingEnding, SessionEnd, SessionRecord, SessionState,
+    StoreError,
 };
 use serde_json::json;
 
@@ -46,12 +47,25 @@ fn facts(session: &SessionRecord) -> serde_json::Value {
 /// The agent confirmed it: its recording has begun.
 pub(crate) async fn ready(hub: &Shared, session: &SessionRecord) -> Result<(), StoreError> {
     let told = event(&agent_actor(session), EventCode::SessionOpened, subjects(session), facts(session));
-    match hub.store.change_session_state(session.id, &[SessionState::Opening], SessionState::Live, &[told]).await {
+    match hub
+        .store
+        .change_session_state(session.id, &[SessionState::Opening], SessionState::Live, &[told])
+        .await
+    {
         Ok(_) => {
             hub.live.settle(session.id, Ok(()));
             Ok(())
         }
-        Err(StoreError::Conflict(_)) => Ok(()),
+        // It was ended meanwhile (the opening took too long, say), and the agent has not heard.
+        Err(StoreError::Conflict(_)) => {
+            let now = hub.store.session(session.id).await?;
+            if let Some(now) = now.filter(|now| now.state != SessionState::Live)
+                && let Some(link) = hub.agents.link(now.agent)
+            {
+                link.end_session(now.id, &ended_fault(&now));
+            }
+            Ok(())
+        }
         Err(error) => Err(error),
     }
 }
@@ -63,12 +77,6 @@ pub(crate) async fn refused(hub: &Shared, session: &SessionRecord, fault: Fault)
         hub.live.settle(session.id, Err(fault));
     }
     Ok(())
-}
-
-/// The agent came back without the session, but with the rest of its recording.
-pub(crate) async fn agent_lost(hub: &Shared, session: &SessionRecord) -> Result<(), StoreError> {
-    let reason = "the agent lost the session (a restart or a crash)";
-    end_as(hub, session.id, &agent_actor(session), reason, "HOOP-4007", None).await.map(|_| ())
 }
 
 /// The session is over and no seal will come.
@@ -151,7 +159,9 @@ pub(crate) async fn end_as(
     let session = hub.store.session(id).await?.ok_or(StoreError::NotFound("session"))?;
     let Some(told) = end_event(&session, actor, reason, code) else { return Ok(false) };
     let by_agent = matches!(actor, Actor::Agent { .. });
-    let killed = (!by_agent).then(|| {
+    // Whoever closes their own session kills nothing.
+    let by_owner = matches!(actor, Actor::User { id, .. } if *id == session.user);
+    let killed = (!by_agent && !by_owner).then(|| {
         event(actor, EventCode::SessionKilled, subjects(&session), json!({ "reason": reason, "code": code }))
     });
     let events: Vec<NewEvent> = killed.into_iter().chain([told]).collect();
@@ -178,7 +188,12 @@ pub(crate) async fn end_by_system(hub: &Shared, id: SessionId, fault: &Fault) ->
 }
 
 /// Ends all sessions of a person.
-pub(crate) async fn end_of_user(hub: &Shared, user: UserId, actor: &Actor, fault: &Fault) -> Result<(), StoreError> {
+pub(crate) async fn end_of_user(
+    hub: &Shared,
+    user: UserId,
+    actor: &Actor,
+    fault: &Fault,
+) -> Result<(), StoreError> {
     for session in hub.store.live_sessions_of_user(user).await? {
         end_as(hub, session.id, actor, &fault.message, fault.code.as_str(), Some(fault)).await?;
     }

@@ -82,9 +82,11 @@ pub(crate) async fn open(hub: &Shared, opening: Opening<'_>) -> Result<SessionOp
 }
 
 fn check_reason(reason: Option<&str>) -> Result<(), Problematic> {
-    let too_long = reason.is_some_and(|text| text.len() > LONGEST_REASON || text.chars().any(char::is_control));
+    let too_long =
+        reason.is_some_and(|text| text.len() > LONGEST_REASON || text.chars().any(char::is_control));
     if too_long {
-        let fault = Fault::new("HOOP-7004", Blame::Caller, "the reason is too long or holds control characters");
+        let fault =
+            Fault::new("HOOP-7004", Blame::Caller, "the reason is too long or holds control characters");
         return Err(fault.into());
     }
     Ok(())
@@ -103,7 +105,11 @@ async fn grant(hub: &Shared, opening: &Opening<'_>) -> Result<Granted, Problemat
     };
     let running = hub.store.live_sessions_of_user(opening.caller.user.id).await?.len();
     if running >= hub.config.limits.sessions_per_user {
-        let fault = Fault::new("HOOP-4006", Blame::Policy, format!("you have {running} live sessions, and may have no more"));
+        let fault = Fault::new(
+            "HOOP-4006",
+            Blame::Policy,
+            format!("you have {running} live sessions, and may have no more"),
+        );
         return Err(fault.with_hint("end some: `hoop sessions ls --live`, `hoop sessions kill`").into());
     }
     let agent = hub.store.agent_by_name(&definition.agent).await?;
@@ -116,12 +122,7 @@ async fn refuse(hub: &Shared, opening: &Opening<'_>, denial: &Denial) -> Problem
     metrics::counter!("hoop_sessions_refused_total").increment(1);
     let name = &opening.request.connection;
     let facts = json!({ "connection": name.as_str(), "reason": denial.to_string(), "address": opening.address.to_string() });
-    let told = event(
-        opening.actor,
-        EventCode::SessionDenied,
-        [opening.caller.user.id.into()],
-        facts,
-    );
+    let told = event(opening.actor, EventCode::SessionDenied, [opening.caller.user.id.into()], facts);
     match hub.store.append(&[told]).await {
         Ok(_) => denial.to_fault().into(),
         Err(error) => error.into(),
@@ -218,9 +219,16 @@ async fn keep(
         "idle_timeout_seconds": grant.idle_timeout_seconds, "connector_key_sha256": grant.connector_key_sha256,
         "end_to_end": true,
     });
-    let subjects =
-        [grant.session.into(), grant.user.into(), grant.connection.into(), grant.agent.into(), grant.id.into()];
-    hub.store.create_session(&new, &[event(opening.actor, EventCode::SessionRequested, subjects, facts)]).await?;
+    let subjects = [
+        grant.session.into(),
+        grant.user.into(),
+        grant.connection.into(),
+        grant.agent.into(),
+        grant.id.into(),
+    ];
+    hub.store
+        .create_session(&new, &[event(opening.actor, EventCode::SessionRequested, subjects, facts)])
+        .await?;
     let live = Live::new(grant.session, grant.agent, grant.ends_at, secret.clone());
     hub.live.insert(live);
     Ok(())
@@ -250,8 +258,10 @@ async fn confirm(
         match tokio::time::timeout(READY, word).await {
             Ok(Ok(Ok(()))) => return Ok(()),
             Ok(Ok(Err(fault))) => fault,
-            Ok(Err(_)) | Err(_) => Fault::new("HOOP-4008", Blame::Network, "the agent did not confirm the session in time")
-                .with_hint("try again; if it stays so, look at the agent's log"),
+            Ok(Err(_)) | Err(_) => {
+                Fault::new("HOOP-4008", Blame::Network, "the agent did not confirm the session in time")
+                    .with_hint("try again; if it stays so, look at the agent's log")
+            }
         }
     } else {
         offline(&granted.agent.name)
@@ -274,7 +284,11 @@ pub(crate) async fn renew_certificate(
     }
     let key = pki::request_key_sha256(csr_pem).map_err(bad_request)?;
     if sha256_of_hex(&key)? != session.connector_key_sha256 {
-        let fault = Fault::new("HOOP-4009", Blame::Policy, "the key is not the one that this session was opened with");
+        let fault = Fault::new(
+            "HOOP-4009",
+            Blame::Policy,
+            "the key is not the one that this session was opened with",
+        );
         return Err(fault.into());
     }
     let life = hub.config.certificates.session.min(session.ends_at.since(at));
@@ -286,7 +300,9 @@ pub(crate) async fn renew_certificate(
         json!({ "certificate_serial": issued.serial, "expires_at": issued.expires_at }),
     );
     match hub.store.renew_session_certificate(session.id, issued.expires_at, &[told]).await {
-        Ok(()) => Ok(RenewedCertificate { certificate_pem: issued.pem, certificate_expires_at: issued.expires_at }),
+        Ok(()) => {
+            Ok(RenewedCertificate { certificate_pem: issued.pem, certificate_expires_at: issued.expires_at })
+        }
         Err(StoreError::Conflict(_)) => Err(super::ended_fault(session).into()),
         Err(error) => Err(error.into()),
     }
@@ -295,7 +311,8 @@ pub(crate) async fn renew_certificate(
 fn bad_request(error: PkiError) -> Problematic {
     match error {
         PkiError::Request(why) => {
-            Fault::new("HOOP-7005", Blame::Caller, format!("the certificate request cannot be used: {why}")).into()
+            Fault::new("HOOP-7005", Blame::Caller, format!("the certificate request cannot be used: {why}"))
+                .into()
         }
         other => Problematic::internal(other),
     }

@@ -1,0 +1,132 @@
+//! Every route × who calls, against a golden table: an endpoint that is not listed fails here (THREATS A14, A15, E5).
+
+mod common;
+
+use std::fmt::Write as _;
+
+use common::{Browser, World};
+use hoop_model::Role;
+use reqwest::{Method, StatusCode};
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/authorization.txt");
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum As {
+    Anonymous,
+    User,
+    Auditor,
+    Admin,
+}
+
+/// `refused` is 401 or 403 by our own authorization; anything else got past it.
+async fn outcome(world: &World, method: &Method, path: &str, by: Option<&str>) -> &'static str {
+    let path = path.replace("{id}", "ses_aaaaaaaaaaaaaaaaaaaaaaaaaa").replace("{name}", "nothing-here");
+    let url = format!("https://localhost:{}{path}", world.running.addr.port());
+    let mut request =
+        world.client.request(method.clone(), url).header("content-type", "application/json").body("not json");
+    if let Some(token) = by {
+        request = request.bearer_auth(token);
+    }
+    match request.send().await.unwrap().status() {
+        StatusCode::UNAUTHORIZED => "401",
+        StatusCode::FORBIDDEN => "403",
+        _ => "in",
+    }
+}
+
+#[tokio::test]
+async fn the_matrix_is_the_golden_one() {
+    let world = World::start().await;
+    let mut found = String::from(
+        "# method path who | anonymous user auditor admin (each with a bearer token; `in`: let through)\n",
+    );
+    let mut tokens = Vec::new();
+    for (as_, role) in [(As::User, Role::User), (As::Auditor, Role::Auditor), (As::Admin, Role::Admin)] {
+        let mut person = world.person(&format!("{as_:?}"), role, &[]).await;
+        tokens.push(world.tokens(&mut person).await.access);
+    }
+    let mut rows = hoop_gateway::authorization();
+    // Signing out comes last: it ends the tokens.
+    rows.sort_by_key(|(_, path, _)| path.ends_with("/logout"));
+    for (method, path, who) in rows {
+        let _ = write!(found, "{method} {path} {who} |");
+        for token in std::iter::once(None).chain(tokens.iter().map(|token| Some(token.as_str()))) {
+            // These answer 401 by their own rules; what counts here is that they are open.
+            let outcome = outcome(&world, &method, &path, token).await;
+            let _ = write!(found, " {outcome}");
+        }
+        found.push('\n');
+    }
+    if std::env::var_os("HOOP_WRITE_GOLDEN").is_some() {
+        std::fs::write(GOLDEN, &found).unwrap();
+    }
+    let golden = std::fs::read_to_string(GOLDEN).unwrap_or_default();
+    assert!(golden == found, "the table changed: look at it, then run with HOOP_WRITE_GOLDEN=1\n{found}");
+}
+
+#[tokio::test]
+async fn nobody_gets_past_their_role() {
+    // The golden file could be wrong: the rule itself, once more.
+    for (_, path, who) in hoop_gateway::authorization() {
+        let evidence = path.contains("/audit/")
+            || path.contains("/timeline")
+            || path.contains("/recording")
+            || path.contains("/verify")
+            || path.contains("/export");
+        if evidence && !path.ends_with("/checkpoint") {
+            assert_eq!(who.to_string(), "evidence", "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_raises_themselves_and_a_locked_person_is_out_at_once() {
+    let world = World::start().await;
+    let mut root = world.person("root", Role::Admin, &[]).await;
+    let mut bob = world.person("bob", Role::User, &[]).await;
+    let admin = world.tokens(&mut root).await;
+    let user = world.tokens(&mut bob).await;
+    let change = |name: &str, body| {
+        world.request(Method::PATCH, &format!("/users/{name}")).bearer_auth(&admin.access).json(&body).send()
+    };
+    let own = change("ROOT", serde_json::json!({ "groups": ["dba"] })).await.unwrap();
+    assert_eq!(common::problem(own).await, (403, "HOOP-3006".to_owned()));
+    let locked = change("bob", serde_json::json!({ "locked": true })).await.unwrap();
+    assert_eq!(locked.status(), StatusCode::OK);
+    let out = world.request(Method::GET, "/whoami").bearer_auth(&user.access).send().await.unwrap();
+    assert_eq!(out.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(world.sign_in(&mut bob, "tokens").await.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn the_document_lists_every_route() {
+    let document: serde_json::Value = serde_json::from_str(&hoop_gateway::openapi_json()).unwrap();
+    for (method, path, _) in hoop_gateway::authorization() {
+        let operation = &document["paths"][&path][method.as_str().to_lowercase()];
+        assert!(operation.is_object(), "{method} {path}");
+    }
+    for name in ["WhoAmI", "SessionView", "Problem", "ConnectionDefinition"] {
+        assert!(document["components"]["schemas"][name].is_object(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn every_answer_has_its_security_headers() {
+    let world = World::start().await;
+    let base = format!("https://localhost:{}", world.running.addr.port());
+    for path in ["/", "/sessions/x", "/api/v1/info", "/api/v1/nothing", "/api/v1/whoami"] {
+        let response = world.client.get(format!("{base}{path}")).send().await.unwrap();
+        let headers = response.headers();
+        let policy = headers["content-security-policy"].to_str().unwrap();
+        assert!(
+            policy.contains("frame-ancestors 'none'") && policy.contains("script-src 'self';"),
+            "{path}: {policy}"
+        );
+        assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
+        assert!(headers.contains_key("strict-transport-security"), "{path}");
+        if path.starts_with("/api") {
+            assert_eq!(headers["cache-control"], "no-store", "{path}");
+        }
+    }
+    let _ = Browser { cookie: String::new(), csrf: String::new() };
+}

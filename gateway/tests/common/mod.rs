@@ -1,0 +1,164 @@
+//! A gateway in this process, and a client that trusts its CA: what the tests of this folder share.
+
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::allow_attributes,
+    reason = "each test file uses some of it"
+)]
+
+use std::{path::Path, time::Duration};
+
+use hoop_gateway::{Gateway, Running, bootstrap, config::Config};
+use hoop_identity::totp::TotpSecret;
+use hoop_model::{GroupName, Redacted, Role, Timestamp, UserName};
+use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode};
+use serde_json::{Value, json};
+
+pub const PASSWORD: &str = "correct horse battery";
+
+pub fn now() -> Timestamp {
+    jiff::Timestamp::now().into()
+}
+
+/// A person who can sign in.
+pub struct Person {
+    pub name: String,
+    pub totp: TotpSecret,
+    /// The last step used: each is good once.
+    step: u64,
+}
+
+impl Person {
+    /// A code that was not used yet: this step's, or the next one's.
+    pub fn code(&mut self) -> String {
+        let current = hoop_identity::totp::step_at(now()).unwrap();
+        self.step = current.max(self.step + 1);
+        assert!(self.step <= current + 1, "too many sign-ins of {} in one step", self.name);
+        self.totp.code(self.step)
+    }
+}
+
+pub struct World {
+    pub folder: tempfile::TempDir,
+    pub running: Running,
+    pub client: Client,
+    pub config: Config,
+}
+
+pub fn base_config(folder: &Path) -> Config {
+    let mut config = Config::in_folder(folder).unwrap();
+    config.listen = "127.0.0.1:0".parse().unwrap();
+    config.limits.login_attempts_per_minute = 1000;
+    config
+}
+
+impl World {
+    pub async fn start() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = base_config(folder.path());
+        change(&mut config);
+        let running = Gateway::start(config.clone()).await.unwrap();
+        let client = client(running.ca_pem());
+        Self { folder, running, client, config }
+    }
+
+    pub async fn person(&self, name: &str, role: Role, groups: &[&str]) -> Person {
+        let groups = groups.iter().map(|group| GroupName::new(*group).unwrap()).collect();
+        let password = Some(Redacted::new(PASSWORD.to_owned()));
+        let name_ = UserName::new(name).unwrap();
+        let added = bootstrap::add_user(&self.config, name_, role, groups, password).await.unwrap();
+        let totp = TotpSecret::from_base32(added.totp_secret.expose()).unwrap();
+        Person { name: name.to_owned(), totp, step: 0 }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("https://localhost:{}/api/v1{path}", self.running.addr.port())
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, self.url(path))
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> RequestBuilder {
+        self.request(Method::POST, path).json(body)
+    }
+
+    pub async fn sign_in(&self, person: &mut Person, answer: &str) -> Response {
+        let code = person.code();
+        let body = json!({ "name": person.name, "password": PASSWORD, "code": code, "answer": answer });
+        self.post("/login/password", &body).send().await.unwrap()
+    }
+
+    pub async fn tokens(&self, person: &mut Person) -> Tokens {
+        let response = self.sign_in(person, "tokens").await;
+        assert_eq!(response.status(), StatusCode::OK);
+        Tokens::of(&response.json().await.unwrap())
+    }
+
+    pub async fn browser(&self, person: &mut Person) -> Browser {
+        let response = self.sign_in(person, "cookie").await;
+        assert_eq!(response.status(), StatusCode::OK);
+        let cookie = response.headers()["set-cookie"].to_str().unwrap().to_owned();
+        let me: Value = response.json().await.unwrap();
+        Browser { cookie, csrf: me["csrf"].as_str().unwrap().to_owned() }
+    }
+
+    pub async fn events(&self, code: &str) -> usize {
+        let filter =
+            hoop_store::EventFilter { code: Some(code.to_owned()), limit: 500, ..Default::default() };
+        self.running.store().search_events(&filter).await.unwrap().len()
+    }
+}
+
+pub fn client(ca: &str) -> Client {
+    Client::builder()
+        .tls_certs_only([Certificate::from_pem(ca.as_bytes()).unwrap()])
+        .timeout(Duration::from_secs(30))
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap()
+}
+
+#[derive(Debug, Clone)]
+pub struct Tokens {
+    pub access: String,
+    pub refresh: String,
+}
+
+impl Tokens {
+    pub fn of(value: &Value) -> Self {
+        Self {
+            access: value["access_token"].as_str().unwrap().to_owned(),
+            refresh: value["refresh_token"].as_str().unwrap().to_owned(),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Browser {
+    pub cookie: String,
+    pub csrf: String,
+}
+
+impl Browser {
+    /// The pair that goes into `cookie:`.
+    pub fn pair(&self) -> &str {
+        self.cookie.split(';').next().unwrap()
+    }
+
+    pub fn sign(&self, request: RequestBuilder) -> RequestBuilder {
+        request.header("cookie", self.pair()).header("x-hoop-csrf", &self.csrf)
+    }
+}
+
+pub async fn problem(response: Response) -> (u16, String) {
+    let status = response.status().as_u16();
+    let body: Value = response.json().await.unwrap();
+    (status, body["code"].as_str().unwrap_or_default().to_owned())
+}

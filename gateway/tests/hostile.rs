@@ -1,0 +1,257 @@
+//! Garbage, half and hostile bytes on the public port before anybody is authenticated (THREATS F2, A17, A18, E3).
+
+mod common;
+
+use std::time::Duration;
+
+use common::{World, problem};
+use hoop_control::v1::{EnrolRequest, RenewRequest, gateway_client::GatewayClient};
+use hoop_model::{AgentName, Role};
+use rcgen::{CertificateParams, KeyPair};
+use reqwest::{Method, StatusCode};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, pem::PemObject as _};
+use std::sync::Arc;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::{Instant, timeout},
+};
+use tonic::Code;
+
+async fn connect(world: &World) -> TcpStream {
+    TcpStream::connect(world.running.addr).await.unwrap()
+}
+
+async fn is_closed(stream: &mut TcpStream) -> bool {
+    let mut sink = Vec::new();
+    timeout(Duration::from_secs(5), stream.read_to_end(&mut sink)).await.is_ok()
+}
+
+async fn still_serves(world: &World) {
+    let began = Instant::now();
+    let response = world.request(Method::GET, "/info").send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn garbage_is_closed_and_others_are_served() {
+    let world = World::start().await;
+    let mut record_of_lies = vec![22, 3, 1, 0x40, 0];
+    record_of_lies.extend([1, 0xff, 0xff, 0xff]);
+    record_of_lies.extend(vec![0; 0x3ffc]);
+    let inputs: [&[u8]; 5] =
+        [b"GET / HTTP/1.1\r\n\r\n", b"SSH-2.0-x\r\n", &[0; 4096], &[22, 3, 1, 0, 0], &record_of_lies];
+    for input in inputs {
+        let mut stream = connect(&world).await;
+        let _ = stream.write_all(input).await;
+        assert!(is_closed(&mut stream).await, "{:?}", &input[..5]);
+    }
+    still_serves(&world).await;
+}
+
+#[tokio::test]
+async fn a_slow_handshake_ends_in_time() {
+    let world = World::with(|config| config.limits.handshake_timeout = Duration::from_millis(400)).await;
+    let mut silent = connect(&world).await;
+    let mut slow = connect(&world).await;
+    slow.write_all(&[22, 3, 1]).await.unwrap();
+    assert!(is_closed(&mut silent).await && is_closed(&mut slow).await);
+}
+
+#[tokio::test]
+async fn a_flood_of_half_open_connections_pushes_itself_out() {
+    let world = World::with(|config| config.limits.half_open = 50).await;
+    let mut flood = Vec::new();
+    for _ in 0..300 {
+        let mut stream = connect(&world).await;
+        stream.write_all(&[22]).await.unwrap();
+        flood.push(stream);
+    }
+    still_serves(&world).await;
+    assert!(is_closed(&mut flood[0]).await, "the oldest went");
+}
+
+#[tokio::test]
+async fn one_address_has_its_fill() {
+    let world = World::with(|config| config.limits.connections_per_address = 4).await;
+    let mut open = Vec::new();
+    for _ in 0..4 {
+        open.push(connect(&world).await);
+    }
+    let mut one_more = connect(&world).await;
+    assert!(is_closed(&mut one_more).await);
+}
+
+#[tokio::test]
+async fn a_body_without_end_is_refused() {
+    let world = World::with(|config| config.limits.body = 64 * 1024).await;
+    let body = reqwest::Body::from(vec![b' '; 10 * 1024 * 1024]);
+    let request =
+        world.request(Method::POST, "/login/password").header("content-type", "application/json").body(body);
+    match request.send().await {
+        Ok(response) => assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE),
+        Err(error) => assert!(error.is_request(), "{error}"),
+    }
+    still_serves(&world).await;
+}
+
+#[tokio::test]
+async fn a_web_page_gets_no_tunnel() {
+    let world = World::start().await;
+    let url = format!("https://localhost:{}/v1/tunnel", world.running.addr.port());
+    let upgrade = world
+        .client
+        .get(url)
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .header("origin", "https://evil.example")
+        .version(reqwest::Version::HTTP_11);
+    let response = upgrade.send().await.unwrap();
+    assert_eq!(problem(response).await, (403, "HOOP-3031".to_owned()));
+}
+
+#[tokio::test]
+async fn redirects_stay_here() {
+    let world = World::start().await;
+    let base = format!("https://localhost:{}", world.running.addr.port());
+    for path in [
+        "//evil.example",
+        "/\\evil.example",
+        "/api/v1/oidc/start?return=//evil.example",
+        "/login?return=https://evil.example",
+    ] {
+        let response = world.client.get(format!("{base}{path}")).send().await.unwrap();
+        let location = response.headers().get("location").map(|value| value.to_str().unwrap().to_owned());
+        assert!(location.is_none_or(|to| to.starts_with('/') && !to.starts_with("//")), "{path}");
+    }
+}
+
+/// A channel as an agent has it.
+async fn control(
+    world: &World,
+    identity: Option<(&str, &KeyPair)>,
+) -> GatewayClient<tonic::transport::Channel> {
+    control_at(world.running.addr, world.running.ca_pem(), identity).await
+}
+
+async fn control_at(
+    addr: std::net::SocketAddr,
+    ca: &str,
+    identity: Option<(&str, &KeyPair)>,
+) -> GatewayClient<tonic::transport::Channel> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(ca.as_bytes()).unwrap()).unwrap();
+    let builder = rustls::ClientConfig::builder().with_root_certificates(roots);
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some((pem, key)) => {
+            let chain = vec![CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()];
+            let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+            builder.with_client_auth_cert(chain, key).unwrap()
+        }
+    };
+    config.alpn_protocols = vec![hoop_control::ALPN.to_vec()];
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let service = tower::service_fn(move |_: http::Uri| {
+        let connector = connector.clone();
+        async move {
+            let tcp = TcpStream::connect(addr).await?;
+            let name = ServerName::try_from("localhost").map_err(std::io::Error::other)?;
+            connector.connect(name, tcp).await.map(hyper_util::rt::TokioIo::new)
+        }
+    });
+    let channel =
+        tonic::transport::Endpoint::from_static("http://localhost").connect_with_connector_lazy(service);
+    GatewayClient::new(channel)
+}
+
+struct Enrolling {
+    key: KeyPair,
+    request: EnrolRequest,
+}
+
+fn enrolling(token: &str, name: &str) -> Enrolling {
+    let key = KeyPair::generate().unwrap();
+    let csr = CertificateParams::default().serialize_request(&key).unwrap();
+    let mut parts = token.split('.').skip(1);
+    let mut sealing_key = vec![4];
+    sealing_key.extend([1; 64]);
+    let request = EnrolRequest {
+        join_token_id: parts.next().unwrap().to_owned(),
+        join_secret: parts.next().unwrap().to_owned(),
+        agent_name: name.to_owned(),
+        csr_pem: csr.pem().unwrap(),
+        sealing_key: sealing_key.into(),
+        signing_key: vec![7; 32].into(),
+        version: "test".to_owned(),
+    };
+    Enrolling { key, request }
+}
+
+async fn join_token(world: &World, name: &str) -> String {
+    let name = AgentName::new(name).unwrap();
+    let made =
+        hoop_gateway::bootstrap::join_token(&world.config, &name, Duration::from_secs(60)).await.unwrap();
+    made.token.expose().clone()
+}
+
+#[tokio::test]
+async fn a_join_token_is_good_once_and_for_its_name() {
+    let world = World::start().await;
+    let token = join_token(&world, "clinic").await;
+    let mut client = control(&world, None).await;
+    let other = enrolling(&token, "other");
+    assert_eq!(client.enrol(other.request).await.unwrap_err().code(), Code::PermissionDenied);
+    let forged =
+        enrolling(&format!("hoop-join-v1.{}.{}.x", token.split('.').nth(1).unwrap(), "AAAA"), "clinic");
+    assert_eq!(client.enrol(forged.request).await.unwrap_err().code(), Code::PermissionDenied);
+    let good = enrolling(&token, "clinic");
+    client.enrol(good.request).await.unwrap();
+    let replayed = enrolling(&token, "clinic");
+    assert_eq!(client.enrol(replayed.request).await.unwrap_err().code(), Code::PermissionDenied);
+    assert_eq!(world.events("agent.enrolled").await, 1);
+    assert_eq!(world.events("join_token.refused").await, 3);
+    // A second agent of the name needs the first to be gone.
+    let second = join_token(&world, "clinic").await;
+    let taken = client.enrol(enrolling(&second, "clinic").request).await.unwrap_err();
+    assert!(taken.message().contains("HOOP-4012"), "{taken}");
+}
+
+#[tokio::test]
+async fn without_a_certificate_only_enrolment_answers_and_a_removed_agent_is_out() {
+    let world = World::start().await;
+    let mut nobody = control(&world, None).await;
+    let renew = RenewRequest { csr_pem: String::new() };
+    assert_eq!(nobody.renew(renew.clone()).await.unwrap_err().code(), Code::Unauthenticated);
+    let joining = enrolling(&join_token(&world, "clinic").await, "clinic");
+    let enrolled = nobody.enrol(joining.request).await.unwrap().into_inner();
+    let mut agent = control(&world, Some((&enrolled.certificate_pem, &joining.key))).await;
+    let csr = CertificateParams::default().serialize_request(&joining.key).unwrap().pem().unwrap();
+    agent.renew(RenewRequest { csr_pem: csr.clone() }).await.unwrap();
+    let mut root = world.person("root", Role::Admin, &[]).await;
+    let admin = world.tokens(&mut root).await;
+    let removed =
+        world.request(Method::DELETE, "/agents/clinic").bearer_auth(&admin.access).send().await.unwrap();
+    assert_eq!(removed.status(), StatusCode::NO_CONTENT);
+    let refused = agent.renew(RenewRequest { csr_pem: csr }).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+}
+
+#[tokio::test]
+async fn a_certificate_of_another_authority_is_refused() {
+    let (world, other) = (World::start().await, World::start().await);
+    let joining = enrolling(&join_token(&other, "clinic").await, "clinic");
+    let enrolled = control(&other, None).await.enrol(joining.request).await.unwrap().into_inner();
+    let mut stranger = control_at(
+        world.running.addr,
+        world.running.ca_pem(),
+        Some((&enrolled.certificate_pem, &joining.key)),
+    )
+    .await;
+    let refused = stranger.renew(RenewRequest { csr_pem: String::new() }).await.unwrap_err();
+    assert_ne!(refused.code(), Code::Ok);
+    assert!(!refused.message().contains("HOOP-4011"), "it never reached the service: {refused}");
+}
