@@ -1,5 +1,7 @@
 //! Garbage, half and hostile bytes on the public port before anybody is authenticated (THREATS F2, A17, A18, E3).
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 mod common;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! Sign-in as an attacker would try it (THREATS A3, A7, A8, A9, E4).
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 mod common;
 
 use common::{PASSWORD, Tokens, World, problem};

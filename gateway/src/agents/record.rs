@@ -99,7 +99,7 @@ impl Intake {
                     if part.last {
                         last.push((session, part.offset.saturating_add(part.data.len() as u64)));
                     }
-                    pieces.push(Piece { session, offset: part.offset, data: part.data.into() });
+                    pieces.push(Piece { session, offset: part.offset, data: part.data });
                 }
                 Admission::Sealed(durable) => self.ack(session, durable, None).await,
                 Admission::Refused(fault) => self.ack(session, 0, Some(&fault)).await,

@@ -1,6 +1,10 @@
 //! What happens without being asked: sessions that may not go on are ended, what is void is removed, the ledger is signed.
 
-use std::{collections::HashMap, io::Write as _, time::Duration};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    io::Write as _,
+    time::Duration,
+};
 
 use hoop_ledger::{Checkpoint, CheckpointError, CheckpointKey};
 use hoop_model::{Blame, Fault, UserId};
@@ -72,11 +76,11 @@ pub(crate) async fn sweep_sessions(hub: &Shared) -> Result<(), StoreError> {
         hub.store.connections().await?.into_iter().map(|connection| (connection.id, connection)).collect();
     let mut people: HashMap<UserId, Option<User>> = HashMap::new();
     for session in live {
-        if !people.contains_key(&session.user) {
-            people.insert(session.user, hub.store.user(session.user).await?);
-        }
-        let user = people.get(&session.user).and_then(Option::as_ref);
-        if let Some(fault) = no_longer(&session, user, connections.get(&session.connection)) {
+        let user = match people.entry(session.user) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(hub.store.user(session.user).await?),
+        };
+        if let Some(fault) = no_longer(&session, user.as_ref(), connections.get(&session.connection)) {
             sessions::end_by_system(hub, session.id, &fault).await?;
         }
     }
