@@ -60,6 +60,9 @@ struct Postgres {
     /// Use unoptimised builds; the figures mean nothing.
     #[arg(long)]
     dev: bool,
+    /// Build nothing: take the binaries as they were built last.
+    #[arg(long)]
+    no_build: bool,
     /// Folder that keeps the database between runs [default: ~/.cache/hoop/bench].
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
@@ -104,6 +107,7 @@ fn postgres(options: &Postgres) -> Result<()> {
     }
     let shape = Shape {
         dev: options.dev,
+        build: !options.no_build,
         size: Size { max_connections: u32::try_from(effort.idle)? + 200, shared_buffers_mib: 1024 },
         gateway_config: GATEWAY_CONFIG,
         target_tls: options.target_tls,

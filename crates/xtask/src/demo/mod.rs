@@ -69,6 +69,9 @@ pub(crate) struct Options {
     /// Use optimised builds (the default).
     #[arg(long, conflicts_with = "dev")]
     release: bool,
+    /// Build nothing: take the binaries as they were built last.
+    #[arg(long)]
+    no_build: bool,
 }
 
 /// What differs between the demo, the tests' and the bench's.
@@ -76,6 +79,8 @@ pub(crate) struct Options {
 pub(crate) struct Shape {
     /// Unoptimised builds.
     pub dev: bool,
+    /// Build first.
+    pub build: bool,
     /// The server's size.
     pub size: Size,
     /// Lines added to the gateway's configuration.
@@ -90,7 +95,7 @@ impl Shape {
     /// The demo's own.
     pub(crate) const fn demo(dev: bool) -> Self {
         let size = Size { max_connections: 300, shared_buffers_mib: 128 };
-        Self { dev, size, gateway_config: "", target_tls: true, admin_may_connect: false }
+        Self { dev, build: true, size, gateway_config: "", target_tls: true, admin_may_connect: false }
     }
 }
 
@@ -112,7 +117,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         println!("{}", report::json(&state)?);
         return Ok(());
     }
-    let state = start(&folder, Shape::demo(options.dev))?;
+    let state = start(&folder, Shape { build: !options.no_build, ..Shape::demo(options.dev) })?;
     if options.json {
         println!("{}", report::json(&state)?);
     } else {
@@ -133,7 +138,7 @@ fn default_state() -> Result<PathBuf> {
 /// Starts everything that does not run yet.
 pub(crate) fn start(folder: &Path, shape: Shape) -> Result<State> {
     packages::ensure(&[&packages::POSTGRESQL, &packages::OPENSSL])?;
-    let binaries = build(shape.dev)?;
+    let binaries = build(shape)?;
     let mut state = State::open(folder)?;
     fs::create_dir_all(state.folder.join("logs"))?;
     state.binaries = Some(binaries);
@@ -151,19 +156,24 @@ pub(crate) fn start(folder: &Path, shape: Shape) -> Result<State> {
     }
 }
 
-fn build(dev: bool) -> Result<Binaries> {
+fn build(shape: Shape) -> Result<Binaries> {
+    let profile = if shape.dev { "debug" } else { "release" };
+    let folder = shell::target_dir()?.join(profile);
+    let binary = |name: &str| folder.join(name);
+    let binaries =
+        Binaries { hoop: binary("hoop"), gateway: binary("hoop-gateway"), agent: binary("hoop-agent") };
+    if !shape.build {
+        return Ok(binaries);
+    }
     Console::prepare()?.build()?;
-    let profile = if dev { "debug" } else { "release" };
     say(format!("building hoop, hoop-gateway and hoop-agent ({profile}); the first time takes some minutes"));
     let mut cargo = shell::command("cargo")?;
     cargo.args(["build", "--quiet", "-p", "hoop-cli", "-p", "hoop-gateway", "-p", "hoop-agent", "--bins"]);
-    if !dev {
+    if !shape.dev {
         cargo.arg("--release");
     }
     shell::run(&mut cargo)?;
-    let folder = shell::target_dir()?.join(profile);
-    let binary = |name: &str| folder.join(name);
-    Ok(Binaries { hoop: binary("hoop"), gateway: binary("hoop-gateway"), agent: binary("hoop-agent") })
+    Ok(binaries)
 }
 
 fn start_parts(state: &mut State, shape: Shape) -> Result<()> {
