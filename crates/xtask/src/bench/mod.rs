@@ -143,17 +143,9 @@ fn measure(state: &State, effort: Effort, options: &Postgres, rows: &mut Rows) -
     if !options.baseline {
         paths.start_hoop(state)?;
     }
-    for case in load::cases(effort.seconds) {
-        if !case.name().contains(only) {
-            continue;
-        }
-        for path in paths.all() {
-            say(format!("{} {}", case.name(), path.name));
-            load::pgbench(&case, path, rows)?;
-        }
-    }
     let cluster = Cluster::of(state)?;
-    for (name, amount) in [("copy_out", 1), ("open", effort.opened), ("idle", effort.idle)] {
+    // Idle memory first: a process that has carried load keeps pages of it, which would hide what a connection takes.
+    for (name, amount) in [("idle", effort.idle), ("open", effort.opened), ("copy_out", 1)] {
         for path in paths.all().filter(|_| name.contains(only)) {
             say(format!("{name} {} ({amount})", path.name));
             match name {
@@ -161,6 +153,15 @@ fn measure(state: &State, effort: Effort, options: &Postgres, rows: &mut Rows) -
                 "open" => load::open(path, amount, rows)?,
                 _ => load::idle(path, &cluster, amount, rows)?,
             }
+        }
+    }
+    for case in load::cases(effort.seconds) {
+        if !case.name().contains(only) {
+            continue;
+        }
+        for path in paths.all() {
+            say(format!("{} {}", case.name(), path.name));
+            load::pgbench(&case, path, rows)?;
         }
     }
     Ok(())
