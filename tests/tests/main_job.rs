@@ -14,7 +14,7 @@ fn a_session_is_worked_in_replayed_and_verified() {
     let id = session["id"].as_str().unwrap();
     let statements = world.statements(id);
     let query = statements.iter().find(|s| s["text"] == "select name from patients where id = 2").unwrap();
-    assert_eq!(query["rows"], serde_json::json!([["Bob"]]));
+    assert_eq!(query["rows"], serde_json::json!([["Bob"]]), "{query}");
 
     let report = world.json(&world.admin, &["sessions", "verify", id]);
     assert_eq!(report["clean"], true, "{report}");

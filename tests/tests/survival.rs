@@ -147,7 +147,7 @@ fn the_ledger_holds_after_kills() {
         assert_eq!(world.psql("select 1"), "1\n");
         world.crash_gateway();
         world.gateway.wait_for("gateway listens");
-        wait_until("the agent", || world.agent.log().matches("the control stream is up").nth(1));
+        wait_until("the agent", || world.agent.log().matches("the control stream is up").nth(1).map(drop));
     }
     let began = Instant::now();
     run(world.hoop(&world.admin).args(["audit", "verify"]));

@@ -23,10 +23,21 @@ pub type Row = Vec<Option<Bytes>>;
 pub fn rows(data: &Bytes) -> impl Iterator<Item = Row> + use<> {
     let mut rest = data.clone();
     std::iter::from_fn(move || {
-        let length = take_u32(&mut rest)?;
-        let length = usize::try_from(length).ok().filter(|length| *length <= rest.len())?;
-        cells(rest.split_to(length))
+        let length = row_frame(&rest)?;
+        let mut frame = rest.split_to(length);
+        let _ = frame.split_to(ROW_PREFIX);
+        cells(frame)
     })
+}
+
+/// `D` and the length.
+const ROW_PREFIX: usize = 5;
+
+/// How long the whole row frame at the front is; `None` if there is no whole one.
+pub(crate) fn row_frame(data: &[u8]) -> Option<usize> {
+    let (tag, rest) = data.split_first()?;
+    let length = usize::try_from(u32::from_be_bytes(*rest.first_chunk()?)).ok()?;
+    (*tag == b'D' && length >= 4 && length <= rest.len()).then_some(length + 1)
 }
 
 fn cells(mut row: Bytes) -> Option<Row> {
@@ -254,8 +265,8 @@ mod tests {
 
     #[test]
     fn rows_are_cut_as_they_were_written() {
-        let row = [&[0, 0, 0, 12, 0, 2, 0, 0, 0, 2][..], b"ab", &[0xff; 4]].concat();
-        let data = Bytes::from([row.clone(), row.clone(), vec![0, 0, 0, 99, 1]].concat());
+        let row = [&b"D\0\0\0\x10\0\x02\0\0\0\x02ab"[..], &[0xff; 4]].concat();
+        let data = Bytes::from([row.clone(), row.clone(), vec![b'D', 0, 0, 0, 99, 1]].concat());
         let expected = vec![Some(Bytes::from_static(b"ab")), None];
         assert_eq!(rows(&data).collect::<Vec<_>>(), vec![expected.clone(), expected]);
     }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::{
+    cells::row_frame,
     container::MAX_PLAINTEXT,
     event::{Event, Form, Parameter, Record},
 };
@@ -43,11 +44,7 @@ pub(crate) fn into_events(record: &Record) -> Option<Vec<Record>> {
 fn cut_rows(data: &Bytes, count: u32) -> Option<Vec<(u32, Bytes)>> {
     let (mut parts, mut start, mut at, mut rows, mut total) = (Vec::new(), 0, 0, 0_u32, 0_u32);
     while at < data.len() {
-        let prefix = data.get(at..)?.first_chunk::<4>()?;
-        let next = at.checked_add(4)?.checked_add(usize::try_from(u32::from_be_bytes(*prefix)).ok()?)?;
-        if next > data.len() {
-            return None;
-        }
+        let next = at.checked_add(row_frame(data.get(at..)?)?)?;
         if next - start > PART && rows > 0 {
             parts.push((rows, data.slice(start..at)));
             (start, rows) = (at, 0);

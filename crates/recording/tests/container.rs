@@ -131,7 +131,7 @@ fn an_empty_recording_is_whole() {
 fn large_events_come_back_whole_or_in_parts() {
     let (mut writer, header) = writer();
     let mut file = header.to_vec();
-    let row = |length: u32| [&length.to_be_bytes()[..], &vec![b'x'; length as usize]].concat();
+    let row = |length: u32| [&b"D"[..], &(length + 4).to_be_bytes(), &vec![b'x'; length as usize]].concat();
     let rows = Bytes::from((0..10).flat_map(|_| row(100_000)).collect::<Vec<_>>());
     let giant = Bytes::from(row(3_000_000));
     let text = Bytes::from(vec![b's'; 700_000]);

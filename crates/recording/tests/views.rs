@@ -37,7 +37,8 @@ fn row(cells: &[Option<&[u8]>]) -> Vec<u8> {
             }
         }
     }
-    [u32::try_from(body.len()).unwrap().to_be_bytes().to_vec(), body].concat()
+    let length = u32::try_from(body.len() + 4).unwrap();
+    [b"D".to_vec(), length.to_be_bytes().to_vec(), body].concat()
 }
 
 fn column(name: &'static str, type_id: u32, binary: bool) -> Column {

@@ -161,7 +161,7 @@ impl World {
         });
         merge(&mut definition, changes);
         let mut put = self.hoop(&self.admin);
-        put.args(["admin", "connections", "put", name]);
+        put.args(["admin", "connections", "put", name, "--file", "-"]);
         run_with_input(&mut put, &definition.to_string());
     }
 
