@@ -12,7 +12,7 @@ use std::{
     fs,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -116,6 +116,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let state = start_target(&folder, Shape::demo(true).size)?;
         println!("{}", report::json(&state)?);
         return Ok(());
+    }
+    if !options.detach {
+        watch(&State::open(&folder)?)?;
     }
     let state = start(&folder, Shape { build: !options.no_build, ..Shape::demo(options.dev) })?;
     if options.json {
@@ -364,7 +367,25 @@ pub(crate) fn stop(folder: &Path) -> Result<()> {
     }
     state.running.postgres = None;
     state.save()?;
+    drop(fs::remove_file(state.folder.join(FOREGROUND)));
     failed.map_or(Ok(()), Err)
+}
+
+/// Names the process in whose foreground a demo runs.
+const FOREGROUND: &str = "foreground";
+
+/// Sees to it that nothing stays behind when we end before everything has started, however we end: a small process that
+/// waits for our end. `stop` and a later start take the matter out of its hands.
+fn watch(state: &State) -> Result<()> {
+    let file = state.folder.join(FOREGROUND);
+    let pid = std::process::id().to_string();
+    fs::write(&file, &pid).with_context(|| file.display().to_string())?;
+    let script = "while kill -0 \"$2\" 2>/dev/null; do sleep 1; done\n\
+        [ \"$(cat \"$3\" 2>/dev/null)\" = \"$2\" ] && exec \"$0\" demo --stop --state \"$1\"";
+    let mut watcher = Command::new("setsid");
+    watcher.args(["sh", "-c", script]).arg(std::env::current_exe()?).arg(&state.folder).arg(pid).arg(file);
+    watcher.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    watcher.spawn().context("cannot start setsid").map(drop)
 }
 
 /// Deletes a demo that does not run.
