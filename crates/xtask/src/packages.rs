@@ -23,10 +23,10 @@ pub(crate) const POSTGRESQL: Package = Package {
     present: || postgres_bin().is_ok(),
 };
 
-/// For the `-C` comparison of the bench.
+/// What the bench compares with.
 pub(crate) const PGBOUNCER: Package = Package {
     name: "pgbouncer",
-    why: "the bench compares with it; tests read through it",
+    why: "the bench compares with it",
     present: || shell::which("pgbouncer").is_some(),
 };
 
@@ -42,13 +42,6 @@ pub(crate) const CHROMIUM: Package = Package {
     name: "chromium",
     why: "headless browser for the console's end-to-end tests",
     present: || shell::which("chromium").is_some(),
-};
-
-/// An HTTP proxy for the agent's `HTTPS_PROXY` tests.
-pub(crate) const TINYPROXY: Package = Package {
-    name: "tinyproxy-bin",
-    why: "a real HTTP proxy for the agent's HTTPS_PROXY tests",
-    present: || shell::which("tinyproxy").is_some(),
 };
 
 /// psycopg for the driver tests.
@@ -73,7 +66,7 @@ pub(crate) const JAVA: Package = Package {
 };
 
 /// Where Debian puts the JDBC driver.
-pub(crate) const JDBC_JAR: &str = "/usr/share/java/postgresql.jar";
+const JDBC_JAR: &str = "/usr/share/java/postgresql.jar";
 
 /// Installs the packages that are missing.
 pub(crate) fn ensure(wanted: &[&Package]) -> Result<()> {

@@ -18,14 +18,13 @@ use crate::{
 
 /// Install the real parts, then run every test.
 ///
-/// What it installs if it is missing, after saying so: Debian packages (PostgreSQL, pgbouncer, tinyproxy, Chromium,
-/// psycopg, the JDBC driver and Java, openssl), Node, cargo-nextest, the npm packages of console/ and lab/oidc/.
+/// What it installs if it is missing, after saying so: Debian packages (PostgreSQL, Chromium, psycopg, the JDBC driver
+/// and Java, openssl), Node, cargo-nextest, the npm packages of console/ and lab/oidc/.
 /// Then: console build, unit tests and generated-client check; the OpenID provider's own tests; `cargo nextest run
 /// --workspace`; doc tests; the console's end-to-end tests in headless Chromium against a demo it starts and ends.
 ///
-/// Tests read where the parts are from HOOP_TEST_BIN (folder of hoop, hoop-gateway, hoop-agent), HOOP_TEST_PG_BIN,
-/// HOOP_TEST_OIDC (lab/oidc/server.mjs), HOOP_TEST_NODE, HOOP_TEST_JDBC_JAR, HOOP_TEST_CHROMIUM. HOOP_TEST_ALL=1 tells a test to fail, never to skip, when its part is
-/// missing.
+/// Tests find PostgreSQL, Java and Python where Debian puts them, and our programs beside themselves. The OpenID
+/// provider they find by HOOP_TEST_OIDC (lab/oidc/server.mjs) and HOOP_TEST_NODE.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Only what needs no installed part: the Rust tests of every crate but `testkit` and `tests`. For the inner loop.
@@ -59,8 +58,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     packages::ensure(&[
         &packages::POSTGRESQL,
         &packages::OPENSSL,
-        &packages::PGBOUNCER,
-        &packages::TINYPROXY,
         &packages::CHROMIUM,
         &packages::PSYCOPG,
         &packages::JAVA,
@@ -107,17 +104,11 @@ impl Parts {
             .map(|folder| folder.join("node"))
             .find(|node| node.is_file())
             .context("node is not on PATH")?;
-        let found =
-            |program: &str| shell::which(program).with_context(|| format!("{program} is not installed"));
+        let chromium = shell::which("chromium").context("chromium is not installed")?;
         let variables = vec![
-            ("HOOP_TEST_ALL", "1".into()),
-            ("HOOP_TEST_BIN", shell::target_dir()?.join("debug").into_os_string()),
-            ("HOOP_TEST_PG_BIN", packages::postgres_bin()?.into_os_string()),
             ("HOOP_TEST_OIDC", provider.join("server.mjs").into_os_string()),
             ("HOOP_TEST_NODE", node.into_os_string()),
-            ("HOOP_TEST_JDBC_JAR", packages::JDBC_JAR.into()),
-            ("HOOP_TEST_CHROMIUM", found("chromium")?.into_os_string()),
-            ("HOOP_CHROMIUM", found("chromium")?.into_os_string()),
+            ("HOOP_CHROMIUM", chromium.into_os_string()),
         ];
         Ok(Self { variables, path, provider })
     }
