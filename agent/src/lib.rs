@@ -40,6 +40,11 @@ use crate::{
     target::credential::SecretPolicy,
 };
 
+/// First wait for a gateway that is not there; doubles to [`LONGEST_WAIT`].
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+/// Longest wait between two tries.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
 pub use crate::link::{enrol::EnrolError, tls::LinkError};
 
 /// The agent cannot start.
@@ -149,7 +154,17 @@ async fn first_enrolment(home: &Home, config: &AgentConfig) -> Result<Identity, 
     };
     let name = config.name.clone().ok_or(EnrolError::NoName)?;
     let token: JoinToken = token.parse()?;
-    Ok(enrol(home, &config.gateway, name, &token).await?)
+    let mut wait = FIRST_WAIT;
+    loop {
+        match enrol(home, &config.gateway, name.clone(), &token).await {
+            Err(EnrolError::Link(LinkError::Connect(reason))) => {
+                tracing::warn!(reason, retry_ms = wait.as_millis(), "the gateway cannot be reached to enrol");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LONGEST_WAIT);
+            }
+            outcome => return Ok(outcome?),
+        }
+    }
 }
 
 impl Running {

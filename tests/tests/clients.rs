@@ -1,7 +1,10 @@
 //! Real clients, unchanged: psql, pgbench, pg_dump and pg_restore, psycopg, JDBC. Each as they would run without us.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::process::Command;
+use std::{
+    io::{Read, Write},
+    process::{Command, Stdio},
+};
 
 use hoop_testkit::{World, program, run, run_with_input};
 
@@ -156,13 +159,18 @@ fn stdio_carries_one_stream() {
     // A start-up message (protocol 3.0) for user ada on database clinic, then good-bye.
     let parameters = b"user\0ada\0database\0clinic\0\0";
     let length = u32::try_from(8 + parameters.len()).unwrap();
-    let mut hello = [&length.to_be_bytes()[..], &196_608_u32.to_be_bytes(), parameters].concat();
-    hello.extend_from_slice(b"X\0\0\0\x04");
-    let file = world.folder.path().join("hello");
-    std::fs::write(&file, hello).unwrap();
+    let hello = [&length.to_be_bytes()[..], &196_608_u32.to_be_bytes(), parameters].concat();
     let mut stdio = world.hoop(&world.engineer);
-    let done = stdio.args(["connect", "pg", "--stdio"]).stdin(std::fs::File::open(file).unwrap()).output().unwrap();
-    assert!(done.stdout.starts_with(b"R\0\0\0\x08\0\0\0\0"), "{done:?}");
+    stdio.args(["connect", "pg", "--stdio"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = stdio.spawn().unwrap();
+    let (mut to, mut from) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    to.write_all(&hello).unwrap();
+    let mut ok = [0; 9];
+    from.read_exact(&mut ok).unwrap();
+    assert_eq!(&ok, b"R\0\0\0\x08\0\0\0\0");
+    to.write_all(b"X\0\0\0\x04").unwrap();
+    drop(to);
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]

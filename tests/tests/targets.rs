@@ -121,7 +121,8 @@ fn replication_only_where_the_connection_allows_it() {
 fn names_that_would_inject_stay_names() {
     let world = world("scram-sha-256", true);
     for name in ["clinic?sslmode=disable", "clinic options=-c", "a/b@c", "clinic%00"] {
-        let done = world.through(&["psql", "-X", "-c", "select 1"]).env("PGDATABASE", name).output().unwrap();
+        let database = format!("dbname='{name}'");
+        let done = world.through(&["psql", "-X", "-c", "select 1", "-d", &database]).output().unwrap();
         let heard = String::from_utf8_lossy(&done.stderr).into_owned();
         assert!(heard.contains(&format!("database \"{name}\" does not exist")) || heard.contains("invalid"), "{name}: {heard}");
     }

@@ -20,6 +20,7 @@ use super::{
     tls::{Trust, connect},
 };
 use crate::{
+    FIRST_WAIT, LONGEST_WAIT,
     config::GatewayAddress,
     data::{Claims, DataPlane},
     home::Identity,
@@ -27,10 +28,6 @@ use crate::{
     session::{Meeting, Sessions},
 };
 
-/// First wait after a lost connection; doubles to [`LONGEST_WAIT`].
-const FIRST_WAIT: Duration = Duration::from_millis(200);
-/// Longest wait between two tries.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// A stream that held so long was good: the next wait is short again.
 const GOOD: Duration = Duration::from_secs(30);
 /// A gateway that says nothing for so long is gone.

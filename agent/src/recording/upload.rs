@@ -34,6 +34,8 @@ pub(crate) async fn upload(
     spool.connected.store(true, Ordering::Release);
     let _away = Away(Arc::clone(&spool));
     spool.tapes().iter().for_each(|tape| spool.bell.ring_upload(tape));
+    // An upload that broke off may have taken the last ring with it.
+    spool.bell.upload_rung.notify_one();
     let mut sent: HashMap<SessionId, u64> = HashMap::new();
     let sending = async {
         loop {

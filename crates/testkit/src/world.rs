@@ -171,6 +171,16 @@ impl World {
         self.gateway = start_gateway(self.folder.path());
     }
 
+    /// Waits until the gateway has the agent.
+    pub fn wait_for_agent(&self) {
+        wait_until("the agent at the gateway", || {
+            let mut list = self.hoop(&self.admin);
+            let done = list.args(["admin", "agents", "ls", "-o", "json"]).output().unwrap();
+            let agents: Value = serde_json::from_slice(&done.stdout).ok()?;
+            agents.as_array()?.iter().any(|agent| agent["online"] == true).then_some(())
+        });
+    }
+
     /// kill -9 of the agent, and a new one on the same state.
     pub fn crash_agent(&mut self) {
         self.agent.kill();
