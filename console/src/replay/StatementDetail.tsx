@@ -6,7 +6,7 @@ import { Time } from '../ui/Time';
 import { Visible } from '../ui/Visible';
 import { ResultTable } from './ResultTable';
 import { Sql } from './Sql';
-import { type Cell, formLabel, type Refusal, type Statement } from './statement';
+import { type Cell, formLabel, type Refusal, type Statement, tellsRows } from './statement';
 
 export function StatementDetail({ statement, place }: { statement: Statement; place: string }) {
   return (
@@ -78,7 +78,7 @@ function Refused({ refusal, title, color }: { refusal: Refusal; title: string; c
 function Figures({ statement }: { statement: Statement }) {
   const figures = [
     statement.tag === undefined ? undefined : <Visible key="tag" text={statement.tag} oneLine />,
-    statement.tag === undefined ? undefined : counted(statement.rowsCount, 'row'),
+    tellsRows(statement) ? counted(statement.rowsCount, 'row') : undefined,
     statement.durationUs === undefined ? undefined : duration(statement.durationUs),
     statement.copiedIn > 0 ? `${bytes(statement.copiedIn)} copied in` : undefined,
     statement.copiedOut > 0 ? `${bytes(statement.copiedOut)} copied out` : undefined,

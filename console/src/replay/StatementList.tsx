@@ -5,7 +5,7 @@ import { useEffect, useRef } from 'react';
 import { counted, duration, micros, offset } from '../lib/format';
 import { Visible } from '../ui/Visible';
 import classes from './Replay.module.css';
-import { headline, type Outcome, outcome, type Statement } from './statement';
+import { headline, type Outcome, outcome, type Statement, tellsRows } from './statement';
 
 const LINE_HEIGHT = 44;
 const TEXT_SHOWN = 200;
@@ -75,7 +75,7 @@ function Line({ statement, began }: { statement: Statement; began: number }) {
   const facts = [
     offset(micros(statement.at) - began),
     statement.durationUs === undefined ? undefined : duration(statement.durationUs),
-    statement.tag === undefined ? undefined : counted(statement.rowsCount, 'row'),
+    tellsRows(statement) ? counted(statement.rowsCount, 'row') : undefined,
     ended === 'done' ? undefined : WORDS[ended],
     statement.curtailed === undefined ? undefined : 'curtailed',
   ];

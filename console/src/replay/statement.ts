@@ -81,7 +81,13 @@ export function readStatement(raw: unknown, index: number): Statement | undefine
 
 /** What is the text of the list: the statement, or what stands for it where the form has none. */
 export function headline(statement: Statement): string {
+  if (statement.form === 'log_in') return `(log in) ${statement.text}`.trim();
   return statement.text.trim() === '' ? `(${formLabel(statement.form)})` : statement.text.trim();
+}
+
+/** Is its number of rows worth telling? Not of what returns and changes none by its nature. */
+export function tellsRows(statement: Statement): boolean {
+  return statement.tag !== undefined && (statement.rowsCount > 0 || statement.columns.length > 0);
 }
 
 /** `log_in` as people write it. */

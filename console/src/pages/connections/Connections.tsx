@@ -6,7 +6,7 @@ import { useState } from 'react';
 
 import * as calls from '../../api/calls';
 import { counted } from '../../lib/format';
-import { useRights } from '../../queries';
+import { useMe, useRights } from '../../queries';
 import { Copyable } from '../../ui/Copyable';
 import { Fetched } from '../../ui/Fetched';
 import { Page } from '../../ui/Page';
@@ -86,7 +86,7 @@ interface CardProps {
 
 function ConnectionCard({ connection, onEdit, onDelete }: CardProps) {
   const [shown, { toggle }] = useDisclosure();
-  const programs = forms(connection);
+  const programs = forms(connection, useMe().name);
   const groups = connection.definition?.allowed_groups;
   return (
     <Card withBorder component="li" aria-label={connection.name}>
@@ -143,8 +143,8 @@ function ConnectionCard({ connection, onEdit, onDelete }: CardProps) {
               <Copyable key={form.label} value={form.text} label={`${form.label} form`} />
             ))}
             <Text size="xs" c="dimmed">
-              While <code>hoop connect {connection.name}</code> runs. It prints the forms with the port and the one-use
-              password that it really has.
+              While <code>hoop connect {connection.name}</code> runs. It prints the forms with the port that it
+              really has, which takes connections of your own user only.
             </Text>
           </Stack>
         </Collapse>

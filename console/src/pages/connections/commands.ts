@@ -20,15 +20,17 @@ export function commands(connection: Pick<Connection, 'name' | 'protocol'>): Com
 }
 
 /** The forms for programs, with the usual local port: the command prints the real ones. */
-export function forms(connection: Pick<Connection, 'name' | 'protocol' | 'default_database'>): Command[] {
+export function forms(connection: Pick<Connection, 'name' | 'protocol' | 'default_database'>, person: string): Command[] {
   const port = LOCAL_PORT[connection.protocol];
   if (connection.protocol !== 'postgres' || port === undefined) return [];
   const database = connection.default_database ?? 'postgres';
-  const inUrl = encodeURIComponent(database);
+  // Plain on the loopback alone: the command encrypts from there on.
+  const place = `127.0.0.1:${port}/${encodeURIComponent(database)}`;
+  const user = encodeURIComponent(person);
   return [
-    { label: 'psql', text: `psql "host=127.0.0.1 port=${port} dbname=${quoted(database)}"` },
-    { label: 'URL', text: `postgresql://127.0.0.1:${port}/${inUrl}` },
-    { label: 'JDBC', text: `jdbc:postgresql://127.0.0.1:${port}/${inUrl}` },
+    { label: 'psql', text: `psql "host=127.0.0.1 port=${port} user=${quoted(person)} dbname=${quoted(database)} sslmode=disable"` },
+    { label: 'URL', text: `postgresql://${user}@${place}?sslmode=disable` },
+    { label: 'JDBC', text: `jdbc:postgresql://${place}?user=${user}&sslmode=disable` },
   ];
 }
 

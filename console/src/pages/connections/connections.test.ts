@@ -43,7 +43,8 @@ test('commands to paste', () => {
 });
 
 test('a hostile database name does not leave its quotes', () => {
-  const [psql, url] = forms({ name: 'pg', protocol: 'postgres', default_database: `a'b"$(x)\`y\`\\` });
-  expect(psql?.text).toBe(`psql "host=127.0.0.1 port=5432 dbname='a\\\\'b\\"\\$(x)\\\`y\\\`\\\\\\\\'"`);
+  const [psql, url] = forms({ name: 'pg', protocol: 'postgres', default_database: `a'b"$(x)\`y\`\\` }, 'ada@example.org');
+  expect(psql?.text).toBe(`psql "host=127.0.0.1 port=5432 user='ada@example.org' dbname='a\\\\'b\\"\\$(x)\\\`y\\\`\\\\\\\\' sslmode=disable"`);
+  expect(url?.text).toContain('postgresql://ada%40example.org@127.0.0.1');
   expect(url?.text).not.toMatch(/["$`\\]/);
 });
