@@ -27,7 +27,7 @@ use crate::{
 /// provider they find by HOOP_TEST_OIDC (lab/oidc/server.mjs) and HOOP_TEST_NODE.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Only what needs no installed part: the Rust tests of every crate but `testkit` and `tests`. For the inner loop.
+    /// Only the Rust tests of every crate but `testkit` and `tests`; installs PostgreSQL alone. For the inner loop.
     #[arg(long)]
     fast: bool,
     /// Leave out the console (its build, unit tests and end-to-end tests).
@@ -43,6 +43,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     packages::ensure_cargo_tool("cargo-nextest", "runs the tests in parallel, one process each")?;
     if options.fast {
         say("fast: every crate but testkit and tests; no console");
+        // The store and the PostgreSQL engine are nothing without a real server.
+        packages::ensure(&[&packages::POSTGRESQL])?;
         let mut nextest = shell::command("cargo")?;
         nextest.args([
             "nextest",
