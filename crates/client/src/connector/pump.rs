@@ -85,6 +85,28 @@ struct Pump<L, C: Carrier> {
 
 impl<L: AsyncRead + AsyncWrite + Unpin, C: Carrier> Pump<L, C> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Carried, Failed>> {
+        match self.poll_both(cx) {
+            Poll::Ready(Err(Failed::Stream(error))) => Poll::Ready(self.settle(cx, error)),
+            outcome => outcome,
+        }
+    }
+
+    /// The stream is over. If the agent said all it had to say before, nothing is lost: it wants no more of the client.
+    fn settle(&mut self, cx: &mut Context<'_>, error: StreamError) -> Result<Carried, Failed> {
+        if self.down_ends == Way::Open {
+            // What came before the end may still be held.
+            match self.poll_down(cx) {
+                Ok(()) | Err(Failed::Stream(_)) => {}
+                Err(local) => return Err(local),
+            }
+        }
+        match self.down_ends {
+            Way::Open => Err(error.into()),
+            Way::Ending | Way::Ended => Ok(self.carried),
+        }
+    }
+
+    fn poll_both(&mut self, cx: &mut Context<'_>) -> Poll<Result<Carried, Failed>> {
         loop {
             let before = self.progress();
             self.poll_up(cx)?;
