@@ -41,7 +41,9 @@ select 'ü ☃ ' || repeat('x', 3) as text;
     std::fs::write(&file, "one\ntwo\n").unwrap();
     let script = script.replace("from pstdin", &format!("from '{}'", file.display()));
     let out = run_with_input(&mut psql, &script);
-    for expected in ["counted 5000", "patient 7", "\n1\n2\n3\n", "large", "ü ☃ xxx", "\"news\" with payload \"hello\""] {
+    for expected in
+        ["counted 5000", "patient 7", "\n1\n2\n3\n", "large", "ü ☃ xxx", "\"news\" with payload \"hello\""]
+    {
         assert!(out.contains(expected), "{expected:?} is not in\n{out}");
     }
     assert_eq!(world.psql("select count(*) from notes"), "2\n");
@@ -50,7 +52,10 @@ select 'ü ☃ ' || repeat('x', 3) as text;
 #[test]
 fn an_error_is_postgresqls_own() {
     let world = clinic();
-    let done = world.through(&["psql", "-X", "-c", "\\set VERBOSITY verbose", "-c", "select * from nowhere"]).output().unwrap();
+    let done = world
+        .through(&["psql", "-X", "-c", "\\set VERBOSITY verbose", "-c", "select * from nowhere"])
+        .output()
+        .unwrap();
     let error = String::from_utf8_lossy(&done.stderr).into_owned();
     assert!(error.contains("42P01") && error.contains("\"nowhere\""), "{error}");
     assert_eq!(done.status.code(), Some(1), "psql's own exit code");
@@ -62,7 +67,10 @@ fn pgbench_in_every_mode() {
     run(world.through(&["pgbench", "-i", "-q", "-s", "1"]).env("PGDATABASE", "clinic"));
     for mode in ["simple", "extended", "prepared"] {
         let out = run(&mut world.through(&["pgbench", "-n", "-M", mode, "-c", "4", "-t", "50"]));
-        assert!(out.contains("processed: 200/200") && out.contains("failed transactions: 0"), "{mode}: {out}");
+        assert!(
+            out.contains("processed: 200/200") && out.contains("failed transactions: 0"),
+            "{mode}: {out}"
+        );
     }
     let out = run(&mut world.through(&["pgbench", "-n", "-C", "-S", "-c", "4", "-t", "20"]));
     assert!(out.contains("processed: 80/80"), "{out}");
@@ -78,13 +86,17 @@ fn a_dump_through_hoop_is_the_dump_without() {
     run(world.through(&["pg_dump", "-Fc", "-f"]).arg(&archive).arg("clinic"));
     world.postgres.sql("create database copy owner app");
     run(world.through(&["pg_restore", "--no-owner", "-d", "copy"]).arg(&archive));
-    let restored = run(world.postgres.client("psql").args(["-XAtc", "select count(*) from patients", "copy"]));
+    let restored =
+        run(world.postgres.client("psql").args(["-XAtc", "select count(*) from patients", "copy"]));
     assert_eq!(restored, "5000\n");
 }
 
 /// Newer versions put a random key around the dump.
 fn strip_keys(dump: &str) -> String {
-    dump.lines().filter(|line| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict")).collect::<Vec<_>>().join("\n")
+    dump.lines()
+        .filter(|line| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[test]
@@ -180,7 +192,12 @@ fn several_connections_at_once_and_printed_forms() {
     let mut connect = world.hoop(&world.engineer);
     let log = world.folder.path().join("connect.log");
     let out = std::fs::File::create(&log).unwrap();
-    let mut child = connect.args(["connect", "pg", "pg-two"]).stdout(out.try_clone().unwrap()).stderr(out).spawn().unwrap();
+    let mut child = connect
+        .args(["connect", "pg", "pg-two"])
+        .stdout(out.try_clone().unwrap())
+        .stderr(out)
+        .spawn()
+        .unwrap();
     let text = hoop_testkit::wait_until("both ports", || {
         let text = std::fs::read_to_string(&log).unwrap();
         (text.matches("jdbc:postgresql://").count() == 2).then_some(text)

@@ -41,12 +41,17 @@ fn ctrl_c_cancels_the_right_statement() {
         command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
     };
     let (first, mut second) = (psql("first"), psql("second"));
-    wait_until("both statements", || (is_running(&world, "first") && is_running(&world, "second")).then_some(()));
+    wait_until("both statements", || {
+        (is_running(&world, "first") && is_running(&world, "second")).then_some(())
+    });
     // Ctrl-C reaches the program that hoop runs; psql sends a cancel request with our key.
     let children = run(std::process::Command::new("pgrep").args(["-P", &first.id().to_string(), "psql"]));
     run(std::process::Command::new("kill").args(["-INT", children.trim()]));
     let done = first.wait_with_output().unwrap();
-    assert!(String::from_utf8_lossy(&done.stderr).contains("canceling statement due to user request"), "{done:?}");
+    assert!(
+        String::from_utf8_lossy(&done.stderr).contains("canceling statement due to user request"),
+        "{done:?}"
+    );
     assert!(is_running(&world, "second"), "the other session's statement was cancelled too");
     second.kill().unwrap();
     second.wait().unwrap();

@@ -66,7 +66,17 @@ fn an_agent_behind_an_http_proxy() {
 fn a_command_line_in_a_websocket() {
     let world = World::start();
     let mut psql = world.hoop(&world.engineer);
-    psql.args(["connect", "pg", "--transport", "websocket", "--", "psql", "-XAtc", "select 40 + 2", "clinic"]);
+    psql.args([
+        "connect",
+        "pg",
+        "--transport",
+        "websocket",
+        "--",
+        "psql",
+        "-XAtc",
+        "select 40 + 2",
+        "clinic",
+    ]);
     assert_eq!(run(&mut psql), "42\n");
 }
 
@@ -76,7 +86,8 @@ fn another_local_user_cannot_use_the_port() {
     let log = world.folder.path().join("connect.log");
     let out = std::fs::File::create(&log).unwrap();
     let mut connect = world.hoop(&world.engineer);
-    let mut child = connect.args(["connect", "pg"]).stdout(out.try_clone().unwrap()).stderr(out).spawn().unwrap();
+    let mut child =
+        connect.args(["connect", "pg"]).stdout(out.try_clone().unwrap()).stderr(out).spawn().unwrap();
     let url = wait_until("the port", || {
         let text = std::fs::read_to_string(&log).unwrap();
         text.split_whitespace().find(|word| word.starts_with("postgresql://")).map(str::to_owned)
@@ -95,8 +106,11 @@ fn another_local_user_cannot_use_the_port() {
 fn garbage_on_the_public_port_disturbs_nobody() {
     let world = World::start();
     let port = world.port;
-    let half_open: Vec<TcpStream> = (0..300).filter_map(|_| TcpStream::connect(("127.0.0.1", port)).ok()).collect();
-    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0x16, 3, 1, 0xff, 0xff], &[0; 5000], b"\x16\x03\x01\x00\x05hello"] {
+    let half_open: Vec<TcpStream> =
+        (0..300).filter_map(|_| TcpStream::connect(("127.0.0.1", port)).ok()).collect();
+    for garbage in
+        [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0x16, 3, 1, 0xff, 0xff], &[0; 5000], b"\x16\x03\x01\x00\x05hello"]
+    {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         let _ = stream.write_all(garbage);
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();

@@ -23,18 +23,29 @@ fn no_canary_is_on_disk_or_in_a_log() {
     let profile = fs::read_to_string(world.engineer.profile.join("profile.toml")).unwrap();
     let tokens: Vec<&str> = profile.split('"').filter(|part| part.starts_with("hoop_")).collect();
     assert!(!tokens.is_empty(), "the profile holds tokens");
-    let mut canaries = vec!["canary-statement-91c2", "canary-answer-55d0", "canary-7f3a", &world.engineer.totp_secret, &world.engineer.password];
+    let mut canaries = vec![
+        "canary-statement-91c2",
+        "canary-answer-55d0",
+        "canary-7f3a",
+        &world.engineer.totp_secret,
+        &world.engineer.password,
+    ];
     canaries.extend(tokens);
     let mut all = Vec::new();
     files(world.folder.path(), &mut all);
     for path in all {
-        let ours = path.components().any(|c| matches!(c.as_os_str().to_str(), Some("gateway" | "agent"))) || path.extension().is_some_and(|e| e == "log");
+        let ours = path.components().any(|c| matches!(c.as_os_str().to_str(), Some("gateway" | "agent")))
+            || path.extension().is_some_and(|e| e == "log");
         if !ours {
             continue;
         }
         let bytes = fs::read(&path).unwrap();
         for canary in &canaries {
-            assert!(!bytes.windows(canary.len()).any(|w| w == canary.as_bytes()), "{} holds {canary}", path.display());
+            assert!(
+                !bytes.windows(canary.len()).any(|w| w == canary.as_bytes()),
+                "{} holds {canary}",
+                path.display()
+            );
         }
     }
 }

@@ -56,8 +56,14 @@ fn a_transaction_outlives_a_killed_gateway() {
     psql.finish();
     let session = world.ended_session();
     let texts: Vec<String> = texts(&world, session["id"].as_str().unwrap());
-    assert!(texts.iter().any(|t| t.contains("values (1)")) && texts.iter().any(|t| t.contains("values (2)")), "{texts:?}");
-    assert_eq!(world.json(&world.admin, &["sessions", "verify", session["id"].as_str().unwrap()])["clean"], true);
+    assert!(
+        texts.iter().any(|t| t.contains("values (1)")) && texts.iter().any(|t| t.contains("values (2)")),
+        "{texts:?}"
+    );
+    assert_eq!(
+        world.json(&world.admin, &["sessions", "verify", session["id"].as_str().unwrap()])["clean"],
+        true
+    );
 }
 
 fn texts(world: &World, session: &str) -> Vec<String> {
@@ -83,7 +89,13 @@ fn pgbench_is_right_while_every_connection_is_cut_each_200_ms() {
         let cutting = scope.spawn(|| {
             let mut cuts = 0;
             // The session is open and pgbench works: from here on its connections are cut, and the agent's.
-            wait_until("pgbench", || (world.postgres.sql("select count(*) from pg_stat_activity where application_name like 'pgbench%'") != "0\n").then_some(()));
+            wait_until("pgbench", || {
+                (world
+                    .postgres
+                    .sql("select count(*) from pg_stat_activity where application_name like 'pgbench%'")
+                    != "0\n")
+                    .then_some(())
+            });
             while !done.load(Ordering::Relaxed) {
                 std::thread::park_timeout(Duration::from_millis(200));
                 cuts += cutter.lock().unwrap().cut();
@@ -118,9 +130,16 @@ fn a_killed_agent_leaves_a_recording_that_says_so() {
     });
     let id = session["id"].as_str().unwrap();
     let statements = texts(&world, id);
-    assert!(statements.iter().any(|t| t.contains("|| 1")) && statements.iter().any(|t| t.contains("|| 2")), "{statements:?}");
+    assert!(
+        statements.iter().any(|t| t.contains("|| 1")) && statements.iter().any(|t| t.contains("|| 2")),
+        "{statements:?}"
+    );
     let report = world.json(&world.admin, &["sessions", "verify", id]);
-    assert_eq!((&report["clean"], &report["gateway"]["ending"]), (&true.into(), &"interrupted".into()), "{report}");
+    assert_eq!(
+        (&report["clean"], &report["gateway"]["ending"]),
+        (&true.into(), &"interrupted".into()),
+        "{report}"
+    );
     // And the agent serves again.
     world.wait_for_agent();
     assert_eq!(world.psql("select 1"), "1\n");

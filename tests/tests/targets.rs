@@ -25,7 +25,10 @@ fn refused(world: &World, changes: Value) -> String {
 #[test]
 fn scram_with_channel_binding_over_tls() {
     let world = world("scram-sha-256", true);
-    assert_eq!(world.psql("select ssl::text || ' ' || version from pg_stat_ssl where pid = pg_backend_pid()"), "true TLSv1.3\n");
+    assert_eq!(
+        world.psql("select ssl::text || ' ' || version from pg_stat_ssl where pid = pg_backend_pid()"),
+        "true TLSv1.3\n"
+    );
 }
 
 #[test]
@@ -51,7 +54,8 @@ fn a_certificate_that_is_not_right_is_refused() {
     assert!(refused(&world, wrong_ca).contains("certificate"), "another authority");
     let system = json!({"settings": {"tls": {"ca_file": null}}});
     assert!(refused(&world, system).contains("certificate"), "an authority that the system does not know");
-    let name = json!({"settings": {"tls": {"ca_file": world.postgres.ca_file(), "server_name": "db.example.com"}}});
+    let name =
+        json!({"settings": {"tls": {"ca_file": world.postgres.ca_file(), "server_name": "db.example.com"}}});
     assert!(refused(&world, name).contains("certificate"), "another name");
 }
 
@@ -59,7 +63,22 @@ fn a_certificate_that_is_not_right_is_refused() {
 fn no_downgrade_to_plain_text() {
     let world = world("scram-sha-256", false);
     let ca = world.folder.path().join("any.pem");
-    run(std::process::Command::new("openssl").args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=x", "-keyout", "/dev/null", "-out"]).arg(&ca));
+    run(std::process::Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-subj",
+            "/CN=x",
+            "-keyout",
+            "/dev/null",
+            "-out",
+        ])
+        .arg(&ca));
     let heard = refused(&world, json!({"settings": {"tls": {"mode": "verify_full", "ca_file": ca}}}));
     assert!(heard.contains("TLS"), "{heard}");
 }
@@ -89,18 +108,32 @@ fn a_hostile_target_disturbs_nobody_else() {
             std::thread::spawn(move || {
                 let _ = stream.read(&mut [0; 1024]);
                 match count % 4 {
-                    0 => { let _ = stream.write_all(b"R\x7f\xff\xff\xff\0\0\0\0"); }
-                    1 => { let _ = stream.write_all(b"R\0\0\0\x08\0\0\0\0T\0\0\0\x06\xff\xff"); }
+                    0 => {
+                        let _ = stream.write_all(b"R\x7f\xff\xff\xff\0\0\0\0");
+                    }
+                    1 => {
+                        let _ = stream.write_all(b"R\0\0\0\x08\0\0\0\0T\0\0\0\x06\xff\xff");
+                    }
                     2 => while stream.write_all(b"S\0\0\0\x08a\0b\0").is_ok() {},
-                    _ => { let _ = stream.write_all(&[0; 100_000]); }
+                    _ => {
+                        let _ = stream.write_all(&[0; 100_000]);
+                    }
                 }
                 let _ = stream.read(&mut [0; 1]);
             });
         }
     });
-    world.put_connection("evil", json!({"settings": {"port": port, "tls": {"mode": "disabled", "ca_file": null}}}));
+    world.put_connection(
+        "evil",
+        json!({"settings": {"port": port, "tls": {"mode": "disabled", "ca_file": null}}}),
+    );
     for _ in 0..4 {
-        let done = world.hoop(&world.engineer).args(["connect", "evil", "--", "psql", "-X", "-c", "select 1"]).env("PGCONNECT_TIMEOUT", "5").output().unwrap();
+        let done = world
+            .hoop(&world.engineer)
+            .args(["connect", "evil", "--", "psql", "-X", "-c", "select 1"])
+            .env("PGCONNECT_TIMEOUT", "5")
+            .output()
+            .unwrap();
         assert!(!done.status.success(), "{done:?}");
         assert_eq!(world.psql("select 1"), "1\n");
     }
@@ -109,7 +142,12 @@ fn a_hostile_target_disturbs_nobody_else() {
 #[test]
 fn replication_only_where_the_connection_allows_it() {
     let world = world("scram-sha-256", true);
-    let receive = || world.through(&["psql", "-X", "-c", "IDENTIFY_SYSTEM", "dbname=clinic replication=database"]).output().unwrap();
+    let receive = || {
+        world
+            .through(&["psql", "-X", "-c", "IDENTIFY_SYSTEM", "dbname=clinic replication=database"])
+            .output()
+            .unwrap()
+    };
     let denied = receive();
     assert!(String::from_utf8_lossy(&denied.stderr).contains("replication is not allowed"), "{denied:?}");
     world.put_connection("pg", json!({"allow_replication": true}));
@@ -124,7 +162,10 @@ fn names_that_would_inject_stay_names() {
         let database = format!("dbname='{name}'");
         let done = world.through(&["psql", "-X", "-c", "select 1", "-d", &database]).output().unwrap();
         let heard = String::from_utf8_lossy(&done.stderr).into_owned();
-        assert!(heard.contains(&format!("database \"{name}\" does not exist")) || heard.contains("invalid"), "{name}: {heard}");
+        assert!(
+            heard.contains(&format!("database \"{name}\" does not exist")) || heard.contains("invalid"),
+            "{name}: {heard}"
+        );
     }
 }
 

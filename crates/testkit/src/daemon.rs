@@ -32,7 +32,9 @@ pub fn free_port() -> u16 {
 pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let folder = test.ancestors().find(|folder| folder.join(name).is_file());
-    folder.unwrap_or_else(|| panic!("{name} is not built: run `cargo build --workspace --bins` first")).join(name)
+    folder
+        .unwrap_or_else(|| panic!("{name} is not built: run `cargo build --workspace --bins` first"))
+        .join(name)
 }
 
 /// A daemon and its log.

@@ -89,7 +89,12 @@ impl Postgres {
         ];
         if options.tls {
             certificates(&folder);
-            settings.extend(["ssl=on", "ssl_cert_file=server.crt", "ssl_key_file=server.key", "ssl_ca_file=root.crt"]);
+            settings.extend([
+                "ssl=on",
+                "ssl_cert_file=server.crt",
+                "ssl_key_file=server.key",
+                "ssl_ca_file=root.crt",
+            ]);
         }
         settings.extend(options.settings);
         settings.iter().for_each(|setting| {
@@ -127,7 +132,16 @@ impl Postgres {
     /// Runs a script as the superuser on the database `clinic`.
     pub fn script(&self, text: &str) -> String {
         let mut command = self.client("psql");
-        command.env("PGDATABASE", "clinic").args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f", "-"]);
+        command.env("PGDATABASE", "clinic").args([
+            "-X",
+            "-q",
+            "-A",
+            "-t",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-f",
+            "-",
+        ]);
         run_with_input(&mut command, text)
     }
 

@@ -88,12 +88,14 @@ impl World {
             options.gateway,
         );
         fs::write(path.join("gateway.toml"), config).unwrap();
-        let (engineer, admin) = (add(path, "ada", "user", "engineers"), add(path, "grace", "admin", "admins"));
+        let (engineer, admin) =
+            (add(path, "ada", "user", "engineers"), add(path, "grace", "admin", "admins"));
         let token = json_of(&run(gateway_command(path).args(["join-token", "agent-1", "--json"])));
         fs::write(path.join("join-token"), token["token"].as_str().unwrap()).unwrap();
         let gateway = start_gateway(path);
         let agent = start_agent(path, public, &options);
-        let mut world = Self { gateway, agent, postgres, port: public, ops_port, engineer, admin, folder, options };
+        let mut world =
+            Self { gateway, agent, postgres, port: public, ops_port, engineer, admin, folder, options };
         world.gateway.wait_for("gateway listens");
         world.sign_in(&world.engineer);
         world.sign_in(&world.admin);
@@ -105,7 +107,10 @@ impl World {
     /// A configured `hoop` for somebody.
     pub fn hoop(&self, person: &Person) -> Command {
         let mut command = Command::new(binary("hoop"));
-        command.env("HOOP_CONFIG_DIR", &person.profile).env_remove("HTTPS_PROXY").current_dir(self.folder.path());
+        command
+            .env("HOOP_CONFIG_DIR", &person.profile)
+            .env_remove("HTTPS_PROXY")
+            .current_dir(self.folder.path());
         command
     }
 
@@ -123,7 +128,9 @@ impl World {
 
     /// SQL through psql through hoop: what it printed.
     pub fn psql(&self, sql: &str) -> String {
-        run(self.through(&["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql]).env("PGDATABASE", "clinic"))
+        run(self
+            .through(&["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql])
+            .env("PGDATABASE", "clinic"))
     }
 
     pub fn sign_in(&self, person: &Person) {
@@ -133,7 +140,13 @@ impl World {
         // A code is good once: whoever signs in twice within 30 s needs the next one.
         wait_until("a fresh code", || {
             let mut login = self.hoop(person);
-            login.args(["login", &format!("https://localhost:{}", self.port), "--password", "--user", &person.name]);
+            login.args([
+                "login",
+                &format!("https://localhost:{}", self.port),
+                "--password",
+                "--user",
+                &person.name,
+            ]);
             login.args(["--ca-fingerprint", &fingerprint]);
             let input = format!("{}\n{}\n", person.password, totp_now(&person.totp_secret));
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run_with_input(&mut login, &input))).ok()

@@ -145,7 +145,16 @@ fn now() -> StdInstant {
 
 impl<C: Carrier> ResumableStream<C> {
     fn new(id: StreamId, core: Core, carrier: C, source: Source<C>) -> Self {
-        Self { id, core, carrier: Some(carrier), source, unflushed: false, waits: Waits::default(), timer: None, unreachable: None }
+        Self {
+            id,
+            core,
+            carrier: Some(carrier),
+            source,
+            unflushed: false,
+            waits: Waits::default(),
+            timer: None,
+            unreachable: None,
+        }
     }
 
     /// Which stream of the session it is.
