@@ -277,10 +277,14 @@ test('verification: a whole recording, and a broken one', async () => {
   assert.match(await page.getByRole('menuitem', { name: 'SQL text' }).getAttribute('href'), /export\?format=sql$/);
 });
 
-test('an engineer sees their session, not its recording', async () => {
+test('an engineer sees their session and may end it, but sees no recording', async () => {
   await signIn(page, as('ada'), PAST);
   await page.getByText('What was recorded can be seen by auditors').waitFor();
   assert.equal(await page.getByRole('button', { name: 'Verify' }).count(), 0);
+  await page.goto(LIVE);
+  await page.getByRole('button', { name: 'End session' }).click();
+  await page.getByRole('button', { name: 'End it' }).click();
+  await page.getByText('killed by ada: done').waitFor();
 });
 
 test('a session that is not there is told in words', async () => {

@@ -33,6 +33,7 @@ export const ROUTES = [
   ['DELETE', /^\/agents\/([^/]+)$/, ({ state, parts: [name] }) => remove(state.agents, (one) => one.name === name)],
   ['GET', /^\/sessions$/, sessions],
   ['GET', /^\/sessions\/([^/]+)$/, ({ state, parts: [id] }) => find(state, id)],
+  ['POST', /^\/sessions\/([^/]+)\/end$/, (call) => void kill({ ...call, body: { reason: 'done' } })],
   ['POST', /^\/sessions\/([^/]+)\/kill$/, kill],
   ['GET', /^\/sessions\/([^/]+)\/timeline$/, timeline],
   ['POST', /^\/sessions\/([^/]+)\/verify$/, verify],

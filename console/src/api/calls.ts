@@ -116,6 +116,9 @@ export const sessions = (filter: SessionFilter, after: string | undefined): Prom
 export const session = (id: string): Promise<Session> =>
   unwrap(client.GET('/api/v1/sessions/{id}', { params: { path: { id } } }));
 
+export const endSession = (id: string) =>
+  unwrap(client.POST('/api/v1/sessions/{id}/end', { params: { path: { id } } }));
+
 export const killSession = (id: string, reason: string) =>
   unwrap(client.POST('/api/v1/sessions/{id}/kill', { params: { path: { id } }, body: { reason } }));
 

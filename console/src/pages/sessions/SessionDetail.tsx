@@ -6,7 +6,7 @@ import type { ReactNode } from 'react';
 
 import * as calls from '../../api/calls';
 import { bytes, count, span } from '../../lib/format';
-import { isOpen, sessionQuery, useRights } from '../../queries';
+import { isOpen, sessionQuery, useMe, useRights } from '../../queries';
 import { Replay } from '../../replay/Replay';
 import { MOST, type TimelineState, useTimeline } from '../../replay/useTimeline';
 import { Empty, Fetched } from '../../ui/Fetched';
@@ -14,6 +14,7 @@ import { Page } from '../../ui/Page';
 import { TextLink } from '../../ui/RouterLink';
 import { Time } from '../../ui/Time';
 import { Visible } from '../../ui/Visible';
+import { EndButton } from './EndButton';
 import { KillButton } from './KillButton';
 import { StateBadge } from './StateBadge';
 import { Verification } from './Verification';
@@ -23,6 +24,7 @@ const route = getRouteApi('/signed-in/shell/sessions/$id');
 export function SessionDetail() {
   const { id } = route.useParams();
   const { manages, seesEvidence } = useRights();
+  const me = useMe();
   const query = useQuery(sessionQuery(id));
   const session = query.data;
   return (
@@ -44,6 +46,7 @@ export function SessionDetail() {
               <Downloads id={id} />
             ) : null}
             {manages && isOpen(session.state) ? <KillButton session={session} size="sm" /> : null}
+            {!manages && session.user === me.name && isOpen(session.state) ? <EndButton session={session} /> : null}
           </>
         ) : null
       }
