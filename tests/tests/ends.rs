@@ -1,5 +1,4 @@
 //! How sessions end: by whom, how fast, and what the person hears.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     process::Stdio,

@@ -1,5 +1,4 @@
 //! The main job: somebody works in psql through hoop, an admin replays the session and verifies it.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use hoop_testkit::{World, run};
 
