@@ -186,7 +186,8 @@ fn session_endpoints() -> Vec<Endpoint> {
             .answers_page::<sessions_api::SessionView>(),
         Endpoint::get("/sessions/{id}", Who::SignedIn, "One session.", sessions::show)
             .answers::<sessions_api::SessionView>(),
-        Endpoint::post("/sessions/{id}/end", Who::SignedIn, "Ends one's own session.", sessions::end),
+        Endpoint::post("/sessions/{id}/end", Who::SignedIn, "Ends one's own session.", sessions::end)
+            .answers_nothing(),
         Endpoint::post("/sessions/{id}/kill", Who::Admin, "Ends a session.", sessions::kill)
             .takes::<sessions_api::KillSession>()
             .answers_nothing(),
