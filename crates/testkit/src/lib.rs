@@ -10,15 +10,19 @@
     reason = "a test fails by panicking, and names here speak for themselves"
 )]
 
+mod browser;
 mod cutter;
 mod daemon;
 mod postgres;
+mod provider;
 mod world;
 
+pub use browser::{Browser, Reply};
 pub use cutter::Cutter;
 pub use daemon::{Daemon, binary, free_port, wait_until};
 pub use postgres::{Postgres, PostgresOptions, program};
-pub use world::{Person, World, WorldOptions, totp_now};
+pub use provider::Provider;
+pub use world::{Person, World, WorldOptions, totp_ahead, totp_now};
 
 /// Runs a command to its end; what it printed, or a panic with all of it.
 pub fn run(command: &mut std::process::Command) -> String {

@@ -24,6 +24,8 @@ pub struct WorldOptions {
     pub postgres: PostgresOptions,
     /// Lines for the gateway's configuration file.
     pub gateway: &'static str,
+    /// Environment of the gateway.
+    pub gateway_env: Vec<(&'static str, String)>,
     /// Flags for the agent.
     pub agent: &'static [&'static str],
     /// Environment of the agent.
@@ -66,9 +68,14 @@ impl std::fmt::Debug for World {
 
 /// The code of this moment (RFC 6238).
 pub fn totp_now(secret: &str) -> String {
+    totp_ahead(secret, 0)
+}
+
+/// The code of so many half minutes from now.
+pub fn totp_ahead(secret: &str, steps: u64) -> String {
     let now = hoop_model::Timestamp::from(jiff::Timestamp::now());
     let secret = hoop_identity::totp::TotpSecret::from_base32(secret).unwrap();
-    secret.code(hoop_identity::totp::step_at(now).expect("after 1970"))
+    secret.code(hoop_identity::totp::step_at(now).expect("after 1970") + steps)
 }
 
 impl World {
@@ -88,11 +95,12 @@ impl World {
             options.gateway,
         );
         fs::write(path.join("gateway.toml"), config).unwrap();
-        let (engineer, admin) =
-            (add(path, "ada", "user", "engineers"), add(path, "grace", "admin", "admins"));
-        let token = json_of(&run(gateway_command(path).args(["join-token", "agent-1", "--json"])));
+        let command = || gateway_command(path, &options);
+        let engineer = add(path, command(), "ada", "user", "engineers");
+        let admin = add(path, command(), "grace", "admin", "admins");
+        let token = json_of(&run(command().args(["join-token", "agent-1", "--json"])));
         fs::write(path.join("join-token"), token["token"].as_str().unwrap()).unwrap();
-        let gateway = start_gateway(path);
+        let gateway = start_gateway(path, &options);
         let agent = start_agent(path, public, &options);
         let mut world =
             Self { gateway, agent, postgres, port: public, ops_port, engineer, admin, folder, options };
@@ -181,7 +189,7 @@ impl World {
     /// kill -9 of the gateway, and a new one on the same state.
     pub fn crash_gateway(&mut self) {
         self.gateway.kill();
-        self.gateway = start_gateway(self.folder.path());
+        self.gateway = start_gateway(self.folder.path(), &self.options);
     }
 
     /// Waits until the gateway has the agent.
@@ -241,14 +249,15 @@ fn json_of(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("no JSON ({error}): {text}"))
 }
 
-fn gateway_command(folder: &Path) -> Command {
+fn gateway_command(folder: &Path, options: &WorldOptions) -> Command {
     let mut command = Command::new(binary("hoop-gateway"));
     command.arg("--config").arg(folder.join("gateway.toml"));
+    command.envs(options.gateway_env.iter().map(|(name, value)| (*name, value.as_str())));
     command
 }
 
-fn start_gateway(folder: &Path) -> Daemon {
-    Daemon::start("gateway", folder, gateway_command(folder).arg("serve"))
+fn start_gateway(folder: &Path, options: &WorldOptions) -> Daemon {
+    Daemon::start("gateway", folder, gateway_command(folder, options).arg("serve"))
 }
 
 fn start_agent(folder: &Path, port: u16, options: &WorldOptions) -> Daemon {
@@ -265,8 +274,7 @@ fn start_agent(folder: &Path, port: u16, options: &WorldOptions) -> Daemon {
     Daemon::start("agent", folder, &mut command)
 }
 
-fn add(folder: &Path, name: &str, role: &str, group: &str) -> Person {
-    let mut command = gateway_command(folder);
+fn add(folder: &Path, mut command: Command, name: &str, role: &str, group: &str) -> Person {
     command.args(["user", "add", name, "--role", role, "--groups", group, "--password-stdin", "--json"]);
     let answer = json_of(&run_with_input(&mut command, PERSON_PASSWORD));
     let profile = folder.join("profiles").join(name);
