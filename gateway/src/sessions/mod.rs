@@ -158,15 +158,14 @@ pub(crate) async fn end_as(
 ) -> Result<bool, StoreError> {
     let session = hub.store.session(id).await?.ok_or(StoreError::NotFound("session"))?;
     let Some(told) = end_event(&session, actor, reason, code) else { return Ok(false) };
+    // Whoever closes their own session kills nothing.
     // Its own end, by the person or through their agent, is no kill.
     let own = match actor {
         Actor::Agent { .. } => true,
         Actor::User { id, .. } => *id == session.user,
         Actor::System | Actor::Anonymous => false,
     };
-    // Whoever closes their own session kills nothing.
-    let by_owner = matches!(actor, Actor::User { id, .. } if *id == session.user);
-    let killed = (!by_agent && !by_owner).then(|| {
+    let killed = (!own).then(|| {
         event(actor, EventCode::SessionKilled, subjects(&session), json!({ "reason": reason, "code": code }))
     });
     let events: Vec<NewEvent> = killed.into_iter().chain([told]).collect();
