@@ -130,7 +130,7 @@ pub(crate) struct Login {
     /// Your name, with --password
     #[arg(long, value_name = "NAME", requires = "password")]
     pub(crate) user: Option<UserName>,
-    /// Trust the certificates in this PEM file, besides the system's
+    /// Trust the certificates in this PEM file and no others
     #[arg(long, value_name = "FILE", conflicts_with = "ca_fingerprint")]
     pub(crate) ca: Option<PathBuf>,
     /// Trust the gateway's own CA if its SHA-256 is this
