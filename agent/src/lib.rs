@@ -176,7 +176,7 @@ impl Running {
 
     /// Stops: ends sessions with a reason, finishes their recordings, then everything else.
     pub async fn shutdown(self) {
-        let reason = Fault::new("HOOP-4005", Blame::System, "the agent is shutting down")
+        let reason = Fault::new("HOOP-4205", Blame::System, "the agent is shutting down")
             .with_hint("open a new session in a moment");
         // 1. Sessions end and say why; their recordings are finished and, if the gateway is there, sent.
         self.sessions.end_all(&reason).await;

@@ -65,7 +65,7 @@ fn now() -> Timestamp {
 fn failed(what: impl std::fmt::Display) -> Fault {
     tracing::error!(error = %what, "a recording cannot be written");
     Fault::new(
-        "HOOP-6001",
+        "HOOP-6011",
         Blame::System,
         "the recording of this session cannot be written, so the session ends",
     )
@@ -202,7 +202,7 @@ impl SessionTape {
         if behind > self.limits.behind + self.limits.stall && !self.is_finished() {
             self.fail(
                 Fault::new(
-                    "HOOP-6002",
+                    "HOOP-6012",
                     Blame::System,
                     format!("the gateway has not stored this session's recording for {} s", behind.as_secs()),
                 )
@@ -298,7 +298,7 @@ impl Tape for TapeHandle {
         let mut inner = self.0.lock()?;
         let Some(writer) = inner.writer.as_mut() else {
             return Err(TapeError(Fault::new(
-                "HOOP-6003",
+                "HOOP-6013",
                 Blame::System,
                 "the recording of this session has ended",
             )));

@@ -105,7 +105,7 @@ impl LiveSession {
     /// A new stream of this session: runs until it ends.
     pub(crate) fn start_stream(self: &Arc<Self>, stream: StreamId, client: TunnelPipe) -> Result<(), Fault> {
         if self.terminator.reason().is_some() {
-            return Err(Fault::new("HOOP-4003", Blame::Policy, "the session has ended"));
+            return Err(Fault::new("HOOP-4203", Blame::Policy, "the session has ended"));
         }
         let mut seed = vec![0; 36];
         rand::rngs::SysRng
@@ -153,7 +153,7 @@ impl LiveSession {
             tokio::select! {
                 biased;
                 reason = self.terminator.listen().ended() => break reason,
-                () = stop.cancelled() => break Fault::new("HOOP-4005", Blame::System, "the agent is shutting down"),
+                () = stop.cancelled() => break Fault::new("HOOP-4205", Blame::System, "the agent is shutting down"),
                 () = tokio::time::sleep(next) => {}
             }
             if let Some(reason) = self.time_is_up() {
@@ -182,14 +182,14 @@ impl LiveSession {
         let at = now();
         if at >= self.grant.ends_at {
             return Some(
-                Fault::new("HOOP-4006", Blame::Policy, "the session reached the end of its grant")
+                Fault::new("HOOP-4206", Blame::Policy, "the session reached the end of its grant")
                     .with_hint("open a new session with `hoop connect`"),
             );
         }
         let idle = Duration::from_secs(self.grant.idle_timeout_seconds);
         (at.since(self.activity.last_input()) >= idle).then(|| {
             let what = format!("nothing came from the client for {} s (automatic logoff)", idle.as_secs());
-            Fault::new("HOOP-4007", Blame::Policy, what).with_hint("open a new session with `hoop connect`")
+            Fault::new("HOOP-4207", Blame::Policy, what).with_hint("open a new session with `hoop connect`")
         })
     }
 

@@ -79,7 +79,7 @@ impl Sessions {
 
     fn meeting(&self) -> Result<Meeting, Fault> {
         let met = self.meeting.lock().ok().and_then(|meeting| meeting.clone());
-        met.ok_or_else(|| Fault::new("HOOP-4001", Blame::System, "the agent has not met its gateway yet"))
+        met.ok_or_else(|| Fault::new("HOOP-4201", Blame::System, "the agent has not met its gateway yet"))
     }
 
     pub(crate) fn find(&self, id: SessionId) -> Option<Arc<LiveSession>> {

@@ -23,18 +23,18 @@ pub(super) async fn open(sessions: &Arc<Sessions>, request: &v1::OpenSession) ->
     let meeting = sessions.meeting().map_err(anonymous)?;
     let now = Timestamp::from(jiff::Timestamp::now());
     let grant = grant::verify(&request.grant, &request.signature, &meeting.grant_key, meeting.agent, now)
-        .map_err(|error| anonymous(Fault::new("HOOP-4010", Blame::System, error.to_string())))?;
+        .map_err(|error| anonymous(Fault::new("HOOP-4210", Blame::System, error.to_string())))?;
     let id = grant.session;
     if sessions.find(id).is_some() {
         return Ok(id);
     }
     let refuse = |fault| Refusal { session: Some(id), fault };
     let secret = secret(&request.session_secret).ok_or_else(|| {
-        refuse(Fault::new("HOOP-4011", Blame::System, "the session's secret is not 32 bytes"))
+        refuse(Fault::new("HOOP-4211", Blame::System, "the session's secret is not 32 bytes"))
     })?;
     let protocol = hoop_protocols::find(&grant.protocol).ok_or_else(|| {
         let what = format!("this agent does not speak {}", grant.protocol);
-        refuse(Fault::new("HOOP-4012", Blame::System, what).with_hint("upgrade the agent"))
+        refuse(Fault::new("HOOP-4212", Blame::System, what).with_hint("upgrade the agent"))
     })?;
     let target = protocol.configure(&grant.settings).map_err(|error| refuse(settings(&error)))?;
     check_target(&target.address(), &sessions.around.allow_targets).map_err(refuse)?;
@@ -56,7 +56,7 @@ pub(super) async fn open(sessions: &Arc<Sessions>, request: &v1::OpenSession) ->
 }
 
 fn settings(error: &SettingsError) -> Fault {
-    Fault::new("HOOP-4013", Blame::System, error.to_string())
+    Fault::new("HOOP-4213", Blame::System, error.to_string())
         .with_hint("an admin corrects the connection's settings")
 }
 
@@ -66,7 +66,7 @@ fn check_target(address: &Address, allowed: &[String]) -> Result<(), Fault> {
     if allowed.is_empty() || allowed.contains(&target) {
         return Ok(());
     }
-    Err(Fault::new("HOOP-4014", Blame::Policy, format!("this agent does not dial {target}"))
+    Err(Fault::new("HOOP-4214", Blame::Policy, format!("this agent does not dial {target}"))
         .with_hint("its owner can allow it with --allow-target"))
 }
 

@@ -119,7 +119,7 @@ impl std::fmt::Display for Fingerprint {
 /// When none has it.
 pub fn pick(ca_pem: &str, wanted: Fingerprint) -> Result<CertificateDer<'static>> {
     certificates(ca_pem)?.into_iter().find(|found| Fingerprint::of(found) == wanted).ok_or_else(|| {
-        ClientError::denied("HOOP-1008", "the gateway's CA does not have the fingerprint that was given")
+        ClientError::denied("HOOP-1022", "the gateway's CA does not have the fingerprint that was given")
             .hint("compare it with the gateway's own print-out; somebody may be in between")
     })
 }
@@ -190,7 +190,7 @@ mod tests {
         let wanted = Fingerprint::of(&certificates(&ours).unwrap()[0]);
         let picked = pick(&format!("{other}{ours}"), wanted).unwrap();
         assert_eq!(Fingerprint::of(&picked), wanted);
-        assert!(pick(&other, wanted).unwrap_err().is("HOOP-1008"));
+        assert!(pick(&other, wanted).unwrap_err().is("HOOP-1022"));
         assert_eq!(certificates(&to_pem(&picked)).unwrap(), vec![picked]);
     }
 

@@ -79,7 +79,7 @@ impl Target {
                 Ok(())
             }
             _ => Err(Fault::new(
-                "HOOP-9002",
+                "HOOP-9006",
                 Blame::System,
                 "TLS was asked for on a connection that is not plain",
             )),
