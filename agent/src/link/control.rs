@@ -73,12 +73,13 @@ impl Control {
         loop {
             let began = tokio::time::Instant::now();
             let Some(outcome) = stop.run_until_cancelled(self.once()).await else { return };
-            self.connected.send_replace(false);
+            let was_up = self.connected.send_replace(false);
             let Err(lost) = outcome else { continue };
             if matches!(lost, Lost::Renewed) {
                 continue;
             }
-            if began.elapsed() > GOOD {
+            // A network that cuts is no reason to stay away: waits grow while nobody answers.
+            if was_up || began.elapsed() > GOOD {
                 wait = FIRST_WAIT;
             }
             // Spread over half to the whole wait, so that a thousand agents do not come back in one moment.

@@ -93,7 +93,8 @@ async fn begin(
     }));
     // Before anybody can open a session on this stream: what is known now is what the hello can be held against.
     let known = hub.store.open_sessions_of_agent(agent.id).await.map_err(|error| unavailable(&error))?;
-    let waiting = hub.relay.begin_epoch(agent.id, epoch);
+    let ahead = usize::try_from(hub.config.dial_ahead).unwrap_or(0);
+    let waiting = hub.relay.begin_epoch(agent.id, epoch, ahead);
     hub.agents.connect(&link);
     if waiting > 0 {
         link.dial_out(waiting);

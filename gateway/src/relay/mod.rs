@@ -53,8 +53,8 @@ impl Relay {
     }
 
     /// A control stream came up: asks it for the connections that people wait for.
-    pub(crate) fn begin_epoch(&self, agent: AgentId, epoch: u64) -> usize {
-        self.pools.begin_epoch(agent, epoch)
+    pub(crate) fn begin_epoch(&self, agent: AgentId, epoch: u64, ahead: usize) -> usize {
+        self.pools.begin_epoch(agent, epoch, ahead)
     }
 
     pub(crate) fn end_epoch(&self, agent: AgentId, epoch: u64) {
@@ -191,13 +191,12 @@ pub(crate) async fn find(hub: &Shared, id: SessionId) -> Result<Arc<Live>, Refus
 async fn reach(hub: &Hub, agent: AgentId, hello: &[u8]) -> Result<Pipe, Refused> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let mut pipe = match hub.relay.pools.take(agent, is_alive) {
+        let taken = hub.relay.pools.take(agent, is_alive);
+        refill(hub, agent);
+        let mut pipe = match taken {
             Taken::Now(pipe) => pipe,
             Taken::TooMany => return Err(Refused::TooManyWaiting),
             Taken::Later(next) => {
-                if let Some(link) = hub.agents.link(agent) {
-                    link.dial_out(1);
-                }
                 timeout_at(deadline, next).await.ok().and_then(Result::ok).ok_or(Refused::AgentAway)?
             }
         };
@@ -210,6 +209,16 @@ async fn reach(hub: &Hub, agent: AgentId, hello: &[u8]) -> Result<Pipe, Refused>
             _ if Instant::now() >= deadline => return Err(Refused::AgentAway),
             _ => {}
         }
+    }
+}
+
+/// Asks the agent for what was taken, so that the next stream finds a connection waiting.
+fn refill(hub: &Hub, agent: AgentId) {
+    let Some(link) = hub.agents.link(agent) else { return };
+    let ahead = usize::try_from(hub.config.dial_ahead).unwrap_or(0);
+    let missing = hub.relay.pools.order(agent, ahead, std::time::Instant::now());
+    if missing > 0 {
+        link.dial_out(missing);
     }
 }
 

@@ -6,6 +6,7 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use hoop_model::AgentId;
@@ -13,6 +14,8 @@ use tokio::sync::oneshot;
 
 /// Connections that one agent may keep parked.
 const PARKED: usize = 512;
+/// A connection that was asked for so long ago does not come any more.
+const GIVEN_UP: Duration = Duration::from_secs(2);
 /// Claims of an epoch whose use is remembered exactly; older ones are refused.
 const REMEMBERED: usize = 4096;
 
@@ -23,6 +26,9 @@ struct Pool<C> {
     waiting: VecDeque<oneshot::Sender<C>>,
     used: HashSet<u32>,
     oldest_counter: u32,
+    /// Asked of the agent and not come yet, and since when: what does not come is asked for again.
+    asked: usize,
+    asked_at: Instant,
 }
 
 impl<C> Default for Pool<C> {
@@ -33,7 +39,16 @@ impl<C> Default for Pool<C> {
             waiting: VecDeque::new(),
             used: HashSet::new(),
             oldest_counter: 0,
+            asked: 0,
+            asked_at: Instant::now(),
         }
+    }
+}
+
+impl<C> Pool<C> {
+    fn ask(&mut self, count: usize, now: Instant) {
+        self.asked += count;
+        self.asked_at = now;
     }
 }
 
@@ -79,15 +94,34 @@ impl<C> Pools<C> {
         act(&mut self.pool(agent).lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// A new control stream: what was dialled for the old one is dropped. Answers how many people wait.
-    pub(crate) fn begin_epoch(&self, agent: AgentId, epoch: u64) -> usize {
+    /// A new control stream: what was dialled for the old one is dropped. The agent dials `ahead` connections unasked;
+    /// answers how many more it is to be asked for.
+    pub(crate) fn begin_epoch(&self, agent: AgentId, epoch: u64, ahead: usize) -> usize {
         self.with(agent, |pool| {
+            pool.asked = 0;
             pool.epoch = epoch;
             pool.parked.clear();
             pool.used.clear();
             pool.oldest_counter = 0;
             pool.waiting.retain(|waiting| !waiting.is_closed());
-            pool.waiting.len()
+            let waiting = pool.waiting.len();
+            pool.ask(ahead + waiting, Instant::now());
+            waiting
+        })
+    }
+
+    /// How many connections to ask the agent for now, so that everybody who waits gets one and `ahead` are left.
+    pub(crate) fn order(&self, agent: AgentId, ahead: usize, now: Instant) -> usize {
+        self.with(agent, |pool| {
+            if now.saturating_duration_since(pool.asked_at) > GIVEN_UP {
+                pool.asked = 0;
+            }
+            let wanted = ahead + pool.waiting.len();
+            let missing = wanted.saturating_sub(pool.parked.len() + pool.asked);
+            if missing > 0 {
+                pool.ask(missing, now);
+            }
+            missing
         })
     }
 
@@ -126,6 +160,7 @@ impl<C> Pools<C> {
             if pool.epoch != epoch {
                 return Err(NotParked::Stale);
             }
+            pool.asked = pool.asked.saturating_sub(1);
             while let Some(waiting) = pool.waiting.pop_front() {
                 match waiting.send(connection) {
                     Ok(()) => return Ok(()),
@@ -171,7 +206,7 @@ mod tests {
 
     fn pools() -> (Pools<u32>, AgentId) {
         let (pools, agent) = (Pools::new(2), AgentId::generate());
-        pools.begin_epoch(agent, 1);
+        pools.begin_epoch(agent, 1, 0);
         (pools, agent)
     }
 
@@ -214,7 +249,7 @@ mod tests {
         pools.park(agent, 1, 5).unwrap();
         let Taken::Now(_) = pools.take(agent, |_| true) else { panic!() };
         let Taken::Later(_waits) = pools.take(agent, |_| true) else { panic!() };
-        assert_eq!(pools.begin_epoch(agent, 2), 1, "who waits still waits for the new stream");
+        assert_eq!(pools.begin_epoch(agent, 2, 0), 1, "who waits still waits for the new stream");
         assert_eq!(pools.admit(agent, 1, 9), Err(NotParked::Stale));
         assert_eq!(pools.park(agent, 1, 9), Err(NotParked::Stale));
         assert_eq!(pools.admit(agent, 2, 5), Ok(()));
@@ -230,6 +265,24 @@ mod tests {
         for counter in [0, 1, 10_000, 19_999] {
             assert_eq!(pools.admit(agent, 1, counter), Err(NotParked::Used));
         }
+    }
+
+    #[test]
+    fn what_is_taken_is_ordered_anew_and_never_twice() {
+        let (pools, agent) = (Pools::new(10), AgentId::generate());
+        let now = Instant::now();
+        assert_eq!(pools.begin_epoch(agent, 1, 2), 0);
+        assert_eq!(pools.order(agent, 2, now), 0, "two are on their way unasked");
+        pools.park(agent, 1, 1).unwrap();
+        pools.park(agent, 1, 2).unwrap();
+        assert!(matches!(pools.take(agent, |_| true), Taken::Now(1)));
+        assert_eq!(pools.order(agent, 2, now), 1);
+        assert_eq!(pools.order(agent, 2, now), 0);
+        assert!(matches!(pools.take(agent, |_| true), Taken::Now(2)));
+        let Taken::Later(_waits) = pools.take(agent, |_: &mut u32| true) else { panic!() };
+        assert_eq!(pools.order(agent, 2, now), 2, "one for who waits, one more to have two left");
+        let later = Instant::now() + GIVEN_UP + Duration::from_secs(1);
+        assert_eq!(pools.order(agent, 2, later), 3, "what did not come is asked for again");
     }
 
     #[test]
