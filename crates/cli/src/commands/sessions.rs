@@ -296,8 +296,10 @@ async fn tail(id: SessionId, out: &Out) -> Result {
     let mut body = api.follow_timeline(id, 0).await?;
     let mut events = EventReader::default();
     let mut player = Player::new(Pace::AtOnce);
+    let mut over = false;
     while let Some(piece) = body.next().await? {
         for event in events.push(&piece)? {
+            over |= event.kind == "end";
             if event.kind != "statement" {
                 continue;
             }
@@ -309,6 +311,11 @@ async fn tail(id: SessionId, out: &Out) -> Result {
                 player.play(&statement(&value)?, out).await?;
             }
         }
+    }
+    // A gateway that stops ends the answer as well, and the session goes on.
+    if !over {
+        let error = ClientError::away("HOOP-1006", "the gateway broke off; the session may go on");
+        return Err(error.hint("follow it again with `hoop sessions tail`").into());
     }
     if !out.is_json() {
         out.note("The session is over.");
