@@ -35,8 +35,8 @@ use streams::TunnelPipe;
 
 /// From a connector's first byte to the end of its handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// Most connections dialled for one request of the gateway.
-const MOST_AT_ONCE: u32 = 64;
+/// Most connections dialled for one request of the gateway, which asks for no more than sessions wait.
+const MOST_AT_ONCE: u32 = 1024;
 
 /// What claims of data connections are derived from, for one control stream.
 pub(crate) struct Claims {

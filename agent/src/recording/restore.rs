@@ -34,6 +34,8 @@ pub(super) fn restore(
         match restore_one(&path, key, limits, bell) {
             Ok(Some(tape)) => tapes.push(tape),
             Ok(None) => std::fs::remove_file(&path)?,
+            // The disk, not the recording: it stays where it is, and the agent does not start over it.
+            Err(ScanError::Input(error)) => return Err(error),
             Err(error) => {
                 tracing::error!(path = %path.display(), %error, "a spooled recording is damaged and set aside");
                 std::fs::rename(&path, path.with_extension("damaged"))?;

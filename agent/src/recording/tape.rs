@@ -18,6 +18,8 @@ use hoop_model::{Blame, Fault, SessionId, Timestamp};
 use hoop_recording::{Record, RecordingPublicKey, SigningKey, Start, Writer};
 use hoop_session::{Tape, TapeError};
 
+use tokio_util::sync::CancellationToken;
+
 use super::keeper::Bell;
 
 /// When a session stalls because its recording does not get through, and when it ends.
@@ -46,6 +48,12 @@ pub(crate) struct SessionTape {
     finished: AtomicBool,
     broken: Mutex<Option<Fault>>,
     is_broken: AtomicBool,
+    /// A write failed in the middle: what follows the tear would be unreadable, so nothing follows.
+    torn: AtomicBool,
+    /// The part that holds the trailer was sent.
+    last_sent: AtomicBool,
+    /// Cancelled when the recording fails, so that its session ends at once.
+    failed: CancellationToken,
     waiting: Mutex<Vec<Waker>>,
     bell: Arc<Bell>,
     /// Already in the bell's lists.
@@ -134,6 +142,9 @@ impl SessionTape {
             finished: AtomicBool::new(false),
             broken: Mutex::new(None),
             is_broken: AtomicBool::new(false),
+            torn: AtomicBool::new(false),
+            last_sent: AtomicBool::new(false),
+            failed: CancellationToken::new(),
             waiting: Mutex::default(),
             bell,
             to_commit: AtomicBool::new(false),
@@ -162,7 +173,18 @@ impl SessionTape {
 
     /// Everything is at the gateway.
     pub(super) fn is_delivered(&self) -> bool {
-        self.is_finished() && self.durable() >= self.written()
+        self.is_finished() && self.last_sent.load(Ordering::Acquire) && self.durable() >= self.written()
+    }
+
+    /// The end is on its way to the gateway.
+    pub(super) fn sent_last(&self) {
+        self.last_sent.store(true, Ordering::Release);
+    }
+
+    /// Waits until the recording fails, and says why. Cancel safe.
+    pub(crate) async fn failure(&self) -> Fault {
+        self.failed.cancelled().await;
+        self.reason().0
     }
 
     /// A piece of the file for the gateway.
@@ -176,7 +198,8 @@ impl SessionTape {
     /// The gateway has stored so many bytes durably.
     pub(super) fn acknowledge(&self, durable: u64) {
         let durable = durable.min(self.written());
-        self.durable.fetch_max(durable, Ordering::AcqRel);
+        // Less than before: the gateway lost what it had (a restored backup). The spool still has it all.
+        self.durable.store(durable, Ordering::Release);
         if durable >= self.marker.load(Ordering::Acquire) {
             let written = self.written();
             self.marker.store(written, Ordering::Release);
@@ -192,6 +215,7 @@ impl SessionTape {
             broken.get_or_insert(fault);
         }
         self.is_broken.store(true, Ordering::Release);
+        self.failed.cancel();
         self.wake();
     }
 
@@ -223,24 +247,32 @@ impl SessionTape {
 
     /// Writes the signed end. Nothing can be recorded after it. Blocks for a disk write.
     pub(crate) fn finish(self: &Arc<Self>, reason: &str, key: &SigningKey) -> Result<(), TapeError> {
-        let mut inner = self.lock()?;
+        // A recording that only got stuck on its way is whole here, and gets its end.
+        let mut inner =
+            self.inner.lock().map_err(|_| TapeError(failed("a thread died while it recorded")))?;
+        if self.torn.load(Ordering::Acquire) {
+            return Err(self.reason());
+        }
         let Some(writer) = inner.writer.take() else { return Ok(()) };
         let finished = writer.finish(now(), reason, key).map_err(failed)?;
         if let Some(last) = finished.last {
             self.write(&last.bytes)?;
         }
         self.write(&finished.trailer_frame)?;
-        drop(inner);
         self.finished.store(true, Ordering::Release);
+        drop(inner);
         self.bell.ring_upload(self);
         self.sync().map_err(|error| TapeError(failed(error)))
     }
 
     fn lock(&self) -> Result<MutexGuard<'_, Inner>, TapeError> {
+        let inner = self.inner.lock().map_err(|_| TapeError(failed("a thread died while it recorded")))?;
+        // Looked at under the lock: whoever waited for it while a write failed must not write behind the tear.
         if self.is_broken.load(Ordering::Acquire) {
+            drop(inner);
             return Err(self.reason());
         }
-        self.inner.lock().map_err(|_| TapeError(failed("a thread died while it recorded")))
+        Ok(inner)
     }
 
     fn reason(&self) -> TapeError {
@@ -250,6 +282,7 @@ impl SessionTape {
 
     fn write(&self, bytes: &[u8]) -> Result<(), TapeError> {
         if let Err(error) = (&self.file).write_all(bytes) {
+            self.torn.store(true, Ordering::Release);
             let fault = failed(format_args!("{}: {error}", self.path.display()));
             self.fail(fault.clone());
             return Err(TapeError(fault));

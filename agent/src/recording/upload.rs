@@ -34,6 +34,7 @@ pub(crate) async fn upload(
     spool.connected.store(true, Ordering::Release);
     let _away = Away(Arc::clone(&spool));
     spool.tapes().iter().for_each(|tape| spool.bell.ring_upload(tape));
+    let rewound = std::sync::Mutex::new(Vec::new());
     // An upload that broke off may have taken the last ring with it.
     spool.bell.upload_rung.notify_one();
     let mut sent: HashMap<SessionId, u64> = HashMap::new();
@@ -41,6 +42,9 @@ pub(crate) async fn upload(
         loop {
             spool.bell.upload_rung.notified().await;
             tokio::time::sleep(GATHER).await;
+            for session in rewound.lock().map(|mut list| std::mem::take(&mut *list)).unwrap_or_default() {
+                sent.remove(&session);
+            }
             for tape in spool.bell.take_uploads() {
                 if send(&tape, &mut sent, &parts).await.is_err() {
                     return;
@@ -50,7 +54,10 @@ pub(crate) async fn upload(
     };
     let receiving = async {
         while let Some(ack) = acks.message().await? {
-            acknowledge(&spool, &ack);
+            let again = acknowledge(&spool, &ack);
+            if let (Some(session), Ok(mut list)) = (again, rewound.lock()) {
+                list.push(session);
+            }
         }
         Ok(())
     };
@@ -97,6 +104,7 @@ async fn send(
         offset = end;
         sent.insert(tape.session(), end);
         if last {
+            tape.sent_last();
             sent.remove(&tape.session());
         }
         if end >= written {
@@ -105,16 +113,24 @@ async fn send(
     }
 }
 
-fn acknowledge(spool: &Spool, ack: &RecordingAck) {
-    let Some(tape) = ack.session_id.parse().ok().and_then(|session| spool.find(session)) else { return };
+/// Gives the session back if the gateway has less than it once said: it is sent again from there.
+fn acknowledge(spool: &Spool, ack: &RecordingAck) -> Option<SessionId> {
+    let tape = ack.session_id.parse().ok().and_then(|session| spool.find(session))?;
     if let Some(refused) = &ack.refused {
         let fault = refused.to_fault();
         tracing::error!(session = %tape.session(), code = %fault.code, "the gateway refuses a recording");
         tape.fail(fault);
-        return;
+        return None;
     }
+    let before = tape.durable();
     tape.acknowledge(ack.durable);
+    if tape.durable() < before {
+        tracing::warn!(session = %tape.session(), "the gateway has less of a recording than it had; it is sent again");
+        spool.bell.ring_upload(&tape);
+        return Some(tape.session());
+    }
     if tape.is_delivered() {
         spool.delivered(&tape);
     }
+    None
 }

@@ -153,6 +153,7 @@ impl LiveSession {
             tokio::select! {
                 biased;
                 reason = self.terminator.listen().ended() => break reason,
+                reason = self.tape.failure() => break reason,
                 () = stop.cancelled() => break Fault::new("HOOP-4205", Blame::System, "the agent is shutting down"),
                 () = tokio::time::sleep(next) => {}
             }

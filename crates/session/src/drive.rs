@@ -150,9 +150,12 @@ impl<C: Pipe> Driver<C> {
             if let Poll::Ready(reason) = self.poll_closing(cx) {
                 return Poll::Ready(reason);
             }
-            if matches!(self.phase, Phase::Running) && self.poll_tape(cx) {
+            let running = matches!(self.phase, Phase::Running);
+            if running && self.poll_tape(cx) {
                 progress |= self.poll_read(cx, Side::Client) | self.poll_read(cx, Side::Target);
             } else {
+                // A broken tape has just begun the end: it is to be written in this very poll.
+                progress |= running && !matches!(self.phase, Phase::Running);
                 self.client.poll_idle(cx);
             }
             if !progress {
