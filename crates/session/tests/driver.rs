@@ -93,6 +93,7 @@ struct TestTape {
     commits: AtomicUsize,
     refuses: AtomicBool,
     stalls: AtomicBool,
+    fails: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
 
@@ -126,6 +127,9 @@ impl Tape for TestTape {
         }
     }
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), TapeError>> {
+        if self.fails.load(Ordering::SeqCst) {
+            return Poll::Ready(Err(TapeError(Fault::new("HOOP-6002", Blame::System, "not stored for too long"))));
+        }
         if self.stalls.load(Ordering::SeqCst) {
             *self.waker.lock().unwrap() = Some(cx.waker().clone());
             return Poll::Pending;
@@ -251,6 +255,24 @@ async fn a_tape_that_is_behind_stops_reading_until_it_catches_up() {
     assert_eq!(stage.tape.texts(), ["first"]);
     stage.tape.go_on();
     assert_eq!(read_some(&mut target).await, "second");
+}
+
+#[tokio::test]
+async fn a_tape_that_fails_while_it_stalls_is_told_at_once() {
+    let mut stage = Stage::open().await;
+    stage.client.write_all(b"first").await.unwrap();
+    let (mut target, _) = stage.target.accept().await.unwrap();
+    assert_eq!(read_some(&mut target).await, "first");
+    stage.tape.stalls.store(true, Ordering::SeqCst);
+    stage.client.write_all(b"second").await.unwrap();
+    while stage.tape.waker.lock().unwrap().is_none() {
+        tokio::task::yield_now().await;
+    }
+    stage.tape.fails.store(true, Ordering::SeqCst);
+    stage.tape.go_on();
+    let heard = tokio::time::timeout(Duration::from_millis(500), stage.hear()).await;
+    assert_eq!(heard.unwrap(), "ended: HOOP-6002");
+    assert_eq!(stage.tape.texts(), ["first"]);
 }
 
 #[tokio::test]
