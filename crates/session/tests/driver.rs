@@ -128,7 +128,11 @@ impl Tape for TestTape {
     }
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), TapeError>> {
         if self.fails.load(Ordering::SeqCst) {
-            return Poll::Ready(Err(TapeError(Fault::new("HOOP-6002", Blame::System, "not stored for too long"))));
+            return Poll::Ready(Err(TapeError(Fault::new(
+                "HOOP-6002",
+                Blame::System,
+                "not stored for too long",
+            ))));
         }
         if self.stalls.load(Ordering::SeqCst) {
             *self.waker.lock().unwrap() = Some(cx.waker().clone());
