@@ -38,6 +38,33 @@ pub(crate) enum Stored {
 struct Open {
     file: File,
     length: u64,
+    /// So many bytes were made durable by this process: what it found may be in memory alone.
+    synced: u64,
+}
+
+impl Open {
+    /// Adds what is new of each piece. `false`: the limit was reached.
+    fn add(&mut self, pieces: &[Piece], limit: u64) -> io::Result<bool> {
+        for piece in pieces {
+            let Some(skip) = self.length.checked_sub(piece.offset) else { break };
+            let fresh =
+                usize::try_from(skip).ok().and_then(|skip| piece.data.get(skip..)).unwrap_or_default();
+            if self.length.saturating_add(fresh.len() as u64) > limit {
+                return Ok(false);
+            }
+            self.file.write_all_at(fresh, self.length)?;
+            self.length += fresh.len() as u64;
+        }
+        Ok(true)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        if self.length > self.synced {
+            self.file.sync_data()?;
+            self.synced = self.length;
+        }
+        Ok(())
+    }
 }
 
 /// All recordings.
@@ -109,26 +136,13 @@ impl Recordings {
     fn store_one(&self, session: SessionId, pieces: &[Piece]) -> io::Result<Stored> {
         let open = self.opened(session)?;
         let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = open.length;
-        for piece in pieces {
-            let Some(skip) = open.length.checked_sub(piece.offset) else { break };
-            let fresh =
-                usize::try_from(skip).ok().and_then(|skip| piece.data.get(skip..)).unwrap_or_default();
-            if open.length.saturating_add(fresh.len() as u64) > self.limit {
-                open.file.sync_data()?;
-                return Ok(Stored::Full(open.length));
-            }
-            open.file.write_all_at(fresh, open.length)?;
-            open.length += fresh.len() as u64;
-        }
-        if open.length > before
-            && let Err(error) = open.file.sync_data()
-        {
+        let fits = open.add(pieces, self.limit)?;
+        if let Err(error) = open.sync() {
             // What the kernel dropped cannot be told from what it kept: look again at the next piece.
             self.close(session);
             return Err(error);
         }
-        Ok(Stored::Durable(open.length))
+        Ok(if fits { Stored::Durable(open.length) } else { Stored::Full(open.length) })
     }
 
     fn opened(&self, session: SessionId) -> io::Result<Arc<Mutex<Open>>> {
@@ -148,7 +162,7 @@ impl Recordings {
             File::open(&self.dir)?.sync_all()?;
         }
         let length = file.metadata()?.len();
-        let open = Arc::new(Mutex::new(Open { file, length }));
+        let open = Arc::new(Mutex::new(Open { file, length, synced: 0 }));
         all.insert(session, Arc::clone(&open));
         Ok(open)
     }
@@ -215,6 +229,33 @@ mod tests {
         let second = Recordings::new(&folder.path().join("rec"), 100).unwrap();
         assert_eq!(second.length(session), 3);
         assert!(matches!(put(&second, session, &[(2, "cd")]), Stored::Durable(4)));
+    }
+
+    #[test]
+    fn what_was_found_is_made_durable_before_it_is_acknowledged() {
+        let (folder, first) = recordings(100);
+        let session = SessionId::generate();
+        put(&first, session, &[(0, "abc")]);
+        let second = Recordings::new(&folder.path().join("rec"), 100).unwrap();
+        let open = second.opened(session).unwrap();
+        assert_eq!(open.lock().unwrap().synced, 0, "a process before may have died between write and fsync");
+        assert!(matches!(put(&second, session, &[(0, "abc")]), Stored::Durable(3)), "nothing new");
+        assert_eq!(open.lock().unwrap().synced, 3);
+    }
+
+    #[test]
+    fn a_write_that_failed_in_the_middle_leaves_its_first_part_to_be_made_durable() {
+        let (_folder, recordings) = recordings(100);
+        let session = SessionId::generate();
+        put(&recordings, session, &[(0, "abc")]);
+        let open = recordings.opened(session).unwrap();
+        open.lock()
+            .unwrap()
+            .add(&[Piece { session, offset: 3, data: Bytes::from_static(b"de") }], 100)
+            .unwrap();
+        assert_eq!(open.lock().unwrap().synced, 3);
+        assert!(matches!(put(&recordings, session, &[(3, "de")]), Stored::Durable(5)));
+        assert_eq!(open.lock().unwrap().synced, 5);
     }
 
     #[test]

@@ -123,3 +123,15 @@ async fn every_answer_has_its_security_headers() {
         }
     }
 }
+
+#[tokio::test]
+async fn every_page_of_the_ledger_that_is_read_is_an_event() {
+    let world = World::start().await;
+    let mut eve = world.person("eve", Role::Auditor, &[]).await;
+    let token = world.tokens(&mut eve).await.access;
+    for path in ["/audit/events", "/audit/events?before=2", "/audit/events?before=1&limit=1"] {
+        let response = world.request(Method::GET, path).bearer_auth(&token).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+    }
+    assert_eq!(world.events("ledger.read").await, 3);
+}

@@ -294,3 +294,13 @@ async fn a_device_signs_in_when_a_browser_approves() {
     decide(refused["user_code"].clone(), false).await.unwrap();
     assert_eq!(problem(poll(&refused).await.unwrap()).await, (403, "HOOP-3022".to_owned()));
 }
+
+#[tokio::test]
+async fn without_a_provider_its_callback_writes_nothing() {
+    let world = World::start().await;
+    for _ in 0..3 {
+        let response = world.request(Method::GET, "/oidc/callback?state=x&code=y").send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::NOT_FOUND);
+    }
+    assert_eq!(world.events("login.failed").await, 0);
+}

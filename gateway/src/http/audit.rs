@@ -61,14 +61,12 @@ pub(super) async fn events(
     Evidence(caller): Evidence,
     Query(which): Query<Which>,
 ) -> Answer<Json<Page<EventView>>> {
-    // One event a look, not one a page turned.
-    if which.before.is_none() {
-        let facts = json!({
-            "what": "events", "code": which.code, "actor": which.actor, "subject": which.subject,
-            "since": which.since, "until": which.until,
-        });
-        note(&hub, &caller, facts).await?;
-    }
+    // Every page: a reader who begins in the middle has read as well.
+    let facts = json!({
+        "what": "events", "code": which.code, "actor": which.actor, "subject": which.subject,
+        "since": which.since, "until": which.until, "before": which.before,
+    });
+    note(&hub, &caller, facts).await?;
     let limit = which.limit.unwrap_or(100).clamp(1, MOST);
     let filter = EventFilter {
         before: which.before,

@@ -86,10 +86,8 @@ pub(super) async fn timeline(
 ) -> Answer<Response> {
     let session = visible(&hub, &caller, &id).await?;
     let after = wanted.after.unwrap_or(0);
-    // One event a look, not one a page turned.
-    if after == 0 || wanted.follow {
-        note(&hub, &caller, &session, EventCode::RecordingRead, json!({ "follow": wanted.follow })).await?;
-    }
+    let facts = json!({ "follow": wanted.follow, "after": after, "limit": wanted.limit });
+    note(&hub, &caller, &session, EventCode::RecordingRead, facts).await?;
     if wanted.follow {
         return Ok(follow(&hub, session.id, after));
     }

@@ -23,5 +23,5 @@ pub(super) async fn info(State(hub): State<Shared>) -> Json<Info> {
 }
 
 pub(super) async fn openapi() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], super::openapi_json()).into_response()
+    ([(header::CONTENT_TYPE, "application/json")], super::openapi_text()).into_response()
 }

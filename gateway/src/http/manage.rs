@@ -183,6 +183,10 @@ pub(super) async fn remove_agent(
     }
     hub.agents.remove(agent.id);
     hub.relay.forget(agent.id);
+    // Nobody will send the rest of their recordings.
+    for session in hub.store.open_sessions_of_agent(agent.id).await? {
+        sessions::interrupted(&hub, &session, "its agent was removed").await?;
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 

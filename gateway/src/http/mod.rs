@@ -20,7 +20,10 @@ mod table;
 pub(crate) mod throttle;
 mod tokens;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Router,
@@ -251,7 +254,13 @@ pub fn authorization() -> Vec<(Method, String, Who)> {
 /// The OpenAPI document, as JSON.
 #[must_use]
 pub fn openapi_json() -> String {
-    table::openapi(endpoints()).to_pretty_json().unwrap_or_else(|_| "{}".to_owned())
+    openapi_text().to_owned()
+}
+
+/// Made once: anybody may ask for it, and it does not change.
+fn openapi_text() -> &'static str {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    TEXT.get_or_init(|| table::openapi(endpoints()).to_pretty_json().unwrap_or_else(|_| "{}".to_owned()))
 }
 
 /// Everything that is served over HTTPS.
@@ -277,7 +286,7 @@ pub(crate) fn router(hub: &Shared) -> Router {
 async fn measure(request: Request, next: Next) -> Response {
     let began = Instant::now();
     let route = request.extensions().get::<MatchedPath>().map_or("console", MatchedPath::as_str).to_owned();
-    let method = request.method().as_str().to_owned();
+    let method = method_label(request.method());
     let response = next.run(request).await;
     let status = response.status().as_u16().to_string();
     metrics::counter!("hoop_http_requests_total", "method" => method, "route" => route.clone(), "status" => status)
@@ -286,9 +295,24 @@ async fn measure(request: Request, next: Next) -> Response {
     response
 }
 
+/// Anybody can make up methods, and each label is kept for good.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
 /// The console's page adds a nonce for styles.
 const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-    font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+    font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; \
+    frame-ancestors 'none'; trusted-types default; require-trusted-types-for 'script'";
 
 /// What a browser must know about everything that comes from here.
 async fn headers(request: Request, next: Next) -> Response {
@@ -308,4 +332,17 @@ async fn headers(request: Request, next: Next) -> Response {
         set(header::CACHE_CONTROL, "no-store");
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_are_few_labels() {
+        assert_eq!(method_label(&Method::DELETE), "DELETE");
+        for made_up in ["X1", "get", "PROPFIND"] {
+            assert_eq!(method_label(&Method::from_bytes(made_up.as_bytes()).unwrap()), "other");
+        }
+    }
 }

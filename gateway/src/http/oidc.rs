@@ -63,6 +63,11 @@ impl Provider {
         Self { settings, http, discovered: Mutex::default() }
     }
 
+    /// Is there one?
+    const fn is_configured(&self) -> bool {
+        self.settings.is_some()
+    }
+
     /// The provider as it described itself lately.
     async fn current(
         &self,
@@ -216,6 +221,13 @@ pub(super) async fn callback(
     headers: HeaderMap,
     Query(callback): Query<Callback>,
 ) -> Answer<Response> {
+    // Anybody can call this: nothing is written for a gateway without a provider, nor without limit.
+    if !hub.oidc.is_configured() {
+        return Err(Problematic::not_found("identity provider"));
+    }
+    if !hub.throttle.address(address) {
+        return Err(Problematic::too_many(60));
+    }
     let gone = format!("{COOKIE}=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0");
     match finish(&hub, address, &headers, &callback).await {
         Ok((mut response, return_to)) => {

@@ -33,7 +33,7 @@ pub(super) async fn open(
     From(address): From,
     Json(request): Json<OpenSession>,
 ) -> Answer<Json<SessionOpened>> {
-    let opening = Opening { caller: &caller.signed_in, actor: &caller.actor, address, request };
+    let opening = Opening { caller: caller.signed_in, actor: caller.actor, address, request };
     Ok(Json(Box::pin(sessions::open(&hub, opening)).await?))
 }
 

@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::listener::limits::neighbourhood;
+
 const MINUTE: Duration = Duration::from_secs(60);
 /// Keys remembered. When they are all fresh, new ones are let through: the other bounds still hold.
 const KEYS: usize = 100_000;
@@ -65,7 +67,7 @@ impl Throttle {
 
     /// May this address try to sign in (or poll, or trade a code) once more?
     pub(crate) fn address(&self, address: IpAddr) -> bool {
-        self.addresses.admit(address, self.limit, Instant::now())
+        self.addresses.admit(neighbourhood(address), self.limit, Instant::now())
     }
 
     /// May anybody try to sign in under this name once more?
@@ -75,12 +77,12 @@ impl Throttle {
 
     /// May this address ask once more whether a device was approved, or trade a token?
     pub(crate) fn poll(&self, address: IpAddr) -> bool {
-        self.polls.admit(address, POLLS, Instant::now())
+        self.polls.admit(neighbourhood(address), POLLS, Instant::now())
     }
 
     /// May this address try to enrol an agent once more?
     pub(crate) fn enrolment(&self, address: IpAddr) -> bool {
-        self.enrolments.admit(address, ENROLMENTS, Instant::now())
+        self.enrolments.admit(neighbourhood(address), ENROLMENTS, Instant::now())
     }
 }
 

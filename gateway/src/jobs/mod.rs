@@ -88,7 +88,11 @@ pub(crate) async fn sweep_sessions(hub: &Shared) -> Result<(), StoreError> {
 }
 
 /// Why a session may not go on. Its second factor was proven when it was opened, and counts for its whole time.
-fn no_longer(session: &SessionRecord, user: Option<&User>, connection: Option<&Connection>) -> Option<Fault> {
+pub(crate) fn no_longer(
+    session: &SessionRecord,
+    user: Option<&User>,
+    connection: Option<&Connection>,
+) -> Option<Fault> {
     if session.ends_at <= now() {
         return Some(Denial::GrantEnded.to_fault());
     }

@@ -5,11 +5,19 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use tokio_util::sync::CancellationToken;
+
+/// Whom an address counts for: an IPv6 network of 64 bits belongs to one subscriber, who can use all of it.
+pub(crate) fn neighbourhood(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+    }
+}
 
 /// Counts connections by address.
 #[derive(Debug, Clone)]
@@ -32,6 +40,7 @@ impl PerAddress {
 
     /// Counts one more, unless the address has its fill.
     pub(crate) fn admit(&self, address: IpAddr) -> Option<Counted> {
+        let address = neighbourhood(address);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(address).or_default();
         if *count >= self.limit {
@@ -121,6 +130,16 @@ mod tests {
         drop(first);
         assert!(limit.admit(one).is_some());
         assert_eq!(limit.open.lock().unwrap().len(), 1, "nothing is kept for those who left");
+    }
+
+    #[test]
+    fn one_network_of_ipv6_is_one_address() {
+        let limit = PerAddress::new(1);
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let _first = limit.admit(address("2001:db8:0:1::1")).unwrap();
+        assert!(limit.admit(address("2001:db8:0:1:ffff::2")).is_none());
+        assert!(limit.admit(address("2001:db8:0:2::1")).is_some());
+        assert_eq!(neighbourhood(address("::ffff:10.0.0.1")), address("10.0.0.1"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Until somebody is authenticated everything is bounded: connections an address, half-open ones in all, bytes and
 //! time of a handshake. What is refused is counted and closed, without an answer.
 
-mod limits;
+pub(crate) mod limits;
 mod prefixed;
 pub(crate) mod tls;
 

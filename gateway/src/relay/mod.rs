@@ -184,7 +184,15 @@ pub(crate) async fn find(hub: &Shared, id: SessionId) -> Result<Arc<Live>, Refus
         tracing::error!(%error, session.id = %id, "session secret cannot be opened");
         Refused::Store
     })?;
-    Ok(hub.live.insert(Live::new(id, session.agent, session.ends_at, secret)))
+    let live = hub.live.insert(Live::new(id, session.agent, session.ends_at, secret));
+    // Whoever ended it between the look and the insertion found nothing to cut.
+    let still = hub.store.session(id).await.ok().flatten();
+    if still.is_some_and(|session| matches!(session.state, SessionState::Opening | SessionState::Live)) {
+        return Ok(live);
+    }
+    hub.live.remove(id);
+    live.cut.cancel();
+    Err(Refused::UnknownSession)
 }
 
 /// A connection of the agent on which the `ClientHello` was delivered.

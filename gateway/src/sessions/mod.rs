@@ -3,6 +3,8 @@
 //! Each step is one transaction with its events. The first reason for an end stands.
 
 mod open;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -148,6 +150,8 @@ pub(crate) async fn sealed(
 }
 
 /// Ends a session. `false`: it had ended before. With `tell`, the agent is told, and tells the client.
+///
+/// Goes on when the caller goes away: an end that was written is always carried out.
 pub(crate) async fn end_as(
     hub: &Shared,
     id: SessionId,
@@ -156,8 +160,45 @@ pub(crate) async fn end_as(
     code: &str,
     tell: Option<&Fault>,
 ) -> Result<bool, StoreError> {
+    let (task, actor, tell) = (hub.clone(), actor.clone(), tell.cloned());
+    let end = SessionEnd { at: now(), reason: reason.to_owned(), code: code.to_owned() };
+    let ending = hub.tasks.spawn(async move { carry_out(&task, id, &actor, end, tell.as_ref()).await });
+    ending.await.unwrap_or_else(|error| Err(StoreError::Unavailable(format!("ending a session: {error}"))))
+}
+
+async fn carry_out(
+    hub: &Shared,
+    id: SessionId,
+    actor: &Actor,
+    end: SessionEnd,
+    tell: Option<&Fault>,
+) -> Result<bool, StoreError> {
     let session = hub.store.session(id).await?.ok_or(StoreError::NotFound("session"))?;
-    let Some(told) = end_event(&session, actor, reason, code) else { return Ok(false) };
+    let ended = write_end(hub, &session, actor, &end).await?;
+    if ended {
+        metrics::counter!("hoop_sessions_ended_total", "code" => code_label(&end.code)).increment(1);
+    }
+    // Also of a session that was ending already: whoever wrote that may not have come this far.
+    if let Some(fault) = tell {
+        let over = matches!(session.state, SessionState::Ended | SessionState::Interrupted);
+        if let Some(link) = hub.agents.link(session.agent).filter(|_| !over) {
+            link.end_session(id, fault);
+        }
+        hub.live.settle(id, Err(fault.clone()));
+    }
+    cut_soon(hub, id);
+    Ok(ended)
+}
+
+/// Writes the end with its events. `false`: it stood there already.
+async fn write_end(
+    hub: &Shared,
+    session: &SessionRecord,
+    actor: &Actor,
+    end: &SessionEnd,
+) -> Result<bool, StoreError> {
+    let (reason, code) = (end.reason.as_str(), end.code.as_str());
+    let Some(told) = end_event(session, actor, reason, code) else { return Ok(false) };
     // Whoever closes their own session kills nothing.
     // Its own end, by the person or through their agent, is no kill.
     let own = match actor {
@@ -166,24 +207,21 @@ pub(crate) async fn end_as(
         Actor::System | Actor::Anonymous => false,
     };
     let killed = (!own).then(|| {
-        event(actor, EventCode::SessionKilled, subjects(&session), json!({ "reason": reason, "code": code }))
+        event(actor, EventCode::SessionKilled, subjects(session), json!({ "reason": reason, "code": code }))
     });
     let events: Vec<NewEvent> = killed.into_iter().chain([told]).collect();
-    let end = SessionEnd { at: now(), reason: reason.to_owned(), code: code.to_owned() };
-    let ended = match hub.store.end_session(id, &end, &events).await {
-        Ok(_) => true,
-        Err(StoreError::Conflict(Conflict::Changed)) => false,
-        Err(error) => return Err(error),
-    };
-    metrics::counter!("hoop_sessions_ended_total", "code" => code.to_owned()).increment(1);
-    if let Some(fault) = tell {
-        if let Some(link) = hub.agents.link(session.agent) {
-            link.end_session(id, fault);
-        }
-        hub.live.settle(id, Err(fault.clone()));
+    match hub.store.end_session(session.id, end, &events).await {
+        Ok(_) => Ok(true),
+        Err(StoreError::Conflict(Conflict::Changed)) => Ok(false),
+        Err(error) => Err(error),
     }
-    cut_soon(hub, id);
-    Ok(ended)
+}
+
+/// A code as a metric's label: agents send codes, and a label must not grow with what they say.
+fn code_label(code: &str) -> String {
+    let digits = code.strip_prefix("HOOP-").unwrap_or_default();
+    let known = digits.len() == 4 && digits.bytes().all(|c| c.is_ascii_digit());
+    if known { code.to_owned() } else { "other".to_owned() }
 }
 
 /// Ends a session for a reason of the gateway's own.

@@ -20,6 +20,7 @@ use crate::{
     agents::{Link, offline},
     http::problem::Problematic,
     hub::{Shared, event, now},
+    jobs,
     live::Live,
     pki::{self, Issued, PkiError},
 };
@@ -29,9 +30,9 @@ const READY: Duration = Duration::from_secs(10);
 const LONGEST_REASON: usize = 1000;
 
 /// Who opens what, from where.
-pub(crate) struct Opening<'a> {
-    pub(crate) caller: &'a SignedIn,
-    pub(crate) actor: &'a Actor,
+pub(crate) struct Opening {
+    pub(crate) caller: SignedIn,
+    pub(crate) actor: Actor,
     pub(crate) address: IpAddr,
     pub(crate) request: OpenSession,
 }
@@ -46,10 +47,55 @@ struct Granted {
     at: Timestamp,
 }
 
-/// Opens a session, or says why not.
-pub(crate) async fn open(hub: &Shared, opening: Opening<'_>) -> Result<SessionOpened, Problematic> {
+/// A session that was opened for somebody who may have gone away: dropped before it is taken over, it ends the session.
+struct Orphan {
+    hub: Shared,
+    id: Option<SessionId>,
+}
+
+impl Orphan {
+    fn taken_over(mut self) {
+        self.id = None;
+    }
+}
+
+impl Drop for Orphan {
+    fn drop(&mut self) {
+        let Some(id) = self.id.take() else { return };
+        // Without a runtime everything is over; the store's sweep finds the session after the next start.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let hub = self.hub.clone();
+        let end = async move {
+            let fault = Fault::new("HOOP-4000", Blame::Caller, "the caller went away");
+            if let Err(error) = super::end_by_system(&hub, id, &fault).await {
+                tracing::error!(%error, session.id = %id, "a session that nobody waits for cannot be ended");
+            }
+        };
+        self.hub.tasks.spawn_on(end, &runtime);
+    }
+}
+
+/// Opens a session, or says why not. A caller who goes away meanwhile leaves none behind.
+pub(crate) async fn open(hub: &Shared, opening: Opening) -> Result<SessionOpened, Problematic> {
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    let task = hub.clone();
+    hub.tasks.spawn(async move {
+        let opened = open_now(&task, &opening).await;
+        let opened = opened.map(|opened| {
+            let orphan = Orphan { hub: task.clone(), id: Some(opened.id) };
+            (opened, orphan)
+        });
+        // What cannot be sent is dropped here.
+        let _ = answer.send(opened);
+    });
+    let (opened, orphan) = answered.await.map_err(Problematic::internal)??;
+    orphan.taken_over();
+    Ok(opened)
+}
+
+async fn open_now(hub: &Shared, opening: &Opening) -> Result<SessionOpened, Problematic> {
     check_reason(opening.request.reason.as_deref())?;
-    let granted = grant(hub, &opening).await?;
+    let granted = grant(hub, opening).await?;
     let id = SessionId::generate();
     let life = hub.config.certificates.session.min(granted.terms.ends_at.since(granted.at));
     let issued = hub
@@ -58,9 +104,10 @@ pub(crate) async fn open(hub: &Shared, opening: Opening<'_>) -> Result<SessionOp
         .issue_session(id, &opening.request.csr_pem, granted.at, life)
         .map_err(bad_request)?;
     let secret = SessionSecret::generate().map_err(|_| Problematic::internal("no randomness"))?;
-    let grant = write_grant(&opening, &granted, id, &issued);
+    let grant = write_grant(opening, &granted, id, &issued);
     let (bytes, signature) = hub.keys.grants.sign(&grant).map_err(Problematic::internal)?;
-    keep(hub, &opening, &granted, &grant, (&bytes, &signature), &issued, &secret).await?;
+    let kept = keep(hub, opening, &granted, &grant, (&bytes, &signature), &issued, &secret).await?;
+    still_allowed(hub, &kept).await?;
     confirm(hub, &granted, id, bytes, signature, &secret).await?;
     metrics::counter!("hoop_sessions_opened_total").increment(1);
     let database = granted.definition.settings.get("database").and_then(serde_json::Value::as_str);
@@ -92,14 +139,27 @@ fn check_reason(reason: Option<&str>) -> Result<(), Problematic> {
     Ok(())
 }
 
-async fn grant(hub: &Shared, opening: &Opening<'_>) -> Result<Granted, Problematic> {
+/// The rules once more: what changed between the decision and the write was not seen by the sweep that came with it.
+async fn still_allowed(hub: &Shared, session: &SessionRecord) -> Result<(), Problematic> {
+    let user = hub.store.user(session.user).await?;
+    let connection = hub.store.connection(session.connection).await?;
+    match jobs::no_longer(session, user.as_ref(), connection.as_ref()) {
+        None => Ok(()),
+        Some(fault) => {
+            super::end_by_system(hub, session.id, &fault).await?;
+            Err(fault.into())
+        }
+    }
+}
+
+async fn grant(hub: &Shared, opening: &Opening) -> Result<Granted, Problematic> {
     let at = now();
     let name = &opening.request.connection;
     let Some(connection) = hub.store.connection_by_name(name).await? else {
         return Err(refuse(hub, opening, &Denial::NotAllowed).await);
     };
     let definition = definition_of(&connection)?;
-    let terms = match may_connect(&subject(opening.caller), &connecting(&connection, &definition), at) {
+    let terms = match may_connect(&subject(&opening.caller), &connecting(&connection, &definition), at) {
         Ok(terms) => terms,
         Err(denial) => return Err(refuse(hub, opening, &denial).await),
     };
@@ -118,11 +178,11 @@ async fn grant(hub: &Shared, opening: &Opening<'_>) -> Result<Granted, Problemat
     Ok(Granted { connection, definition, agent, link, terms, at })
 }
 
-async fn refuse(hub: &Shared, opening: &Opening<'_>, denial: &Denial) -> Problematic {
+async fn refuse(hub: &Shared, opening: &Opening, denial: &Denial) -> Problematic {
     metrics::counter!("hoop_sessions_refused_total").increment(1);
     let name = &opening.request.connection;
     let facts = json!({ "connection": name.as_str(), "reason": denial.to_string(), "address": opening.address.to_string() });
-    let told = event(opening.actor, EventCode::SessionDenied, [opening.caller.user.id.into()], facts);
+    let told = event(&opening.actor, EventCode::SessionDenied, [opening.caller.user.id.into()], facts);
     match hub.store.append(&[told]).await {
         Ok(_) => denial.to_fault().into(),
         Err(error) => error.into(),
@@ -157,8 +217,8 @@ pub(crate) fn definition_of(connection: &Connection) -> Result<ConnectionDefinit
     serde_json::from_value(connection.definition.clone()).map_err(Problematic::internal)
 }
 
-fn write_grant(opening: &Opening<'_>, granted: &Granted, id: SessionId, issued: &Issued) -> Grant {
-    let SignedIn { login, user } = opening.caller;
+fn write_grant(opening: &Opening, granted: &Granted, id: SessionId, issued: &Issued) -> Grant {
+    let SignedIn { login, user } = &opening.caller;
     Grant {
         id: GrantId::generate(),
         session: id,
@@ -184,13 +244,13 @@ fn write_grant(opening: &Opening<'_>, granted: &Granted, id: SessionId, issued: 
 
 async fn keep(
     hub: &Shared,
-    opening: &Opening<'_>,
+    opening: &Opening,
     granted: &Granted,
     grant: &Grant,
     (bytes, signature): (&[u8], &[u8]),
     issued: &Issued,
     secret: &SessionSecret,
-) -> Result<(), Problematic> {
+) -> Result<SessionRecord, Problematic> {
     let new = NewSession {
         id: grant.session,
         user: grant.user,
@@ -226,12 +286,16 @@ async fn keep(
         grant.agent.into(),
         grant.id.into(),
     ];
-    hub.store
-        .create_session(&new, &[event(opening.actor, EventCode::SessionRequested, subjects, facts)])
-        .await?;
-    let live = Live::new(grant.session, grant.agent, grant.ends_at, secret.clone());
-    hub.live.insert(live);
-    Ok(())
+    // Before it can be found in the store: whoever ends it then finds what to cut.
+    hub.live.insert(Live::new(grant.session, grant.agent, grant.ends_at, secret.clone()));
+    let told = event(&opening.actor, EventCode::SessionRequested, subjects, facts);
+    match hub.store.create_session(&new, &[told]).await {
+        Ok(session) => Ok(session),
+        Err(error) => {
+            hub.live.remove(grant.session);
+            Err(error.into())
+        }
+    }
 }
 
 fn sha256_of_hex(hex: &str) -> Result<[u8; 32], Problematic> {
