@@ -29,8 +29,10 @@ pub(crate) struct Hub {
     pub(crate) throttle: Throttle,
     /// How many passwords are hashed at once: each takes a core and 19 MiB.
     pub(crate) hashing: Semaphore,
-    /// How many recordings are played at once.
-    pub(crate) reading: Semaphore,
+    /// How many recordings are played or checked at once; shared with the threads that do it.
+    pub(crate) reading: Arc<Semaphore>,
+    /// How many recordings are exported at once; shared with the threads that do it.
+    pub(crate) exporting: Arc<Semaphore>,
     pub(crate) metrics: Metrics,
     pub(crate) oidc: crate::http::oidc::Provider,
     /// Owns every task that belongs to a connection or a session.

@@ -53,6 +53,8 @@ const SERVER_CERTIFICATE: Duration = Duration::from_secs(90 * 86_400);
 const RENEW_EVERY: Duration = Duration::from_secs(86_400);
 /// Passwords hashed, and recordings played, at once.
 const HEAVY: usize = 2;
+/// Exports at once: each holds a thread for as long as its reader takes.
+const EXPORTS: usize = 8;
 
 /// Why a gateway does not start: the operator's settings, files or network.
 #[derive(Debug, thiserror::Error)]
@@ -127,7 +129,8 @@ impl Gateway {
             recordings,
             throttle: http::throttle::Throttle::new(config.limits.login_attempts_per_minute),
             hashing: Semaphore::new(HEAVY),
-            reading: Semaphore::new(HEAVY),
+            reading: Arc::new(Semaphore::new(HEAVY)),
+            exporting: Arc::new(Semaphore::new(EXPORTS)),
             metrics: hoop_telemetry::start_metrics()?,
             oidc: http::oidc::Provider::new(config.oidc.clone()),
             tasks: TaskTracker::new(),
@@ -168,15 +171,19 @@ impl Gateway {
             Some(files) => (tls::Replaceable::from_files(files)?, false),
             None => (tls::Replaceable::new(public)?, true),
         };
-        let service = agents::server::Service(Arc::clone(hub));
-        let grpc = hoop_control::v1::gateway_server::GatewayServer::new(service)
-            .max_decoding_message_size(8 * 1024 * 1024);
+        let grpc = |largest_message| {
+            let service = agents::server::Service(Arc::clone(hub));
+            let service = hoop_control::v1::gateway_server::GatewayServer::new(service)
+                .max_decoding_message_size(largest_message);
+            tonic::service::Routes::new(service).prepare().into_axum_router()
+        };
         let listener = listener::Listener {
             hub: Arc::clone(hub),
             public: tls::public(Arc::clone(&public))?,
             control: tls::control(Arc::clone(&control), &hub.keys.authority)?,
             http: http::router(hub),
-            grpc: tonic::service::Routes::new(grpc).prepare().into_axum_router(),
+            grpc: grpc(8 * 1024 * 1024),
+            enrolment: grpc(64 * 1024),
         };
         Ok((listener, Certificates { control, public: own_public.then_some(public) }))
     }

@@ -9,7 +9,10 @@ use std::{
     io,
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -73,6 +76,8 @@ pub(crate) struct Recordings {
     dir: PathBuf,
     limit: u64,
     open: Mutex<HashMap<SessionId, Arc<Mutex<Open>>>>,
+    /// Recordings sealed since the start: what was looked up before the latest is to be looked up again.
+    seals: AtomicU64,
 }
 
 impl Recordings {
@@ -80,7 +85,7 @@ impl Recordings {
     /// When the folder cannot be made.
     pub(crate) fn new(dir: &Path, limit: u64) -> io::Result<Self> {
         make_private_dir(dir)?;
-        Ok(Self { dir: dir.to_owned(), limit, open: Mutex::default() })
+        Ok(Self { dir: dir.to_owned(), limit, open: Mutex::default(), seals: AtomicU64::new(0) })
     }
 
     /// Where a session's recording is: the month is that of its id.
@@ -110,6 +115,17 @@ impl Recordings {
     /// Bytes that are there.
     pub(crate) fn length(&self, session: SessionId) -> u64 {
         fs::metadata(self.path(session)).map_or(0, |facts| facts.len())
+    }
+
+    /// How many recordings were sealed since the start.
+    pub(crate) fn seals(&self) -> u64 {
+        self.seals.load(Ordering::Acquire)
+    }
+
+    /// One more was sealed: it gets no more.
+    pub(crate) fn sealed(&self, session: SessionId) {
+        self.seals.fetch_add(1, Ordering::AcqRel);
+        self.close(session);
     }
 
     /// Forgets the open file of a session that gets no more.

@@ -257,3 +257,43 @@ async fn a_certificate_of_another_authority_is_refused() {
     assert_ne!(refused.code(), Code::Ok);
     assert!(!refused.message().contains("HOOP-4011"), "it never reached the service: {refused}");
 }
+
+#[tokio::test]
+async fn who_has_no_certificate_is_heard_briefly() {
+    let world = World::start().await;
+    let mut joining = enrolling(&join_token(&world, "clinic").await, "clinic");
+    joining.request.version = "v".repeat(100 * 1024);
+    let mut nobody = control(&world, None).await;
+    let refused = nobody.enrol(joining.request.clone()).await.unwrap_err();
+    assert!(matches!(refused.code(), Code::OutOfRange | Code::ResourceExhausted), "{refused}");
+    joining.request.version = "test".to_owned();
+    nobody.enrol(joining.request).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_upgraded_connection_still_counts_for_its_address() {
+    let world = World::with(|config| {
+        config.limits.connections_per_address = 2;
+        config.limits.handshake_timeout = Duration::from_secs(20);
+    })
+    .await;
+    let url = format!("https://localhost:{}/v1/tunnel", world.running.addr.port());
+    let mut upgraded = Vec::new();
+    for _ in 0..2 {
+        let upgrade = world
+            .client
+            .get(&url)
+            .header("connection", "upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+            .version(reqwest::Version::HTTP_11);
+        let response = upgrade.send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
+        upgraded.push(response.upgrade().await.unwrap());
+    }
+    assert!(world.request(Method::GET, "/info").send().await.is_err(), "two are all it may have");
+    drop(upgraded);
+    let served = async { while world.request(Method::GET, "/info").send().await.is_err() {} };
+    timeout(Duration::from_secs(5), served).await.unwrap();
+}

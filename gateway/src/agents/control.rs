@@ -99,7 +99,15 @@ async fn begin(
     if waiting > 0 {
         link.dial_out(waiting);
     }
-    reconcile(hub, known, hello, &link).await.map_err(|error| unavailable(&error))?;
+    // Removed while it said hello: the removal found no stream to cut.
+    if hub.agents.is_removed(agent.id) {
+        finish(hub, agent, &link, "removed").await;
+        return Err(Status::unauthenticated("this agent was removed"));
+    }
+    if let Err(error) = reconcile(hub, known, hello, &link).await {
+        finish(hub, agent, &link, "store failed").await;
+        return Err(unavailable(&error));
+    }
     tracing::info!(agent.id = %agent.id, agent.name = %agent.name, epoch, "agent connected");
     Ok((link, outbox))
 }

@@ -34,8 +34,8 @@ type Acks = mpsc::Sender<Result<RecordingAck, Status>>;
 /// What is known about a session whose parts come.
 #[derive(Debug, Clone)]
 enum Admission {
-    /// Its recording is taken.
-    Open,
+    /// Its recording is taken, as long as nothing more was sealed, on this stream or on another.
+    Open { seals: u64 },
     /// It is sealed: nothing is taken, and nothing is missing.
     Sealed(u64),
     /// It is not taken.
@@ -95,7 +95,7 @@ impl Intake {
                 return Err(Status::invalid_argument("a part without a session"));
             };
             match self.admit(session).await? {
-                Admission::Open => {
+                Admission::Open { .. } => {
                     if part.last {
                         last.push((session, part.offset.saturating_add(part.data.len() as u64)));
                     }
@@ -148,8 +148,12 @@ impl Intake {
     }
 
     async fn admit(&mut self, session: SessionId) -> Result<Admission, Status> {
-        if let Some(known @ (Admission::Open | Admission::Refused(_))) = self.admitted.get(&session) {
-            return Ok(known.clone());
+        // Read before the look: what is sealed after it makes a number that is not this one.
+        let seals = self.hub.recordings.seals();
+        match self.admitted.get(&session) {
+            Some(Admission::Open { seals: then }) if *then != seals => {}
+            Some(known @ (Admission::Open { .. } | Admission::Refused(_))) => return Ok(known.clone()),
+            Some(Admission::Sealed(_)) | None => {}
         }
         let id = session.to_string();
         let own = control::own(&self.hub, &self.agent, &id).await.map_err(|error| unavailable(&error))?;
@@ -160,7 +164,7 @@ impl Intake {
             Some(record) if record.state == SessionState::Ended => {
                 Admission::Sealed(self.hub.recordings.length(session))
             }
-            Some(_) => Admission::Open,
+            Some(_) => Admission::Open { seals },
         };
         self.admitted.insert(session, admission.clone());
         Ok(admission)
@@ -194,7 +198,7 @@ impl Intake {
             Ok(()) | Err(StoreError::Conflict(_)) => {}
             Err(error) => return Err(unavailable(&error)),
         }
-        self.hub.recordings.close(session);
+        self.hub.recordings.sealed(session);
         self.admitted.insert(session, Admission::Sealed(durable));
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Reading recordings: replay as a timeline, as it happens or afterwards; download; export; verification. Every read is an
 //! event of the ledger, written before the first byte is shown.
 
-use std::{convert::Infallible, io::BufReader, time::Duration};
+use std::{convert::Infallible, io::BufReader, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -14,7 +14,7 @@ use axum::{
 };
 use hoop_api::sessions::{Timeline, VerifyReport};
 use hoop_ledger::event::EventCode;
-use hoop_model::{Blame, Fault, SessionId};
+use hoop_model::{Blame, Fault, Role, SessionId};
 use hoop_recording::{
     Ended, Ending, ReadError, Reader, VerifyingKey, export as exports,
     timeline::{Builder, Limits, StatementView},
@@ -33,7 +33,7 @@ use super::{
     problem::{Answer, Problematic},
     sessions::{view, visible},
 };
-use crate::hub::{Hub, Shared, event};
+use crate::hub::{Hub, Shared, event, now};
 
 const MOST: u64 = 500;
 /// Text of one timeline held in memory while it is made.
@@ -89,7 +89,7 @@ pub(super) async fn timeline(
     let facts = json!({ "follow": wanted.follow, "after": after, "limit": wanted.limit });
     note(&hub, &caller, &session, EventCode::RecordingRead, facts).await?;
     if wanted.follow {
-        return Ok(follow(&hub, session.id, after));
+        return Ok(follow(&hub, caller, session.id, after));
     }
     let limit = wanted.limit.unwrap_or(100).clamp(1, MOST);
     let id = session.id;
@@ -125,7 +125,7 @@ struct Played {
 
 /// Plays a recording up to `statements`. Few at once: each holds what it shows.
 async fn play(hub: &Shared, id: SessionId, statements: u64) -> Answer<Played> {
-    let _one_of_few = hub.reading.acquire().await.map_err(Problematic::internal)?;
+    let one_of_few = Arc::clone(&hub.reading).acquire_owned().await.map_err(Problematic::internal)?;
     let hub = hub.clone();
     let limits = Limits {
         statements: usize::try_from(statements).unwrap_or(usize::MAX),
@@ -133,6 +133,8 @@ async fn play(hub: &Shared, id: SessionId, statements: u64) -> Answer<Played> {
         ..Limits::default()
     };
     let played = tokio::task::spawn_blocking(move || {
+        // Goes on when its reader is gone, and still counts.
+        let _one_of_few = one_of_few;
         let file = hub.recordings.read(id).map_err(|_| None)?;
         let mut reader = Reader::open(BufReader::new(file), &*hub.keys.recording).map_err(Some)?;
         let mut builder = Builder::new(limits);
@@ -148,7 +150,7 @@ async fn play(hub: &Shared, id: SessionId, statements: u64) -> Answer<Played> {
 }
 
 /// Statements as they happen.
-fn follow(hub: &Shared, id: SessionId, after: u64) -> Response {
+fn follow(hub: &Shared, caller: Caller, id: SessionId, after: u64) -> Response {
     let (sender, receiver) = mpsc::channel::<Result<ServerEvent, Infallible>>(64);
     let task = hub.clone();
     hub.tasks.spawn(async move {
@@ -156,29 +158,43 @@ fn follow(hub: &Shared, id: SessionId, after: u64) -> Response {
             biased;
             () = task.stopping.cancelled() => {}
             () = sender.closed() => {}
-            () = follow_on(&task, id, after, &sender) => {}
+            () = follow_on(&task, &caller, id, after, &sender) => {}
         }
     });
     Sse::new(ReceiverStream::new(receiver)).keep_alive(KeepAlive::default()).into_response()
 }
 
+/// May they still read on? Their sign-in and their role, as they are now.
+async fn may_still_read(hub: &Hub, caller: &Caller) -> bool {
+    let (login, user) = (caller.signed_in.login.id, caller.signed_in.user.id);
+    let (Ok(Some(login)), Ok(Some(user))) = (hub.store.login(login).await, hub.store.user(user).await) else {
+        return false;
+    };
+    let signed_in = login.revoked_at.is_none() && login.expires_at > now() && !user.locked;
+    signed_in && matches!(user.role, Role::Admin | Role::Auditor)
+}
+
 async fn follow_on(
     hub: &Shared,
+    caller: &Caller,
     id: SessionId,
     after: u64,
     out: &mpsc::Sender<Result<ServerEvent, Infallible>>,
 ) {
     let (mut next, mut length, mut still) = (usize::try_from(after).unwrap_or(usize::MAX), 0, 0);
     loop {
+        if !may_still_read(hub, caller).await {
+            return;
+        }
         // The state first: what is recorded after this look is seen by the next.
         let over = match hub.store.session(id).await {
             Ok(Some(session)) => matches!(session.state, SessionState::Ended | SessionState::Interrupted),
             _ => true,
         };
-        let now = hub.recordings.length(id);
-        still = if now == length { still + 1 } else { 0 };
-        if now != length || still == PATIENCE || over {
-            length = now;
+        let found = hub.recordings.length(id);
+        still = if found == length { still + 1 } else { 0 };
+        if found != length || still == PATIENCE || over {
+            length = found;
             let played =
                 play(hub, id, u64::MAX).await.map_or_else(|_| Vec::new(), |played| played.statements);
             let count = played.len();
@@ -251,6 +267,7 @@ pub(super) async fn export(
 ) -> Answer<Response> {
     let session = visible(&hub, &caller, &id).await?;
     let (media, suffix) = wanted.format.parts();
+    let one_of_few = Arc::clone(&hub.exporting).try_acquire_owned().map_err(|_| Problematic::too_many(10))?;
     let file = hub.recordings.read(session.id).map_err(|_| no_recording())?;
     note(&hub, &caller, &session, EventCode::RecordingExported, json!({ "format": suffix })).await?;
     let (sender, receiver) = mpsc::channel::<Result<axum::body::Bytes, std::io::Error>>(8);
@@ -263,6 +280,7 @@ pub(super) async fn export(
             tracing::warn!(%error, "an export of a recording broke off");
             let _ = sender.blocking_send(Err(std::io::Error::other("the export broke off")));
         }
+        drop(one_of_few);
     });
     hub.tasks.spawn(async move {
         let _ = writing.await;
@@ -335,8 +353,10 @@ pub(super) async fn verify(
     if is_over(&session) && !hub.recordings.path(session.id).exists() {
         return gone(&hub, &caller, &session).await;
     }
+    let one_of_few = Arc::clone(&hub.reading).acquire_owned().await.map_err(Problematic::internal)?;
     let (task, id) = (hub.clone(), session.id);
     let checked = tokio::task::spawn_blocking(move || {
+        let _one_of_few = one_of_few;
         let file = task.recordings.read(id)?;
         let key = VerifyingKey::from_bytes(key);
         let report = verify::verify_chain(BufReader::new(file), Trust::Key(&key))?;

@@ -63,6 +63,16 @@ impl Drop for Counted {
     }
 }
 
+/// What a connection takes up, for whatever comes out of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    /// Counted until the last of its holders is done.
+    #[expect(dead_code, reason = "held, never read")]
+    pub(crate) counted: Arc<Counted>,
+    /// Where what is not authenticated yet waits.
+    pub(crate) half_open: HalfOpen,
+}
+
 #[derive(Debug, Default)]
 struct Waiting {
     next: u64,

@@ -34,7 +34,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tower::ServiceExt as _;
 
 use self::{
-    limits::{Counted, Half, HalfOpen, PerAddress},
+    limits::{Half, HalfOpen, PerAddress, Place},
     prefixed::Prefixed,
 };
 use crate::{
@@ -48,6 +48,8 @@ use crate::{
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Concurrent requests of one HTTP/2 connection.
 const STREAMS: u32 = 256;
+/// The same, of somebody who has no certificate yet.
+const STREAMS_OF_STRANGERS: u32 = 4;
 const HEADERS: u32 = 32 * 1024;
 
 /// What the listener serves.
@@ -57,6 +59,8 @@ pub(crate) struct Listener {
     pub(crate) control: Arc<ServerConfig>,
     pub(crate) http: Router,
     pub(crate) grpc: Router,
+    /// For who has no certificate yet: small messages.
+    pub(crate) enrolment: Router,
 }
 
 fn refuse(reason: &'static str) {
@@ -94,7 +98,8 @@ pub(crate) async fn serve(listener: Listener, socket: TcpListener) {
             .set(f64::from(u32::try_from(half_open.count()).unwrap_or(u32::MAX)));
         let listener = Arc::clone(&listener);
         let hub = Arc::clone(&listener.hub);
-        hub.tasks.spawn(async move { connection(&listener, tcp, canonical(from), half, counted).await });
+        let place = Place { counted: Arc::new(counted), half_open: half_open.clone() };
+        hub.tasks.spawn(async move { connection(&listener, tcp, canonical(from), half, place).await });
     }
 }
 
@@ -102,13 +107,7 @@ fn canonical(from: SocketAddr) -> IpAddr {
     from.ip().to_canonical()
 }
 
-async fn connection(
-    listener: &Arc<Listener>,
-    mut tcp: TcpStream,
-    from: IpAddr,
-    half: Half,
-    counted: Counted,
-) {
+async fn connection(listener: &Arc<Listener>, mut tcp: TcpStream, from: IpAddr, half: Half, place: Place) {
     let _ = tcp.set_nodelay(true);
     let limits = &listener.hub.config.limits;
     let deadline = Instant::now() + limits.handshake_timeout;
@@ -141,7 +140,7 @@ async fn connection(
         Dispatch::Http => {
             let handshake = TlsAcceptor::from(Arc::clone(&listener.public)).accept(Prefixed::new(bytes, tcp));
             if let Some(stream) = shake(listener, handshake, deadline, half).await {
-                serve_http(listener, stream, from).await;
+                serve_http(listener, stream, from, place.clone()).await;
             }
         }
         Dispatch::Control => {
@@ -152,7 +151,7 @@ async fn connection(
             }
         }
     }
-    drop(counted);
+    drop(place);
 }
 
 /// Reads the `ClientHello`, and not a byte more than it may have.
@@ -218,37 +217,42 @@ where
     }
 }
 
-fn builder(listener: &Listener) -> auto::Builder<TokioExecutor> {
+fn builder(listener: &Listener, streams: u32) -> auto::Builder<TokioExecutor> {
     let patience = listener.hub.config.limits.handshake_timeout;
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(patience).max_headers(64);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS)
+        .max_concurrent_streams(streams)
         .max_header_list_size(HEADERS)
         .keep_alive_interval(Some(Duration::from_secs(20)))
         .keep_alive_timeout(Duration::from_secs(20));
     builder
 }
 
-async fn serve_http(listener: &Listener, stream: TlsStream<Prefixed<TcpStream>>, from: IpAddr) {
+async fn serve_http(listener: &Listener, stream: TlsStream<Prefixed<TcpStream>>, from: IpAddr, place: Place) {
     let http = listener.http.clone();
     let service = tower::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(ClientAddress(from));
+        // What is upgraded outlives the connection's task, and still counts.
+        request.extensions_mut().insert(place.clone());
         http.clone().oneshot(request.map(axum::body::Body::new))
     });
-    drive(listener, stream, service).await;
+    drive(listener, stream, service, STREAMS).await;
 }
 
 async fn serve_control(listener: &Listener, stream: TlsStream<Prefixed<TcpStream>>, from: IpAddr) {
     let peer = peer(&stream, from);
-    let grpc = listener.grpc.clone();
+    let (grpc, streams) = match peer.agent {
+        Some(_) => (listener.grpc.clone(), STREAMS),
+        None => (listener.enrolment.clone(), STREAMS_OF_STRANGERS),
+    };
     let service = tower::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(peer.clone());
         grpc.clone().oneshot(request.map(axum::body::Body::new))
     });
-    drive(listener, stream, service).await;
+    drive(listener, stream, service, streams).await;
 }
 
 /// What TLS proved: the verifier has checked chain, time and purpose; the name is read here.
@@ -261,7 +265,7 @@ fn peer(stream: &TlsStream<Prefixed<TcpStream>>, address: IpAddr) -> Peer {
     }
 }
 
-async fn drive<S, B>(listener: &Listener, stream: TlsStream<Prefixed<TcpStream>>, service: S)
+async fn drive<S, B>(listener: &Listener, stream: TlsStream<Prefixed<TcpStream>>, service: S, streams: u32)
 where
     S: tower::Service<http::Request<hyper::body::Incoming>, Response = http::Response<B>>
         + Clone
@@ -273,7 +277,7 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let builder = builder(listener);
+    let builder = builder(listener, streams);
     let serving =
         builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
     tokio::pin!(serving);

@@ -17,7 +17,11 @@ use hyper_util::rt::TokioIo;
 use tokio::{io::AsyncReadExt as _, time::timeout};
 
 use super::Pipe;
-use crate::{http::problem::Problematic, hub::Shared};
+use crate::{
+    http::problem::Problematic,
+    hub::Shared,
+    listener::limits::{Half, Place},
+};
 
 /// RFC 6455 §1.3.
 const ACCEPT_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -42,12 +46,16 @@ pub(crate) async fn upgrade(hub: Shared, mut request: Request) -> Result<Respons
     }
     let from = request.extensions().get::<ClientAddress>().copied();
     let from = from.ok_or_else(|| Problematic::internal("a request without an address"))?;
+    let place = request.extensions().get::<Place>().cloned();
+    let place = place.ok_or_else(|| Problematic::internal("a request without a place"))?;
     let upgrading = hyper::upgrade::on(&mut request);
     let task = Arc::clone(&hub);
     hub.tasks.spawn(async move {
         let Ok(upgraded) = upgrading.await else { return };
+        // Nobody is authenticated by an upgrade: half-open as a bare connection is.
+        let half = place.half_open.enter();
         let socket = websocket::upgraded(TokioIo::new(upgraded)).await;
-        go_on(&task, Pipe::Web(Box::new(socket)), from).await;
+        go_on(&task, Pipe::Web(Box::new(socket)), from, half, place).await;
     });
     let accept = BASE64.encode(
         aws_lc_rs::digest::digest(
@@ -65,11 +73,15 @@ pub(crate) async fn upgrade(hub: Shared, mut request: Request) -> Result<Respons
         .map_err(Problematic::internal)
 }
 
-async fn go_on(hub: &Shared, mut pipe: Pipe, from: ClientAddress) {
+async fn go_on(hub: &Shared, mut pipe: Pipe, from: ClientAddress, half: Half, place: Place) {
     let patience = hub.config.limits.handshake_timeout;
     let opened = tokio::select! {
         biased;
         () = hub.stopping.cancelled() => return,
+        () = half.pushed_out.cancelled() => {
+            metrics::counter!("hoop_connections_refused_total", "reason" => "pushed_out").increment(1);
+            return;
+        }
         opened = timeout(patience, open(&mut pipe, hub.config.limits.pre_auth_bytes)) => opened,
     };
     let Ok(Some((dispatch, bytes))) = opened else {
@@ -77,7 +89,7 @@ async fn go_on(hub: &Shared, mut pipe: Pipe, from: ClientAddress) {
         return;
     };
     let outcome = match &dispatch {
-        Dispatch::Session(ticket) => match super::ticket(hub, ticket, bytes, pipe, ()).await {
+        Dispatch::Session(ticket) => match super::ticket(hub, ticket, bytes, pipe, (half, place)).await {
             Err(why) => {
                 super::tell(hub, ticket, why, from.0).await;
                 Err(why)
