@@ -40,6 +40,17 @@ fn scram_md5_and_password() {
 }
 
 #[test]
+fn a_client_certificate_at_the_target() {
+    let world = world("cert", true);
+    let without = refused(&world, json!({}));
+    assert!(without.contains("FATAL"), "{without}");
+    let (certificate, key) = world.postgres.client_files();
+    let tls = json!({"client_certificate": certificate, "client_key": key});
+    world.put_connection("pg", json!({"settings": {"tls": tls}}));
+    assert_eq!(world.psql("select current_user"), "app\n");
+}
+
+#[test]
 fn the_persons_name_reaches_the_target() {
     let world = world("scram-sha-256", true);
     let name = world.psql("select application_name from pg_stat_activity where pid = pg_backend_pid()");

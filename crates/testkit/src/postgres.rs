@@ -163,6 +163,11 @@ impl Postgres {
         self.folder.path().join("data/root.crt")
     }
 
+    /// Certificate and key of the role `app`, by the same authority.
+    pub fn client_files(&self) -> (PathBuf, PathBuf) {
+        (self.folder.path().join("data/client.crt"), self.folder.path().join("data/client.key"))
+    }
+
     /// What the server logged.
     pub fn log(&self) -> String {
         self.daemon.log()
@@ -183,6 +188,9 @@ fn certificates(folder: &tempfile::TempDir) {
         printf 'subjectAltName=DNS:localhost,IP:127.0.0.1' > ext
         openssl x509 -req -in server.csr -CA root.crt -CAkey root.key -CAcreateserial -days 30 -extfile ext \
             -out server.crt 2>/dev/null
+        openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=app \
+            -keyout client.key -out client.csr 2>/dev/null
+        openssl x509 -req -in client.csr -CA root.crt -CAkey root.key -CAcreateserial -days 30 -out client.crt 2>/dev/null
         chmod 600 server.key; if [ \"$(id -u)\" = 0 ]; then chown postgres server.key server.crt root.crt; fi";
     run(Command::new("sh").args(["-c", script, "certificates"]).arg(folder.path().join("data")));
 }
