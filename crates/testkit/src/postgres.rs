@@ -190,7 +190,7 @@ fn certificates(folder: &tempfile::TempDir) {
             -out server.crt 2>/dev/null
         openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=app \
             -keyout client.key -out client.csr 2>/dev/null
-        openssl x509 -req -in client.csr -CA root.crt -CAkey root.key -CAcreateserial -days 30 -out client.crt 2>/dev/null
+        openssl x509 -req -in client.csr -CA root.crt -CAkey root.key -CAcreateserial -days 30 -extfile ext -out client.crt 2>/dev/null
         chmod 600 server.key; if [ \"$(id -u)\" = 0 ]; then chown postgres server.key server.crt root.crt; fi";
     run(Command::new("sh").args(["-c", script, "certificates"]).arg(folder.path().join("data")));
 }
