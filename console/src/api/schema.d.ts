@@ -2054,7 +2054,7 @@ export interface operations {
         requestBody?: never;
         responses: {
             /** @description done */
-            200: {
+            204: {
                 headers: {
                     [name: string]: unknown;
                 };
