@@ -48,13 +48,17 @@ struct Granted {
 }
 
 /// A session that was opened for somebody who may have gone away: dropped before it is taken over, it ends the session.
-struct Orphan {
+pub(super) struct Orphan {
     hub: Shared,
     id: Option<SessionId>,
 }
 
 impl Orphan {
-    fn taken_over(mut self) {
+    pub(super) fn new(hub: &Shared, id: SessionId) -> Self {
+        Self { hub: hub.clone(), id: Some(id) }
+    }
+
+    pub(super) fn taken_over(mut self) {
         self.id = None;
     }
 }
@@ -82,7 +86,7 @@ pub(crate) async fn open(hub: &Shared, opening: Opening) -> Result<SessionOpened
     hub.tasks.spawn(async move {
         let opened = open_now(&task, &opening).await;
         let opened = opened.map(|opened| {
-            let orphan = Orphan { hub: task.clone(), id: Some(opened.id) };
+            let orphan = Orphan::new(&task, opened.id);
             (opened, orphan)
         });
         // What cannot be sent is dropped here.

@@ -11,7 +11,7 @@ use hoop_store::{NewAgent, NewJoinToken, NewSession, NewUser, SessionEnd, Sessio
 use hoop_tunnel::ticket::{ClaimSecret, SessionSecret};
 use tokio::sync::mpsc;
 
-use super::{code_label, end_as};
+use super::{code_label, end_as, open::Orphan};
 use crate::{
     Gateway, Running,
     agents::Link,
@@ -162,6 +162,20 @@ async fn a_ticket_brings_no_session_back_that_was_ended() {
     found.cut.cancelled().await;
     assert!(relay::find(world.hub(), id).await.is_err());
     assert!(world.hub().live.find(id).is_none());
+}
+
+#[tokio::test]
+async fn a_session_that_nobody_takes_over_is_ended() {
+    let mut world = World::start().await;
+    let id = world.session().await;
+    Orphan::new(world.hub(), id).taken_over();
+    let session = world.hub().store.session(id).await.unwrap().unwrap();
+    assert_eq!(session.state, SessionState::Opening);
+    drop(Orphan::new(world.hub(), id));
+    let told = world.outbox.recv().await.unwrap();
+    assert!(matches!(told.message, Some(Message::EndSession(end)) if end.session_id == id.to_string()));
+    let session = world.hub().store.session(id).await.unwrap().unwrap();
+    assert_eq!(session.end_reason.as_deref(), Some("the caller went away"));
 }
 
 #[test]
