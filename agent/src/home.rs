@@ -20,7 +20,7 @@ use std::{
 
 use hoop_control::seal::OpeningKey;
 use hoop_model::{AgentId, AgentName, Redacted};
-use hoop_recording::keys::SigningKey;
+use hoop_recording::{hex, keys::SigningKey};
 use serde::{Deserialize, Serialize};
 
 /// The folder cannot be used.
@@ -100,11 +100,13 @@ impl Home {
         let sealing = folder.join("sealing.key");
         let opening_key = keep(&sealing, || {
             let bytes = OpeningKey::generate().and_then(|key| key.to_bytes()).map_err(|e| e.to_string())?;
-            Ok(hex(bytes.expose()).into())
+            Ok(hex::encode(bytes.expose()).into())
         })
         .and_then(|text| {
             let damaged = |what: &str| HomeError::Damaged { path: sealing.clone(), what: what.to_owned() };
-            let bytes = unhex(text.expose().trim()).ok_or_else(|| damaged("not hexadecimal"))?;
+            let bytes = hex::decode_array::<32>(text.expose().trim())
+                .map(Redacted::new)
+                .ok_or_else(|| damaged("not 32 bytes in hexadecimal"))?;
             OpeningKey::from_bytes(bytes.expose()).map_err(|_| damaged("not a P-256 key"))
         })?;
         let signing = folder.join("signing.key");
@@ -185,28 +187,6 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(&temporary, path)?;
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-fn unhex(text: &str) -> Option<Redacted<Vec<u8>>> {
-    let digits: Option<Vec<u8>> =
-        text.chars().map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok())).collect();
-    let digits = digits.filter(|d| d.len().is_multiple_of(2))?;
-    Some(
-        digits
-            .chunks_exact(2)
-            .map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit))
-            .collect::<Vec<u8>>()
-            .into(),
-    )
 }
 
 #[cfg(test)]

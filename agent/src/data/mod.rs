@@ -16,6 +16,7 @@ use std::{
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{SHA256, digest};
 use hoop_model::{AgentId, Blame, Fault, SessionId};
+use hoop_recording::hex;
 use hoop_tunnel::{
     dial::Reach,
     gateway::{GatewayDial, Outer, Transport},
@@ -168,8 +169,11 @@ fn check_key(certificates: Option<&[CertificateDer<'_>]>, session: &LiveSession)
     let certificate = certificates.and_then(<[_]>::first).ok_or(Unwanted::OtherKey)?;
     let (_, parsed) = x509_parser::parse_x509_certificate(certificate).map_err(|_| Unwanted::OtherKey)?;
     let hash = digest(&SHA256, parsed.public_key().raw);
-    let hex: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    if hex == session.grant.connector_key_sha256 { Ok(()) } else { Err(Unwanted::OtherKey) }
+    if hex::encode(hash.as_ref()) == session.grant.connector_key_sha256 {
+        Ok(())
+    } else {
+        Err(Unwanted::OtherKey)
+    }
 }
 
 fn unreachable(error: &dyn std::error::Error) -> Fault {

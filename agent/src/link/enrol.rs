@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use hoop_control::v1::{EnrolRequest, RenewRequest, gateway_client::GatewayClient};
 use hoop_model::{AgentName, JoinTokenId, Redacted, Timestamp};
+use hoop_recording::hex;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tonic::{Code, transport::Channel};
@@ -49,7 +50,7 @@ pub enum EnrolError {
 pub(crate) struct JoinToken {
     id: JoinTokenId,
     secret: Redacted<String>,
-    fingerprint: Vec<u8>,
+    fingerprint: [u8; 32],
 }
 
 impl std::str::FromStr for JoinToken {
@@ -61,12 +62,7 @@ impl std::str::FromStr for JoinToken {
         else {
             return Err(EnrolError::Token);
         };
-        let fingerprint = (0..fingerprint.len())
-            .step_by(2)
-            .map(|at| fingerprint.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()))
-            .collect::<Option<Vec<u8>>>()
-            .filter(|bytes| bytes.len() == 32)
-            .ok_or(EnrolError::Token)?;
+        let fingerprint = hex::decode_array(fingerprint).ok_or(EnrolError::Token)?;
         let id = id.parse().map_err(|_| EnrolError::Token)?;
         Ok(Self { id, secret: secret.to_owned().into(), fingerprint })
     }
@@ -79,7 +75,7 @@ pub(crate) async fn enrol(
     name: AgentName,
     token: &JoinToken,
 ) -> Result<Identity, EnrolError> {
-    let mut client = connect(gateway, &Trust::Fingerprint(token.fingerprint.clone())).await?;
+    let mut client = connect(gateway, &Trust::Fingerprint(token.fingerprint)).await?;
     let request = EnrolRequest {
         join_token_id: token.id.to_string(),
         join_secret: token.secret.expose().clone(),
@@ -154,7 +150,7 @@ mod tests {
         let print = "ab".repeat(32);
         let token: JoinToken = format!("hoop-join-v1.{id}.s3cret.{print}\n").parse().unwrap();
         assert_eq!(token.id, id);
-        assert_eq!(token.fingerprint, vec![0xab; 32]);
+        assert_eq!(token.fingerprint, [0xab; 32]);
         assert!(!format!("{token:?}").contains("s3cret"));
         for wrong in [
             String::new(),

@@ -42,7 +42,7 @@ pub enum LinkError {
 #[derive(Debug, Clone)]
 pub(crate) enum Trust {
     /// Before enrolment: the fingerprint in the join token. We show nothing.
-    Fingerprint(Vec<u8>),
+    Fingerprint([u8; 32]),
     /// After it: the gateway's CA; we show our certificate.
     Authority {
         /// PEM.
@@ -61,7 +61,7 @@ pub(crate) fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>, LinkErro
     let mut config = match trust {
         Trust::Fingerprint(sha256) => builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Pinned { sha256: sha256.clone() }))
+            .with_custom_certificate_verifier(Arc::new(Pinned { sha256: *sha256 }))
             .with_no_client_auth(),
         Trust::Authority { ca, certificate, key } => {
             let mut roots = RootCertStore::empty();
@@ -128,7 +128,7 @@ fn deepest(error: &dyn std::error::Error) -> String {
 /// Trusts the CA whose fingerprint a join token names, and a chain that leads to it.
 #[derive(Debug)]
 struct Pinned {
-    sha256: Vec<u8>,
+    sha256: [u8; 32],
 }
 
 fn algorithms() -> WebPkiSupportedAlgorithms {

@@ -6,7 +6,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use hoop_control::{grant, v1};
 use hoop_engine::{Address, Credential, SettingsError};
 use hoop_model::{Blame, Fault, SessionId, Timestamp};
-use hoop_recording::{Compression, Start};
+use hoop_recording::{Compression, Start, hex};
 
 use super::{LiveSession, Sessions, secret};
 use crate::target::{credential, dial::TargetDial};
@@ -71,8 +71,7 @@ fn check_target(address: &Address, allowed: &[String]) -> Result<(), Fault> {
 }
 
 fn start(grant: &grant::Grant, grant_bytes: &[u8], sessions: &Sessions, at: Timestamp) -> Start {
-    let hash: String =
-        digest(&SHA256, grant_bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex::encode(digest(&SHA256, grant_bytes).as_ref());
     let fact = |name: &str, value: String| (name.to_owned(), value);
     let mut facts = vec![
         fact("person", grant.user_name.to_string()),
