@@ -146,6 +146,7 @@ impl SessionConnector {
     pub async fn carry(&self, local: impl AsyncRead + AsyncWrite + Unpin) -> Result<()> {
         let stream = self.streams.open().await.map_err(|failure| self.no_stream(&failure))?;
         match carry(local, stream).await {
+            Ok(Carried { tls_refused: true, .. }) => Err(tls_refused()),
             Ok(Carried { .. }) => Ok(()),
             Err(pump::Failed::Local(error)) => {
                 tracing::debug!(%error, "the local connection broke");
@@ -178,7 +179,9 @@ impl SessionConnector {
                 },
                 Some(ended) = streams.join_next() => {
                     if let Ok(Err(error)) = ended {
-                        self.identity.suspect();
+                        if error.class == Class::Away {
+                            self.identity.suspect();
+                        }
                         happened(Happening::Failed(error));
                     }
                 }
@@ -219,6 +222,14 @@ impl SessionConnector {
     fn broken(&self, error: &StreamError) -> ClientError {
         ClientError { class: Class::Away, fault: error.fault() }
     }
+}
+
+/// The program itself can only be told by a TLS alert; whoever runs `hoop connect` is told in words.
+fn tls_refused() -> ClientError {
+    let what = "a program began with TLS on the local port, which is not spoken there";
+    ClientError::usage("HOOP-5002", what).hint(
+        "the tunnel is encrypted: switch TLS off in that program (PostgreSQL: leave sslnegotiation at its default)",
+    )
 }
 
 fn too_many() -> ClientError {

@@ -30,6 +30,13 @@ pub(super) struct Carried {
     pub(super) up: u64,
     /// Bytes to the client.
     pub(super) down: u64,
+    /// The first thing that the client was told was that its TLS is not wanted.
+    pub(super) tls_refused: bool,
+}
+
+/// A TLS record with one fatal alert: what an engine says to a client that begins with TLS.
+const fn is_fatal_alert(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x15, 3, _, 0, 2, 2, _])
 }
 
 /// How it did not.
@@ -57,7 +64,7 @@ where
         up_ends: Way::Open,
         down_ends: Way::Open,
         unflushed: false,
-        carried: Carried { up: 0, down: 0 },
+        carried: Carried { up: 0, down: 0, tls_refused: false },
     };
     poll_fn(|cx| pump.poll(cx)).await
 }
@@ -232,6 +239,9 @@ impl<L: AsyncRead + AsyncWrite + Unpin, C: Carrier> Pump<L, C> {
     }
 
     fn hand_down(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Result<(), Failed> {
+        if self.carried.down == 0 {
+            self.carried.tls_refused = is_fatal_alert(bytes);
+        }
         let taken = match Pin::new(&mut self.local).poll_write(cx, bytes)? {
             Poll::Ready(count) => count,
             Poll::Pending => 0,

@@ -205,6 +205,31 @@ async fn an_idle_client_survives_a_cut() {
 }
 
 #[tokio::test]
+async fn who_began_with_tls_and_was_refused_is_told_so_in_words() {
+    let (ca, agent) = (Ca::new(), AgentId::generate());
+    let connector = session(&ca, agent, echoing_agent(&ca, agent).await);
+    // The agent echoes: what the client says first is what it is told first.
+    for (said, refused) in [
+        (&[0x15, 3, 3, 0, 2, 2, 120][..], true),
+        (&[0x15, 3, 3, 0, 2, 1, 0], false),
+        (&[0x15, 3, 3, 0, 2, 2, 120, 0], false),
+        (b"S", false),
+    ] {
+        let (mut client, local) = tokio::io::duplex(100);
+        let talking = async move {
+            client.write_all(said).await.unwrap();
+            client.shutdown().await.unwrap();
+            let mut seen = Vec::new();
+            client.read_to_end(&mut seen).await.unwrap();
+            seen
+        };
+        let (carried, seen) = tokio::join!(connector.carry(local), talking);
+        assert_eq!(seen, said);
+        assert_eq!(carried.is_err_and(|error| error.is("HOOP-5002")), refused, "{said:?}");
+    }
+}
+
+#[tokio::test]
 async fn another_agent_is_not_talked_to() {
     let ca = Ca::new();
     let impostor = echoing_agent(&ca, AgentId::generate()).await;

@@ -1,5 +1,6 @@
 //! What can go wrong here, as a person is told it, and the SQLSTATE a PostgreSQL client is told with it.
 
+use bytes::Bytes;
 use hoop_engine::{CloseReason, Output};
 use hoop_model::{Blame, Fault};
 
@@ -8,21 +9,32 @@ use crate::{
     wire::{Malformed, write},
 };
 
+/// A record of one fatal alert, `no_application_protocol` (<https://www.rfc-editor.org/rfc/rfc8446#section-6.2>,
+/// <https://www.rfc-editor.org/rfc/rfc7301#section-3.2>): unlike `handshake_failure` it does not send people looking
+/// for ciphers and certificates.
+const TLS_ALERT: &[u8] = &[0x15, 3, 3, 0, 2, 2, 120];
+
 /// A fault and its SQLSTATE (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) sqlstate: String,
     pub(crate) fault: Fault,
+    /// The client speaks TLS, so that is how it is told.
+    in_tls: bool,
 }
 
 impl Failure {
     fn new(sqlstate: &str, fault: Fault) -> Self {
-        Self { sqlstate: sqlstate.to_owned(), fault }
+        Self { sqlstate: sqlstate.to_owned(), fault, in_tls: false }
     }
 
     /// Tells the client and ends the stream.
     pub(crate) fn tell(self, out: &mut Outbox) -> Fault {
-        out.send_client(write::error(write::Severity::Fatal, &self.sqlstate, &self.fault));
+        out.send_client(if self.in_tls {
+            Bytes::from_static(TLS_ALERT)
+        } else {
+            write::error(write::Severity::Fatal, &self.sqlstate, &self.fault)
+        });
         self.end(out)
     }
 
@@ -42,6 +54,16 @@ pub(crate) fn client_broke(kind: u8, why: Malformed) -> Failure {
 /// A client that wants what is not spoken here.
 pub(crate) fn unsupported(what: &str, hint: &str) -> Failure {
     Failure::new("0A000", Fault::new("HOOP-5002", Blame::Caller, what).with_hint(hint))
+}
+
+/// A client that begins with TLS (`sslnegotiation=direct`). It can read nothing but TLS, so an alert is all it is told;
+/// the recording has the words.
+pub(crate) fn direct_tls() -> Failure {
+    let failure = unsupported(
+        "the client began with TLS, which is not spoken here: the tunnel that it came through is encrypted",
+        "leave sslnegotiation at its default, or set sslmode=disable",
+    );
+    Failure { in_tls: true, ..failure }
 }
 
 /// A start-up packet that is refused.

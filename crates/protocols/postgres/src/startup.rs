@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   SSLRequest, GSSENCRequest ─▶ 'N' (once each)     CancelRequest ─▶ cancel     StartupMessage ─▶ log-in
+//!   TLS ClientHello (sslnegotiation=direct) ─▶ TLS alert, end
 //! ```
 //! The client came through the inner tunnel, which is encrypted: it needs no TLS of its own here.
 
@@ -79,14 +80,7 @@ impl Greeting {
         match input.first() {
             None => return Ok(None),
             Some(0) => {}
-            Some(&TLS_HANDSHAKE) => {
-                let hint =
-                    "leave sslnegotiation at its default, or set sslmode=disable: the tunnel is encrypted";
-                return Err(fault::unsupported(
-                    "TLS directly from the client is not spoken on this port",
-                    hint,
-                ));
-            }
+            Some(&TLS_HANDSHAKE) => return Err(fault::direct_tls()),
             Some(_) => return Err(fault::startup("these first bytes are not PostgreSQL's")),
         }
         let Some(length) = input.first_chunk::<4>() else { return Ok(None) };

@@ -66,6 +66,27 @@ fn names_that_look_like_options_stay_names() {
 }
 
 #[test]
+fn a_client_that_begins_with_tls_gets_an_alert_and_the_end() {
+    let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
+    for first in [1, 5, hello.len()] {
+        let mut stand = Make::default().stand();
+        stand.client_sends(&hello[..first]);
+        stand.client_sends(&hello[first..]);
+        assert_eq!(
+            stand.client,
+            [0x15, 3, 3, 0, 2, 2, 120],
+            "a fatal no_application_protocol, and no other byte"
+        );
+        assert_eq!(stand.fault(), "HOOP-5002");
+        assert!(stand.target.is_empty());
+    }
+    let mut stand = Make::default().stand();
+    stand.client_sends(&write::ssl_request());
+    stand.client_sends(hello);
+    assert_eq!(stand.fault(), "HOOP-5002", "after an 'N' it is no better");
+}
+
+#[test]
 fn tls_comes_first_and_nothing_before_it() {
     let mut stand = started(Make { tls: true, ..Make::default() });
     assert_eq!(stand.target, &write::ssl_request()[..]);
