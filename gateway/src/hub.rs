@@ -9,7 +9,7 @@ use hoop_ledger::{Draft, EventCode, Facts, Subject};
 use hoop_model::{Actor, Timestamp};
 use hoop_store::{NewEvent, Store};
 use hoop_telemetry::Metrics;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -40,6 +40,8 @@ pub(crate) struct Hub {
     /// No new work is taken.
     pub(crate) stopping: CancellationToken,
     pub(crate) port: AtomicU16,
+    /// Sessions are to be held against the rules again: the last time failed.
+    pub(crate) sweep_again: Notify,
 }
 
 impl std::fmt::Debug for Hub {

@@ -34,7 +34,12 @@ use hoop_ledger::event::EventCode;
 use hoop_model::Actor;
 use hoop_store::{Store, StoreError};
 use serde_json::json;
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle, time::timeout};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, Semaphore},
+    task::JoinHandle,
+    time::timeout,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::http::{Who, authorization, openapi_json};
@@ -136,6 +141,7 @@ impl Gateway {
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             port: AtomicU16::new(address.port()),
+            sweep_again: Notify::new(),
             config,
         });
         Self::run(hub, socket, address, ops).await

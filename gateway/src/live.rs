@@ -114,6 +114,11 @@ impl LiveSessions {
         receiver
     }
 
+    /// No word is waited for any more.
+    pub(crate) fn forget(&self, id: SessionId) {
+        self.opening.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
     /// The agent's word came, or is not waited for any more.
     pub(crate) fn settle(&self, id: SessionId, answer: Answer) {
         let waiting = self.opening.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);

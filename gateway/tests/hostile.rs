@@ -6,13 +6,15 @@ mod common;
 
 use std::time::Duration;
 
-use common::{World, problem};
-use hoop_control::v1::{EnrolRequest, RenewRequest, gateway_client::GatewayClient};
-use hoop_model::{AgentName, Role};
-use rcgen::{CertificateParams, KeyPair};
+use common::{
+    World,
+    agent::{control, control_at, enrolling, join_token},
+    problem,
+};
+use hoop_control::v1::RenewRequest;
+use hoop_model::Role;
+use rcgen::CertificateParams;
 use reqwest::{Method, StatusCode};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, pem::PemObject as _};
-use std::sync::Arc;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -129,75 +131,6 @@ async fn redirects_stay_here() {
         let location = response.headers().get("location").map(|value| value.to_str().unwrap().to_owned());
         assert!(location.is_none_or(|to| to.starts_with('/') && !to.starts_with("//")), "{path}");
     }
-}
-
-/// A channel as an agent has it.
-async fn control(
-    world: &World,
-    identity: Option<(&str, &KeyPair)>,
-) -> GatewayClient<tonic::transport::Channel> {
-    control_at(world.running.addr, world.running.ca_pem(), identity).await
-}
-
-async fn control_at(
-    addr: std::net::SocketAddr,
-    ca: &str,
-    identity: Option<(&str, &KeyPair)>,
-) -> GatewayClient<tonic::transport::Channel> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(ca.as_bytes()).unwrap()).unwrap();
-    let builder = rustls::ClientConfig::builder().with_root_certificates(roots);
-    let mut config = match identity {
-        None => builder.with_no_client_auth(),
-        Some((pem, key)) => {
-            let chain = vec![CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()];
-            let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-            builder.with_client_auth_cert(chain, key).unwrap()
-        }
-    };
-    config.alpn_protocols = vec![hoop_control::ALPN.to_vec()];
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-    let service = tower::service_fn(move |_: http::Uri| {
-        let connector = connector.clone();
-        async move {
-            let tcp = TcpStream::connect(addr).await?;
-            let name = ServerName::try_from("localhost").map_err(std::io::Error::other)?;
-            connector.connect(name, tcp).await.map(hyper_util::rt::TokioIo::new)
-        }
-    });
-    let channel =
-        tonic::transport::Endpoint::from_static("http://localhost").connect_with_connector_lazy(service);
-    GatewayClient::new(channel)
-}
-
-struct Enrolling {
-    key: KeyPair,
-    request: EnrolRequest,
-}
-
-fn enrolling(token: &str, name: &str) -> Enrolling {
-    let key = KeyPair::generate().unwrap();
-    let csr = CertificateParams::default().serialize_request(&key).unwrap();
-    let mut parts = token.split('.').skip(1);
-    let mut sealing_key = vec![4];
-    sealing_key.extend([1; 64]);
-    let request = EnrolRequest {
-        join_token_id: parts.next().unwrap().to_owned(),
-        join_secret: parts.next().unwrap().to_owned(),
-        agent_name: name.to_owned(),
-        csr_pem: csr.pem().unwrap(),
-        sealing_key: sealing_key.into(),
-        signing_key: vec![7; 32].into(),
-        version: "test".to_owned(),
-    };
-    Enrolling { key, request }
-}
-
-async fn join_token(world: &World, name: &str) -> String {
-    let name = AgentName::new(name).unwrap();
-    let made =
-        hoop_gateway::bootstrap::join_token(&world.config, &name, Duration::from_secs(60)).await.unwrap();
-    made.token.expose().clone()
 }
 
 #[tokio::test]

@@ -143,7 +143,7 @@ impl Tx {
     }
 
     /// Refuses an agent that was removed.
-    async fn present_agent(&mut self, id: AgentId) -> Result<Agent, StoreError> {
+    pub(crate) async fn present_agent(&mut self, id: AgentId) -> Result<Agent, StoreError> {
         let agent = self.agent(id).await?;
         if agent.removed_at.is_some() { Err(Conflict::Revoked.into()) } else { Ok(agent) }
     }

@@ -22,7 +22,7 @@ pub use db::Store;
 pub use error::{Conflict, StoreError};
 pub use flows::{DevicePoll, FlowKind, NewFlow};
 pub use ledger::{EventFilter, LedgerHead, NewEvent, StoredCheckpoint, StoredEvent};
-pub use logins::{ClientKind, Login, NewLogin, NewToken, Rotation, SignedIn, Swept, TokenKind};
+pub use logins::{ClientKind, Login, NewLogin, NewToken, Proof, Rotation, SignedIn, Swept, TokenKind};
 pub use page::Page;
 pub use sessions::{
     NewSession, RecordingEnd, RecordingEnding, SessionEnd, SessionFilter, SessionProgress, SessionRecord,

@@ -1,9 +1,9 @@
 //! Sign-ins and their tokens: one login per person and device, tokens as hashes alone.
 
-use hoop_model::{AuthMethod, LoginId, Timestamp, TokenId, UserId};
+use hoop_model::{AuthMethod, LoginId, Redacted, Timestamp, TokenId, UserId};
 
 use crate::{
-    Conflict, NewEvent, Sha256, Store, StoreError, User,
+    Conflict, NewEvent, Sha256, Store, StoreError, User, UserSource,
     db::{Row, Tx, args, words},
 };
 
@@ -97,6 +97,37 @@ pub struct SignedIn {
     pub login: Login,
     /// The person, as they are now.
     pub user: User,
+}
+
+/// What a sign-in was proven with. It is checked again in the transaction that keeps the sign-in: what was right when
+/// it was looked at, and is not in force any more, proves nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// Password and second factor of a built-in account.
+    Factors {
+        /// The password hash that was verified against.
+        password_hash: Option<Redacted<String>>,
+        /// The TOTP secret that was verified against, sealed.
+        totp_secret_sealed: Option<Vec<u8>>,
+        /// The step whose code it was: good once.
+        totp_step: u64,
+    },
+    /// The word of an identity provider, just now.
+    Provider,
+    /// Another sign-in of the same person, which must still be good.
+    Login(LoginId),
+}
+
+impl Proof {
+    /// By the password and code of this account as it was read.
+    #[must_use]
+    pub fn factors(user: &User, totp_step: u64) -> Self {
+        Self::Factors {
+            password_hash: user.password_hash.clone(),
+            totp_secret_sealed: user.totp_secret_sealed.clone(),
+            totp_step,
+        }
+    }
 }
 
 /// What became of a refresh token.
@@ -206,6 +237,30 @@ impl Tx {
         Login::of(&row.ok_or(StoreError::NotFound("login"))?)
     }
 
+    /// What a sign-in was proven with is still in force; a TOTP step is used up.
+    async fn still_proven(&mut self, user: &User, proof: &Proof, at: Timestamp) -> Result<(), StoreError> {
+        match proof {
+            Proof::Factors { password_hash, totp_secret_sealed, totp_step } => {
+                let same = user.is_active()
+                    && user.source == UserSource::Builtin
+                    && user.password_hash == *password_hash
+                    && user.totp_secret_sealed == *totp_secret_sealed;
+                if !same {
+                    return Err(Conflict::Revoked.into());
+                }
+                self.accept_totp(user.id, *totp_step).await
+            }
+            Proof::Provider if matches!(user.source, UserSource::Oidc { .. }) => Ok(()),
+            Proof::Provider => Err(Conflict::Revoked.into()),
+            Proof::Login(id) => {
+                let sql = "SELECT id FROM logins \
+                     WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL AND expires_at > $3 AND idle_until > $3";
+                let good = self.run_one(sql, args![*id, user.id, at]).await?;
+                good.map(|_| ()).ok_or_else(|| Conflict::Revoked.into())
+            }
+        }
+    }
+
     async fn insert_tokens(&mut self, login: LoginId, tokens: &[NewToken]) -> Result<(), StoreError> {
         let sql = "INSERT INTO tokens (id, login_id, kind, hash, expires_at) VALUES ($1, $2, $3, $4, $5)";
         for token in tokens {
@@ -249,17 +304,18 @@ impl Tx {
 }
 
 impl Store {
-    /// Keeps a sign-in and its tokens, clears failures, notes the time. With `totp_step`, that step is accepted in the same
-    /// transaction, once.
+    /// Keeps a sign-in and its tokens, clears failures, notes the time. What it was proven with is checked again, and a
+    /// TOTP step is used up, in the same transaction.
     ///
     /// # Errors
     /// `Conflict(Used)` when that step or a later one was accepted before; `Conflict(Locked)` when the account is locked
-    /// (also for a time); `NotFound`.
+    /// (also for a time); `Conflict(Revoked)` when password, second factor or the other sign-in are not in force any
+    /// more (the account was reset meanwhile, say); `NotFound`.
     pub async fn create_login(
         &self,
         login: &NewLogin,
         tokens: &[NewToken],
-        totp_step: Option<u64>,
+        proof: &Proof,
         events: &[NewEvent],
     ) -> Result<SignedIn, StoreError> {
         let mut tx = self.begin().await?;
@@ -268,9 +324,7 @@ impl Store {
         if user.locked || locked_for_a_time {
             return Err(Conflict::Locked.into());
         }
-        if let Some(step) = totp_step {
-            tx.accept_totp(user.id, step).await?;
-        }
+        tx.still_proven(&user, proof, login.created_at).await?;
         let kept = tx.insert_login(login).await?;
         tx.insert_tokens(login.id, tokens).await?;
         let sql =

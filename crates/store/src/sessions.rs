@@ -319,6 +319,13 @@ impl Tx {
         found(self.run_one(sql, values).await?)
     }
 
+    /// How many sessions of a person are opening or live, in this transaction.
+    async fn live_sessions(&mut self, user: UserId) -> Result<u64, StoreError> {
+        let sql =
+            "SELECT COUNT(*) AS count FROM sessions WHERE user_id = $1 AND state IN ('opening', 'live')";
+        self.run_one(sql, args![user]).await?.map_or(Ok(0), |row| row.count("count"))
+    }
+
     async fn close_session(
         &mut self,
         id: SessionId,
@@ -349,18 +356,24 @@ impl Tx {
 }
 
 impl Store {
-    /// Keeps a session that was granted, in state `Opening`.
+    /// Keeps a session that was granted, in state `Opening`. A person may have `most_live` of them opening or live.
     ///
     /// # Errors
-    /// The usual ones; `Conflict(Locked)` when the person was locked meanwhile.
+    /// The usual ones; `Conflict(Locked)` when the person was locked meanwhile, `Conflict(Revoked)` when the agent was
+    /// removed, `Conflict(TooMany)` when the person has `most_live` already: however many open at the same time.
     pub async fn create_session(
         &self,
         new: &NewSession,
+        most_live: u64,
         events: &[NewEvent],
     ) -> Result<SessionRecord, StoreError> {
         let mut tx = self.begin().await?;
         if tx.user(new.user).await?.locked {
             return Err(Conflict::Locked.into());
+        }
+        tx.present_agent(new.agent).await?;
+        if tx.live_sessions(new.user).await? >= most_live {
+            return Err(Conflict::TooMany.into());
         }
         let session = tx.insert_session(new).await?;
         tx.append(events).await?;

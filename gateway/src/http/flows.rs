@@ -10,7 +10,7 @@ use hoop_api::auth::{
 use hoop_identity::token::{Kind, PkceChallenge, Token, UserCode};
 use hoop_ledger::event::EventCode;
 use hoop_model::{AuthMethod, Blame, Fault, LoginId, Redacted, Timestamp, UserId};
-use hoop_store::{DevicePoll, FlowKind, NewFlow, StoreError};
+use hoop_store::{DevicePoll, FlowKind, NewFlow, Proof, StoreError};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -212,15 +212,13 @@ async fn poll(hub: &Hub, address: IpAddr, code: &Redacted<String>) -> Answer<Res
     }
 }
 
-/// The approving sign-in must still be good, and its person too.
+/// The approving sign-in must still be good, and its person too: the store looks once more when it keeps the new one.
 async fn finish(hub: &Hub, address: IpAddr, approved: Approved, flow: &'static str) -> Answer<Response> {
-    let at = now();
-    let parent = hub.store.login(approved.login).await?;
-    let good = parent.is_some_and(|login| {
-        login.revoked_at.is_none() && login.expires_at > at && login.user == approved.user
-    });
-    let user = hub.store.user(approved.user).await?.filter(|user| good && !user.locked).ok_or_else(void)?;
-    let Approved { method, mfa_at, .. } = approved;
-    let proven = Proven { user, method, mfa_at, totp_step: None, address, flow };
-    login::keep(hub, &proven, Wanted::Tokens).await
+    let user = hub.store.user(approved.user).await?.filter(|user| !user.locked).ok_or_else(void)?;
+    let Approved { method, mfa_at, login, .. } = approved;
+    let proven = Proven { user, method, mfa_at, proof: Proof::Login(login), address, flow };
+    match login::keep(hub, &proven, Wanted::Tokens).await {
+        Err(problem) if problem.is_conflict() => Err(void()),
+        answer => answer,
+    }
 }

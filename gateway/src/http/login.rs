@@ -19,7 +19,7 @@ use hoop_identity::{
 };
 use hoop_ledger::event::EventCode;
 use hoop_model::{Actor, AuthMethod, LoginId, Redacted, Timestamp, TokenId, UserName};
-use hoop_store::{ClientKind, NewLogin, NewToken, SignedIn, TokenKind, User, UserSource};
+use hoop_store::{ClientKind, NewLogin, NewToken, Proof, SignedIn, TokenKind, User, UserSource};
 use serde_json::json;
 
 use super::{
@@ -35,7 +35,7 @@ pub(super) struct Proven {
     pub(super) user: User,
     pub(super) method: AuthMethod,
     pub(super) mfa_at: Option<Timestamp>,
-    pub(super) totp_step: Option<u64>,
+    pub(super) proof: Proof,
     pub(super) address: IpAddr,
     /// How it was done, for the ledger.
     pub(super) flow: &'static str,
@@ -72,7 +72,7 @@ pub(super) async fn keep(hub: &Hub, proven: &Proven, wanted: Wanted) -> Answer<R
     };
     let facts = json!({ "address": login.address, "client": client_name(client), "flow": proven.flow });
     let told = event(&actor, EventCode::LoginSucceeded, [proven.user.id.into(), login.id.into()], facts);
-    let signed_in = hub.store.create_login(&login, &secrets.kept, proven.totp_step, &[told]).await?;
+    let signed_in = hub.store.create_login(&login, &secrets.kept, &proven.proof, &[told]).await?;
     metrics::counter!("hoop_logins_total", "flow" => proven.flow).increment(1);
     secrets.answer(hub, signed_in)
 }
@@ -189,10 +189,10 @@ pub(super) async fn password(
             let at = now();
             let name = user.name.clone();
             let proven = Proven {
+                proof: Proof::factors(&user, step),
                 user,
                 method: AuthMethod::PasswordTotp,
                 mfa_at: Some(at),
-                totp_step: Some(step),
                 address,
                 flow: "password",
             };
@@ -205,7 +205,7 @@ pub(super) async fn password(
     }
 }
 
-/// `None`: the code was used before, or the account was locked meanwhile.
+/// `None`: the code was used before, or the account was locked or reset meanwhile.
 async fn keep_once(hub: &Hub, proven: &Proven, wanted: Wanted) -> Answer<Option<Response>> {
     // `keep` turns a conflict into a problem; here it is a failed sign-in like any other.
     match keep(hub, proven, wanted).await {
@@ -354,7 +354,7 @@ pub(super) async fn refresh(hub: &Hub, address: IpAddr, token: &Redacted<String>
 
 impl Problematic {
     /// Somebody was faster, or it is not as it was.
-    fn is_conflict(&self) -> bool {
+    pub(super) fn is_conflict(&self) -> bool {
         self.status() == StatusCode::CONFLICT
     }
 }

@@ -14,7 +14,7 @@ use hoop_api::{
 };
 use hoop_identity::token::{Kind, Token};
 use hoop_ledger::event::EventCode;
-use hoop_model::{AgentName, Blame, ConnectionId, ConnectionName, Fault, UserId, UserName};
+use hoop_model::{Actor, AgentId, AgentName, Blame, ConnectionId, ConnectionName, Fault, UserId, UserName};
 use hoop_policy::may_connect;
 use hoop_store::{Connection, NewConnection, StoreError, User, UserSource};
 use serde::Deserialize;
@@ -29,7 +29,7 @@ use super::{
 use crate::{
     agents::enrol,
     hub::{Hub, Shared, event, now},
-    sessions,
+    jobs, sessions,
 };
 
 const SETUP_LIFE: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
@@ -88,20 +88,22 @@ pub(super) async fn put_connection(
     let value = serde_json::to_value(&definition).map_err(Problematic::internal)?;
     let known = hub.store.connection_by_name(&name).await?;
     let facts = json!({ "name": name.as_str(), "definition": value });
-    let connection = match known {
-        Some(known) => {
-            let told = event(&caller.actor, EventCode::ConnectionChanged, [known.id.into()], facts);
-            hub.store.replace_connection(known.id, known.version, &value, now(), &[told]).await?
-        }
-        None => {
-            let id = ConnectionId::generate();
-            let told = event(&caller.actor, EventCode::ConnectionCreated, [id.into()], facts);
-            let new = NewConnection { id, name, definition: value, created_at: now() };
-            hub.store.create_connection(&new, &[told]).await?
-        }
-    };
-    crate::jobs::sweep_sessions(&hub).await?;
-    Ok(Json(connection_view(&hub, &caller, &connection)?))
+    let (task, actor) = (hub.clone(), caller.actor.clone());
+    let connection = jobs::change(&hub, async move {
+        Ok(match known {
+            Some(known) => {
+                let told = event(&actor, EventCode::ConnectionChanged, [known.id.into()], facts);
+                task.store.replace_connection(known.id, known.version, &value, now(), &[told]).await?
+            }
+            None => {
+                let id = ConnectionId::generate();
+                let told = event(&actor, EventCode::ConnectionCreated, [id.into()], facts);
+                let new = NewConnection { id, name, definition: value, created_at: now() };
+                task.store.create_connection(&new, &[told]).await?
+            }
+        })
+    });
+    Ok(Json(connection_view(&hub, &caller, &connection.await?)?))
 }
 
 fn check_definition(definition: &ConnectionDefinition) -> Answer<()> {
@@ -127,8 +129,8 @@ pub(super) async fn delete_connection(
     let known = hub.store.connection_by_name(&name).await?.ok_or(StoreError::NotFound("connection"))?;
     let facts = json!({ "name": name.as_str() });
     let told = event(&caller.actor, EventCode::ConnectionDeleted, [known.id.into()], facts);
-    hub.store.remove_connection(known.id, &[told]).await?;
-    crate::jobs::sweep_sessions(&hub).await?;
+    let task = hub.clone();
+    jobs::change(&hub, async move { Ok(task.store.remove_connection(known.id, &[told]).await?) }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -175,19 +177,28 @@ pub(super) async fn remove_agent(
     let agent = hub.store.agent_by_name(&name).await?.ok_or(StoreError::NotFound("agent"))?;
     let facts = json!({ "name": name.as_str() });
     let told = event(&caller.actor, EventCode::AgentRemoved, [agent.id.into()], facts);
-    hub.store.remove_agent(agent.id, now(), &[told]).await?;
-    let fault = Fault::new("HOOP-4013", Blame::Policy, "the agent of this session was removed");
-    for session in hub.store.open_sessions_of_agent(agent.id).await? {
-        sessions::end_as(&hub, session.id, &caller.actor, &fault.message, fault.code.as_str(), Some(&fault))
-            .await?;
-    }
-    hub.agents.remove(agent.id);
-    hub.relay.forget(agent.id);
-    // Nobody will send the rest of their recordings.
-    for session in hub.store.open_sessions_of_agent(agent.id).await? {
-        sessions::interrupted(&hub, &session, "its agent was removed").await?;
-    }
+    let (task, id) = (hub.clone(), agent.id);
+    jobs::change(&hub, async move {
+        task.store.remove_agent(id, now(), &[told]).await?;
+        without_agent(&task, id, &caller.actor).await
+    })
+    .await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ends what ran through an agent that was removed. No session can begin through it any more: the store refuses.
+async fn without_agent(hub: &Shared, agent: AgentId, actor: &Actor) -> Answer<()> {
+    let fault = Fault::new("HOOP-4013", Blame::Policy, "the agent of this session was removed");
+    for session in hub.store.open_sessions_of_agent(agent).await? {
+        sessions::end_as(hub, session.id, actor, &fault.message, fault.code.as_str(), Some(&fault)).await?;
+    }
+    hub.agents.remove(agent);
+    hub.relay.forget(agent);
+    // Nobody will send the rest of their recordings.
+    for session in hub.store.open_sessions_of_agent(agent).await? {
+        sessions::interrupted(hub, &session, "its agent was removed").await?;
+    }
+    Ok(())
 }
 
 /// Query of the list of people.
@@ -279,14 +290,17 @@ pub(super) async fn change_user(
     };
     let told = event(&caller.actor, code, [user.id.into()], facts);
     let wanted = hoop_store::UserChange { role: change.role, groups: change.groups, locked: change.locked };
-    let changed = hub.store.change_user(user.id, &wanted, now(), &[told]).await?;
-    if changed.locked {
-        let fault = Fault::new("HOOP-2002", Blame::Policy, "this account is locked")
-            .with_hint("ask an admin to unlock it");
-        sessions::end_of_user(&hub, changed.id, &caller.actor, &fault).await?;
-    }
-    crate::jobs::sweep_sessions(&hub).await?;
-    Ok(Json(user_view(&changed)))
+    let task = hub.clone();
+    let changed = jobs::change(&hub, async move {
+        let changed = task.store.change_user(user.id, &wanted, now(), &[told]).await?;
+        if changed.locked {
+            let fault = Fault::new("HOOP-2002", Blame::Policy, "this account is locked")
+                .with_hint("ask an admin to unlock it");
+            sessions::end_of_user(&task, changed.id, &caller.actor, &fault).await?;
+        }
+        Ok(changed)
+    });
+    Ok(Json(user_view(&changed.await?)))
 }
 
 pub(super) async fn reset_user(

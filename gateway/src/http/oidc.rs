@@ -21,7 +21,7 @@ use hoop_identity::{
 };
 use hoop_ledger::EventCode;
 use hoop_model::{Actor, AuthMethod, Blame, Fault, Redacted, Role, UserId};
-use hoop_store::{Conflict, FlowKind, NewEvent, NewFlow, OidcUser, StoreError, User};
+use hoop_store::{Conflict, FlowKind, NewEvent, NewFlow, OidcUser, Proof, StoreError, User};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::{runtime::Handle, sync::Mutex};
@@ -35,6 +35,7 @@ use super::{
 use crate::{
     config::Oidc,
     hub::{Hub, Shared, event, now},
+    jobs,
 };
 
 /// Ties a sign-in to the browser that began it. `Lax`, for the provider sends the browser back from another site.
@@ -277,13 +278,14 @@ async fn finish(
         tracing::warn!(note, "a claim of the identity provider was left out");
     }
     let mfa_at = identity.mfa.then(|| identity.auth_time.unwrap_or_else(now));
-    let user = account(hub, identity, settings).await?;
+    // Groups may have changed with this sign-in: what they no longer allow ends now.
+    let (task, settings) = (hub.clone(), settings.clone());
+    let user = jobs::change(hub, async move { account(&task, identity, &settings).await }).await?;
     if user.locked {
         return Err(Problematic::forbidden("HOOP-2002", "this account is locked"));
     }
-    // Groups may have changed with this sign-in: what they no longer allow ends now.
-    crate::jobs::sweep_sessions(hub).await?;
-    let proven = Proven { user, method: AuthMethod::Oidc, mfa_at, totp_step: None, address, flow: "oidc" };
+    let proof = Proof::Provider;
+    let proven = Proven { user, method: AuthMethod::Oidc, mfa_at, proof, address, flow: "oidc" };
     Ok((login::keep(hub, &proven, Wanted::Cookie).await?, remembered.return_to))
 }
 

@@ -6,9 +6,11 @@ use std::{
     time::Duration,
 };
 
+use hoop_api::manage::ConnectionDefinition;
+use hoop_control::grant::Grant;
 use hoop_ledger::{Checkpoint, CheckpointError, CheckpointKey};
 use hoop_model::{Blame, Fault, UserId};
-use hoop_policy::{Denial, may_connect};
+use hoop_policy::{Denial, Terms, may_connect};
 use hoop_store::{Connection, SessionRecord, StoreError, StoredCheckpoint, User};
 use tokio::time::MissedTickBehavior;
 
@@ -31,11 +33,20 @@ pub(crate) async fn run(hub: Shared) {
     for interval in [&mut sweep, &mut tidy, &mut sign] {
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     }
+    let mut again = false;
     loop {
         tokio::select! {
             biased;
             () = hub.stopping.cancelled() => return,
-            _ = sweep.tick() => report("sweep", end_late(&hub).await),
+            () = hub.sweep_again.notified() => again = true,
+            _ = sweep.tick() => {
+                report("sweep", end_late(&hub).await);
+                if again {
+                    let outcome = sweep_sessions(&hub).await;
+                    again = outcome.is_err();
+                    report("rules", outcome);
+                }
+            }
             _ = sign.tick() => report("checkpoint", sign_if_grown(&hub).await),
             _ = tidy.tick() => {
                 hub.metrics.upkeep();
@@ -64,6 +75,29 @@ async fn end_late(hub: &Shared) -> Result<(), StoreError> {
         sessions::end_by_system(hub, live.id, &Denial::GrantEnded.to_fault()).await?;
     }
     Ok(())
+}
+
+/// Carries out a change that may end sessions, and ends those that it ends.
+///
+/// Goes on when the caller goes away: what was written is always acted on. If that fails, it is tried again until it is
+/// done.
+pub(crate) async fn change<T: Send + 'static>(
+    hub: &Shared,
+    work: impl Future<Output = Result<T, Problematic>> + Send + 'static,
+) -> Result<T, Problematic> {
+    let task = hub.clone();
+    let changing = hub.tasks.spawn(async move {
+        let changed = work.await;
+        // Also after a failure: part of it may have been written.
+        let swept = sweep_sessions(&task).await;
+        if swept.is_err() || changed.is_err() {
+            task.sweep_again.notify_one();
+        }
+        let changed = changed?;
+        swept?;
+        Ok(changed)
+    });
+    changing.await.map_err(Problematic::internal)?
 }
 
 /// Every live session against the rules of this moment: called after each change that may end one, and now and then.
@@ -123,7 +157,36 @@ pub(crate) fn no_longer(
     };
     let mut connecting = sessions::connecting(connection, &definition);
     connecting.mfa_max_age = Duration::MAX;
-    may_connect(&subject, &connecting, now()).err().map(|denial| denial.to_fault())
+    match may_connect(&subject, &connecting, session.started_at) {
+        Ok(terms) => outgrown(session, &terms, &definition),
+        Err(denial) => Some(denial.to_fault()),
+    }
+}
+
+/// A session runs under its grant. If that would not be given any more, the session is over: its agent knows nothing else.
+fn outgrown(session: &SessionRecord, terms: &Terms, definition: &ConnectionDefinition) -> Option<Fault> {
+    let elsewhere = |what| {
+        Some(
+            Fault::new("HOOP-4015", Blame::Policy, what)
+                .with_hint("connect again: the new rules are then yours"),
+        )
+    };
+    let Ok(grant) = serde_json::from_slice::<Grant>(&session.grant) else {
+        return elsewhere("what this session was granted cannot be read any more");
+    };
+    // Which password the agent uses says nothing about where the session leads.
+    let place = |settings: &serde_json::Value| {
+        let mut place = settings.clone();
+        place.as_object_mut().map(|settings| settings.remove("password"));
+        place
+    };
+    if place(&grant.settings) != place(&definition.settings) {
+        return elsewhere("the connection of this session leads elsewhere now");
+    }
+    let wider = (grant.allow_replication && !terms.rules.allow_replication)
+        || grant.idle_timeout_seconds > terms.idle_timeout.as_secs()
+        || grant.ends_at > terms.ends_at;
+    if wider { elsewhere("the connection of this session allows less now") } else { None }
 }
 
 /// The name of the ledger.

@@ -11,9 +11,12 @@ use hoop_control::{grant::Grant, v1};
 use hoop_ledger::event::EventCode;
 use hoop_model::{Actor, Blame, Fault, GrantId, SessionId, Timestamp};
 use hoop_policy::{Connecting, Denial, Rules, Subject, Terms, may_connect};
-use hoop_store::{Agent, Connection, NewSession, SessionRecord, SessionState, SignedIn, StoreError};
+use hoop_store::{
+    Agent, Conflict, Connection, NewSession, SessionRecord, SessionState, SignedIn, StoreError,
+};
 use hoop_tunnel::ticket::SessionSecret;
 use serde_json::json;
+use tokio::sync::oneshot;
 
 use super::subjects;
 use crate::{
@@ -110,9 +113,21 @@ async fn open_now(hub: &Shared, opening: &Opening) -> Result<SessionOpened, Prob
     let secret = SessionSecret::generate().map_err(|_| Problematic::internal("no randomness"))?;
     let grant = write_grant(opening, &granted, id, &issued);
     let (bytes, signature) = hub.keys.grants.sign(&grant).map_err(Problematic::internal)?;
+    // Before it can be found: whoever ends it then is heard here.
+    let word = hub.live.expect(id);
     let kept = keep(hub, opening, &granted, &grant, (&bytes, &signature), &issued, &secret).await?;
-    still_allowed(hub, &kept).await?;
-    confirm(hub, &granted, id, bytes, signature, &secret).await?;
+    let confirmed = async {
+        still_allowed(hub, opening, &kept).await?;
+        confirm(hub, &granted, id, (bytes, signature), &secret, word).await
+    };
+    if let Err(problem) = confirmed.await {
+        hub.live.forget(id);
+        // Whatever refused it has ended it, unless that failed too.
+        if hub.live.find(id).is_some() {
+            drop(Orphan::new(hub, id));
+        }
+        return Err(problem);
+    }
     metrics::counter!("hoop_sessions_opened_total").increment(1);
     let database = granted.definition.settings.get("database").and_then(serde_json::Value::as_str);
     Ok(SessionOpened {
@@ -144,7 +159,13 @@ fn check_reason(reason: Option<&str>) -> Result<(), Problematic> {
 }
 
 /// The rules once more: what changed between the decision and the write was not seen by the sweep that came with it.
-async fn still_allowed(hub: &Shared, session: &SessionRecord) -> Result<(), Problematic> {
+async fn still_allowed(hub: &Shared, opening: &Opening, session: &SessionRecord) -> Result<(), Problematic> {
+    let login = hub.store.login(opening.caller.login.id).await?;
+    if login.is_none_or(|login| login.revoked_at.is_some()) {
+        let fault = Fault::new("HOOP-3002", Blame::Policy, "the sign-in that opened this session has ended");
+        super::end_by_system(hub, session.id, &fault).await?;
+        return Err(Problematic::unauthenticated());
+    }
     let user = hub.store.user(session.user).await?;
     let connection = hub.store.connection(session.connection).await?;
     match jobs::no_longer(session, user.as_ref(), connection.as_ref()) {
@@ -168,18 +189,20 @@ async fn grant(hub: &Shared, opening: &Opening) -> Result<Granted, Problematic> 
         Err(denial) => return Err(refuse(hub, opening, &denial).await),
     };
     let running = hub.store.live_sessions_of_user(opening.caller.user.id).await?.len();
+    // Said early; the store counts again when it keeps the session.
     if running >= hub.config.limits.sessions_per_user {
-        let fault = Fault::new(
-            "HOOP-4006",
-            Blame::Policy,
-            format!("you have {running} live sessions, and may have no more"),
-        );
-        return Err(fault.with_hint("end some: `hoop sessions ls --live`, `hoop sessions kill`").into());
+        return Err(too_many(running));
     }
     let agent = hub.store.agent_by_name(&definition.agent).await?;
     let agent = agent.ok_or_else(|| offline(&definition.agent))?;
     let link = hub.agents.link(agent.id).ok_or_else(|| offline(&definition.agent))?;
     Ok(Granted { connection, definition, agent, link, terms, at })
+}
+
+fn too_many(running: usize) -> Problematic {
+    let message = format!("you have {running} live sessions, and may have no more");
+    let fault = Fault::new("HOOP-4006", Blame::Policy, message);
+    fault.with_hint("end some: `hoop sessions ls --live`, `hoop sessions kill`").into()
 }
 
 async fn refuse(hub: &Shared, opening: &Opening, denial: &Denial) -> Problematic {
@@ -293,13 +316,18 @@ async fn keep(
     // Before it can be found in the store: whoever ends it then finds what to cut.
     hub.live.insert(Live::new(grant.session, grant.agent, grant.ends_at, secret.clone()));
     let told = event(&opening.actor, EventCode::SessionRequested, subjects, facts);
-    match hub.store.create_session(&new, &[told]).await {
-        Ok(session) => Ok(session),
-        Err(error) => {
-            hub.live.remove(grant.session);
-            Err(error.into())
+    let most = hub.config.limits.sessions_per_user;
+    let kept = hub.store.create_session(&new, u64::try_from(most).unwrap_or(u64::MAX), &[told]).await;
+    kept.map_err(|error| {
+        hub.live.remove(grant.session);
+        hub.live.forget(grant.session);
+        match error {
+            StoreError::Conflict(Conflict::TooMany) => too_many(most),
+            StoreError::Conflict(Conflict::Locked) => Denial::Locked.to_fault().into(),
+            StoreError::Conflict(Conflict::Revoked) => offline(&granted.agent.name).into(),
+            other => Problematic::from(other),
         }
-    }
+    })
 }
 
 fn sha256_of_hex(hex: &str) -> Result<[u8; 32], Problematic> {
@@ -312,11 +340,14 @@ async fn confirm(
     hub: &Shared,
     granted: &Granted,
     id: SessionId,
-    grant: Vec<u8>,
-    signature: Vec<u8>,
+    (grant, signature): (Vec<u8>, Vec<u8>),
     secret: &SessionSecret,
+    mut word: oneshot::Receiver<Result<(), Fault>>,
 ) -> Result<(), Problematic> {
-    let word = hub.live.expect(id);
+    // Ended before the agent heard of it: it need not.
+    if let Ok(Err(fault)) = word.try_recv() {
+        return Err(fault.into());
+    }
     let open = v1::OpenSession {
         grant: grant.into(),
         signature: signature.into(),

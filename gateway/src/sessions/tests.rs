@@ -103,7 +103,7 @@ impl World {
             started_at: at,
             ends_at,
         };
-        store.create_session(&new, &[]).await.unwrap();
+        store.create_session(&new, 100, &[]).await.unwrap();
         id
     }
 

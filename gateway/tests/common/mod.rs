@@ -8,6 +8,8 @@
     reason = "each test file uses some of it"
 )]
 
+pub mod agent;
+
 use std::{path::Path, time::Duration};
 
 use hoop_gateway::{Gateway, Running, bootstrap, config::Config};
@@ -107,6 +109,32 @@ impl World {
         let cookie = response.headers()["set-cookie"].to_str().unwrap().to_owned();
         let me: Value = response.json().await.unwrap();
         Browser { cookie, csrf: me["csrf"].as_str().unwrap().to_owned() }
+    }
+
+    /// An agent `east` and a connection `pg` through it, with changes of its definition.
+    pub async fn connection(&self, admin: &Tokens, changes: Value) -> Response {
+        let mut definition = json!({
+            "agent": "east", "protocol": "postgres", "allowed_groups": ["dba"],
+            "settings": { "host": "db", "user": "app", "password": "env:DB" },
+        });
+        for (key, value) in changes.as_object().unwrap() {
+            definition[key] = value.clone();
+        }
+        let put = self.request(Method::PUT, "/connections/pg").json(&definition);
+        put.bearer_auth(&admin.access).send().await.unwrap()
+    }
+
+    /// Asks for a session on `pg`.
+    pub fn open(&self, who: &Tokens) -> RequestBuilder {
+        let key = rcgen::KeyPair::generate().unwrap();
+        self.open_for(who, &key)
+    }
+
+    /// The same for a key of one's own.
+    pub fn open_for(&self, who: &Tokens, key: &rcgen::KeyPair) -> RequestBuilder {
+        let request = rcgen::CertificateParams::default().serialize_request(key).unwrap();
+        let body = json!({ "connection": "pg", "csr_pem": request.pem().unwrap() });
+        self.post("/sessions", &body).bearer_auth(&who.access)
     }
 
     pub async fn events(&self, code: &str) -> usize {

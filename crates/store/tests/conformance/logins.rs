@@ -1,13 +1,15 @@
 //! Sign-ins and tokens.
 
 use hoop_model::{LoginId, UserId};
-use hoop_store::{Conflict, NewToken, Rotation, Store, TokenKind, UserChange};
+use hoop_store::{Conflict, NewToken, Proof, Rotation, Store, TokenKind, UserChange};
 
 use crate::fixtures::*;
 
 crate::cases![
     a_totp_step_is_accepted_once,
     a_totp_race_has_one_winner,
+    a_proof_that_is_void_meanwhile_keeps_no_login,
+    a_login_passed_on_needs_one_that_is_good,
     step_up_takes_a_step_too,
     a_token_is_good_for_its_kind_and_time,
     a_locked_person_has_no_login,
@@ -24,7 +26,8 @@ crate::cases![
 async fn a_totp_step_is_accepted_once(store: Store) {
     let user = user(&store, "ada").await;
     for (step, good) in [(10, false), (11, true), (11, false), (9, false), (12, true)] {
-        let result = store.create_login(&new_login(user.id), &[], Some(step), &events(1)).await;
+        let result =
+            store.create_login(&new_login(user.id), &[], &Proof::factors(&user, step), &events(1)).await;
         if good {
             assert_eq!(result.unwrap().user.totp_last_step, Some(step));
         } else {
@@ -37,18 +40,60 @@ async fn a_totp_step_is_accepted_once(store: Store) {
 async fn a_totp_race_has_one_winner(store: Store) {
     let user = user(&store, "ada").await;
     let won = race(6, |_| {
-        let (store, login) = (store.clone(), new_login(user.id));
-        async move { store.create_login(&login, &[], Some(11), &events(1)).await.is_ok() }
+        let (store, login, proof) = (store.clone(), new_login(user.id), Proof::factors(&user, 11));
+        async move { store.create_login(&login, &[], &proof, &events(1)).await.is_ok() }
     })
     .await;
     assert_eq!(won.iter().filter(|won| **won).count(), 1);
     assert_eq!(size(&store).await, 1);
 }
 
+async fn a_proof_that_is_void_meanwhile_keeps_no_login(store: Store) {
+    let before = user(&store, "ada").await;
+    let proof = Proof::factors(&before, 11);
+    store.reset_user(before.id, &hash("again"), later(60), NOW, &[]).await.unwrap();
+    let late = store.create_login(&new_login(before.id), &[], &proof, &events(1)).await;
+    assert_eq!(conflict(late), Conflict::Revoked);
+    // Set up anew, even with the same password: the code was of a secret that is not in force any more.
+    store.stage_totp(&hash("again"), b"another", NOW).await.unwrap();
+    let password = before.password_hash.clone().unwrap();
+    let after = store.finish_setup(&hash("again"), &password, 10, NOW, &[]).await.unwrap();
+    let late = store.create_login(&new_login(before.id), &[], &proof, &events(1)).await;
+    assert_eq!(conflict(late), Conflict::Revoked);
+    // Nor does a provider's word make a built-in account's sign-in.
+    let late = store.create_login(&new_login(before.id), &[], &Proof::Provider, &events(1)).await;
+    assert_eq!(conflict(late), Conflict::Revoked);
+    assert_eq!((size(&store).await, store.logins_of(before.id, NOW).await.unwrap().len()), (0, 0));
+    store.create_login(&new_login(after.id), &[], &Proof::factors(&after, 11), &[]).await.unwrap();
+}
+
+async fn a_login_passed_on_needs_one_that_is_good(store: Store) {
+    let (ada, eve) = (user(&store, "ada").await, user(&store, "eve").await);
+    let parent = new_login(ada.id);
+    store.create_login(&parent, &[], &Proof::factors(&ada, 11), &[]).await.unwrap();
+    let pass_on = |to, parent, at| {
+        let (store, login) = (store.clone(), hoop_store::NewLogin { created_at: at, ..new_login(to) });
+        async move { store.create_login(&login, &[], &Proof::Login(parent), &events(1)).await }
+    };
+    pass_on(ada.id, parent.id, later(599)).await.unwrap();
+    // Another person's, an unknown one, one that is idle, one that is over.
+    for (to, parent, at) in [
+        (eve.id, parent.id, NOW),
+        (ada.id, LoginId::generate(), NOW),
+        (ada.id, parent.id, later(600)),
+        (ada.id, parent.id, later(3600)),
+    ] {
+        assert_eq!(conflict(pass_on(to, parent, at).await), Conflict::Revoked, "{at}");
+    }
+    store.reset_user(ada.id, &hash("again"), later(60), NOW, &[]).await.unwrap();
+    assert_eq!(conflict(pass_on(ada.id, parent.id, NOW).await), Conflict::Revoked);
+    assert_eq!(size(&store).await, 1);
+}
+
 async fn step_up_takes_a_step_too(store: Store) {
     let user = user(&store, "ada").await;
     let login = new_login(user.id);
-    store.create_login(&login, &[], Some(11), &[]).await.unwrap();
+    store.create_login(&login, &[], &Proof::factors(&user, 11), &[]).await.unwrap();
     assert_eq!(conflict(store.prove_mfa(login.id, Some(11), later(1), &events(1)).await), Conflict::Used);
     assert_eq!(store.login(login.id).await.unwrap().unwrap().mfa_at, Some(NOW));
     store.prove_mfa(login.id, Some(12), later(1), &events(1)).await.unwrap();
@@ -62,7 +107,7 @@ async fn a_token_is_good_for_its_kind_and_time(store: Store) {
     let user = user(&store, "ada").await;
     let login = new_login(user.id);
     let tokens = [token(TokenKind::Access, "a"), token(TokenKind::Refresh, "r")];
-    store.create_login(&login, &tokens, Some(11), &[]).await.unwrap();
+    store.create_login(&login, &tokens, &Proof::factors(&user, 11), &[]).await.unwrap();
     let good = store.login_by_token(TokenKind::Access, &hash("a"), later(599)).await.unwrap().unwrap();
     assert_eq!((good.login.id, good.user.id), (login.id, user.id));
     let refused = [
@@ -82,11 +127,17 @@ async fn a_token_is_good_for_its_kind_and_time(store: Store) {
 async fn a_locked_person_has_no_login(store: Store) {
     let user = user(&store, "ada").await;
     let login = new_login(user.id);
-    store.create_login(&login, &[token(TokenKind::Cookie, "c")], Some(11), &[]).await.unwrap();
+    store
+        .create_login(&login, &[token(TokenKind::Cookie, "c")], &Proof::factors(&user, 11), &[])
+        .await
+        .unwrap();
     let lock = UserChange { locked: Some(true), ..Default::default() };
     store.change_user(user.id, &lock, later(1), &events(1)).await.unwrap();
     assert_eq!(store.login_by_token(TokenKind::Cookie, &hash("c"), later(1)).await.unwrap(), None);
-    assert_eq!(conflict(store.create_login(&new_login(user.id), &[], Some(12), &[]).await), Conflict::Locked);
+    assert_eq!(
+        conflict(store.create_login(&new_login(user.id), &[], &Proof::factors(&user, 12), &[]).await),
+        Conflict::Locked
+    );
     let unlock = UserChange { locked: Some(false), ..Default::default() };
     store.change_user(user.id, &unlock, later(2), &[]).await.unwrap();
     let revived = store.login_by_token(TokenKind::Cookie, &hash("c"), later(2)).await.unwrap();
@@ -96,7 +147,10 @@ async fn a_locked_person_has_no_login(store: Store) {
 async fn a_login_is_revoked_by_its_owner_alone(store: Store) {
     let (ada, eve) = (user(&store, "ada").await, user(&store, "eve").await);
     let login = new_login(ada.id);
-    store.create_login(&login, &[token(TokenKind::Access, "a")], Some(11), &[]).await.unwrap();
+    store
+        .create_login(&login, &[token(TokenKind::Access, "a")], &Proof::factors(&ada, 11), &[])
+        .await
+        .unwrap();
     not_found(store.revoke_login(login.id, Some(eve.id), NOW, &events(1)).await);
     not_found(store.revoke_login(LoginId::generate(), None, NOW, &events(1)).await);
     assert!(store.login_by_token(TokenKind::Access, &hash("a"), NOW).await.unwrap().is_some());
@@ -111,7 +165,7 @@ async fn use_prolongs_a_login_but_not_past_its_end(store: Store) {
     let user = user(&store, "ada").await;
     let login = new_login(user.id);
     let long = NewToken { expires_at: later(9000), ..token(TokenKind::Cookie, "c") };
-    store.create_login(&login, &[long], Some(11), &[]).await.unwrap();
+    store.create_login(&login, &[long], &Proof::factors(&user, 11), &[]).await.unwrap();
     store.touch_login(login.id, later(500), later(1100)).await.unwrap();
     assert!(store.login_by_token(TokenKind::Cookie, &hash("c"), later(1000)).await.unwrap().is_some());
     store.touch_login(login.id, later(1200), later(1800)).await.unwrap();
@@ -122,7 +176,7 @@ async fn use_prolongs_a_login_but_not_past_its_end(store: Store) {
     );
     let other = new_login(user.id);
     let long = NewToken { expires_at: later(9000), ..token(TokenKind::Cookie, "d") };
-    store.create_login(&other, &[long], Some(12), &[]).await.unwrap();
+    store.create_login(&other, &[long], &Proof::factors(&user, 12), &[]).await.unwrap();
     store.touch_login(other.id, later(500), later(9000)).await.unwrap();
     assert_eq!(store.login_by_token(TokenKind::Cookie, &hash("d"), later(3600)).await.unwrap(), None);
 }
@@ -140,7 +194,7 @@ fn told(rotation: &Rotation) -> Vec<hoop_store::NewEvent> {
 
 async fn a_refresh_token_rotates(store: Store) {
     let user = user(&store, "ada").await;
-    store.create_login(&new_login(user.id), &pair("1"), Some(11), &[]).await.unwrap();
+    store.create_login(&new_login(user.id), &pair("1"), &Proof::factors(&user, 11), &[]).await.unwrap();
     let rotated = store.rotate_refresh(&hash("r1"), &pair("2"), later(5), later(605), told).await.unwrap();
     let Rotation::Rotated(signed_in) = rotated else { panic!("{rotated:?}") };
     assert_eq!((signed_in.login.used_at, signed_in.login.idle_until), (later(5), later(605)));
@@ -154,7 +208,7 @@ async fn a_refresh_token_rotates(store: Store) {
 async fn a_refresh_token_used_twice_revokes(store: Store) {
     let user = user(&store, "ada").await;
     let login = new_login(user.id);
-    store.create_login(&login, &pair("1"), Some(11), &[]).await.unwrap();
+    store.create_login(&login, &pair("1"), &Proof::factors(&user, 11), &[]).await.unwrap();
     store.rotate_refresh(&hash("r1"), &pair("2"), later(5), later(605), told).await.unwrap();
     let again = store.rotate_refresh(&hash("r1"), &pair("3"), later(6), later(606), told).await.unwrap();
     let Rotation::Reused(signed_in) = again else { panic!("{again:?}") };
@@ -171,7 +225,7 @@ async fn a_refresh_token_used_twice_revokes(store: Store) {
 async fn a_refresh_race_has_one_winner(store: Store) {
     let user = user(&store, "ada").await;
     let login = new_login(user.id);
-    store.create_login(&login, &pair("1"), Some(11), &[]).await.unwrap();
+    store.create_login(&login, &pair("1"), &Proof::factors(&user, 11), &[]).await.unwrap();
     let results = race(2, |n| {
         let (store, tokens) = (store.clone(), pair(&format!("x{n}")));
         async move { store.rotate_refresh(&hash("r1"), &tokens, later(5), later(605), told).await.unwrap() }
@@ -185,7 +239,7 @@ async fn a_refresh_race_has_one_winner(store: Store) {
 
 async fn a_void_refresh_token_is_refused(store: Store) {
     let user = user(&store, "ada").await;
-    store.create_login(&new_login(user.id), &pair("1"), Some(11), &[]).await.unwrap();
+    store.create_login(&new_login(user.id), &pair("1"), &Proof::factors(&user, 11), &[]).await.unwrap();
     for (seed, at) in [("guess", 1), ("a1", 1), ("r1", 600), ("r1", 1800), ("r1", 3600)] {
         let refused =
             store.rotate_refresh(&hash(seed), &pair("2"), later(at), later(9000), told).await.unwrap();
@@ -197,7 +251,7 @@ async fn a_void_refresh_token_is_refused(store: Store) {
 async fn what_is_void_is_swept(store: Store) {
     let user = user(&store, "ada").await;
     let login = new_login(user.id);
-    store.create_login(&login, &pair("1"), Some(11), &[]).await.unwrap();
+    store.create_login(&login, &pair("1"), &Proof::factors(&user, 11), &[]).await.unwrap();
     assert_eq!(store.sweep(NOW).await.unwrap(), Default::default());
     let swept = store.sweep(later(1800)).await.unwrap();
     assert_eq!((swept.tokens, swept.logins), (2, 0));
@@ -208,8 +262,8 @@ async fn what_is_void_is_swept(store: Store) {
 async fn ones_logins_are_listed(store: Store) {
     let (ada, eve) = (user(&store, "ada").await, user(&store, "eve").await);
     let (first, second, hers) = (new_login(ada.id), new_login(ada.id), new_login(eve.id));
-    for (login, step) in [(&first, 11), (&second, 12), (&hers, 11)] {
-        store.create_login(login, &[], Some(step), &[]).await.unwrap();
+    for (login, user, step) in [(&first, &ada, 11), (&second, &ada, 12), (&hers, &eve, 11)] {
+        store.create_login(login, &[], &Proof::factors(user, step), &[]).await.unwrap();
     }
     let ids: Vec<_> = store.logins_of(ada.id, NOW).await.unwrap().iter().map(|login| login.id).collect();
     assert_eq!(ids, [second.id, first.id]);

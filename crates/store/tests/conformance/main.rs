@@ -7,7 +7,6 @@ mod crash;
 mod fixtures;
 mod ledger;
 mod logins;
-mod postgres;
 mod sessions;
 mod things;
 mod users;
@@ -15,6 +14,7 @@ mod users;
 use std::{future::Future, pin::Pin};
 
 use hoop_store::Store;
+use hoop_testkit::{Postgres, PostgresOptions};
 
 /// A story told to an empty store.
 struct Case {
@@ -64,7 +64,7 @@ async fn sqlite() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn postgres() {
-    let server = postgres::Server::start();
+    let server = Postgres::start(&PostgresOptions { tls: false, ..PostgresOptions::default() });
     run_all(|number| {
         let url = server.create_database(&format!("case{number}"));
         async move { url }

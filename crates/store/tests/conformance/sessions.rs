@@ -8,9 +8,14 @@ use hoop_store::{
 
 use crate::fixtures::*;
 
+/// More than any case opens, but for the one about it.
+const MOST: u64 = 100;
+
 crate::cases![
     a_session_goes_its_way,
     a_session_of_someone_unknown_or_locked_is_refused,
+    a_session_through_a_removed_agent_is_refused,
+    no_more_than_the_most_are_open_however_many_try_at_once,
     a_state_is_left_once,
     the_first_reason_stands,
     a_seal_is_kept_once_and_may_come_late,
@@ -24,7 +29,7 @@ crate::cases![
 async fn session(store: &Store) -> NewSession {
     let (user, agent) = (user(store, "ada").await, agent(store, "east").await);
     let new = new_session(&user, &agent, "pg");
-    store.create_session(&new, &[]).await.unwrap();
+    store.create_session(&new, MOST, &[]).await.unwrap();
     new
 }
 
@@ -40,7 +45,7 @@ fn recording(ending: RecordingEnding) -> RecordingEnd {
 async fn a_session_goes_its_way(store: Store) {
     let (user, agent) = (user(&store, "ada").await, agent(&store, "east").await);
     let new = new_session(&user, &agent, "pg");
-    let made = store.create_session(&new, &events(2)).await.unwrap();
+    let made = store.create_session(&new, MOST, &events(2)).await.unwrap();
     assert_eq!((made.state, made.next_ticket, &made.grant), (SessionState::Opening, 0, &new.grant));
     assert_eq!(made.reason.as_deref(), Some("to see\u{fffd}"), "NUL is kept alike by both databases");
     let live =
@@ -66,11 +71,39 @@ async fn a_session_of_someone_unknown_or_locked_is_refused(store: Store) {
     let (mut user, agent) = (user(&store, "ada").await, agent(&store, "east").await);
     let lock = UserChange { locked: Some(true), ..Default::default() };
     store.change_user(user.id, &lock, NOW, &[]).await.unwrap();
-    let refused = store.create_session(&new_session(&user, &agent, "pg"), &events(1)).await;
+    let refused = store.create_session(&new_session(&user, &agent, "pg"), MOST, &events(1)).await;
     assert_eq!(conflict(refused), Conflict::Locked);
     user.id = hoop_model::UserId::generate();
-    not_found(store.create_session(&new_session(&user, &agent, "pg"), &events(1)).await);
+    not_found(store.create_session(&new_session(&user, &agent, "pg"), MOST, &events(1)).await);
     assert_eq!(size(&store).await, 0);
+}
+
+async fn a_session_through_a_removed_agent_is_refused(store: Store) {
+    let (user, agent) = (user(&store, "ada").await, agent(&store, "east").await);
+    store.remove_agent(agent.id, NOW, &[]).await.unwrap();
+    let refused = store.create_session(&new_session(&user, &agent, "pg"), MOST, &events(1)).await;
+    assert_eq!(conflict(refused), Conflict::Revoked);
+    assert_eq!((size(&store).await, store.live_sessions().await.unwrap().len()), (0, 0));
+}
+
+async fn no_more_than_the_most_are_open_however_many_try_at_once(store: Store) {
+    let (ada, eve, agent) =
+        (user(&store, "ada").await, user(&store, "eve").await, agent(&store, "east").await);
+    let refused = store.create_session(&new_session(&ada, &agent, "pg"), 0, &events(1)).await;
+    assert_eq!(conflict(refused), Conflict::TooMany);
+    let opened = race(16, |_| {
+        let (store, new) = (store.clone(), new_session(&ada, &agent, "pg"));
+        async move { (new.id, store.create_session(&new, 3, &events(1)).await) }
+    })
+    .await;
+    let (good, refused): (Vec<_>, Vec<_>) = opened.into_iter().partition(|(_, result)| result.is_ok());
+    assert_eq!((good.len(), size(&store).await), (3, 3));
+    refused.into_iter().for_each(|(_, result)| assert_eq!(conflict(result), Conflict::TooMany));
+    assert_eq!(store.live_sessions_of_user(ada.id).await.unwrap().len(), 3);
+    // Another person's count is another, and a place is free again when a session is over.
+    store.create_session(&new_session(&eve, &agent, "pg"), 1, &[]).await.unwrap();
+    store.end_session(good[0].0, &end("done"), &[]).await.unwrap();
+    store.create_session(&new_session(&ada, &agent, "pg"), 3, &[]).await.unwrap();
 }
 
 async fn a_state_is_left_once(store: Store) {
@@ -170,7 +203,7 @@ async fn sessions_are_found(store: Store) {
     let first = new_session(&ada, &east, "pg-a");
     let second = NewSession { started_at: later(100), ..new_session(&eve, &west, "pg-b") };
     for new in [&first, &second] {
-        store.create_session(new, &[]).await.unwrap();
+        store.create_session(new, MOST, &[]).await.unwrap();
     }
     store.end_session(first.id, &end("over"), &[]).await.unwrap();
     let all = SessionFilter { limit: 10, ..Default::default() };
@@ -206,7 +239,7 @@ async fn sessions_are_listed_in_pages(store: Store) {
     let mut expected = Vec::new();
     for _ in 0..5 {
         let new = new_session(&ada, &east, "pg");
-        store.create_session(&new, &[]).await.unwrap();
+        store.create_session(&new, MOST, &[]).await.unwrap();
         expected.insert(0, new.id);
     }
     let mut found = Vec::new();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hoop_model::{Redacted, Role, UserId};
-use hoop_store::{Conflict, OidcUser, Store, UserChange, UserSource};
+use hoop_store::{Conflict, OidcUser, Proof, Store, UserChange, UserSource};
 
 use crate::fixtures::*;
 
@@ -104,9 +104,12 @@ async fn failures_lock_and_unlocking_clears(store: Store) {
     assert_eq!((third.failures, third.locked_until), (3, Some(later(60))));
     assert_eq!(size(&store).await, 4);
     let mut login = new_login(user.id);
-    assert_eq!(conflict(store.create_login(&login, &[], Some(11), &events(1)).await), Conflict::Locked);
+    assert_eq!(
+        conflict(store.create_login(&login, &[], &Proof::factors(&user, 11), &events(1)).await),
+        Conflict::Locked
+    );
     login.created_at = later(60);
-    let signed_in = store.create_login(&login, &[], Some(11), &events(1)).await.unwrap();
+    let signed_in = store.create_login(&login, &[], &Proof::factors(&user, 11), &events(1)).await.unwrap();
     assert_eq!((signed_in.user.failed_attempts, signed_in.user.locked_until), (0, None));
     not_found(store.record_failed_attempt(UserId::generate(), NOW, lock_at_three, &events(1), &[]).await);
     assert_eq!(size(&store).await, 5);
@@ -141,7 +144,7 @@ async fn an_admins_change_is_seen(store: Store) {
 async fn reset_voids_everything(store: Store) {
     let user = user(&store, "ada").await;
     let login = new_login(user.id);
-    store.create_login(&login, &[], Some(11), &[]).await.unwrap();
+    store.create_login(&login, &[], &Proof::factors(&user, 11), &[]).await.unwrap();
     let reset = store.reset_user(user.id, &hash("again"), later(60), NOW, &events(1)).await.unwrap();
     assert!(!reset.is_active());
     assert_eq!(store.login(login.id).await.unwrap().unwrap().revoked_at, Some(NOW));
