@@ -4,16 +4,15 @@ use std::{io, sync::Arc, time::Duration};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use hoop_control::v1::gateway_client::GatewayClient;
-use hoop_tunnel::dial::Reach;
+use hoop_tunnel::{
+    dial::Reach,
+    trust::{self, Rule, Shown},
+};
 use hyper_util::rt::TokioIo;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::{
-        WebPkiServerVerifier,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    },
-    crypto::WebPkiSupportedAlgorithms,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    CertificateError, ClientConfig, RootCertStore,
+    client::{WebPkiServerVerifier, danger::ServerCertVerifier as _},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint};
@@ -61,7 +60,7 @@ pub(crate) fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>, LinkErro
     let mut config = match trust {
         Trust::Fingerprint(sha256) => builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Pinned { sha256: *sha256 }))
+            .with_custom_certificate_verifier(trust::verifier(Pinned { sha256: *sha256 }))
             .with_no_client_auth(),
         Trust::Authority { ca, certificate, key } => {
             let mut roots = RootCertStore::empty();
@@ -131,54 +130,17 @@ struct Pinned {
     sha256: [u8; 32],
 }
 
-fn algorithms() -> WebPkiSupportedAlgorithms {
-    rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms
-}
-
-impl ServerCertVerifier for Pinned {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
+impl Rule for Pinned {
+    fn judge(&self, shown: &Shown<'_>) -> Result<(), rustls::Error> {
         let unknown = || rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
-        let root = intermediates
+        let root = shown
+            .intermediates
             .iter()
             .find(|certificate| digest(&SHA256, certificate).as_ref() == self.sha256.as_slice())
             .ok_or_else(unknown)?;
         let mut roots = RootCertStore::empty();
         roots.add(root.clone().into_owned())?;
-        WebPkiServerVerifier::builder(Arc::new(roots)).build().map_err(|_| unknown())?.verify_server_cert(
-            end_entity,
-            &[],
-            server_name,
-            ocsp_response,
-            now,
-        )
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(rustls::Error::PeerIncompatible(rustls::PeerIncompatible::Tls12NotOfferedOrEnabled))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, certificate, signed, &algorithms())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        algorithms().supported_schemes()
+        let chain = WebPkiServerVerifier::builder(Arc::new(roots)).build().map_err(|_| unknown())?;
+        chain.verify_server_cert(shown.end_entity, &[], shown.name, shown.ocsp, shown.now).map(drop)
     }
 }

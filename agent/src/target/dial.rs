@@ -5,13 +5,11 @@ use std::{io, sync::Arc, time::Duration};
 use hoop_engine::{Address, TargetTls, TlsPolicy};
 use hoop_model::{Blame, Fault};
 use hoop_session::{Dial, Pending, SocketPipe, TargetStream};
+use hoop_tunnel::trust::{self, Rule, Shown};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::{
-        WebPkiServerVerifier,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    },
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    CertificateError, ClientConfig, RootCertStore,
+    client::{WebPkiServerVerifier, danger::ServerCertVerifier as _},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::net::TcpStream;
@@ -171,7 +169,7 @@ fn any_name(authorities: &str) -> Result<Arc<ClientConfig>, Fault> {
         .map_err(|e| setting(format!("the authorities cannot be used: {e}")))?;
     let config = ClientConfig::builder()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(ChainOnly(inner)))
+        .with_custom_certificate_verifier(trust::verifier(ChainOnly(inner)))
         .with_no_client_auth();
     Ok(Arc::new(config))
 }
@@ -179,42 +177,14 @@ fn any_name(authorities: &str) -> Result<Arc<ClientConfig>, Fault> {
 #[derive(Debug)]
 struct ChainOnly(Arc<WebPkiServerVerifier>);
 
-impl ServerCertVerifier for ChainOnly {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        match self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+impl Rule for ChainOnly {
+    fn judge(&self, shown: &Shown<'_>) -> Result<(), rustls::Error> {
+        let Shown { end_entity, intermediates, name, ocsp, now } = *shown;
+        match self.0.verify_server_cert(end_entity, intermediates, name, ocsp, now) {
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            verdict => verdict,
+            )) => Ok(()),
+            verdict => verdict.map(drop),
         }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
     }
 }

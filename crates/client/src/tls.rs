@@ -6,11 +6,11 @@
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use hoop_tunnel::trust::{self, Rule, Shown};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    ClientConfig,
     crypto::{CryptoProvider, aws_lc_rs::default_provider},
-    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
+    pki_types::{CertificateDer, pem::PemObject},
 };
 
 use crate::error::{ClientError, Result};
@@ -55,8 +55,8 @@ pub fn config(ca_pem: Option<&str>) -> Result<ClientConfig> {
 /// TLS that believes anyone. Good for one thing: to fetch the CA whose fingerprint is then compared.
 pub(crate) fn unverified_config() -> Result<ClientConfig> {
     let provider = Arc::new(default_provider());
-    let verifier = Arc::new(BelieveAnyone(Arc::clone(&provider)));
-    Ok(builder(provider)?.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+    let anyone = trust::verifier(BelieveAnyone);
+    Ok(builder(provider)?.dangerous().with_custom_certificate_verifier(anyone).with_no_client_auth())
 }
 
 type Builder = rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>;
@@ -138,41 +138,13 @@ pub fn to_pem(certificate: &CertificateDer<'_>) -> String {
     pem
 }
 
+/// Any certificate will do.
 #[derive(Debug)]
-struct BelieveAnyone(Arc<CryptoProvider>);
+struct BelieveAnyone;
 
-impl ServerCertVerifier for BelieveAnyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+impl Rule for BelieveAnyone {
+    fn judge(&self, _: &Shown<'_>) -> std::result::Result<(), rustls::Error> {
+        Ok(())
     }
 }
 

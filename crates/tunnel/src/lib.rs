@@ -5,6 +5,8 @@
 //! it with a connection the agent dialled ahead ([`relay`]); through both, mutual TLS between connector and agent
 //! ([`inner`]); in that, the frames of a [`stream`] that outlives its connections ([`core`]).
 //!
+//! [`trust`] is for whoever dials with TLS and a rule of their own about certificates.
+//!
 //! `hello`, `dispatch`, `ticket` and `core` do no I/O and read no clock. Nothing here knows what the bytes mean.
 
 pub mod core;
@@ -16,6 +18,7 @@ pub mod inner;
 pub mod relay;
 pub mod stream;
 pub mod ticket;
+pub mod trust;
 pub mod websocket;
 
 #[doc(hidden)]
