@@ -10,18 +10,26 @@
     reason = "a test fails by panicking, and names here speak for themselves"
 )]
 
+#[cfg(feature = "world")]
 mod browser;
 mod cutter;
 mod daemon;
 mod postgres;
+#[cfg(feature = "world")]
 mod provider;
+mod python;
+#[cfg(feature = "world")]
 mod world;
 
+#[cfg(feature = "world")]
 pub use browser::{Browser, Reply};
 pub use cutter::Cutter;
 pub use daemon::{Daemon, binary, free_port, wait_until};
-pub use postgres::{Postgres, PostgresOptions, program};
+pub use postgres::{PASSWORD, Postgres, PostgresOptions, program};
+#[cfg(feature = "world")]
 pub use provider::Provider;
+pub use python::libpq18;
+#[cfg(feature = "world")]
 pub use world::{Person, World, WorldOptions, totp_ahead, totp_now};
 
 /// Runs a command to its end; what it printed, or a panic with all of it.
@@ -34,6 +42,16 @@ pub fn run(command: &mut std::process::Command) -> String {
 
 /// The same with a text on standard input.
 pub fn run_with_input(command: &mut std::process::Command, input: &str) -> String {
+    fed(command, input).0
+}
+
+/// The same, and what it printed includes its complaints.
+pub fn run_for_all(command: &mut std::process::Command, input: &str) -> String {
+    let (out, err) = fed(command, input);
+    out + &err
+}
+
+fn fed(command: &mut std::process::Command, input: &str) -> (String, String) {
     use std::{io::Write, process::Stdio};
     let mut child = command
         .stdin(Stdio::piped())
@@ -51,5 +69,5 @@ pub fn run_with_input(command: &mut std::process::Command, input: &str) -> Strin
     writer.join().unwrap();
     let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     assert!(done.status.success(), "{command:?} ended with {}\n{out}\n{err}", done.status);
-    out.into_owned()
+    (out.into_owned(), err.into_owned())
 }

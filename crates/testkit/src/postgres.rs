@@ -11,7 +11,9 @@ use std::{
 use crate::{Daemon, daemon::free_port, run, run_with_input, wait_until};
 
 /// The password of `app` and of the superuser `postgres`: a canary that no log or file of ours may hold.
-pub(crate) const PASSWORD: &str = "canary-7f3a-pässword";
+pub const PASSWORD: &str = "canary-7f3a-pässword";
+/// The same in a URL.
+const PASSWORD_IN_URL: &str = "canary-7f3a-p%C3%A4ssword";
 
 /// How a server is set up.
 #[derive(Debug, Clone)]
@@ -100,16 +102,10 @@ impl Postgres {
         settings.iter().for_each(|setting| {
             command.args(["-c", setting]);
         });
-        if options.method != "scram-sha-256" || options.tls {
-            let host = if options.tls { "hostssl" } else { "host" };
-            let kind = if options.method == "md5" { "set password_encryption=md5;" } else { "" };
-            let hba = data.join("pg_hba.conf");
-            fs::write(&hba, format!("{host} all postgres all scram-sha-256\n{host} all all all {}\n{host} replication all all {}\n", options.method, options.method)).unwrap();
-            let daemon = Daemon::start("postgres", folder.path(), &mut command);
-            return Self { port, folder, daemon }.ready(kind);
-        }
+        fs::write(data.join("pg_hba.conf"), host_rules(options)).unwrap();
+        let before = if options.method == "md5" { "set password_encryption=md5;" } else { "" };
         let daemon = Daemon::start("postgres", folder.path(), &mut command);
-        Self { port, folder, daemon }.ready("")
+        Self { port, folder, daemon }.ready(before)
     }
 
     fn ready(mut self, before: &str) -> Self {
@@ -145,6 +141,12 @@ impl Postgres {
         run_with_input(&mut command, text)
     }
 
+    /// An empty database; the URL at which the superuser finds it.
+    pub fn create_database(&self, name: &str) -> String {
+        self.sql(&format!("create database {name}"));
+        format!("postgres://postgres:{PASSWORD_IN_URL}@127.0.0.1:{}/{name}", self.port)
+    }
+
     /// A client program as the superuser, straight at the server.
     pub fn client(&self, name: &str) -> Command {
         let mut command = Command::new(program(name));
@@ -176,6 +178,14 @@ impl Postgres {
     pub fn pid(&self) -> u32 {
         self.daemon.pid()
     }
+}
+
+/// The superuser by SCRAM, everybody else by the method that is tried.
+fn host_rules(options: &PostgresOptions) -> String {
+    let (host, method) = (if options.tls { "hostssl" } else { "host" }, options.method);
+    format!(
+        "{host} all postgres all scram-sha-256\n{host} all all all {method}\n{host} replication all all {method}\n"
+    )
 }
 
 /// A root and a server certificate for `localhost` and 127.0.0.1, into the data folder.

@@ -51,6 +51,13 @@ pub(crate) const PSYCOPG: Package = Package {
     present: || Path::new("/usr/lib/python3/dist-packages/psycopg").is_dir(),
 };
 
+/// Fetches psycopg with a newer libpq than Debian's.
+pub(crate) const PIP: Package = Package {
+    name: "python3-pip",
+    why: "fetches psycopg with libpq 18, tested through hoop",
+    present: || Path::new("/usr/lib/python3/dist-packages/pip").is_dir() || shell::which("pip3").is_some(),
+};
+
 /// The JDBC driver for the driver tests.
 pub(crate) const JDBC: Package = Package {
     name: "libpostgresql-jdbc-java",

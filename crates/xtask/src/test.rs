@@ -62,6 +62,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         &packages::OPENSSL,
         &packages::CHROMIUM,
         &packages::PSYCOPG,
+        &packages::PIP,
         &packages::JAVA,
         &packages::JDBC,
     ])?;

