@@ -16,7 +16,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use hoop_model::{Blame, Fault, SessionId, Timestamp};
 use hoop_recording::{Record, RecordingPublicKey, SigningKey, Start, Writer};
-use hoop_session::{Tape, TapeError};
+use hoop_session::{Mark, Tape, TapeError};
 
 use tokio_util::sync::CancellationToken;
 
@@ -55,6 +55,11 @@ pub(crate) struct SessionTape {
     /// Cancelled when the recording fails, so that its session ends at once.
     failed: CancellationToken,
     waiting: Mutex<Vec<Waker>>,
+    /// Records that are encrypted and in the file.
+    kept: AtomicU64,
+    /// Streams that wait until theirs are, and whether one of them is about to see to it.
+    unkept: Mutex<Vec<Waker>>,
+    led: AtomicBool,
     bell: Arc<Bell>,
     /// Already in the bell's lists.
     pub(super) to_commit: AtomicBool,
@@ -64,6 +69,8 @@ pub(crate) struct SessionTape {
 struct Inner {
     /// `None` once finished, or when this was restored from a crash.
     writer: Option<Writer>,
+    /// Records taken.
+    taken: u64,
 }
 
 fn now() -> Timestamp {
@@ -133,7 +140,7 @@ impl SessionTape {
             session,
             path,
             limits,
-            inner: Mutex::new(Inner { writer }),
+            inner: Mutex::new(Inner { writer, taken: 0 }),
             file,
             written: AtomicU64::new(written),
             durable: AtomicU64::new(0),
@@ -146,6 +153,9 @@ impl SessionTape {
             last_sent: AtomicBool::new(false),
             failed: CancellationToken::new(),
             waiting: Mutex::default(),
+            kept: AtomicU64::new(0),
+            unkept: Mutex::default(),
+            led: AtomicBool::new(false),
             bell,
             to_commit: AtomicBool::new(false),
             to_upload: AtomicBool::new(false),
@@ -260,6 +270,7 @@ impl SessionTape {
         }
         self.write(&finished.trailer_frame)?;
         self.finished.store(true, Ordering::Release);
+        self.keep_up_to(inner.taken);
         drop(inner);
         self.bell.ring_upload(self);
         self.sync().map_err(|error| TapeError(failed(error)))
@@ -306,29 +317,71 @@ impl SessionTape {
     }
 
     fn wake(&self) {
-        let waiting = self.waiting.lock().map(|mut waiting| std::mem::take(&mut *waiting));
-        waiting.unwrap_or_default().into_iter().for_each(Waker::wake);
+        wake_all(&self.waiting);
+        wake_all(&self.unkept);
     }
 
-    /// Commits what waits. For the keeper, which holds the `Arc`.
+    fn keep_up_to(&self, taken: u64) {
+        self.kept.fetch_max(taken, Ordering::AcqRel);
+        wake_all(&self.unkept);
+    }
+
+    /// Whether everything before `mark` is kept; `None`: not yet.
+    fn look(&self, mark: Mark) -> Option<Result<(), TapeError>> {
+        if self.kept.load(Ordering::Acquire) >= mark.0 {
+            return Some(Ok(()));
+        }
+        self.is_broken.load(Ordering::Acquire).then(|| Err(self.reason()))
+    }
+
+    /// Writes what was taken so far, as one chunk.
     pub(super) fn commit_pending(self: &Arc<Self>) -> Result<(), TapeError> {
         let mut inner = self.lock()?;
+        let taken = inner.taken;
         let Some(writer) = inner.writer.as_mut() else { return Ok(()) };
-        if let Some(chunk) = writer.seal_chunk().map_err(|error| TapeError(failed(error)))? {
+        let sealed = writer.seal_chunk().map_err(|error| TapeError(failed(error)))?;
+        if let Some(chunk) = &sealed {
             self.write(&chunk.bytes)?;
-            drop(inner);
+        }
+        drop(inner);
+        self.keep_up_to(taken);
+        if sealed.is_some() {
             self.bell.ring_upload(self);
         }
         Ok(())
     }
 }
 
-/// The tape as its streams hold it.
-pub(crate) struct TapeHandle(pub(crate) Arc<SessionTape>);
+fn wake_all(waiting: &Mutex<Vec<Waker>>) {
+    let waiting = waiting.lock().map(|mut waiting| std::mem::take(&mut *waiting));
+    waiting.unwrap_or_default().into_iter().for_each(Waker::wake);
+}
+
+fn register(waiting: &Mutex<Vec<Waker>>, cx: &Context<'_>) {
+    if let Ok(mut waiting) = waiting.lock() {
+        waiting.retain(|waker| !waker.will_wake(cx.waker()));
+        waiting.push(cx.waker().clone());
+    }
+}
+
+/// The tape as one of its streams holds it.
+///
+/// Requests are kept in groups: the first stream that asks leads, and lets the others that are ready right now ask too
+/// before it writes for all of them. What costs most, sealing and writing a chunk, is then shared by who came together.
+pub(crate) struct TapeHandle {
+    tape: Arc<SessionTape>,
+    leads: AtomicBool,
+}
+
+impl TapeHandle {
+    pub(crate) const fn new(tape: Arc<SessionTape>) -> Self {
+        Self { tape, leads: AtomicBool::new(false) }
+    }
+}
 
 impl Tape for TapeHandle {
-    fn append(&self, record: Record) -> Result<(), TapeError> {
-        let mut inner = self.0.lock()?;
+    fn append(&self, record: Record) -> Result<Mark, TapeError> {
+        let mut inner = self.tape.lock()?;
         let Some(writer) = inner.writer.as_mut() else {
             return Err(TapeError(Fault::new(
                 "HOOP-6013",
@@ -338,32 +391,148 @@ impl Tape for TapeHandle {
         };
         let full = writer.append(&record).map_err(|error| TapeError(failed(error)))?;
         for chunk in &full {
-            self.0.write(&chunk.bytes)?;
+            self.tape.write(&chunk.bytes)?;
         }
+        inner.taken += 1;
+        let mark = Mark(inner.taken);
         drop(inner);
         if !full.is_empty() {
-            self.0.bell.ring_upload(&self.0);
+            self.tape.bell.ring_upload(&self.tape);
         }
-        self.0.bell.ring_commit(&self.0);
-        Ok(())
+        self.tape.bell.ring_commit(&self.tape);
+        Ok(mark)
     }
 
-    fn commit(&self) -> Result<(), TapeError> {
-        self.0.commit_pending()
+    fn poll_kept(&self, mark: Mark, cx: &mut Context<'_>) -> Poll<Result<(), TapeError>> {
+        let tape = &self.tape;
+        if self.leads.swap(false, Ordering::AcqRel) {
+            tape.led.store(false, Ordering::Release);
+            return Poll::Ready(tape.commit_pending());
+        }
+        if let Some(known) = tape.look(mark) {
+            return Poll::Ready(known);
+        }
+        register(&tape.unkept, cx);
+        if !tape.led.swap(true, Ordering::AcqRel) {
+            self.leads.store(true, Ordering::Release);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        // It may have been kept, or failed, between the look and the waker.
+        tape.look(mark).map_or(Poll::Pending, Poll::Ready)
     }
 
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), TapeError>> {
-        if self.0.is_broken.load(Ordering::Acquire) {
-            return Poll::Ready(Err(self.0.reason()));
+        let tape = &self.tape;
+        if tape.is_broken.load(Ordering::Acquire) {
+            return Poll::Ready(Err(tape.reason()));
         }
-        if !self.0.is_behind() {
+        if !tape.is_behind() {
             return Poll::Ready(Ok(()));
         }
-        if let Ok(mut waiting) = self.0.waiting.lock() {
-            waiting.retain(|waker| !waker.will_wake(cx.waker()));
-            waiting.push(cx.waker().clone());
-        }
+        register(&tape.waiting, cx);
         // An acknowledgement may have come between the look and the waker.
-        if self.0.is_behind() { Poll::Pending } else { Poll::Ready(Ok(())) }
+        if tape.is_behind() { Poll::Pending } else { Poll::Ready(Ok(())) }
+    }
+}
+
+impl Drop for TapeHandle {
+    /// A stream that is cut while it leads: another one has to.
+    fn drop(&mut self) {
+        if self.leads.swap(false, Ordering::AcqRel) {
+            self.tape.led.store(false, Ordering::Release);
+            wake_all(&self.tape.unkept);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::atomic::AtomicUsize, task::Wake};
+
+    use hoop_recording::{Compression, Event, RecordingPrivateKey};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn tape(folder: &Path) -> Arc<SessionTape> {
+        let start = Start {
+            session: SessionId::generate(),
+            at: now(),
+            facts: Vec::new(),
+            signer: SigningKey::generate().unwrap().verifying_key(),
+            compression: Compression::Off,
+        };
+        let limits = TapeLimits {
+            behind_bytes: 1 << 20,
+            behind: Duration::from_secs(5),
+            stall: Duration::from_secs(5),
+        };
+        let key = RecordingPrivateKey::generate().unwrap();
+        SessionTape::create(folder, start, key.public(), limits, Arc::default()).unwrap()
+    }
+
+    fn say(handle: &TapeHandle) -> Mark {
+        handle.append(Record { at: now(), stream: None, event: Event::Gap { reason: "x".into() } }).unwrap()
+    }
+
+    fn chunks(tape: &SessionTape) -> u64 {
+        tape.lock().unwrap().writer.as_ref().unwrap().next_seq()
+    }
+
+    #[test]
+    fn who_asks_together_is_served_by_one_chunk() {
+        let folder = tempfile::tempdir().unwrap();
+        let tape = tape(folder.path());
+        let (ada, bob) = (TapeHandle::new(Arc::clone(&tape)), TapeHandle::new(Arc::clone(&tape)));
+        let (count, mark_a, mark_b) = (Arc::new(Count::default()), say(&ada), say(&bob));
+        let (waker_a, waker_b) = (Waker::from(Arc::new(Count::default())), Waker::from(Arc::clone(&count)));
+        assert!(ada.poll_kept(mark_a, &mut Context::from_waker(&waker_a)).is_pending());
+        assert!(bob.poll_kept(mark_b, &mut Context::from_waker(&waker_b)).is_pending());
+        assert_eq!((count.0.load(Ordering::SeqCst), chunks(&tape)), (0, 0));
+        assert!(ada.poll_kept(mark_a, &mut Context::from_waker(&waker_a)).is_ready());
+        assert_eq!((count.0.load(Ordering::SeqCst), chunks(&tape)), (1, 1));
+        assert_eq!(bob.poll_kept(mark_b, &mut Context::from_waker(&waker_b)), Poll::Ready(Ok(())));
+        assert_eq!(chunks(&tape), 1);
+    }
+
+    #[test]
+    fn a_leader_that_is_cut_is_followed_by_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let tape = tape(folder.path());
+        let (ada, bob) = (TapeHandle::new(Arc::clone(&tape)), TapeHandle::new(Arc::clone(&tape)));
+        let (count, mark_a, mark_b) = (Arc::new(Count::default()), say(&ada), say(&bob));
+        let waker = Waker::from(Arc::clone(&count));
+        assert!(ada.poll_kept(mark_a, &mut Context::from_waker(Waker::noop())).is_pending());
+        assert!(bob.poll_kept(mark_b, &mut Context::from_waker(&waker)).is_pending());
+        drop(ada);
+        assert_eq!(count.0.load(Ordering::SeqCst), 1);
+        assert!(bob.poll_kept(mark_b, &mut Context::from_waker(&waker)).is_pending(), "it leads now");
+        assert_eq!(bob.poll_kept(mark_b, &mut Context::from_waker(&waker)), Poll::Ready(Ok(())));
+    }
+
+    #[test]
+    fn who_waits_hears_of_a_failure() {
+        let folder = tempfile::tempdir().unwrap();
+        let tape = tape(folder.path());
+        let (ada, bob) = (TapeHandle::new(Arc::clone(&tape)), TapeHandle::new(Arc::clone(&tape)));
+        let (count, mark_a, mark_b) = (Arc::new(Count::default()), say(&ada), say(&bob));
+        let waker = Waker::from(Arc::clone(&count));
+        assert!(ada.poll_kept(mark_a, &mut Context::from_waker(Waker::noop())).is_pending());
+        assert!(bob.poll_kept(mark_b, &mut Context::from_waker(&waker)).is_pending());
+        tape.fail(failed("the disk is on fire"));
+        assert_eq!(count.0.load(Ordering::SeqCst), 1);
+        for (handle, mark) in [(&ada, mark_a), (&bob, mark_b)] {
+            let kept = handle.poll_kept(mark, &mut Context::from_waker(&waker));
+            assert!(matches!(kept, Poll::Ready(Err(_))), "{kept:?}");
+        }
     }
 }

@@ -54,7 +54,6 @@ pub(crate) struct LiveSession {
     activity: Arc<Activity>,
     login_cache: Arc<LoginCache>,
     tasks: TaskTracker,
-    cut: CancellationToken,
 }
 
 fn now() -> Timestamp {
@@ -91,7 +90,6 @@ impl LiveSession {
             activity: Arc::new(Activity::new(now())),
             login_cache: Arc::default(),
             tasks: TaskTracker::new(),
-            cut: CancellationToken::new(),
             dial: Arc::clone(&dial),
             grant,
         });
@@ -126,7 +124,7 @@ impl LiveSession {
             engine: self.target.start(context, self.credential.clone(), at),
             client,
             dial: Arc::clone(&self.dial) as Arc<dyn Dial>,
-            tape: Arc::new(TapeHandle(Arc::clone(&self.tape))),
+            tape: Arc::new(TapeHandle::new(Arc::clone(&self.tape))),
             desk: Arc::clone(&self.desk) as _,
             rules: Arc::clone(&self.rules),
             ends_at: self.grant.ends_at,
@@ -134,12 +132,10 @@ impl LiveSession {
             ending: self.terminator.listen(),
             limits: Limits::default(),
         };
-        let (session, cut) = (Arc::clone(self), self.cut.clone());
+        let session = Arc::clone(self);
         self.tasks.spawn(async move {
-            // Cutting drops the stream; its end is then in the session's own end.
-            if let Some(end) = cut.run_until_cancelled(drive(parts)).await {
-                tracing::debug!(session = %session.grant.session, %stream, reason = ?end.reason, "stream ended");
-            }
+            let end = drive(parts).await;
+            tracing::debug!(session = %session.grant.session, %stream, reason = ?end.reason, "stream ended");
         });
         Ok(())
     }
@@ -201,7 +197,7 @@ impl LiveSession {
         self.streams.end();
         self.tasks.close();
         if tokio::time::timeout(LAST_WORDS, self.tasks.wait()).await.is_err() {
-            self.cut.cancel();
+            self.terminator.cut();
             self.tasks.wait().await;
         }
         let (tape, key) = (Arc::clone(&self.tape), Arc::clone(&sessions.around.home.signing_key));

@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    future::{Future, poll_fn},
+    future::{Future as _, poll_fn},
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
@@ -17,7 +17,9 @@ use hoop_recording::event::Record;
 use tokio::time::{Instant, Sleep};
 
 use crate::{
-    Activity, CancelDesk, Dial, Ending, Pipe, Tape, TapeError, slab,
+    Activity, CancelDesk, Dial, Ending, Pipe, Tape, TapeError,
+    ending::{Ear, News},
+    slab,
     target::Target,
     turn::{Clerk, Turn},
 };
@@ -76,7 +78,6 @@ pub struct StreamEnd {
 
 /// Runs a stream to its end. Dropping the future cuts both sides at once; the end is then not recorded.
 pub async fn drive<C: Pipe>(parts: Parts<C>) -> StreamEnd {
-    let ending = Box::pin(parts.ending.ended());
     let mut driver = Driver {
         clerk: Clerk::new(parts.stream, parts.rules, parts.ends_at, parts.tape, parts.activity),
         engine: parts.engine,
@@ -87,7 +88,9 @@ pub async fn drive<C: Pipe>(parts: Parts<C>) -> StreamEnd {
         limits: parts.limits,
         client_side: SideState::default(),
         target_side: SideState::default(),
-        ending: Some(ending),
+        ending: Ear::new(parts.ending),
+        held: VecDeque::new(),
+        held_before: false,
         timer: None,
         phase: Phase::Running,
         key_registered: false,
@@ -131,7 +134,11 @@ struct Driver<C> {
     limits: Limits,
     client_side: SideState,
     target_side: SideState,
-    ending: Option<Pin<Box<dyn Future<Output = Fault> + Send>>>,
+    ending: Ear,
+    /// Turns whose records are not kept yet, oldest first. While there are any, no side is read.
+    held: VecDeque<Turn>,
+    /// They were there in the poll before this one too.
+    held_before: bool,
     timer: Option<(Timestamp, Pin<Box<Sleep>>)>,
     phase: Phase,
     key_registered: bool,
@@ -144,14 +151,24 @@ const ROUNDS: usize = 64;
 
 impl<C: Pipe> Driver<C> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        let mut held_before = std::mem::replace(&mut self.held_before, false);
         for _ in 0..ROUNDS {
-            let mut progress = self.poll_ending(cx) | self.poll_timer(cx) | self.poll_target(cx);
+            if let Some(News::Cut(reason)) = self.poll_ending(cx) {
+                return Poll::Ready(CloseReason::Fault(reason));
+            }
+            let mut progress = self.poll_timer(cx) | self.poll_target(cx) | self.poll_held(cx);
             progress |= self.poll_write_client(cx) | self.poll_write_target(cx);
             if let Poll::Ready(reason) = self.poll_closing(cx) {
                 return Poll::Ready(reason);
             }
             let running = matches!(self.phase, Phase::Running);
-            if running && self.poll_tape(cx) {
+            if running && !self.held.is_empty() {
+                // Mostly it is kept within this round of the task's neighbours; only who waits longer looks around.
+                if std::mem::replace(&mut held_before, false) {
+                    self.client.poll_idle(cx);
+                }
+                self.held_before = true;
+            } else if running && self.poll_tape(cx) {
                 progress |= self.poll_read(cx, Side::Client) | self.poll_read(cx, Side::Target);
             } else {
                 // A broken tape has just begun the end: it is to be written in this very poll.
@@ -166,15 +183,30 @@ impl<C: Pipe> Driver<C> {
         Poll::Pending
     }
 
-    fn poll_ending(&mut self, cx: &mut Context<'_>) -> bool {
-        if !matches!(self.phase, Phase::Running) {
-            return false;
+    fn poll_ending(&mut self, cx: &mut Context<'_>) -> Option<News> {
+        let news = self.ending.hear(cx)?;
+        if let News::End(fault) = &news {
+            self.end(fault.clone());
         }
-        let Some(ending) = &mut self.ending else { return false };
-        let Poll::Ready(fault) = ending.as_mut().poll(cx) else { return false };
-        self.ending = None;
-        self.end(fault);
-        true
+        Some(news)
+    }
+
+    /// Carries out what was held until its records are kept.
+    fn poll_held(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        while let Some(turn) = self.held.front() {
+            let kept = turn.until.map_or(Poll::Ready(Ok(())), |mark| self.clerk.tape.poll_kept(mark, cx));
+            match kept {
+                Poll::Pending => return progress,
+                Poll::Ready(Ok(())) => {
+                    let turn = self.held.pop_front();
+                    turn.into_iter().for_each(|turn| self.carry_out(turn));
+                }
+                Poll::Ready(Err(TapeError(fault))) => self.end_unrecorded(fault),
+            }
+            progress = true;
+        }
+        progress
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
@@ -183,8 +215,9 @@ impl<C: Pipe> Driver<C> {
             return false;
         }
         self.timer = None;
-        self.engine.handle_timeout(now());
-        self.turn();
+        let at = now();
+        self.engine.handle_timeout(at);
+        self.turn(at);
         true
     }
 
@@ -193,8 +226,9 @@ impl<C: Pipe> Driver<C> {
             Poll::Pending => false,
             Poll::Ready(Ok(None)) => true,
             Poll::Ready(Ok(Some(tls))) => {
-                self.engine.handle_target_tls(tls, now());
-                self.turn();
+                let at = now();
+                self.engine.handle_target_tls(tls, at);
+                self.turn(at);
                 true
             }
             Poll::Ready(Err(fault)) => {
@@ -259,7 +293,7 @@ impl<C: Pipe> Driver<C> {
                 self.engine.handle_eof(side, at);
             }
         }
-        self.turn();
+        self.turn(at);
         true
     }
 
@@ -326,8 +360,9 @@ impl<C: Pipe> Driver<C> {
         }
         state.eof = true;
         if matches!(self.phase, Phase::Running) {
-            self.engine.handle_eof(side, now());
-            self.turn();
+            let at = now();
+            self.engine.handle_eof(side, at);
+            self.turn(at);
         }
         true
     }
@@ -352,8 +387,9 @@ impl<C: Pipe> Driver<C> {
     /// Ends the stream from outside: the engine tells the client.
     fn end(&mut self, fault: Fault) {
         if matches!(self.phase, Phase::Running) {
-            self.engine.handle_end(fault, now());
-            self.turn();
+            let at = now();
+            self.engine.handle_end(fault, at);
+            self.turn(at);
         }
     }
 
@@ -362,6 +398,7 @@ impl<C: Pipe> Driver<C> {
         if !matches!(self.phase, Phase::Running) {
             return;
         }
+        self.held.clear();
         self.target_side.drop_output();
         self.engine.handle_end(fault.clone(), now());
         let mut turn = Clerk::last_words(self.engine.as_mut());
@@ -369,12 +406,13 @@ impl<C: Pipe> Driver<C> {
         self.carry_out(turn);
     }
 
-    fn turn(&mut self) {
+    fn turn(&mut self, at: Timestamp) {
         if !matches!(self.phase, Phase::Running) {
             return;
         }
-        match self.clerk.turn(self.engine.as_mut(), now()) {
-            Ok(turn) => self.carry_out(turn),
+        match self.clerk.turn(self.engine.as_mut(), at) {
+            Ok(turn) if turn.until.is_none() && self.held.is_empty() => self.carry_out(turn),
+            Ok(turn) => self.held.push_back(turn),
             Err(TapeError(fault)) => self.end_unrecorded(fault),
         }
     }
@@ -407,6 +445,7 @@ impl<C: Pipe> Driver<C> {
         if let Some(reason) = turn.close {
             let until = Box::pin(tokio::time::sleep(self.limits.farewell));
             self.phase = Phase::Closing { reason, until, shut: false };
+            self.held.clear();
         }
     }
 
@@ -425,7 +464,7 @@ impl<C: Pipe> Driver<C> {
         let event =
             Event::Closed { reason: describe(&reason), bytes_in: self.bytes_in, bytes_out: self.bytes_out };
         let record = Record { at: now(), stream: Some(self.clerk.stream), event };
-        if let Err(error) = self.clerk.tape.append(record).and_then(|()| self.clerk.tape.commit()) {
+        if let Err(error) = self.clerk.tape.append(record) {
             tracing::warn!(stream = %self.clerk.stream, code = %error.0.code, "the end of a stream was not recorded");
         }
         StreamEnd { reason, bytes_in: self.bytes_in, bytes_out: self.bytes_out }

@@ -7,13 +7,13 @@
 //!   read a side ─▶ engine ─▶ Record …, Send …      (all outputs of one input are one turn)
 //!                             │
 //!                             ▼
-//!              tape.commit()  — the turn's records are kept, encrypted
+//!              tape.poll_kept()  — the turn's records are kept, encrypted
 //!                             │
 //!                             ▼
 //!              write both sides
 //! ```
 //!
-//! - Nothing that a turn sends is written before the tape has kept what the turn recorded.
+//! - Nothing that a turn sends is written before the tape has kept what the turn recorded. Until then no side is read.
 //! - A tape that is behind ([`Tape::poll_ready`] pending) stops reading; a broken one ends the stream with the reason.
 //! - A full outgoing buffer stops reading the *other* side, never its own, so both directions always make progress.
 //! - The end (kill, deadline, idle, lost recording) comes through [`Ending`]; the client is told in its own protocol,
@@ -32,5 +32,5 @@ mod turn;
 pub use drive::{Limits, Parts, StreamEnd, drive};
 pub use ending::{Ending, Terminator, ending};
 pub use pipe::{Pipe, SocketPipe, coalesce};
-pub use tape::{Activity, Tape, TapeError};
+pub use tape::{Activity, Mark, Tape, TapeError};
 pub use target::{CancelDesk, Dial, Pending, TargetStream};

@@ -13,21 +13,26 @@ use hoop_recording::event::Record;
 #[error(transparent)]
 pub struct TapeError(#[from] pub Fault);
 
-/// A session's recording, shared by its streams.
+/// A place in a recording: behind so many records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Mark(pub u64);
+
+/// A session's recording, as one of its streams holds it.
 ///
-/// Calls never wait: a tape that cannot take more says so through [`Tape::poll_ready`].
+/// A tape that cannot take more says so through [`Tape::poll_ready`].
 pub trait Tape: Send + Sync {
-    /// Takes one record. It is kept by the next [`Tape::commit`].
+    /// Takes one record, and says the place behind it. It is kept soon, or when [`Tape::poll_kept`] asks for it.
     ///
     /// # Errors
     /// [`TapeError`] when the recording is broken.
-    fn append(&self, record: Record) -> Result<(), TapeError>;
+    fn append(&self, record: Record) -> Result<Mark, TapeError>;
 
-    /// Keeps everything taken so far: encrypted and written, so that it survives this process.
+    /// Ready once everything before `mark` is kept: encrypted and written, so that it survives this process. Streams
+    /// that ask at the same time are served by one write.
     ///
     /// # Errors
     /// [`TapeError`] when it cannot be written; nothing that depends on it may be sent.
-    fn commit(&self) -> Result<(), TapeError>;
+    fn poll_kept(&self, mark: Mark, cx: &mut Context<'_>) -> Poll<Result<(), TapeError>>;
 
     /// Ready when the recording may take more; pending while the gateway is too far behind.
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), TapeError>>;

@@ -8,11 +8,13 @@ use hoop_model::{StreamId, Timestamp};
 use hoop_policy::{Rules, decide};
 use hoop_recording::event::{Form, Record};
 
-use crate::{Activity, Tape, TapeError};
+use crate::{Activity, Mark, Tape, TapeError};
 
 /// What a turn left to do once its records are kept.
 #[derive(Debug, Default)]
 pub(crate) struct Turn {
+    /// It is to be done only when the recording is kept up to here.
+    pub(crate) until: Option<Mark>,
     /// To be written, in order.
     pub(crate) sends: Vec<(Side, Bytes)>,
     /// The engine asked for TLS towards the target.
@@ -53,10 +55,10 @@ impl Clerk {
         self.asked > self.answered
     }
 
-    /// Drains the engine to idle. What it sends is given back only after what it recorded is kept.
+    /// Drains the engine to idle. What it sends may be written only after what it recorded is kept.
     pub(crate) fn turn(&mut self, engine: &mut dyn Engine, now: Timestamp) -> Result<Turn, TapeError> {
         let mut turn = Turn::default();
-        let mut must_keep = false;
+        let (mut last, mut must_keep) = (None, false);
         loop {
             match engine.poll_output() {
                 Output::Send { to, bytes } => turn.sends.push((to, bytes)),
@@ -66,7 +68,7 @@ impl Clerk {
                 }
                 Output::Record(event) => {
                     must_keep |= self.note(&event);
-                    self.tape.append(Record { at: now, stream: Some(self.stream), event })?;
+                    last = Some(self.tape.append(Record { at: now, stream: Some(self.stream), event })?);
                 }
                 Output::StartTargetTls => turn.start_tls = true,
                 Output::ForwardCancel { key } => turn.cancels.push(key),
@@ -81,9 +83,7 @@ impl Clerk {
                 }
             }
         }
-        if must_keep {
-            self.tape.commit()?;
-        }
+        turn.until = last.filter(|_| must_keep);
         Ok(turn)
     }
 

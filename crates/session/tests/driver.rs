@@ -5,7 +5,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Waker},
     time::Duration,
@@ -20,7 +20,7 @@ use hoop_model::{Blame, Fault, StreamId};
 use hoop_policy::{Denial, Permit, Rules};
 use hoop_recording::event::{Form, Record};
 use hoop_session::{
-    Activity, CancelDesk, Dial, Ending, Limits, Parts, Pending, SocketPipe, StreamEnd, Tape, TapeError,
+    Activity, CancelDesk, Dial, Ending, Limits, Mark, Parts, Pending, SocketPipe, StreamEnd, Tape, TapeError,
     TargetStream, Terminator, drive, ending,
 };
 use tokio::{
@@ -90,8 +90,9 @@ impl Engine for LineEngine {
 #[derive(Default)]
 struct TestTape {
     records: Mutex<Vec<Event>>,
-    commits: AtomicUsize,
     refuses: AtomicBool,
+    keeps_back: AtomicBool,
+    asked: Mutex<Option<(Mark, Waker)>>,
     stalls: AtomicBool,
     fails: AtomicBool,
     waker: Mutex<Option<Waker>>,
@@ -101,6 +102,18 @@ impl TestTape {
     fn go_on(&self) {
         self.stalls.store(false, Ordering::SeqCst);
         self.waker.lock().unwrap().take().unwrap().wake();
+    }
+    async fn asked(&self) -> Mark {
+        loop {
+            if let Some((mark, _)) = *self.asked.lock().unwrap() {
+                return mark;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    fn keep(&self) {
+        self.keeps_back.store(false, Ordering::SeqCst);
+        self.asked.lock().unwrap().take().unwrap().1.wake();
     }
     fn texts(&self) -> Vec<Bytes> {
         let records = self.records.lock().unwrap();
@@ -115,16 +128,20 @@ impl TestTape {
 }
 
 impl Tape for TestTape {
-    fn append(&self, record: Record) -> Result<(), TapeError> {
-        self.records.lock().unwrap().push(record.event);
-        Ok(())
+    fn append(&self, record: Record) -> Result<Mark, TapeError> {
+        let mut records = self.records.lock().unwrap();
+        records.push(record.event);
+        Ok(Mark(records.len().try_into().unwrap()))
     }
-    fn commit(&self) -> Result<(), TapeError> {
-        self.commits.fetch_add(1, Ordering::SeqCst);
-        match self.refuses.load(Ordering::SeqCst) {
-            true => Err(TapeError(Fault::new("HOOP-6001", Blame::System, "disk full"))),
-            false => Ok(()),
+    fn poll_kept(&self, mark: Mark, cx: &mut Context<'_>) -> Poll<Result<(), TapeError>> {
+        if self.refuses.load(Ordering::SeqCst) {
+            return Poll::Ready(Err(TapeError(Fault::new("HOOP-6001", Blame::System, "disk full"))));
         }
+        if self.keeps_back.load(Ordering::SeqCst) {
+            *self.asked.lock().unwrap() = Some((mark, cx.waker().clone()));
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
     }
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), TapeError>> {
         if self.fails.load(Ordering::SeqCst) {
@@ -243,6 +260,47 @@ async fn what_cannot_be_recorded_never_reaches_the_target() {
     assert!(matches!(end.reason, CloseReason::Fault(fault) if fault.code.as_str() == "HOOP-6001"));
     let accepted = tokio::time::timeout(Duration::from_millis(50), stage.target.accept()).await;
     assert!(accepted.is_err(), "the target was dialled");
+}
+
+#[tokio::test]
+async fn nothing_is_written_before_it_is_kept() {
+    let mut stage = Stage::open().await;
+    stage.tape.keeps_back.store(true, Ordering::SeqCst);
+    stage.client.write_all(b"drop table patients").await.unwrap();
+    assert_eq!(stage.tape.asked().await, Mark(1));
+    stage.client.write_all(b"and more").await.unwrap();
+    let accepted = tokio::time::timeout(Duration::from_millis(50), stage.target.accept()).await;
+    assert!(accepted.is_err(), "the target was dialled");
+    assert_eq!(stage.tape.texts(), ["drop table patients"], "no side is read meanwhile");
+    stage.tape.keep();
+    let (mut target, _) = stage.target.accept().await.unwrap();
+    let mut heard = [0; 27];
+    target.read_exact(&mut heard).await.unwrap();
+    assert_eq!(&heard, b"drop table patientsand more");
+}
+
+#[tokio::test]
+async fn an_end_that_comes_before_a_request_is_kept_comes_in_order() {
+    let mut stage = Stage::open().await;
+    stage.tape.keeps_back.store(true, Ordering::SeqCst);
+    stage.client.write_all(b"select 1").await.unwrap();
+    stage.tape.asked().await;
+    stage.terminator.end(Fault::new("HOOP-4002", Blame::Policy, "killed"));
+    stage.tape.keep();
+    assert_eq!(stage.hear().await, "ended: HOOP-4002");
+    stage.end.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_that_is_cut_ends_even_if_nothing_is_ever_kept() {
+    let mut stage = Stage::open().await;
+    stage.tape.keeps_back.store(true, Ordering::SeqCst);
+    stage.client.write_all(b"select 1").await.unwrap();
+    stage.tape.asked().await;
+    stage.terminator.end(Fault::new("HOOP-4002", Blame::Policy, "killed"));
+    stage.terminator.cut();
+    let end = tokio::time::timeout(Duration::from_secs(2), stage.end).await.unwrap().unwrap();
+    assert!(matches!(end.reason, CloseReason::Fault(fault) if fault.code.as_str() == "HOOP-4002"));
 }
 
 #[tokio::test]
