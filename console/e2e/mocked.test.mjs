@@ -228,6 +228,23 @@ test('replay: stepped by keys, results, bind values, an error, a refusal, and wh
   assert.equal(await page.locator('img').count(), 0, 'no markup of the target in the page');
 });
 
+test('replay: what happened beside the statements, what is missing, and how it ended', async () => {
+  await signIn(page, as('grace'), PAST);
+  await page.getByText('A piece is missing').waitFor();
+  const list = page.getByRole('listbox', { name: 'Statements' });
+  await list.getByText('Connection opened').waitFor();
+  const order = (await list.textContent()).replaceAll(/\s+/g, ' ');
+  assert.match(order, /START_REPLICATION.*Something is missing here.*disk was full.*AS who/s);
+  assert.match(order, /no "patiens", user\\u\{202e\}nimda/, 'a target’s notice is foreign text');
+  await shot(page, 'replay-notes');
+  await page.keyboard.press('End');
+  await list.evaluate((box) => box.scrollTo(0, 1e6));
+  await list.getByText('The session ended, and the recording is sealed').waitFor();
+  await list.getByText('the client closed the last stream').waitFor();
+  await shot(page, 'replay-end');
+  assert.equal(await page.locator('img').count(), 0, 'no markup of the target in the page');
+});
+
 test('replay: plays by itself from the beginning to the end', async () => {
   await signIn(page, as('grace'), PAST);
   await page.getByLabel('Speed').selectOption('16');
@@ -252,6 +269,7 @@ test('replay: a live session is followed, and says when it is over', async () =>
   await page.keyboard.press('End');
   await page.getByText('150000').waitFor();
   await page.getByText('10 of 10').waitFor();
+  await page.getByText('the agent was away for 2 s').waitFor();
   await shot(page, 'session-live');
   await page.getByRole('button', { name: 'Kill the session of ada on clinic' }).click();
   await page.getByLabel('Reason').fill('over');

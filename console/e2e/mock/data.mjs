@@ -242,6 +242,17 @@ export function statements() {
   ];
 }
 
+/** What happened beside the statements. */
+export function notes() {
+  const note = (number, before, seconds, kind, text) => ({ number, before, at: at(100 + seconds, 900), stream: 0, kind, text });
+  return [
+    note(0, 0, 0, 'opened', 'protocol=postgres, database=clinic, user=hoop, application=psql, client_version=3.2, target_tls=TLSv1.3'),
+    note(1, 6, 35, 'notice', `there is no "patiens", ${HOSTILE[0]} ${HOSTILE[2]}`),
+    note(2, 8, 70, 'gap', 'the agent’s disk was full for 3 s: 412 events of stream 0 were not recorded'),
+    note(3, 11, 1_760, 'closed', 'the client closed it (9,120 bytes in, 8,402,113 bytes out)'),
+  ];
+}
+
 /** More of a session, to see that long lists stay quick. */
 export function manyStatements(from, count) {
   return Array.from({ length: count }, (_, index) =>

@@ -1,5 +1,5 @@
 /** The API of the mocked gateway for those who are signed in: method, path, answer. `undefined` answers 204. */
-import { LEDGER_SIZE, manyStatements, statement, statements } from './data.mjs';
+import { LEDGER_SIZE, manyStatements, notes, statement, statements } from './data.mjs';
 
 export class Refused extends Error {
   constructor(status, code, message, hint) {
@@ -88,8 +88,22 @@ function timeline({ state, query, parts: [id], response }) {
   const whole = state.many ? [...statements(), ...manyStatements(20, 3_000)] : statements();
   const all = session.state === 'interrupted' ? [] : whole;
   const limit = Number(query.get('limit') ?? 500);
-  const next = after + limit < all.length ? { next: after + limit } : {};
-  return { session, statements: all.slice(after, after + limit), ...next, ending: session.state === 'ended' ? 'sealed' : session.state };
+  const more = after + limit < all.length;
+  const noted = session.state === 'interrupted' ? [] : notes();
+  const here = noted.filter(({ before }) => after <= before && (before < after + limit || !more));
+  const ended = {
+    ended: { reason: 'the client closed the last stream' },
+    interrupted: { reason: 'the agent was started anew', missing: 'what happened in the last second before its end' },
+  }[session.state];
+  return {
+    session,
+    statements: all.slice(after, after + limit),
+    notes: here,
+    notes_omitted: 0,
+    ...(more ? { next: after + limit } : {}),
+    ending: session.state === 'ended' ? 'sealed' : session.state,
+    ...(ended ? { ended } : {}),
+  };
 }
 
 function follow(state, response, after) {
@@ -98,6 +112,8 @@ function follow(state, response, after) {
   response.on('close', () => state.streams.delete(response));
   const say = (more) =>
     response.write(`event: statement\ndata: ${JSON.stringify(statement(100 + after, 1_800, 'SELECT count(*) FROM visits', more))}\n\n`);
+  const gap = { number: 4, before: 11, at: '2026-11-22T11:30:00.000000Z', kind: 'gap', text: 'the agent was away for 2 s' };
+  response.write(`event: note\ndata: ${JSON.stringify(gap)}\n\n`);
   // First as it is asked, then again as it ends.
   say({});
   say({ columns: ['count'], rows: [['150000']], tag: 'SELECT 1', rows_count: 1, duration_us: 31_000 });

@@ -1116,9 +1116,10 @@ export interface components {
          * @description `GET /sessions/{id}/timeline` (admin, auditor): what happened, statement by statement. An event of its own.
          *
          *     Query: `after=` (index of the first statement wanted), `limit=` (at most 500). With `follow=true` the answer is
-         *     `text/event-stream`, one `statement` event each, until the session ends.
+         *     `text/event-stream`, one `statement` or `note` event each, until the session ends.
          */
         Timeline: {
+            ended?: components["schemas"]["TimelineEnd"] | null;
             /** @description How the recording ends: `sealed`, `interrupted`, `cut_off`, `live`. */
             ending: string;
             /**
@@ -1126,10 +1127,48 @@ export interface components {
              * @description Index of the statement after the last one here; absent at the end.
              */
             next?: number | null;
+            /** @description What happened beside them, among these statements, in order. */
+            notes?: components["schemas"]["TimelineNote"][];
+            /**
+             * Format: int64
+             * @description Notes of the whole recording that were too many to show.
+             */
+            notes_omitted?: number;
             /** @description The session. */
             session: components["schemas"]["SessionView"];
             /** @description Statements in order. The shape is `hoop_recording::timeline::StatementView`. */
             statements: Record<string, never>[];
+        };
+        /** @description How a recording ended, in its agent's words. */
+        TimelineEnd: {
+            /** @description What may be missing, of one that was interrupted. */
+            missing?: string | null;
+            /** @description Why the session, or the recording of it, ended. */
+            reason: string;
+        };
+        /** @description Something that happened beside the statements of a [`Timeline`]. */
+        TimelineNote: {
+            /** @description When. */
+            at: string;
+            /**
+             * Format: int64
+             * @description It stands before the statement with this index.
+             */
+            before: number;
+            /** @description `gap`: something is missing here. Else `opened`, `closed`, `notice`, `notification`, `setting`, `error`. */
+            kind: string;
+            /**
+             * Format: int64
+             * @description Its number in the recording, from 0.
+             */
+            number: number;
+            /**
+             * Format: int32
+             * @description On which stream.
+             */
+            stream?: number | null;
+            /** @description For a person to read; of a gap, what is missing and why. */
+            text: string;
         };
         /** @description `POST /token` (anonymous): one of the grants of RFC 6749 and RFC 8628, against the gateway itself. */
         TokenRequest: {

@@ -10,6 +10,7 @@ import { infoQuery, useForget, useRights } from '../queries';
 import { Confirm } from '../ui/Confirm';
 import { Copyable } from '../ui/Copyable';
 import { Fetched } from '../ui/Fetched';
+import { Listing } from '../ui/Listing';
 import { Page } from '../ui/Page';
 import { ProblemAlert } from '../ui/ProblemAlert';
 import { Time } from '../ui/Time';
@@ -32,56 +33,46 @@ export function Agents() {
         empty="No agent is enrolled. Make a join token and run the command it comes with beside your databases."
       >
         {(items) => (
-          <Table.ScrollContainer minWidth={680}>
-            <Table fz="sm" highlightOnHover aria-label="Agents">
-              <Table.Thead>
-                <Table.Tr>
-                  <Table.Th>Name</Table.Th>
-                  <Table.Th>State</Table.Th>
-                  <Table.Th>Version</Table.Th>
-                  <Table.Th ta="right">Sessions</Table.Th>
-                  <Table.Th>Enrolled</Table.Th>
-                  <Table.Th>Certificate until</Table.Th>
-                  {manages ? <Table.Th aria-label="Actions" /> : null}
-                </Table.Tr>
-              </Table.Thead>
-              <Table.Tbody>
-                {items.map((agent) => (
-                  <Table.Tr key={agent.id}>
-                    <Table.Td fw={500} title={agent.id}>
-                      {agent.name}
-                    </Table.Td>
-                    <Table.Td>
-                      <Badge color={agent.online ? 'teal' : 'red'} variant="light" tt="none">
-                        {agent.online ? 'online' : 'offline'}
-                      </Badge>
-                    </Table.Td>
-                    <Table.Td>{agent.version}</Table.Td>
-                    <Table.Td ta="right">{count(agent.sessions)}</Table.Td>
-                    <Table.Td>
-                      <Time at={agent.enrolled_at} />
-                    </Table.Td>
-                    <Table.Td>
-                      <Time at={agent.certificate_expires_at} />
-                    </Table.Td>
-                    {manages ? (
-                      <Table.Td ta="right">
-                        <Button
-                          size="compact-xs"
-                          variant="subtle"
-                          color="red"
-                          aria-label={`Remove ${agent.name}`}
-                          onClick={() => setRemoving(agent.name)}
-                        >
-                          Remove
-                        </Button>
-                      </Table.Td>
-                    ) : null}
-                  </Table.Tr>
-                ))}
-              </Table.Tbody>
-            </Table>
-          </Table.ScrollContainer>
+          <Listing
+            label="Agents"
+            minWidth={680}
+            columns={['Name', 'State', 'Version', { number: 'Sessions' }, 'Enrolled', 'Certificate until']}
+            actions={manages}
+          >
+            {items.map((agent) => (
+              <Table.Tr key={agent.id}>
+                <Table.Td fw={500} title={agent.id}>
+                  {agent.name}
+                </Table.Td>
+                <Table.Td>
+                  <Badge color={agent.online ? 'teal' : 'red'} variant="light" tt="none">
+                    {agent.online ? 'online' : 'offline'}
+                  </Badge>
+                </Table.Td>
+                <Table.Td>{agent.version}</Table.Td>
+                <Table.Td ta="right">{count(agent.sessions)}</Table.Td>
+                <Table.Td>
+                  <Time at={agent.enrolled_at} />
+                </Table.Td>
+                <Table.Td>
+                  <Time at={agent.certificate_expires_at} />
+                </Table.Td>
+                {manages ? (
+                  <Table.Td ta="right">
+                    <Button
+                      size="compact-xs"
+                      variant="subtle"
+                      color="red"
+                      aria-label={`Remove ${agent.name}`}
+                      onClick={() => setRemoving(agent.name)}
+                    >
+                      Remove
+                    </Button>
+                  </Table.Td>
+                ) : null}
+              </Table.Tr>
+            ))}
+          </Listing>
         )}
       </Fetched>
       {removing ? <RemoveAgent name={removing} onClose={() => setRemoving(undefined)} /> : null}

@@ -9,6 +9,7 @@ import { count, counted } from '../lib/format';
 import { localToRfc3339 } from '../lib/localTime';
 import { Copyable } from '../ui/Copyable';
 import { Fetched } from '../ui/Fetched';
+import { Listing } from '../ui/Listing';
 import { FilterInput } from '../ui/FilterInput';
 import { Page } from '../ui/Page';
 import { ProblemAlert } from '../ui/ProblemAlert';
@@ -70,44 +71,31 @@ export function Audit() {
 
 function EventTable({ items, onShow }: { items: calls.AuditEvent[]; onShow: (event: calls.AuditEvent) => void }) {
   return (
-    <Table.ScrollContainer minWidth={620}>
-      <Table highlightOnHover fz="sm" aria-label="Events">
-        <Table.Thead>
-          <Table.Tr>
-            <Table.Th ta="right">No.</Table.Th>
-            <Table.Th>When</Table.Th>
-            <Table.Th>Event</Table.Th>
-            <Table.Th>Who</Table.Th>
-            <Table.Th>Leaf hash</Table.Th>
-          </Table.Tr>
-        </Table.Thead>
-        <Table.Tbody>
-          {items.map((item) => (
-            <Table.Tr key={item.seq}>
-              <Table.Td ta="right" c="dimmed">
-                {count(item.seq)}
-              </Table.Td>
-              <Table.Td>
-                <Time at={item.at} />
-              </Table.Td>
-              <Table.Td>
-                <UnstyledButton onClick={() => onShow(item)} aria-label={`Event ${item.seq}, ${item.code}: details`}>
-                  <Badge variant="light" tt="none" className="clickable">
-                    {item.code}
-                  </Badge>
-                </UnstyledButton>
-              </Table.Td>
-              <Table.Td>
-                <Visible text={item.actor} oneLine />
-              </Table.Td>
-              <Table.Td className="mono" title={item.leaf_hash}>
-                {item.leaf_hash.slice(0, 12)}…
-              </Table.Td>
-            </Table.Tr>
-          ))}
-        </Table.Tbody>
-      </Table>
-    </Table.ScrollContainer>
+    <Listing label="Events" minWidth={620} columns={[{ number: 'No.' }, 'When', 'Event', 'Who', 'Leaf hash']}>
+      {items.map((item) => (
+        <Table.Tr key={item.seq}>
+          <Table.Td ta="right" c="dimmed">
+            {count(item.seq)}
+          </Table.Td>
+          <Table.Td>
+            <Time at={item.at} />
+          </Table.Td>
+          <Table.Td>
+            <UnstyledButton onClick={() => onShow(item)} aria-label={`Event ${item.seq}, ${item.code}: details`}>
+              <Badge variant="light" tt="none" className="clickable">
+                {item.code}
+              </Badge>
+            </UnstyledButton>
+          </Table.Td>
+          <Table.Td>
+            <Visible text={item.actor} oneLine />
+          </Table.Td>
+          <Table.Td className="mono" title={item.leaf_hash}>
+            {item.leaf_hash.slice(0, 12)}…
+          </Table.Td>
+        </Table.Tr>
+      ))}
+    </Listing>
   );
 }
 

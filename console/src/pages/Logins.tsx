@@ -9,6 +9,7 @@ import { needsSignIn } from '../api/problem';
 import { useForget } from '../queries';
 import { Confirm } from '../ui/Confirm';
 import { Fetched } from '../ui/Fetched';
+import { Listing } from '../ui/Listing';
 import { Page } from '../ui/Page';
 import { ProblemAlert } from '../ui/ProblemAlert';
 import { Time } from '../ui/Time';
@@ -31,51 +32,38 @@ export function Logins() {
       {end.error ? <ProblemAlert error={end.error} /> : null}
       <Fetched query={list} isEmpty={(items) => items.length === 0} empty="You are signed in nowhere.">
         {(items) => (
-          <Table.ScrollContainer minWidth={560}>
-            <Table fz="sm" highlightOnHover aria-label="My sign-ins">
-              <Table.Thead>
-                <Table.Tr>
-                  <Table.Th>With</Table.Th>
-                  <Table.Th>From</Table.Th>
-                  <Table.Th>Since</Table.Th>
-                  <Table.Th>Last used</Table.Th>
-                  <Table.Th aria-label="Actions" />
-                </Table.Tr>
-              </Table.Thead>
-              <Table.Tbody>
-                {items.map((login) => (
-                  <Table.Tr key={login.id}>
-                    <Table.Td>{login.client === 'cli' ? 'command line' : login.client}</Table.Td>
-                    <Table.Td>{login.address}</Table.Td>
-                    <Table.Td>
-                      <Time at={login.created_at} />
-                    </Table.Td>
-                    <Table.Td>
-                      <Time at={login.used_at} />
-                    </Table.Td>
-                    <Table.Td ta="right">
-                      {login.current ? (
-                        <Badge variant="light" tt="none">
-                          this one
-                        </Badge>
-                      ) : (
-                        <Button
-                          size="compact-xs"
-                          variant="subtle"
-                          color="red"
-                          aria-label={`Sign out the ${login.client} at ${login.address}`}
-                          loading={end.isPending && end.variables === login.id}
-                          onClick={() => end.mutate(login.id)}
-                        >
-                          Sign out
-                        </Button>
-                      )}
-                    </Table.Td>
-                  </Table.Tr>
-                ))}
-              </Table.Tbody>
-            </Table>
-          </Table.ScrollContainer>
+          <Listing label="My sign-ins" minWidth={560} columns={['With', 'From', 'Since', 'Last used']} actions>
+            {items.map((login) => (
+              <Table.Tr key={login.id}>
+                <Table.Td>{login.client === 'cli' ? 'command line' : login.client}</Table.Td>
+                <Table.Td>{login.address}</Table.Td>
+                <Table.Td>
+                  <Time at={login.created_at} />
+                </Table.Td>
+                <Table.Td>
+                  <Time at={login.used_at} />
+                </Table.Td>
+                <Table.Td ta="right">
+                  {login.current ? (
+                    <Badge variant="light" tt="none">
+                      this one
+                    </Badge>
+                  ) : (
+                    <Button
+                      size="compact-xs"
+                      variant="subtle"
+                      color="red"
+                      aria-label={`Sign out the ${login.client} at ${login.address}`}
+                      loading={end.isPending && end.variables === login.id}
+                      onClick={() => end.mutate(login.id)}
+                    >
+                      Sign out
+                    </Button>
+                  )}
+                </Table.Td>
+              </Table.Tr>
+            ))}
+          </Listing>
         )}
       </Fetched>
       {everywhere ? <SignOutEverywhere logins={list.data ?? []} onClose={() => setEverywhere(false)} /> : null}

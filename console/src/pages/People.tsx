@@ -9,6 +9,7 @@ import { useForget, useMe, useRights } from '../queries';
 import { Confirm } from '../ui/Confirm';
 import { Copyable } from '../ui/Copyable';
 import { Fetched } from '../ui/Fetched';
+import { Listing } from '../ui/Listing';
 import { Page } from '../ui/Page';
 import { ProblemAlert } from '../ui/ProblemAlert';
 import { Time } from '../ui/Time';
@@ -35,74 +36,59 @@ export function People() {
     >
       <Fetched query={list} isEmpty={(items) => items.length === 0} empty="Nobody yet.">
         {(items) => (
-          <Table.ScrollContainer minWidth={720}>
-            <Table fz="sm" highlightOnHover aria-label="People">
-              <Table.Thead>
-                <Table.Tr>
-                  <Table.Th>Name</Table.Th>
-                  <Table.Th>Role</Table.Th>
-                  <Table.Th>Groups</Table.Th>
-                  <Table.Th>Source</Table.Th>
-                  <Table.Th>Last sign-in</Table.Th>
-                  <Table.Th>State</Table.Th>
-                  {manages ? <Table.Th aria-label="Actions" /> : null}
-                </Table.Tr>
-              </Table.Thead>
-              <Table.Tbody>
-                {items.map((user) => (
-                  <Table.Tr key={user.id}>
-                    <Table.Td fw={500}>{user.name}</Table.Td>
-                    <Table.Td>{user.role}</Table.Td>
-                    <Table.Td>{user.groups.join(', ') || '–'}</Table.Td>
-                    <Table.Td>{user.source === 'builtin' ? 'built-in' : user.source.toUpperCase()}</Table.Td>
-                    <Table.Td>{user.last_login_at ? <Time at={user.last_login_at} /> : 'never'}</Table.Td>
-                    <Table.Td>
-                      <UserState user={user} />
-                    </Table.Td>
-                    {manages ? (
-                      <Table.Td>
-                        {user.id === me.id ? (
-                          <Text size="xs" c="dimmed">
-                            you
-                          </Text>
-                        ) : (
-                          <Group gap={4} wrap="nowrap" justify="flex-end">
-                            <Button
-                              size="compact-xs"
-                              variant="subtle"
-                              aria-label={`Change ${user.name}`}
-                              onClick={() => setOpened({ what: 'change', user })}
-                            >
-                              Change
-                            </Button>
-                            {user.source === 'builtin' ? (
-                              <Button
-                                size="compact-xs"
-                                variant="subtle"
-                                aria-label={`Reset ${user.name}`}
-                                onClick={() => setOpened({ what: 'reset', user })}
-                              >
-                                Reset
-                              </Button>
-                            ) : null}
-                            <Button
-                              size="compact-xs"
-                              variant="subtle"
-                              color={user.locked ? undefined : 'red'}
-                              aria-label={`${user.locked ? 'Unlock' : 'Lock'} ${user.name}`}
-                              onClick={() => setOpened({ what: 'lock', user })}
-                            >
-                              {user.locked ? 'Unlock' : 'Lock'}
-                            </Button>
-                          </Group>
-                        )}
-                      </Table.Td>
-                    ) : null}
-                  </Table.Tr>
-                ))}
-              </Table.Tbody>
-            </Table>
-          </Table.ScrollContainer>
+          <Listing label="People" minWidth={720} columns={['Name', 'Role', 'Groups', 'Source', 'Last sign-in', 'State']} actions={manages}>
+            {items.map((user) => (
+              <Table.Tr key={user.id}>
+                <Table.Td fw={500}>{user.name}</Table.Td>
+                <Table.Td>{user.role}</Table.Td>
+                <Table.Td>{user.groups.join(', ') || '–'}</Table.Td>
+                <Table.Td>{user.source === 'builtin' ? 'built-in' : user.source.toUpperCase()}</Table.Td>
+                <Table.Td>{user.last_login_at ? <Time at={user.last_login_at} /> : 'never'}</Table.Td>
+                <Table.Td>
+                  <UserState user={user} />
+                </Table.Td>
+                {manages ? (
+                  <Table.Td>
+                    {user.id === me.id ? (
+                      <Text size="xs" c="dimmed">
+                        you
+                      </Text>
+                    ) : (
+                      <Group gap={4} wrap="nowrap" justify="flex-end">
+                        <Button
+                          size="compact-xs"
+                          variant="subtle"
+                          aria-label={`Change ${user.name}`}
+                          onClick={() => setOpened({ what: 'change', user })}
+                        >
+                          Change
+                        </Button>
+                        {user.source === 'builtin' ? (
+                          <Button
+                            size="compact-xs"
+                            variant="subtle"
+                            aria-label={`Reset ${user.name}`}
+                            onClick={() => setOpened({ what: 'reset', user })}
+                          >
+                            Reset
+                          </Button>
+                        ) : null}
+                        <Button
+                          size="compact-xs"
+                          variant="subtle"
+                          color={user.locked ? undefined : 'red'}
+                          aria-label={`${user.locked ? 'Unlock' : 'Lock'} ${user.name}`}
+                          onClick={() => setOpened({ what: 'lock', user })}
+                        >
+                          {user.locked ? 'Unlock' : 'Lock'}
+                        </Button>
+                      </Group>
+                    )}
+                  </Table.Td>
+                ) : null}
+              </Table.Tr>
+            ))}
+          </Listing>
         )}
       </Fetched>
       {opened?.what === 'new' ? <AddPerson onClose={close} /> : null}

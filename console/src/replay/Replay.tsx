@@ -9,12 +9,17 @@ import { BackIcon, ForwardIcon, PauseIcon, PlayIcon } from '../ui/icons';
 import classes from './Replay.module.css';
 import { StatementDetail } from './StatementDetail';
 import { StatementList } from './StatementList';
+import { type End, type Note, rowsOf } from './rows';
 import { isPreparation, type Statement } from './statement';
 import { type Player, usePlayer } from './usePlayer';
 
 interface Props {
   session: Pick<Session, 'started_at'>;
   statements: readonly Statement[];
+  /** What happened beside them. */
+  notes?: readonly Note[];
+  /** How it ended; not of one that goes on. */
+  end?: End | undefined;
   /** There may be more: `more` fetches it. */
   more?: (() => void) | undefined;
   fetchingMore?: boolean;
@@ -22,9 +27,13 @@ interface Props {
   follow?: boolean;
 }
 
-export function Replay({ session, statements: all, more, fetchingMore = false, follow = false }: Props) {
+const NONE: readonly Note[] = [];
+
+export function Replay({ session, statements: all, notes = NONE, end, more, fetchingMore = false, follow = false }: Props) {
   const [whole, setWhole] = useState(false);
   const statements = useMemo(() => (whole ? all : all.filter((one) => !isPreparation(one))), [whole, all]);
+  const shownEnd = more === undefined && !fetchingMore ? end : undefined;
+  const rows = useMemo(() => rowsOf(all, whole, notes, shownEnd), [all, whole, notes, shownEnd]);
   const player = usePlayer(statements, follow);
   const { go, step, toggle } = player;
   useHotkeys([
@@ -50,7 +59,7 @@ export function Replay({ session, statements: all, more, fetchingMore = false, f
       <div className={classes.side}>
         <Controls player={player} total={statements.length} fetchingMore={fetchingMore} partial={more !== undefined} />
         <StatementList
-          statements={statements}
+          rows={rows}
           startedAt={session.started_at}
           at={player.at}
           onChoose={go}

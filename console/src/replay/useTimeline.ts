@@ -1,5 +1,5 @@
 /**
- * The statements of a session: pages first, then, while it lives, what the gateway sends as it happens.
+ * The statements and notes of a session: pages first, then, while it lives, what the gateway sends as it happens.
  * Holds at most `MOST` statements; a longer session says so instead of filling the browser.
  */
 import { useInfiniteQuery } from '@tanstack/react-query';
@@ -8,6 +8,7 @@ import { useEffect, useEffectEvent, useMemo, useState } from 'react';
 import * as calls from '../api/calls';
 import { ApiProblem } from '../api/problem';
 import { merge } from './merge';
+import { type End, mergeNotes, type Note, readNote } from './rows';
 import { readStatement, type Statement } from './statement';
 
 const PAGE = 200;
@@ -18,8 +19,11 @@ const RETRY_MS = 3_000;
 
 export interface TimelineState {
   statements: readonly Statement[];
+  notes: readonly Note[];
+  /** Notes that were too many to show. */
+  notesOmitted: number;
   /** How the recording ends, once known. */
-  ending: string | undefined;
+  end: End | undefined;
   following: 'no' | 'live' | 'lost' | 'over';
   /** The agent has sent no recording yet; asked again while the session lives. */
   nothingYet: boolean;
@@ -53,13 +57,18 @@ export function useTimeline(id: string, live: boolean): TimelineState {
         .filter((statement) => statement !== undefined),
     [pages.data],
   );
+  const fetchedNotes = useMemo(() => (pages.data?.pages ?? []).flatMap((page) => page.notes ?? []), [pages.data]);
   const complete = pages.data !== undefined && !pages.hasNextPage;
-  const [follow, arrived] = useFollow(id, live && complete, fetched.length);
+  const [follow, arrived, arrivedNotes] = useFollow(id, live && complete, fetched.length);
+  const notes = useMemo(() => mergeNotes(fetchedNotes, arrivedNotes), [fetchedNotes, arrivedNotes]);
+  const last = pages.data?.pages.at(-1);
   const statements = useMemo(() => merge(fetched, arrived).slice(0, MOST), [fetched, arrived]);
   const canFetch = pages.hasNextPage && statements.length < MOST;
   return {
     statements,
-    ending: pages.data?.pages.at(-1)?.ending,
+    notes,
+    notesOmitted: last?.notes_omitted ?? 0,
+    end: last ? { how: last.ending, reason: last.ended?.reason, missing: last.ended?.missing ?? undefined } : undefined,
     following: follow,
     nothingYet: live && isUnrecorded(pages.error),
     query: {
@@ -73,14 +82,18 @@ export function useTimeline(id: string, live: boolean): TimelineState {
   };
 }
 
-function useFollow(id: string, enabled: boolean, from: number): [TimelineState['following'], readonly Statement[]] {
+type Followed = [TimelineState['following'], readonly Statement[], readonly Note[]];
+
+function useFollow(id: string, enabled: boolean, from: number): Followed {
   const [state, setState] = useState<TimelineState['following']>('no');
   const [arrived, setArrived] = useState<readonly Statement[]>([]);
+  const [notes, setNotes] = useState<readonly Note[]>([]);
   const begin = useEffectEvent((seen: ReadonlySet<string>) => from + seen.size);
   useEffect(() => {
     if (!enabled) return;
     const seen = new Set<string>();
     let gathered: Statement[] = [];
+    let gatheredNotes: Note[] = [];
     let gathering: number | undefined;
     let retrying: number | undefined;
     let source: EventSource | undefined;
@@ -88,17 +101,26 @@ function useFollow(id: string, enabled: boolean, from: number): [TimelineState['
       gathering = undefined;
       const batch = gathered;
       gathered = [];
-      setArrived((known) => merge(known, batch).slice(0, MOST));
+      const noted = gatheredNotes;
+      gatheredNotes = [];
+      if (batch.length > 0) setArrived((known) => merge(known, batch).slice(0, MOST));
+      if (noted.length > 0) setNotes((known) => mergeNotes(known, noted).slice(0, MOST));
     };
     const open = () => {
       const stream = new EventSource(calls.timelineStream(id, begin(seen)));
       source = stream;
       stream.addEventListener('open', () => setState('live'));
       stream.addEventListener('statement', (event) => {
-        const statement = parse(event.data, begin(seen));
+        const statement = readStatement(parse(event.data), begin(seen));
         if (!statement) return;
         seen.add(statement.key);
         gathered.push(statement);
+        gathering ??= window.setTimeout(flush, GATHER_MS);
+      });
+      stream.addEventListener('note', (event) => {
+        const note = readNote(parse(event.data));
+        if (!note) return;
+        gatheredNotes.push(note);
         gathering ??= window.setTimeout(flush, GATHER_MS);
       });
       stream.addEventListener('end', () => {
@@ -122,7 +144,7 @@ function useFollow(id: string, enabled: boolean, from: number): [TimelineState['
       setState('no');
     };
   }, [id, enabled]);
-  return [state, arrived];
+  return [state, arrived, notes];
 }
 
 /** The code of a session whose recording has not begun. */
@@ -130,10 +152,10 @@ function isUnrecorded(error: unknown): boolean {
   return error instanceof ApiProblem && error.code === 'HOOP-6001';
 }
 
-function parse(data: unknown, index: number): Statement | undefined {
+function parse(data: unknown): unknown {
   if (typeof data !== 'string') return undefined;
   try {
-    return readStatement(JSON.parse(data), index);
+    return JSON.parse(data);
   } catch {
     return undefined;
   }

@@ -150,7 +150,7 @@ pub struct KillSession {
 /// `GET /sessions/{id}/timeline` (admin, auditor): what happened, statement by statement. An event of its own.
 ///
 /// Query: `after=` (index of the first statement wanted), `limit=` (at most 500). With `follow=true` the answer is
-/// `text/event-stream`, one `statement` event each, until the session ends.
+/// `text/event-stream`, one `statement` or `note` event each, until the session ends.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Timeline {
     /// The session.
@@ -158,11 +158,49 @@ pub struct Timeline {
     /// Statements in order. The shape is `hoop_recording::timeline::StatementView`.
     #[schema(value_type = Vec<Object>)]
     pub statements: Vec<serde_json::Value>,
+    /// What happened beside them, among these statements, in order.
+    #[serde(default)]
+    pub notes: Vec<TimelineNote>,
+    /// Notes of the whole recording that were too many to show.
+    #[serde(default)]
+    pub notes_omitted: u64,
     /// Index of the statement after the last one here; absent at the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<u64>,
     /// How the recording ends: `sealed`, `interrupted`, `cut_off`, `live`.
     pub ending: String,
+    /// Why it ended, as the agent signed it. Absent where it signed nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<TimelineEnd>,
+}
+
+/// Something that happened beside the statements of a [`Timeline`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TimelineNote {
+    /// Its number in the recording, from 0.
+    pub number: u64,
+    /// It stands before the statement with this index.
+    pub before: u64,
+    /// When.
+    #[schema(value_type = String)]
+    pub at: Timestamp,
+    /// On which stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<u32>,
+    /// `gap`: something is missing here. Else `opened`, `closed`, `notice`, `notification`, `setting`, `error`.
+    pub kind: String,
+    /// For a person to read; of a gap, what is missing and why.
+    pub text: String,
+}
+
+/// How a recording ended, in its agent's words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TimelineEnd {
+    /// Why the session, or the recording of it, ended.
+    pub reason: String,
+    /// What may be missing, of one that was interrupted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
 }
 
 /// `POST /sessions/{id}/verify` (admin, auditor). An event of its own.

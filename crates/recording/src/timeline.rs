@@ -23,19 +23,21 @@ const MAX_TAGS: usize = 1_000;
 pub struct Limits {
     /// Statements.
     pub statements: usize,
+    /// Notes; gaps come on top, as many again.
+    pub notes: usize,
     /// Rows a statement.
     pub rows: usize,
     /// Characters a cell or value.
     pub cell: usize,
     /// Characters of a statement's text.
     pub text: usize,
-    /// Bytes of text of all statements, values and cells together.
+    /// Bytes of text of all statements, values and cells together; a quarter of it again for all notes.
     pub total: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { statements: 10_000, rows: 200, cell: 1_000, text: 100_000, total: 32 << 20 }
+        Self { statements: 10_000, notes: 10_000, rows: 200, cell: 1_000, text: 100_000, total: 32 << 20 }
     }
 }
 
@@ -92,6 +94,8 @@ pub struct StatementView {
 pub struct NoteView {
     /// When.
     pub at: Timestamp,
+    /// How many statements had been asked by then: it stands before the one with this index.
+    pub before: u64,
     /// On which stream.
     pub stream: Option<StreamId>,
     /// `opened`, `closed`, `notice`, `notification`, `setting`, `error`, `gap`.
@@ -130,6 +134,9 @@ pub struct Builder {
     portals: Named<(String, Values)>,
     /// Bytes of text that may still be shown.
     left: usize,
+    /// The same for notes: a target that talks without end crowds out no statement.
+    notes_left: usize,
+    gaps: usize,
 }
 
 /// Bind values as shown.
@@ -154,6 +161,8 @@ impl Builder {
             prepared: HashMap::new(),
             portals: HashMap::new(),
             left: limits.total,
+            notes_left: limits.total / 4,
+            gaps: 0,
         }
     }
 
@@ -326,13 +335,19 @@ impl Builder {
             Event::Gap { reason } => ("gap", visible(reason)),
             _ => return,
         };
-        if self.timeline.notes.len() >= self.limits.statements {
+        let text = bounded(text, self.limits.cell);
+        // That something is missing is told whatever else was.
+        let is_gap = matches!(record.event, Event::Gap { .. });
+        let count = if is_gap { self.gaps } else { self.timeline.notes.len() };
+        if count >= self.limits.notes || (self.notes_left == 0 && !is_gap) {
             self.timeline.notes_omitted += 1;
             return;
         }
-        let text = bounded(text, self.limits.cell);
+        self.gaps += usize::from(is_gap);
+        self.notes_left = self.notes_left.saturating_sub(text.len() + 64);
         self.timeline.notes.push(NoteView {
             at: record.at,
+            before: (self.timeline.statements.len() as u64).saturating_add(self.timeline.statements_omitted),
             stream: record.stream,
             kind: kind.to_owned(),
             text,

@@ -140,15 +140,19 @@ fn the_timeline_tells_each_statement_and_its_outcome() {
     let kinds: Vec<_> = timeline.notes.iter().map(|note| note.kind.as_str()).collect();
     assert_eq!(kinds, ["opened", "notice", "gap", "closed"]);
     assert_eq!(timeline.notes[1].text, "careful\\x1b[2J");
+    let before: Vec<_> = timeline.notes.iter().map(|note| note.before).collect();
+    assert_eq!(before, [0, 7, 7, 7], "each stands where it happened");
     let shown = serde_json::to_value(&views[0]).unwrap();
     assert_eq!(shown["rows"], json!([["5", "Ada\\x1b]52;c;eA==\\x07"], ["6", null]]));
 }
 
 #[test]
 fn the_timeline_is_bounded_and_says_so() {
-    let limits = Limits { statements: 2, rows: 1, cell: 3, text: 10, total: 1_000 };
+    let limits = Limits { statements: 2, notes: 2, rows: 1, cell: 3, text: 10, total: 1_000 };
     let timeline = timeline(session(), &limits);
-    assert_eq!((timeline.statements.len(), timeline.statements_omitted, timeline.notes_omitted), (2, 5, 2));
+    assert_eq!((timeline.statements.len(), timeline.statements_omitted, timeline.notes_omitted), (2, 5, 1));
+    let kinds: Vec<_> = timeline.notes.iter().map(|note| note.kind.as_str()).collect();
+    assert_eq!(kinds, ["opened", "notice", "gap"], "a gap is told although there is no room");
     assert_eq!((timeline.statements[0].rows.len(), timeline.statements[0].rows_omitted), (1, 1));
     assert_eq!(timeline.statements[0].rows[0][1].as_deref(), Some("Ada…"));
     assert_eq!(timeline.statements[0].text, "SELECT id,…");

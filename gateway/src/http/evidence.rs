@@ -12,13 +12,14 @@ use axum::{
         sse::{Event as ServerEvent, KeepAlive, Sse},
     },
 };
-use hoop_api::sessions::{Timeline, VerifyReport};
+use hoop_api::sessions::{Timeline, TimelineEnd, TimelineNote, VerifyReport};
 use hoop_ledger::event::EventCode;
 use hoop_model::{Blame, Fault, Role, SessionId};
 use hoop_recording::{
-    Ended, Ending, ReadError, Reader, VerifyingKey, export as exports,
-    timeline::{Builder, Limits, StatementView},
+    Ended, Ending, Manifest, ReadError, Reader, VerifyingKey, export as exports,
+    timeline::{self, Builder, Limits, NoteView},
     verify::{self, Report, Trust},
+    visible::visible,
 };
 use hoop_store::{SessionRecord, SessionState};
 use serde::Deserialize;
@@ -31,11 +32,13 @@ use super::{
     body::Json,
     caller::{Caller, Evidence},
     problem::{Answer, Problematic},
-    sessions::{view, visible},
+    sessions::{view, visible as visible_session},
 };
 use crate::hub::{Hub, Shared, event, now};
 
 const MOST: u64 = 500;
+/// Notes of one recording that are shown, over all pages.
+const NOTES: usize = 100_000;
 /// Text of one timeline held in memory while it is made.
 const TOTAL: usize = 64 << 20;
 /// How often a followed recording is looked at.
@@ -84,7 +87,7 @@ pub(super) async fn timeline(
     Path(id): Path<String>,
     Query(wanted): Query<Wanted>,
 ) -> Answer<Response> {
-    let session = visible(&hub, &caller, &id).await?;
+    let session = visible_session(&hub, &caller, &id).await?;
     let after = wanted.after.unwrap_or(0);
     let facts = json!({ "follow": wanted.follow, "after": after, "limit": wanted.limit });
     note(&hub, &caller, &session, EventCode::RecordingRead, facts).await?;
@@ -94,17 +97,63 @@ pub(super) async fn timeline(
     let limit = wanted.limit.unwrap_or(100).clamp(1, MOST);
     let id = session.id;
     let played = play(&hub, id, after.saturating_add(limit).saturating_add(1)).await?;
-    let more = u64::try_from(played.statements.len()).unwrap_or(u64::MAX) > after.saturating_add(limit);
+    let Played { shown, ending } = played;
+    let next = after.saturating_add(limit);
+    let more = u64::try_from(shown.statements.len()).unwrap_or(u64::MAX) > next;
     let skip = usize::try_from(after).unwrap_or(usize::MAX);
-    let page = played.statements.into_iter().skip(skip).take(usize::try_from(limit).unwrap_or(0));
+    let page = shown.statements.into_iter().skip(skip).take(usize::try_from(limit).unwrap_or(0));
     let statements = page.map(|statement| serde_json::to_value(statement).map_err(Problematic::internal));
+    let here = |note: &TimelineNote| after <= note.before && (note.before < next || !more);
     let answer = Timeline {
         session: view(&hub, session.clone()),
         statements: statements.collect::<Answer<_>>()?,
-        next: more.then(|| after + limit),
-        ending: ending_name(played.ending.as_ref(), &session).to_owned(),
+        notes: numbered(shown.notes).filter(here).collect(),
+        notes_omitted: shown.notes_omitted,
+        next: more.then_some(next),
+        ending: ending_name(ending.as_ref(), &session).to_owned(),
+        ended: ending.as_ref().and_then(signed_end),
     };
     Ok(Json(answer).into_response())
+}
+
+fn numbered(notes: Vec<NoteView>) -> impl Iterator<Item = TimelineNote> {
+    (0..).zip(notes).map(|(number, note)| TimelineNote {
+        number,
+        before: note.before,
+        at: note.at,
+        stream: note.stream.map(|stream| stream.0),
+        kind: note.kind,
+        text: note.text,
+    })
+}
+
+/// The agent's own words, which a hostile agent chooses.
+fn signed_end(ending: &Ending) -> Option<TimelineEnd> {
+    let (reason, missing) = match &manifest(ending)?.ended {
+        Ended::Sealed { reason } => (reason, None),
+        Ended::Interrupted { reason, missing } => (reason, Some(visible(missing))),
+    };
+    Some(TimelineEnd { reason: visible(reason), missing })
+}
+
+const fn manifest(ending: &Ending) -> Option<&Manifest> {
+    match ending {
+        Ending::Sealed(manifest) | Ending::Interrupted(manifest) => Some(manifest),
+        Ending::CutOff { .. } => None,
+    }
+}
+
+/// Gaps that the manifest states and no record tells of: what is missing is told once.
+fn stated_gaps(shown: &mut timeline::Timeline, manifest: &Manifest) {
+    let before = (shown.statements.len() as u64).saturating_add(shown.statements_omitted);
+    for gap in &manifest.gaps {
+        let text = visible(&gap.reason);
+        let told = |note: &NoteView| note.kind == "gap" && note.text == text;
+        if shown.notes.iter().any(told) {
+            continue;
+        }
+        shown.notes.push(NoteView { at: gap.at, before, stream: None, kind: "gap".to_owned(), text });
+    }
 }
 
 /// `sealed`, `interrupted`, `cut_off`, `live`.
@@ -119,7 +168,7 @@ fn ending_name(ending: Option<&Ending>, session: &SessionRecord) -> &'static str
 }
 
 struct Played {
-    statements: Vec<StatementView>,
+    shown: timeline::Timeline,
     ending: Option<Ending>,
 }
 
@@ -129,6 +178,7 @@ async fn play(hub: &Shared, id: SessionId, statements: u64) -> Answer<Played> {
     let hub = hub.clone();
     let limits = Limits {
         statements: usize::try_from(statements).unwrap_or(usize::MAX),
+        notes: NOTES,
         total: TOTAL,
         ..Limits::default()
     };
@@ -141,7 +191,11 @@ async fn play(hub: &Shared, id: SessionId, statements: u64) -> Answer<Played> {
         while let Some(record) = reader.next_record().map_err(Some)? {
             builder.push(&record);
         }
-        Ok(Played { statements: builder.finish().statements, ending: reader.ending().cloned() })
+        let (mut shown, ending) = (builder.finish(), reader.ending().cloned());
+        if let Some(manifest) = ending.as_ref().and_then(manifest) {
+            stated_gaps(&mut shown, manifest);
+        }
+        Ok(Played { shown, ending })
     });
     played.await.map_err(Problematic::internal)?.map_err(|error: Option<ReadError>| match error {
         None => no_recording(),
@@ -149,7 +203,7 @@ async fn play(hub: &Shared, id: SessionId, statements: u64) -> Answer<Played> {
     })
 }
 
-/// Statements as they happen.
+/// Statements and notes as they happen.
 fn follow(hub: &Shared, caller: Caller, id: SessionId, after: u64) -> Response {
     let (sender, receiver) = mpsc::channel::<Result<ServerEvent, Infallible>>(64);
     let task = hub.clone();
@@ -182,6 +236,7 @@ async fn follow_on(
     out: &mpsc::Sender<Result<ServerEvent, Infallible>>,
 ) {
     let (mut next, mut length, mut still) = (usize::try_from(after).unwrap_or(usize::MAX), 0, 0);
+    let mut next_note = 0;
     loop {
         if !may_still_read(hub, caller).await {
             return;
@@ -195,10 +250,17 @@ async fn follow_on(
         still = if found == length { still + 1 } else { 0 };
         if found != length || still == PATIENCE || over {
             length = found;
-            let played =
-                play(hub, id, u64::MAX).await.map_or_else(|_| Vec::new(), |played| played.statements);
-            let count = played.len();
-            for (index, statement) in played.into_iter().enumerate().skip(next) {
+            let shown = play(hub, id, u64::MAX).await.map(|played| played.shown).unwrap_or_default();
+            let notes = shown.notes.len();
+            for note in numbered(shown.notes).skip(next_note).filter(|note| after <= note.before) {
+                let Ok(told) = ServerEvent::default().event("note").json_data(&note) else { return };
+                if out.send(Ok(told)).await.is_err() {
+                    return;
+                }
+            }
+            next_note = next_note.max(notes);
+            let count = shown.statements.len();
+            for (index, statement) in shown.statements.into_iter().enumerate().skip(next) {
                 let done = statement.tag.is_some() || statement.error.is_some() || statement.denied.is_some();
                 if !(done || over || still >= PATIENCE || index + 1 < count) {
                     break;
@@ -225,7 +287,7 @@ pub(super) async fn recording(
     Evidence(caller): Evidence,
     Path(id): Path<String>,
 ) -> Answer<Response> {
-    let session = visible(&hub, &caller, &id).await?;
+    let session = visible_session(&hub, &caller, &id).await?;
     let file = tokio::fs::File::open(hub.recordings.path(session.id)).await.map_err(|_| no_recording())?;
     note(&hub, &caller, &session, EventCode::RecordingExported, json!({ "format": "hoopr" })).await?;
     let name = format!("attachment; filename=\"{}.hoopr\"", session.id);
@@ -265,7 +327,7 @@ pub(super) async fn export(
     Path(id): Path<String>,
     Query(wanted): Query<ExportWanted>,
 ) -> Answer<Response> {
-    let session = visible(&hub, &caller, &id).await?;
+    let session = visible_session(&hub, &caller, &id).await?;
     let (media, suffix) = wanted.format.parts();
     let one_of_few = Arc::clone(&hub.exporting).try_acquire_owned().map_err(|_| Problematic::too_many(10))?;
     let file = hub.recordings.read(session.id).map_err(|_| no_recording())?;
@@ -342,7 +404,7 @@ pub(super) async fn verify(
     Evidence(caller): Evidence,
     Path(id): Path<String>,
 ) -> Answer<Json<VerifyReport>> {
-    let session = visible(&hub, &caller, &id).await?;
+    let session = visible_session(&hub, &caller, &id).await?;
     let agent = hub
         .store
         .agent(session.agent)

@@ -5,9 +5,10 @@ import { getRouteApi } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 
 import * as calls from '../../api/calls';
-import { bytes, count, span } from '../../lib/format';
+import { bytes, count, counted, span } from '../../lib/format';
 import { isOpen, sessionQuery, useMe, useRights } from '../../queries';
 import { Replay } from '../../replay/Replay';
+import { isGap } from '../../replay/rows';
 import { MOST, type TimelineState, useTimeline } from '../../replay/useTimeline';
 import { Empty, Fetched } from '../../ui/Fetched';
 import { Page } from '../../ui/Page';
@@ -142,20 +143,33 @@ function Recorded({ session }: { session: calls.Session }) {
         </Title>
         <Ending timeline={timeline} live={live} />
       </Group>
-      <EndingNote ending={timeline.ending} live={live} />
+      <Missing timeline={timeline} live={live} />
       {timeline.nothingYet ? (
         <Empty>Nothing is recorded yet.</Empty>
       ) : (
         <Fetched
           query={timeline.query}
-          isEmpty={(statements) => statements.length === 0}
+          isEmpty={(statements) => statements.length + timeline.notes.length === 0 && !timeline.end?.missing}
           empty={live ? 'Nothing was asked yet.' : 'Nothing was asked in this session.'}
         >
           {(statements) => (
-            <Replay session={session} statements={statements} more={timeline.more} fetchingMore={timeline.fetchingMore} follow={live} />
+            <Replay
+              session={session}
+              statements={statements}
+              notes={timeline.notes}
+              end={live ? undefined : timeline.end}
+              more={timeline.more}
+              fetchingMore={timeline.fetchingMore}
+              follow={live}
+            />
           )}
         </Fetched>
       )}
+      {timeline.notesOmitted > 0 ? (
+        <Alert color="yellow" variant="light">
+          {counted(timeline.notesOmitted, 'more note')} were too many to show.
+        </Alert>
+      ) : null}
       {timeline.statements.length >= MOST ? (
         <Alert color="yellow" variant="light">
           The first {count(MOST)} statements are shown. Use <code>hoop sessions replay {session.id}</code> for all of them.
@@ -181,11 +195,22 @@ const NOTES: Record<string, string> = {
   cut_off: 'This recording is cut off: what follows was lost or has not arrived.',
 };
 
-function EndingNote({ ending, live }: { ending: string | undefined; live: boolean }) {
-  const note = live || ending === undefined ? undefined : NOTES[ending];
-  return note ? (
-    <Alert color="yellow" variant="light">
-      {note}
-    </Alert>
-  ) : null;
+/** What the reader must know before anything else: that this is not all. */
+function Missing({ timeline, live }: { timeline: TimelineState; live: boolean }) {
+  const gaps = timeline.notes.filter(isGap).length;
+  const note = live || timeline.end === undefined ? undefined : NOTES[timeline.end.how];
+  return (
+    <>
+      {note ? (
+        <Alert color="yellow" variant="light">
+          {note}
+        </Alert>
+      ) : null}
+      {gaps > 0 ? (
+        <Alert color="red" variant="light" title={gaps === 1 ? 'A piece is missing' : `${count(gaps)} pieces are missing`}>
+          What is missing and why stands below, in red, where it happened.
+        </Alert>
+      ) : null}
+    </>
+  );
 }

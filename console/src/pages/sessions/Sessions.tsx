@@ -10,6 +10,7 @@ import { bytes, count, span } from '../../lib/format';
 import { localToRfc3339 } from '../../lib/localTime';
 import { useRights } from '../../queries';
 import { Fetched } from '../../ui/Fetched';
+import { Listing } from '../../ui/Listing';
 import { FilterInput } from '../../ui/FilterInput';
 import { Page } from '../../ui/Page';
 import { TextLink } from '../../ui/RouterLink';
@@ -74,58 +75,46 @@ export function Sessions() {
 function SessionTable({ items, live, mayKill }: { items: calls.Session[]; live: boolean; mayKill: boolean }) {
   const now = useNow(live);
   return (
-    <Table.ScrollContainer minWidth={760}>
-      <Table highlightOnHover verticalSpacing="xs" fz="sm" aria-label={live ? 'Live sessions' : 'Past sessions'}>
-        <Table.Thead>
-          <Table.Tr>
-            <Table.Th>Session</Table.Th>
-            <Table.Th>User</Table.Th>
-            <Table.Th>Started</Table.Th>
-            <Table.Th>Lasted</Table.Th>
-            <Table.Th ta="right">Requests</Table.Th>
-            <Table.Th ta="right">Rows</Table.Th>
-            <Table.Th ta="right">Sent</Table.Th>
-            <Table.Th>State</Table.Th>
-            {mayKill && live ? <Table.Th aria-label="Actions" /> : null}
-          </Table.Tr>
-        </Table.Thead>
-        <Table.Tbody>
-          {items.map((item) => (
-            <Table.Tr key={item.id}>
-              <Table.Td>
-                <TextLink to="/sessions/$id" params={{ id: item.id }} fw={500} title={item.id}>
-                  {item.connection}
-                </TextLink>
-                <Text size="xs" c="dimmed">
-                  {item.protocol} · {item.address}
-                </Text>
-              </Table.Td>
-              <Table.Td>{item.user}</Table.Td>
-              <Table.Td>
-                <Time at={item.started_at} />
-              </Table.Td>
-              <Table.Td>{lasted(item, now)}</Table.Td>
-              <Table.Td ta="right">{count(item.requests)}</Table.Td>
-              <Table.Td ta="right">{count(item.rows)}</Table.Td>
-              <Table.Td ta="right">{bytes(item.bytes_out)}</Table.Td>
-              <Table.Td>
-                <StateBadge state={item.state} />
-                {item.end_reason ? (
-                  <Text size="xs" c="dimmed" lineClamp={1} maw={180} title={item.end_reason}>
-                    {item.end_reason}
-                  </Text>
-                ) : null}
-              </Table.Td>
-              {mayKill && live ? (
-                <Table.Td>
-                  <KillButton session={item} size="compact-xs" />
-                </Table.Td>
-              ) : null}
-            </Table.Tr>
-          ))}
-        </Table.Tbody>
-      </Table>
-    </Table.ScrollContainer>
+    <Listing
+      label={live ? 'Live sessions' : 'Past sessions'}
+      minWidth={760}
+      columns={['Session', 'User', 'Started', 'Lasted', { number: 'Requests' }, { number: 'Rows' }, { number: 'Sent' }, 'State']}
+      actions={mayKill && live}
+    >
+      {items.map((item) => (
+        <Table.Tr key={item.id}>
+          <Table.Td>
+            <TextLink to="/sessions/$id" params={{ id: item.id }} fw={500} title={item.id}>
+              {item.connection}
+            </TextLink>
+            <Text size="xs" c="dimmed">
+              {item.protocol} · {item.address}
+            </Text>
+          </Table.Td>
+          <Table.Td>{item.user}</Table.Td>
+          <Table.Td>
+            <Time at={item.started_at} />
+          </Table.Td>
+          <Table.Td>{lasted(item, now)}</Table.Td>
+          <Table.Td ta="right">{count(item.requests)}</Table.Td>
+          <Table.Td ta="right">{count(item.rows)}</Table.Td>
+          <Table.Td ta="right">{bytes(item.bytes_out)}</Table.Td>
+          <Table.Td>
+            <StateBadge state={item.state} />
+            {item.end_reason ? (
+              <Text size="xs" c="dimmed" lineClamp={1} maw={180} title={item.end_reason}>
+                {item.end_reason}
+              </Text>
+            ) : null}
+          </Table.Td>
+          {mayKill && live ? (
+            <Table.Td>
+              <KillButton session={item} size="compact-xs" />
+            </Table.Td>
+          ) : null}
+        </Table.Tr>
+      ))}
+    </Listing>
   );
 }
 

@@ -2,13 +2,10 @@
 
 use std::path::Path;
 
-use hoop_api::sessions::SessionView;
+use hoop_api::sessions::{SessionView, TimelineNote};
 use hoop_client::{Api, ClientError, ExportFormat, events::EventReader};
 use hoop_model::{SessionId, Timestamp};
-use hoop_recording::{
-    Reader, RecordingPrivateKey, StatementView,
-    timeline::{Limits, NoteView},
-};
+use hoop_recording::{Reader, RecordingPrivateKey, StatementView, timeline::Limits};
 use serde_json::{Value, json};
 
 use super::{
@@ -169,31 +166,43 @@ async fn replay_session(api: &Api, id: SessionId, pace: Pace, out: &Out) -> Resu
     let mut first = out.waiting("Asking the gateway", api.timeline(id, 0, STATEMENTS)).await?;
     if out.is_json() {
         let mut statements = std::mem::take(&mut first.statements);
+        let mut notes = std::mem::take(&mut first.notes);
         let mut next = first.next;
         while let Some(after) = next {
             let page = api.timeline(id, after, STATEMENTS).await?;
             statements.extend(page.statements);
+            notes.extend(page.notes);
             next = page.next.filter(|next| *next > after);
         }
-        return Ok(
-            out.json(&json!({ "session": first.session, "statements": statements, "ending": first.ending }))?
-        );
+        return Ok(out.json(&json!({
+            "session": first.session, "statements": statements, "notes": notes,
+            "notes_omitted": first.notes_omitted, "ending": first.ending, "ended": first.ended,
+        }))?);
     }
     let session = &first.session;
     heading(&format!("{} on {}, {}", session.user, session.connection, seconds(session.started_at)), out)?;
     let mut player = Player::new(pace);
     let mut page = first;
+    let mut from = 0;
     loop {
-        for value in &page.statements {
+        let mut notes = page.notes.iter().peekable();
+        for (index, value) in (from..).zip(&page.statements) {
+            while let Some(note) = notes.next_if(|note| note.before <= index) {
+                show_note(&note.at, &note.kind, &note.text, out)?;
+            }
             player.play(&statement(value)?, out).await?;
         }
+        notes.try_for_each(|note| show_note(&note.at, &note.kind, &note.text, out))?;
         let Some(after) = page.next else { break };
         page = api.timeline(id, after, STATEMENTS).await?;
+        from = after;
         if page.statements.is_empty() {
             break;
         }
     }
-    ending(&page.ending, out)
+    notes_omitted(page.notes_omitted, out)?;
+    let ended = page.ended.as_ref().map(|ended| (ended.reason.as_str(), ended.missing.as_deref()));
+    ending(&page.ending, ended, out)
 }
 
 async fn replay_file(path: &Path, key: &Path, pace: Pace, out: &Out) -> Result {
@@ -214,11 +223,15 @@ async fn replay_file(path: &Path, key: &Path, pace: Pace, out: &Out) -> Result {
         }
     });
     let timeline = hoop_recording::timeline(records, &Limits::default());
-    let how = match reader.ending() {
-        Some(hoop_recording::Ending::Sealed(_)) => "sealed",
-        Some(hoop_recording::Ending::Interrupted(_)) => "interrupted",
-        _ => "cut_off",
+    let (how, manifest) = match reader.ending() {
+        Some(hoop_recording::Ending::Sealed(manifest)) => ("sealed", Some(manifest)),
+        Some(hoop_recording::Ending::Interrupted(manifest)) => ("interrupted", Some(manifest)),
+        _ => ("cut_off", None),
     };
+    let ended = manifest.map(|manifest| match &manifest.ended {
+        hoop_recording::Ended::Sealed { reason } => (reason.as_str(), None),
+        hoop_recording::Ended::Interrupted { reason, missing } => (reason.as_str(), Some(missing.as_str())),
+    });
     if out.is_json() {
         let header = reader.header();
         out.json(&json!({
@@ -229,13 +242,16 @@ async fn replay_file(path: &Path, key: &Path, pace: Pace, out: &Out) -> Result {
         let header = reader.header();
         heading(&format!("{} of {}", header.session, seconds(header.started_at)), out)?;
         let mut player = Player::new(pace);
-        for view in &timeline.statements {
+        let mut notes = timeline.notes.iter().peekable();
+        for (index, view) in (0..).zip(&timeline.statements) {
+            while let Some(note) = notes.next_if(|note| note.before <= index) {
+                show_note(&note.at, &note.kind, &note.text, out)?;
+            }
             player.play(view, out).await?;
         }
-        for note in &timeline.notes {
-            show_note(note, out)?;
-        }
-        ending(how, out)?;
+        notes.try_for_each(|note| show_note(&note.at, &note.kind, &note.text, out))?;
+        notes_omitted(timeline.notes_omitted, out)?;
+        ending(how, ended, out)?;
     }
     broken.map_or(Ok(()), |error| Err(error.into()))
 }
@@ -244,12 +260,29 @@ fn heading(text: &str, out: &Out) -> Result {
     Ok(out.line(format!("{}\n", out.look(Look::Bold, &text::line(text))))?)
 }
 
-fn show_note(note: &NoteView, out: &Out) -> Result {
-    let line = format!("{} · {}: {}", note.at, note.kind, note.text);
-    Ok(out.line(out.look(Look::Dim, &text::line(&line)))?)
+/// What happened beside the statements, quietly; what is missing, not.
+fn show_note(at: &Timestamp, kind: &str, told: &str, out: &Out) -> Result {
+    let (look, line) = match kind {
+        "gap" => (Look::Red, format!("{at} · Something is missing here: {told}")),
+        _ => (Look::Dim, format!("{at} · {kind}: {told}")),
+    };
+    Ok(out.line(out.look(look, &text::line(&line)))?)
 }
 
-fn ending(how: &str, out: &Out) -> Result {
+fn notes_omitted(count: u64, out: &Out) -> Result {
+    if count > 0 {
+        out.line(out.look(Look::Yellow, &format!("{count} more notes are left out here.")))?;
+    }
+    Ok(())
+}
+
+fn ending(how: &str, ended: Option<(&str, Option<&str>)>, out: &Out) -> Result {
+    if let Some((reason, missing)) = ended {
+        out.line(format!("It ended: {}", text::line(reason)))?;
+        if let Some(missing) = missing {
+            out.line(out.look(Look::Red, &text::line(&format!("What may be missing: {missing}"))))?;
+        }
+    }
     let (look, told) = match how {
         "sealed" => (Look::Green, "The recording is sealed: this is all of it."),
         "live" => (Look::Yellow, "The session goes on: hoop sessions tail"),
@@ -300,13 +333,16 @@ async fn tail(id: SessionId, out: &Out) -> Result {
     while let Some(piece) = body.next().await? {
         for event in events.push(&piece)? {
             over |= event.kind == "end";
-            if event.kind != "statement" {
+            if !matches!(event.kind.as_str(), "statement" | "note") {
                 continue;
             }
-            let value: Value = serde_json::from_str(&event.data)
-                .map_err(|_| ClientError::own("HOOP-1009", "an event of the session is not understood"))?;
+            let value: Value = serde_json::from_str(&event.data).map_err(|_| not_understood())?;
             if out.is_json() {
-                out.line(value.to_string())?;
+                let line = if event.kind == "note" { json!({ "note": value }) } else { value };
+                out.line(line.to_string())?;
+            } else if event.kind == "note" {
+                let note: TimelineNote = serde_json::from_value(value).map_err(|_| not_understood())?;
+                show_note(&note.at, &note.kind, &note.text, out)?;
             } else {
                 player.play(&statement(&value)?, out).await?;
             }
@@ -321,6 +357,10 @@ async fn tail(id: SessionId, out: &Out) -> Result {
         out.note("The session is over.");
     }
     Ok(())
+}
+
+fn not_understood() -> ClientError {
+    ClientError::own("HOOP-1009", "an event of the session is not understood")
 }
 
 // --- the rest
