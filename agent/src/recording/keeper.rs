@@ -8,7 +8,7 @@ use std::{
 };
 
 use hoop_model::{Fault, SessionId};
-use hoop_recording::{RecordingPublicKey, SigningKey, Start};
+use hoop_recording::{RecordingPublicKey, SigningKey, Start, chain::ScanError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -64,11 +64,19 @@ fn take(list: &Mutex<Vec<Weak<SessionTape>>>) -> Vec<Arc<SessionTape>> {
     taken.iter().filter_map(Weak::upgrade).collect()
 }
 
+/// A recording whose end could not be written, and what its end says.
+struct Unfinished {
+    tape: Arc<SessionTape>,
+    reason: String,
+    key: Arc<SigningKey>,
+}
+
 /// All recordings that are not yet at the gateway to their end.
 pub(crate) struct Spool {
     folder: PathBuf,
     limits: TapeLimits,
     tapes: Mutex<HashMap<SessionId, Arc<SessionTape>>>,
+    unfinished: Mutex<Vec<Unfinished>>,
     pub(super) bell: Arc<Bell>,
     /// An upload to the gateway is under way.
     pub(super) connected: std::sync::atomic::AtomicBool,
@@ -87,7 +95,8 @@ impl Spool {
         let tapes = restore::restore(&folder, key, limits, &bell)?;
         tapes.iter().for_each(|tape| bell.ring_upload(tape));
         let tapes = tapes.into_iter().map(|tape| (tape.session(), tape)).collect();
-        Ok(Arc::new(Self { folder, limits, tapes: Mutex::new(tapes), bell, connected: false.into() }))
+        let (tapes, unfinished) = (Mutex::new(tapes), Mutex::default());
+        Ok(Arc::new(Self { folder, limits, tapes, unfinished, bell, connected: false.into() }))
     }
 
     /// Begins a recording.
@@ -118,6 +127,33 @@ impl Spool {
         }
     }
 
+    /// Ends a recording whose end could not be written, as soon as it can be: when the disk has room again, say.
+    pub(crate) fn finish_later(&self, tape: Arc<SessionTape>, reason: String, key: Arc<SigningKey>) {
+        if let Ok(mut unfinished) = self.unfinished.lock() {
+            unfinished.push(Unfinished { tape, reason, key });
+        }
+    }
+
+    /// Tries each once more. Blocks.
+    fn finish_what_can_be(&self) {
+        let Ok(mut unfinished) = self.unfinished.lock() else { return };
+        unfinished.retain(|one| match one.tape.mend(&one.reason, &one.key) {
+            Ok(()) => {
+                tracing::warn!(session = %one.tape.session(), "a recording that could not be written is sent as interrupted");
+                false
+            }
+            Err(ScanError::Input(_)) => true,
+            Err(error) => {
+                tracing::error!(session = %one.tape.session(), %error, "a recording that could not be written is left to the next start");
+                false
+            }
+        });
+    }
+
+    fn has_unfinished(&self) -> bool {
+        self.unfinished.lock().is_ok_and(|unfinished| !unfinished.is_empty())
+    }
+
     /// Commits what streams left pending, syncs while the gateway is away, ends what stalled too long.
     pub(crate) async fn keep(self: Arc<Self>, stop: CancellationToken) {
         let mut stalls = tokio::time::interval(STALL_CHECK);
@@ -126,7 +162,13 @@ impl Spool {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                _ = stalls.tick() => self.tapes().iter().for_each(|tape| tape.check_stall()),
+                _ = stalls.tick() => {
+                    self.tapes().iter().for_each(|tape| tape.check_stall());
+                    if self.has_unfinished() {
+                        let spool = Arc::clone(&self);
+                        let _ = tokio::task::spawn_blocking(move || spool.finish_what_can_be()).await;
+                    }
+                }
                 () = self.bell.commit_rung.notified() => {
                     tokio::time::sleep(COMMIT_AFTER).await;
                     self.commit_all().await;

@@ -1,4 +1,4 @@
-//! What a crash left in the spool: cut to its last whole chunk, and signed for as interrupted.
+//! What a crash or a full disk left in the spool: cut to its last whole chunk, and signed for as interrupted.
 
 use std::{
     fs::{File, OpenOptions},
@@ -8,7 +8,11 @@ use std::{
 };
 
 use hoop_model::Timestamp;
-use hoop_recording::{SigningKey, chain::ScanError, scan};
+use hoop_recording::{
+    SigningKey,
+    chain::{ScanError, Scanned},
+    scan,
+};
 
 use super::{
     keeper::Bell,
@@ -16,6 +20,7 @@ use super::{
 };
 
 const REASON: &str = "the agent process ended before the session did";
+const LOST: &str = "what came after the recording could not be written any more";
 const MISSING: &str = "answers of the last 20 ms, and a request that was being written";
 
 /// Every recording in the folder, ready to be sent.
@@ -57,14 +62,9 @@ fn restore_one(
         Err(ScanError::NoHeader) => return Ok(None),
         Err(error) => return Err(error),
     };
-    let mut file = OpenOptions::new().read(true).append(true).open(path)?;
+    let file = OpenOptions::new().read(true).append(true).open(path)?;
     if scanned.trailer.is_none() {
-        file.set_len(scanned.chain.bytes())?;
-        let now = Timestamp::from(jiff::Timestamp::now());
-        let trailer = scanned.chain.interrupted(now, REASON, MISSING, Vec::new(), key);
-        let frame = trailer.and_then(|trailer| trailer.to_frame()).map_err(io::Error::other)?;
-        file.write_all(&frame.bytes)?;
-        file.sync_all()?;
+        sign_off(&file, &scanned, REASON, MISSING, key)?;
         tracing::warn!(session = %scanned.chain.session(), chunks = scanned.chain.chunks(), "a recording was cut off by a crash; it is sent as interrupted");
     }
     let length = file.metadata()?.len();
@@ -76,4 +76,30 @@ fn restore_one(
         limits,
         Arc::clone(bell),
     )))
+}
+
+/// Cuts a recording to its last whole chunk and signs for it as interrupted. `file` is opened for appending.
+fn sign_off(
+    mut file: &File,
+    scanned: &Scanned,
+    reason: &str,
+    missing: &str,
+    key: &SigningKey,
+) -> io::Result<()> {
+    file.set_len(scanned.chain.bytes())?;
+    let now = Timestamp::from(jiff::Timestamp::now());
+    let trailer = scanned.chain.interrupted(now, reason, missing, Vec::new(), key);
+    let frame = trailer.and_then(|trailer| trailer.to_frame()).map_err(io::Error::other)?;
+    file.write_all(&frame.bytes)?;
+    file.sync_all()
+}
+
+/// The same for a recording of this process that could not be written to its end. Answers its length. May be tried
+/// again: what a try before left behind is cut off.
+pub(super) fn mend(path: &Path, file: &File, reason: &str, key: &SigningKey) -> Result<u64, ScanError> {
+    let scanned = scan(BufReader::new(File::open(path)?))?;
+    if scanned.trailer.is_none() {
+        sign_off(file, &scanned, reason, LOST, key)?;
+    }
+    Ok(file.metadata()?.len())
 }

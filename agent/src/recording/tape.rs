@@ -15,12 +15,12 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use hoop_model::{Blame, Fault, SessionId, Timestamp};
-use hoop_recording::{Record, RecordingPublicKey, SigningKey, Start, Writer};
+use hoop_recording::{Record, RecordingPublicKey, SigningKey, Start, Writer, chain::ScanError};
 use hoop_session::{Mark, Tape, TapeError};
 
 use tokio_util::sync::CancellationToken;
 
-use super::keeper::Bell;
+use super::{keeper::Bell, restore};
 
 /// When a session stalls because its recording does not get through, and when it ends.
 #[derive(Debug, Clone, Copy)]
@@ -274,6 +274,20 @@ impl SessionTape {
         drop(inner);
         self.bell.ring_upload(self);
         self.sync().map_err(|error| TapeError(failed(error)))
+    }
+
+    /// Ends a recording whose own end could not be written: cut to its last whole chunk, signed for as interrupted, and
+    /// sent. Blocks; may be tried again.
+    pub(super) fn mend(self: &Arc<Self>, reason: &str, key: &SigningKey) -> Result<(), ScanError> {
+        let mut inner =
+            self.inner.lock().map_err(|_| std::io::Error::other("a thread died while it recorded"))?;
+        inner.writer = None;
+        let length = restore::mend(&self.path, &self.file, reason, key)?;
+        self.written.store(length, Ordering::Release);
+        self.finished.store(true, Ordering::Release);
+        drop(inner);
+        self.bell.ring_upload(self);
+        Ok(())
     }
 
     fn lock(&self) -> Result<MutexGuard<'_, Inner>, TapeError> {

@@ -202,9 +202,11 @@ impl LiveSession {
         }
         let (tape, key) = (Arc::clone(&self.tape), Arc::clone(&sessions.around.home.signing_key));
         let text = format!("{} ({})", reason.message, reason.code);
-        let finished = tokio::task::spawn_blocking(move || tape.finish(&text, &key)).await;
+        let (told, signing) = (text.clone(), Arc::clone(&key));
+        let finished = tokio::task::spawn_blocking(move || tape.finish(&told, &signing)).await;
         if !matches!(finished, Ok(Ok(()))) {
             tracing::error!(session = %id, "the recording was not finished; it will be sent as interrupted");
+            sessions.around.spool.finish_later(Arc::clone(&self.tape), text, key);
         }
         let totals = Some(self.progress(&self.counters()));
         sessions.remove(
