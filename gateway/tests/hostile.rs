@@ -4,17 +4,23 @@
 
 mod common;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use common::{
     World,
-    agent::{control, control_at, enrolling, join_token},
+    agent::{channel, control, control_at, enrolling, join_token},
     problem,
 };
-use hoop_control::v1::RenewRequest;
+use hoop_control::v1::{FromAgent, Hello, RenewRequest, from_agent};
 use hoop_model::Role;
-use rcgen::CertificateParams;
+use rcgen::{CertificateParams, KeyPair};
 use reqwest::{Method, StatusCode};
+use rustls::{
+    SignatureAlgorithm, SignatureScheme,
+    client::ResolvesClientCert,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    sign::{CertifiedKey, Signer, SigningKey},
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -229,4 +235,86 @@ async fn an_upgraded_connection_still_counts_for_its_address() {
     drop(upgraded);
     let served = async { while world.request(Method::GET, "/info").send().await.is_err() {} };
     timeout(Duration::from_secs(5), served).await.unwrap();
+}
+
+/// A key that is offered and then refuses to sign, or signs what it was not asked to.
+#[derive(Debug, Clone, Copy)]
+enum Reluctant {
+    Refuses,
+    Garbage,
+    Empty,
+}
+
+impl SigningKey for Reluctant {
+    fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        offered.contains(&SignatureScheme::ECDSA_NISTP256_SHA256).then(|| Box::new(*self) as Box<dyn Signer>)
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        SignatureAlgorithm::ECDSA
+    }
+}
+
+impl Signer for Reluctant {
+    fn sign(&self, _: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+        match self {
+            Self::Refuses => Err(rustls::Error::General("the key's holder says no".into())),
+            Self::Garbage => Ok(vec![0x30; 70]),
+            Self::Empty => Ok(Vec::new()),
+        }
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        SignatureScheme::ECDSA_NISTP256_SHA256
+    }
+}
+
+#[derive(Debug)]
+struct Shows(Arc<CertifiedKey>);
+
+impl ResolvesClientCert for Shows {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+/// THREATS A2: a good certificate is public; only a signature with its key is somebody.
+#[tokio::test]
+async fn a_certificate_without_its_key_is_nobody() {
+    let world = World::start().await;
+    let joining = enrolling(&join_token(&world, "clinic").await, "clinic");
+    let enrolled = control(&world, None).await.enrol(joining.request).await.unwrap().into_inner();
+    let certificate = CertificateDer::from_pem_slice(enrolled.certificate_pem.as_bytes()).unwrap();
+    let another = KeyPair::generate().unwrap();
+    let another = PrivateKeyDer::try_from(another.serialize_der()).unwrap();
+    let another = rustls::crypto::aws_lc_rs::sign::any_supported_type(&another).unwrap();
+    let keys: [Arc<dyn SigningKey>; 4] =
+        [Arc::new(Reluctant::Refuses), Arc::new(Reluctant::Garbage), Arc::new(Reluctant::Empty), another];
+    for key in keys {
+        let shown = Shows(Arc::new(CertifiedKey::new(vec![certificate.clone()], key)));
+        let mut roots = rustls::RootCertStore::empty();
+        let ca = CertificateDer::from_pem_slice(world.running.ca_pem().as_bytes()).unwrap();
+        roots.add(ca).unwrap();
+        let config = rustls::ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_client_cert_resolver(Arc::new(shown));
+        let mut thief = channel(world.running.addr, config);
+        let renewing = thief.renew(RenewRequest { csr_pem: String::new() }).await.unwrap_err();
+        assert!(!renewing.message().contains("HOOP-"), "it never reached the service: {renewing}");
+        let hello = FromAgent { message: Some(from_agent::Message::Hello(Hello::default())) };
+        let stream = thief.control(tokio_stream::iter([hello])).await;
+        assert!(stream.is_err(), "a control stream without the key");
+    }
+    for nothing in ["agent.connected", "agent.renewed", "certificate.issued"] {
+        assert_eq!(world.events(nothing).await, 0, "{nothing}");
+    }
+    still_serves(&world).await;
+    // Whoever has the key is still who they were.
+    let mut agent = control(&world, Some((&enrolled.certificate_pem, &joining.key))).await;
+    let csr = CertificateParams::default().serialize_request(&joining.key).unwrap().pem().unwrap();
+    agent.renew(RenewRequest { csr_pem: csr }).await.unwrap();
 }

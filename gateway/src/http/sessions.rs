@@ -12,6 +12,7 @@ use hoop_api::{
     },
 };
 use hoop_model::{Blame, ConnectionName, Fault, SessionId, Timestamp, UserName};
+use hoop_policy::Denial;
 use hoop_store::{SessionFilter, SessionRecord, SessionState};
 use serde::Deserialize;
 
@@ -144,6 +145,9 @@ pub(super) async fn renew_certificate(
     let session = visible(&hub, &caller, &id).await?;
     if session.user != caller.signed_in.user.id {
         return Err(Problematic::forbidden("HOOP-3003", "only the session's owner may do this"));
+    }
+    if caller.signed_in.login.mfa_at.is_none() {
+        return Err(Denial::MfaMissing.to_fault().into());
     }
     Ok(Json(sessions::renew_certificate(&hub, &session, &caller.actor, &request.csr_pem).await?))
 }

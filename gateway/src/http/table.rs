@@ -14,6 +14,7 @@ use axum::{
     routing,
 };
 use hoop_model::Role;
+use hoop_policy::Denial;
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
@@ -229,6 +230,11 @@ async fn admit(hub: &Shared, who: Who, parts: &Parts) -> Result<Option<Caller>, 
         Who::Admin => caller.role() == Role::Admin,
     };
     if allowed {
+        // Rights, credentials and evidence are not for somebody who proved a password alone, wherever that was.
+        let protected = matches!(who, Who::Evidence | Who::Admin);
+        if protected && caller.signed_in.login.mfa_at.is_none() {
+            return Err(Denial::MfaMissing.to_fault().into());
+        }
         return Ok(Some(caller));
     }
     Err(match who {

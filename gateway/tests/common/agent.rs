@@ -46,7 +46,7 @@ impl Agent {
 
     async fn hear(&mut self) -> To {
         let message = tokio::time::timeout(Duration::from_secs(20), self.messages.message()).await;
-        message.expect("a message in time").unwrap().expect("the stream goes on").message.unwrap()
+        message.unwrap().unwrap().unwrap().message.unwrap()
     }
 
     /// The next session that it is to open.

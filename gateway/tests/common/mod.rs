@@ -13,7 +13,7 @@ pub mod agent;
 use std::{path::Path, time::Duration};
 
 use hoop_gateway::{Gateway, Running, bootstrap, config::Config};
-use hoop_identity::totp::TotpSecret;
+use hoop_identity::{token, totp::TotpSecret};
 use hoop_model::{GroupName, Redacted, Role, Timestamp, UserName};
 use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -109,6 +109,82 @@ impl World {
         let cookie = response.headers()["set-cookie"].to_str().unwrap().to_owned();
         let me: Value = response.json().await.unwrap();
         Browser { cookie, csrf: me["csrf"].as_str().unwrap().to_owned() }
+    }
+
+    /// Starts a sign-in of a device: its secret, and what a person types.
+    pub async fn device(&self) -> (String, String) {
+        let started: Value = self.post("/device", &json!({})).send().await.unwrap().json().await.unwrap();
+        let text = |name: &str| started[name].as_str().unwrap().to_owned();
+        (text("device_code"), text("user_code"))
+    }
+
+    pub async fn approve(&self, browser: &Browser, user_code: &str, approve: bool) -> Response {
+        let approval = json!({ "user_code": user_code, "approve": approve });
+        browser.sign(self.post("/device/approve", &approval)).send().await.unwrap()
+    }
+
+    pub async fn poll(&self, device_code: &str) -> Response {
+        let body = json!({ "grant_type": "device_code", "device_code": device_code });
+        self.post("/token", &body).send().await.unwrap()
+    }
+
+    /// A code for a command line that has this verifier, approved in a browser.
+    pub async fn cli_code(&self, browser: &Browser, verifier: &str) -> String {
+        let challenge = data_encoding::BASE64URL_NOPAD.encode(&token::sha256(verifier.as_bytes()));
+        let approval = json!({ "code_challenge": challenge, "port": 4000, "state": "s" });
+        let answer = browser.sign(self.post("/cli-login", &approval)).send().await.unwrap();
+        let answer: Value = answer.json().await.unwrap();
+        let code = answer["location"].as_str().unwrap().split("code=").nth(1).unwrap();
+        code.split('&').next().unwrap().to_owned()
+    }
+
+    pub async fn redeem_code(&self, code: &str, verifier: &str) -> Response {
+        let body = json!({ "grant_type": "authorization_code", "code": code, "code_verifier": verifier });
+        self.post("/token", &body).send().await.unwrap()
+    }
+
+    pub async fn refresh(&self, token: &str) -> Response {
+        let body = json!({ "grant_type": "refresh_token", "refresh_token": token });
+        self.post("/token", &body).send().await.unwrap()
+    }
+
+    /// An account that is not set up: its set-up token.
+    pub async fn invited(&self, admin: &Tokens, name: &str) -> String {
+        let new = self.post("/users", &json!({ "name": name, "role": "user", "groups": [] }));
+        let made: Value = new.bearer_auth(&admin.access).send().await.unwrap().json().await.unwrap();
+        made["setup_url"].as_str().unwrap().split('#').nth(1).unwrap().to_owned()
+    }
+
+    /// A session that is in the store alone.
+    pub async fn stored_session(&self, agent: &agent::Agent, user: &str) -> String {
+        let at = now();
+        let new = hoop_store::NewSession {
+            id: hoop_model::SessionId::generate(),
+            user: user.parse().unwrap(),
+            user_name: UserName::new("somebody").unwrap(),
+            connection: hoop_model::ConnectionId::generate(),
+            connection_name: hoop_model::ConnectionName::new("pg").unwrap(),
+            protocol: hoop_model::ProtocolId::new("postgres").unwrap(),
+            agent: agent.id.parse().unwrap(),
+            agent_name: hoop_model::AgentName::new("east").unwrap(),
+            grant: Vec::new(),
+            grant_signature: Vec::new(),
+            secret_sealed: Vec::new(),
+            connector_key_sha256: [0; 32],
+            certificate_expires_at: at,
+            address: "127.0.0.1".into(),
+            reason: None,
+            allowed_because: "test".into(),
+            started_at: at,
+            ends_at: at.after(Duration::from_secs(600)),
+        };
+        self.running.store().create_session(&new, 1000, &[]).await.unwrap();
+        new.id.to_string()
+    }
+
+    pub async fn whoami(&self, access: &str) -> Value {
+        let me = self.request(Method::GET, "/whoami").bearer_auth(access).send().await.unwrap();
+        me.json().await.unwrap()
     }
 
     /// An agent `east` and a connection `pg` through it, with changes of its definition.
