@@ -2,6 +2,8 @@
 import { Table } from '@mantine/core';
 import type { ReactNode } from 'react';
 
+import classes from './Listing.module.css';
+
 type Column = string | { readonly number: string };
 
 interface Props {
@@ -19,7 +21,7 @@ interface Props {
 export function Listing({ label, minWidth, columns, actions = false, children }: Props) {
   return (
     <Table.ScrollContainer minWidth={minWidth}>
-      <Table highlightOnHover fz="sm" aria-label={label}>
+      <Table className={classes.listing} highlightOnHover fz="sm" aria-label={label}>
         <Table.Thead>
           <Table.Tr>
             {columns.map((column) =>

@@ -10,12 +10,12 @@ const WHEEL: &str = "psycopg[binary]==3.3.9";
 /// A Python that has `psycopg` with libpq 18, and runs `script`.
 pub fn libpq18(script: &str) -> Command {
     let mut python = Command::new("python3");
-    python.env("PYTHONPATH", folder()).args(["-c", script]);
+    python.env("PYTHONPATH", libpq18_packages()).args(["-c", script]);
     python
 }
 
-/// Fetched once a machine.
-fn folder() -> PathBuf {
+/// The folder of its packages, fetched once a machine.
+pub fn libpq18_packages() -> PathBuf {
     let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = || PathBuf::from(env::var_os("HOME").expect("HOME is set")).join(".cache");
     let cache = cache.unwrap_or_else(home).join("hoop");
