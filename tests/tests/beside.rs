@@ -28,8 +28,9 @@ for asked in ('sslmode=require', 'sslmode=require sslnegotiation=direct'):
     assert!(err.contains("HOOP-5002") && err.contains("sslnegotiation"), "{err}");
 
     let replay = replay(&world);
-    let places = ["opened: ", "client_version=3.2", "notice: take care", "closed: ", "the client began with TLS"]
-        .map(|told| replay.find(told).unwrap_or_else(|| panic!("{told:?} is not in\n{replay}")));
+    let places =
+        ["opened: ", "client_version=3.2", "notice: take care", "closed: ", "the client began with TLS"]
+            .map(|told| replay.find(told).unwrap_or_else(|| panic!("{told:?} is not in\n{replay}")));
     assert!(places.is_sorted(), "{replay}");
     assert!(replay.contains("It ended: ") && replay.trim_end().ends_with("this is all of it."), "{replay}");
 }

@@ -103,17 +103,21 @@ pub(super) async fn timeline(
     let skip = usize::try_from(after).unwrap_or(usize::MAX);
     let page = shown.statements.into_iter().skip(skip).take(usize::try_from(limit).unwrap_or(0));
     let statements = page.map(|statement| serde_json::to_value(statement).map_err(Problematic::internal));
-    let here = |note: &TimelineNote| after <= note.before && (note.before < next || !more);
     let answer = Timeline {
         session: view(&hub, session.clone()),
         statements: statements.collect::<Answer<_>>()?,
-        notes: numbered(shown.notes).filter(here).collect(),
+        notes: numbered(shown.notes).filter(|note| stands_here(note, after, more.then_some(next))).collect(),
         notes_omitted: shown.notes_omitted,
         next: more.then_some(next),
         ending: ending_name(ending.as_ref(), &session).to_owned(),
         ended: ending.as_ref().and_then(signed_end),
     };
     Ok(Json(answer).into_response())
+}
+
+/// On the page that begins with statement `after`, before that of `next`? Each note stands on one page.
+fn stands_here(note: &TimelineNote, after: u64, next: Option<u64>) -> bool {
+    after <= note.before && next.is_none_or(|next| note.before < next)
 }
 
 fn numbered(notes: Vec<NoteView>) -> impl Iterator<Item = TimelineNote> {
@@ -501,4 +505,72 @@ async fn in_ledger(
     }
     let checkpoint = hub.store.latest_checkpoint().await?;
     Ok(checkpoint.filter(|checkpoint| checkpoint.size > seq).map(|checkpoint| checkpoint.size))
+}
+
+#[cfg(test)]
+mod tests {
+    use hoop_model::Timestamp;
+    use hoop_recording::GapStatement;
+
+    use super::*;
+
+    fn note(before: u64, kind: &str, text: &str) -> NoteView {
+        let (kind, text) = (kind.to_owned(), text.to_owned());
+        NoteView { at: Timestamp::from_micros(1), before, stream: None, kind, text }
+    }
+
+    #[test]
+    fn each_note_stands_on_one_page() {
+        let notes = || numbered((0..=10).map(|before| note(before, "notice", "x")).collect());
+        let pages = [(0, Some(4)), (4, Some(8)), (8, None)];
+        let numbers = pages.map(|(after, next)| {
+            notes().filter(|note| stands_here(note, after, next)).map(|note| note.number).collect::<Vec<_>>()
+        });
+        assert_eq!(numbers, [vec![0, 1, 2, 3], vec![4, 5, 6, 7], vec![8, 9, 10]]);
+        assert_eq!(notes().filter(|note| stands_here(note, 0, None)).count(), 11);
+    }
+
+    fn ended(ended: Ended, gaps: &[&str]) -> Manifest {
+        let at = Timestamp::from_micros(2);
+        let gap = |reason: &&str| GapStatement { at, before_chunk: 0, reason: (*reason).to_owned() };
+        Manifest {
+            format: 1,
+            session: SessionId::generate(),
+            header: hoop_recording::Hash::of(b""),
+            chunks: 0,
+            bytes: 0,
+            head: hoop_recording::Hash::of(b""),
+            contents: None,
+            ended,
+            ended_at: at,
+            gaps: gaps.iter().map(gap).collect(),
+        }
+    }
+
+    #[test]
+    fn a_gap_that_only_the_manifest_states_is_told_and_no_gap_twice() {
+        let sealed = Ended::Sealed { reason: "over".to_owned() };
+        let manifest = ended(sealed, &["disk full", "lost\u{202e}", "lost\u{202e}"]);
+        let mut shown = timeline::Timeline {
+            notes: vec![note(0, "gap", "disk full"), note(0, "notice", "lost\\u{202e}")],
+            statements_omitted: 7,
+            ..Default::default()
+        };
+        stated_gaps(&mut shown, &manifest);
+        let told: Vec<_> = shown.notes.iter().map(|note| (note.before, &*note.kind, &*note.text)).collect();
+        assert_eq!(
+            told,
+            [(0, "gap", "disk full"), (0, "notice", "lost\\u{202e}"), (7, "gap", "lost\\u{202e}")],
+            "as it is shown, at the end, once"
+        );
+    }
+
+    #[test]
+    fn the_agents_words_for_the_end_act_on_no_terminal() {
+        let (reason, missing) = ("power\x1b[2J".to_owned(), "a second\u{7}".to_owned());
+        let ending = Ending::Interrupted(ended(Ended::Interrupted { reason, missing }, &[]));
+        let end = signed_end(&ending).unwrap();
+        assert_eq!((&*end.reason, end.missing.as_deref()), ("power\\x1b[2J", Some("a second\\x07")));
+        assert_eq!(signed_end(&Ending::CutOff { after_chunk: None, offset: 0 }), None);
+    }
 }
