@@ -11,6 +11,7 @@ use crate::{
 ///
 /// Installs cargo-fuzz if it is missing and runs on the stable toolchain. What it finds is kept in fuzz/artifacts/TARGET
 /// (a failing input is printed, with the command that shows it again); inputs worth keeping grow in fuzz/corpus/TARGET.
+/// Keep a failing input there as `finding-…`: `cargo xtask test` replays it and all seeds, without a fuzzer.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Which target; see fuzz/Cargo.toml.
