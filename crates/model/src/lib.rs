@@ -16,6 +16,8 @@ pub use id::{
     AgentId, ConnectionId, EventId, GrantId, IdError, JoinTokenId, LoginId, SessionId, StreamId, TokenId,
     UserId,
 };
-pub use name::{AgentName, ConnectionName, GroupName, NameError, ProtocolId, UserName};
+pub use name::{
+    AgentName, ConnectionName, GroupName, LabelKey, LabelValue, NameError, ProtocolId, RuleName, UserName,
+};
 pub use redacted::Redacted;
 pub use time::Timestamp;

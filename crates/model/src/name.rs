@@ -165,6 +165,15 @@ names! {
         what: "a group's name", limit: 128, allowed: "A-Z, a-z, 0-9, space and . _ - : /, the first a letter or digit",
         first: address_first, rest: label_rest
     }
+    /// An access rule's name.
+    RuleName { what: "a rule's name", limit: 63, allowed: SLUG, first: slug_first, rest: slug_rest }
+    /// What a label of a connection is about, such as `env`.
+    LabelKey { what: "a label's key", limit: 63, allowed: SLUG, first: slug_first, rest: slug_rest }
+    /// What a label says, such as `prod`. Compared as it is: case counts.
+    LabelValue {
+        what: "a label's value", limit: 128, allowed: "A-Z, a-z, 0-9, space and . _ - : /, the first a letter or digit",
+        first: address_first, rest: label_rest
+    }
 }
 
 impl UserName {
@@ -209,6 +218,8 @@ mod tests {
         for text in hostile {
             assert!(ConnectionName::new(text).is_err(), "{text:?}");
             assert!(UserName::new(text).is_err(), "{text:?}");
+            assert!(RuleName::new(text).is_err(), "{text:?}");
+            assert!(LabelKey::new(text).is_err(), "{text:?}");
         }
     }
 

@@ -10,6 +10,7 @@
 
 mod access;
 mod request;
+pub mod rules;
 
 pub use access::{Connecting, Subject, Terms, may_connect};
 pub use request::{Action, Denial, Permit, Rules, Verdict, decide};

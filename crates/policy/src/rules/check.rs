@@ -1,0 +1,226 @@
+//! Whether a document that could be read makes sense.
+
+use std::collections::BTreeSet;
+
+use hoop_model::RuleName;
+
+use super::{
+    document::{ApprovalRule, BreakGlassRule, Conditions, Connections, People, Rule, TimeWindow},
+    words::{Clock, ConnectionPattern, Period, is_visible},
+};
+
+/// Rules of one kind in a document.
+const MOST_RULES: usize = 20_000;
+/// Entries of one list.
+const MOST_ENTRIES: usize = 10_000;
+/// Time windows of one rule: each costs time in each decision.
+const MOST_WINDOWS: usize = 50;
+/// Networks of one rule.
+const MOST_NETWORKS: usize = 1_000;
+/// Bytes of a description.
+const LONGEST_DESCRIPTION: usize = 1_000;
+/// Approvers of one request.
+const MOST_APPROVERS: u8 = 10;
+/// Sessions of one person.
+const MOST_SESSIONS: u32 = 10_000;
+/// Thirty days.
+const LONGEST: Period = Period::seconds(30 * 86_400);
+
+/// What makes no sense, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// Two rules have one name.
+    #[error("another rule has this name: give each its own")]
+    SameName,
+    /// Nobody.
+    #[error("`{field}` names nobody: put a user or a group in")]
+    Nobody {
+        /// Where.
+        field: &'static str,
+    },
+    /// No connection.
+    #[error("`connections` selects nothing: put names or labels in, or names: [\"*\"] for all")]
+    NoConnection,
+    /// `*` beside other names, or beside labels.
+    #[error(
+        "`connections` has \"*\" and something else: \"*\" already selects all, so leave it alone or out"
+    )]
+    StarAndMore,
+    /// Longer than allowed.
+    #[error("`{field}` is {found}: at most {LONGEST} is allowed")]
+    TooLong {
+        /// Which field.
+        field: &'static str,
+        /// What it says.
+        found: Period,
+    },
+    /// Outside of what is allowed.
+    #[error("`{field}` is {found}: from {least} to {most} is allowed")]
+    Range {
+        /// Which field.
+        field: &'static str,
+        /// What it says.
+        found: u32,
+        /// The least.
+        least: u32,
+        /// The most.
+        most: u32,
+    },
+    /// A list that is too long.
+    #[error("`{field}` has {found} entries: at most {most} are allowed; use groups or labels, or split it")]
+    TooMany {
+        /// Which field.
+        field: &'static str,
+        /// How many there are.
+        found: usize,
+        /// The most.
+        most: usize,
+    },
+    /// A window without length.
+    #[error("a time window opens and closes at {at}: for the whole day write from \"00:00\" to \"24:00\"")]
+    EmptyWindow {
+        /// When.
+        at: Clock,
+    },
+    /// `24:00` is an end only.
+    #[error("a time window opens at 24:00: write \"00:00\" and the next day")]
+    OpensAtMidnight,
+    /// No day.
+    #[error("a time window has no day: name one or leave `days` out")]
+    NoDay,
+    /// No method.
+    #[error("`mfa.methods` is empty: name one or leave it out")]
+    NoMethod,
+    /// A text that is too long or could act on a terminal.
+    #[error(
+        "`description` must have at most {LONGEST_DESCRIPTION} bytes and no control characters but line ends"
+    )]
+    Description,
+}
+
+/// A problem, and where: which list and which of its rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) list: &'static str,
+    pub(super) index: usize,
+    pub(super) rule: Option<RuleName>,
+    pub(super) problem: Problem,
+}
+
+/// Looks at everything; the first problem counts.
+pub(super) fn check(rules: &[Rule], break_glass: &[BreakGlassRule]) -> Result<(), Found> {
+    let whole = |list, found| {
+        let problem = Problem::TooMany { field: list, found, most: MOST_RULES };
+        if found > MOST_RULES { Err(Found { list, index: 0, rule: None, problem }) } else { Ok(()) }
+    };
+    whole("rules", rules.len())?;
+    whole("break_glass", break_glass.len())?;
+    let mut names = BTreeSet::new();
+    for (index, rule) in rules.iter().enumerate() {
+        let outcome = if names.insert(&rule.name) { check_rule(rule) } else { Err(Problem::SameName) };
+        at("rules", index, &rule.name, outcome)?;
+    }
+    for (index, rule) in break_glass.iter().enumerate() {
+        let outcome = if names.insert(&rule.name) { check_break_glass(rule) } else { Err(Problem::SameName) };
+        at("break_glass", index, &rule.name, outcome)?;
+    }
+    Ok(())
+}
+
+fn at(list: &'static str, index: usize, name: &RuleName, outcome: Result<(), Problem>) -> Result<(), Found> {
+    outcome.map_err(|problem| Found { list, index, rule: Some(name.clone()), problem })
+}
+
+fn check_rule(rule: &Rule) -> Result<(), Problem> {
+    describe(rule.description.as_deref())?;
+    let subjects = &rule.subjects;
+    let counts = [subjects.users.len(), subjects.groups.len(), subjects.service_accounts.len()];
+    some("subjects", &counts)?;
+    check_connections(&rule.connections)?;
+    check_conditions(&rule.conditions)?;
+    within("limits.duration", rule.limits.duration)?;
+    within("limits.idle", rule.limits.idle)?;
+    rule.limits.sessions.map_or(Ok(()), |found| range("limits.sessions", found, MOST_SESSIONS))
+}
+
+fn check_break_glass(rule: &BreakGlassRule) -> Result<(), Problem> {
+    describe(rule.description.as_deref())?;
+    check_people("subjects", &rule.subjects)?;
+    check_connections(&rule.connections)?;
+    within("mfa.max_age", rule.mfa.max_age)?;
+    if rule.mfa.methods.is_empty() {
+        return Err(Problem::NoMethod);
+    }
+    within("limits.duration", rule.limits.duration)?;
+    within("limits.idle", rule.limits.idle)?;
+    rule.reviewers.as_ref().map_or(Ok(()), |reviewers| check_people("reviewers", reviewers))
+}
+
+fn check_connections(connections: &Connections) -> Result<(), Problem> {
+    let Connections { names, labels } = connections;
+    if names.is_empty() && labels.is_empty() || labels.values().any(BTreeSet::is_empty) {
+        return Err(Problem::NoConnection);
+    }
+    if names.contains(&ConnectionPattern::All) && (names.len() > 1 || !labels.is_empty()) {
+        return Err(Problem::StarAndMore);
+    }
+    most("connections.names", names.len(), MOST_ENTRIES)?;
+    most("connections.labels", labels.values().map(BTreeSet::len).sum(), MOST_ENTRIES)
+}
+
+fn check_conditions(conditions: &Conditions) -> Result<(), Problem> {
+    within("mfa.max_age", conditions.mfa.max_age)?;
+    if conditions.mfa.methods.is_empty() {
+        return Err(Problem::NoMethod);
+    }
+    most("times", conditions.times.len(), MOST_WINDOWS)?;
+    conditions.times.iter().try_for_each(check_window)?;
+    most("networks", conditions.networks.len(), MOST_NETWORKS)?;
+    conditions.approval.as_ref().map_or(Ok(()), check_approval)
+}
+
+fn check_window(window: &TimeWindow) -> Result<(), Problem> {
+    if window.days.is_empty() {
+        return Err(Problem::NoDay);
+    }
+    if window.from == Clock::MIDNIGHT {
+        return Err(Problem::OpensAtMidnight);
+    }
+    if window.from == window.to {
+        return Err(Problem::EmptyWindow { at: window.from });
+    }
+    Ok(())
+}
+
+fn check_approval(approval: &ApprovalRule) -> Result<(), Problem> {
+    check_people("approvers", &approval.approvers)?;
+    range("approval.count", approval.count.into(), MOST_APPROVERS.into())?;
+    within("approval.longest", approval.longest)
+}
+
+fn check_people(field: &'static str, people: &People) -> Result<(), Problem> {
+    some(field, &[people.users.len(), people.groups.len()])
+}
+
+fn some(field: &'static str, counts: &[usize]) -> Result<(), Problem> {
+    let found = counts.iter().sum();
+    if found == 0 { Err(Problem::Nobody { field }) } else { most(field, found, MOST_ENTRIES) }
+}
+
+const fn most(field: &'static str, found: usize, most: usize) -> Result<(), Problem> {
+    if found > most { Err(Problem::TooMany { field, found, most }) } else { Ok(()) }
+}
+
+fn within(field: &'static str, found: Period) -> Result<(), Problem> {
+    if found > LONGEST { Err(Problem::TooLong { field, found }) } else { Ok(()) }
+}
+
+fn range(field: &'static str, found: u32, most: u32) -> Result<(), Problem> {
+    if (1..=most).contains(&found) { Ok(()) } else { Err(Problem::Range { field, found, least: 1, most }) }
+}
+
+fn describe(text: Option<&str>) -> Result<(), Problem> {
+    let fine =
+        |text: &str| text.len() <= LONGEST_DESCRIPTION && text.chars().all(|c| c == '\n' || is_visible(c));
+    if text.is_none_or(fine) { Ok(()) } else { Err(Problem::Description) }
+}

@@ -1,0 +1,383 @@
+//! The decisions: may this person open this, may this session live on, who may approve and review.
+//!
+//! All deny what they do not know. A person learns what is missing only from a rule that names both them and the
+//! connection; to everybody else it does not exist.
+
+use std::net::IpAddr;
+
+use hoop_model::{RuleName, Timestamp, UserName};
+
+use super::{
+    asking::{
+        Approval, Asking, BreakGlassPermission, ConnectionFacts, Permission, Person, PersonKind, Stay,
+        Staying,
+    },
+    compiled::{Policy, is_same},
+    document::{ApprovalRule, BreakGlassRule, MfaRule, People, Rule, Subjects, TimeWindow},
+    refusal::{Leave, Missing, Refusal, Term, is_fresh},
+    windows,
+    words::{RecordingMode, TargetUser},
+};
+use crate::Rules;
+
+impl Policy {
+    /// May this person open this connection now?
+    ///
+    /// # Errors
+    /// The [`Refusal`] to tell them.
+    pub fn decide(&self, asking: &Asking<'_>, now: Timestamp) -> Result<Permission, Refusal> {
+        if asking.person.locked {
+            return Err(Refusal::Locked);
+        }
+        let mut nearest = Nearest::default();
+        for rule in self.rules_for(asking.person).filter(|rule| rule.connections.select(asking.connection)) {
+            let (missing, approval) = missing(rule, asking, now);
+            if missing.is_empty() {
+                return Ok(permit(rule, asking, approval, now));
+            }
+            nearest.consider(&rule.name, &rule.conditions.times, missing);
+        }
+        Err(nearest.refusal(now))
+    }
+
+    /// May this person break the glass? The caller has yet to see that no review of their last use is open.
+    ///
+    /// # Errors
+    /// The [`Refusal`] to tell them.
+    pub fn break_glass(&self, asking: &Asking<'_>, now: Timestamp) -> Result<BreakGlassPermission, Refusal> {
+        let person = asking.person;
+        if person.locked {
+            return Err(Refusal::Locked);
+        }
+        let mut nearest = Nearest::default();
+        for rule in self.break_glass_for(person).filter(|rule| rule.connections.select(asking.connection)) {
+            let mut missing = Vec::new();
+            missing.extend(missing_mfa(&rule.mfa, person, now));
+            missing.extend(missing_reason(asking.reason));
+            if missing.is_empty() {
+                return Ok(permit_emergency(rule, person, now));
+            }
+            nearest.consider(&rule.name, &[], missing);
+        }
+        Err(nearest.refusal(now))
+    }
+
+    /// May this session live on? Asked after every change of rules, people, connections and approvals, and when the
+    /// time of the last answer is over. The age of the second factor and the number of sessions are not asked again.
+    ///
+    /// # Errors
+    /// The [`Leave`] to tell the person.
+    pub fn may_stay(&self, staying: &Staying<'_>, now: Timestamp) -> Result<Stay, Leave> {
+        if staying.person.locked {
+            return Err(Leave::Locked);
+        }
+        if now >= staying.ends_at {
+            return Err(Leave::Over);
+        }
+        if staying.break_glass {
+            return self.may_stay_in_emergency(staying, now);
+        }
+        let (mut nearest, mut other) = (Nearest::default(), None);
+        for rule in self.rules_for(staying.person).filter(|rule| rule.connections.select(staying.connection))
+        {
+            let (missing, approval) = missing_of_live(rule, staying, now);
+            if !missing.is_empty() {
+                nearest.consider(&rule.name, &rule.conditions.times, missing);
+                continue;
+            }
+            match stay(rule, staying, approval, now) {
+                Ok(stay) => return Ok(stay),
+                Err(leave) => other = other.or(Some(leave)),
+            }
+        }
+        Err(other.unwrap_or_else(|| match nearest.refusal(now) {
+            Refusal::Missing { rule, what } => Leave::Missing { rule, what },
+            Refusal::NotAllowed | Refusal::Locked => Leave::NotAllowed,
+        }))
+    }
+
+    fn may_stay_in_emergency(&self, staying: &Staying<'_>, now: Timestamp) -> Result<Stay, Leave> {
+        let selects = |rule: &&BreakGlassRule| rule.connections.select(staying.connection);
+        let mut leave = Leave::NotAllowed;
+        for rule in self.break_glass_for(staying.person).filter(selects) {
+            let ends_at = staying.ends_at.min(staying.opened_at.after(rule.limits.duration.duration()));
+            let term = if staying.recording != RecordingMode::Strict {
+                Some(Term::Recording)
+            } else if staying.target_user != rule.target_user.as_ref() {
+                Some(Term::TargetUser)
+            } else {
+                staying.rules.allow_replication.then_some(Term::Replication)
+            };
+            leave = match term {
+                Some(term) => Leave::Terms { rule: rule.name.clone(), term },
+                None if ends_at <= now => Leave::Over,
+                None => {
+                    let idle_timeout = rule.limits.idle.duration();
+                    return Ok(Stay { rule: rule.name.clone(), ends_at, idle_timeout });
+                }
+            };
+        }
+        Err(leave)
+    }
+
+    /// May this person approve what `requester` wants under this rule? Never one's own. That approvers are different
+    /// people is the caller's to count.
+    #[must_use]
+    pub fn may_approve(&self, person: &Person, rule: &RuleName, requester: &UserName) -> bool {
+        let approval = self.rule(rule).and_then(|rule| rule.conditions.approval.as_ref());
+        let is_approver = |approval: &ApprovalRule| approval.approvers.include(person);
+        !person.locked && !is_same(&person.name, requester) && approval.is_some_and(is_approver)
+    }
+
+    /// May this person close the review of an emergency of `used_by`? Never one's own. Reviews outlive their rule:
+    /// where it says nothing, or is gone, admins close them.
+    #[must_use]
+    pub fn may_review(&self, person: &Person, is_admin: bool, rule: &RuleName, used_by: &UserName) -> bool {
+        if person.locked || person.kind != PersonKind::Human || is_same(&person.name, used_by) {
+            return false;
+        }
+        let rule = self.document().break_glass().iter().find(|candidate| candidate.name == *rule);
+        match rule.and_then(|rule| rule.reviewers.as_ref()) {
+            Some(reviewers) => reviewers.include(person),
+            None => is_admin,
+        }
+    }
+}
+
+/// The rule that misses least, of those that miss something; the first of several.
+#[derive(Default)]
+struct Nearest<'a> {
+    found: Option<(u32, &'a RuleName, &'a [TimeWindow], Vec<Missing>)>,
+}
+
+impl<'a> Nearest<'a> {
+    fn consider(&mut self, rule: &'a RuleName, times: &'a [TimeWindow], missing: Vec<Missing>) {
+        // One condition fewer is always nearer, whatever the conditions are.
+        let count = u32::try_from(missing.len()).unwrap_or(u32::MAX);
+        let distance =
+            missing.iter().map(Missing::distance).sum::<u32>().saturating_add(count.saturating_mul(100));
+        if self.found.as_ref().is_none_or(|(least, ..)| distance < *least) {
+            self.found = Some((distance, rule, times, missing));
+        }
+    }
+
+    fn refusal(self, now: Timestamp) -> Refusal {
+        let Some((_, rule, times, mut what)) = self.found else { return Refusal::NotAllowed };
+        for missing in &mut what {
+            // Only now, for one rule: it is dear to find out.
+            if let Missing::Closed { opens_at } = missing {
+                *opens_at = windows::opens_at(times, now);
+            }
+        }
+        what.sort();
+        Refusal::Missing { rule: rule.clone(), what }
+    }
+}
+
+/// What a rule asks of whoever is at the other end, when they come and as long as they stay.
+struct Circumstances<'a> {
+    person: &'a Person,
+    connection: &'a ConnectionFacts,
+    address: IpAddr,
+    reason: Option<&'a str>,
+    end_to_end: bool,
+    approvals: &'a [Approval],
+    /// An approval is no good for longer than the rule says, counted from here.
+    since: Timestamp,
+}
+
+/// What a rule misses, and the approval that it found.
+type Found = (Vec<Missing>, Option<(usize, Timestamp)>);
+
+pub(super) fn missing(rule: &Rule, asking: &Asking<'_>, now: Timestamp) -> Found {
+    let Asking { person, connection, address, reason, end_to_end, approvals, live_sessions } = *asking;
+    let around = Circumstances { person, connection, address, reason, end_to_end, approvals, since: now };
+    let (mut missing, approval) = missing_always(rule, &around, now);
+    missing.extend(missing_mfa(&rule.conditions.mfa, person, now));
+    if let Some(limit) = rule.limits.sessions.filter(|limit| live_sessions >= *limit) {
+        missing.push(Missing::TooManySessions { limit });
+    }
+    (missing, approval)
+}
+
+fn missing_of_live(rule: &Rule, staying: &Staying<'_>, now: Timestamp) -> Found {
+    let Staying { person, connection, address, reason, end_to_end, approvals, opened_at, .. } = *staying;
+    missing_always(
+        rule,
+        &Circumstances { person, connection, address, reason, end_to_end, approvals, since: opened_at },
+        now,
+    )
+}
+
+fn missing_always(rule: &Rule, around: &Circumstances<'_>, now: Timestamp) -> Found {
+    let conditions = &rule.conditions;
+    let mut missing = Vec::new();
+    let networks = &conditions.networks;
+    if !networks.is_empty() && !networks.iter().any(|network| network.contains(around.address)) {
+        missing.push(Missing::Network);
+    }
+    if !conditions.times.is_empty() && !windows::is_open(&conditions.times, now) {
+        missing.push(Missing::Closed { opens_at: None });
+    }
+    if conditions.end_to_end_only && !around.end_to_end {
+        missing.push(Missing::EndToEnd);
+    }
+    if conditions.reason {
+        missing.extend(missing_reason(around.reason));
+    }
+    let mut used = None;
+    if let Some(approval) = &conditions.approval {
+        used = approved(rule, approval, around, now);
+        if used.is_none() {
+            missing.push(Missing::Approval { count: approval.count, longest: approval.longest });
+        }
+    }
+    (missing, used)
+}
+
+/// The approval that fits in everything and lasts longest.
+fn approved(
+    rule: &Rule,
+    wanted: &ApprovalRule,
+    around: &Circumstances<'_>,
+    now: Timestamp,
+) -> Option<(usize, Timestamp)> {
+    let latest = around.since.after(wanted.longest.duration());
+    let fits = |approval: &Approval| {
+        approval.rule == rule.name
+            && is_same(&approval.person, &around.person.name)
+            && approval.connection == around.connection.name
+            && approval.target_user == rule.target_user
+    };
+    let fitting = around.approvals.iter().enumerate().filter(|(_, approval)| fits(approval));
+    fitting
+        .map(|(index, approval)| (index, approval.until.min(latest)))
+        .filter(|(_, until)| *until > now)
+        .max_by_key(|(_, until)| *until)
+}
+
+fn missing_mfa(wanted: &MfaRule, person: &Person, now: Timestamp) -> Option<Missing> {
+    let proven = person.mfa.is_some_and(|proof| {
+        is_fresh(proof.at, wanted.max_age.duration(), now) && wanted.methods.contains(&proof.method)
+    });
+    if proven || person.kind == PersonKind::Service {
+        return None;
+    }
+    Some(Missing::Mfa { max_age: wanted.max_age, methods: wanted.methods.iter().copied().collect() })
+}
+
+fn missing_reason(reason: Option<&str>) -> Option<Missing> {
+    let given = reason.is_some_and(|text| text.chars().any(char::is_alphanumeric));
+    (!given).then_some(Missing::Reason)
+}
+
+fn permit(
+    rule: &Rule,
+    asking: &Asking<'_>,
+    approval: Option<(usize, Timestamp)>,
+    now: Timestamp,
+) -> Permission {
+    let through = rule.subjects.through(asking.person).unwrap_or_default();
+    Permission {
+        rule: rule.name.clone(),
+        ends_at: end(rule, now, approval, now),
+        idle_timeout: rule.limits.idle.duration(),
+        recording: rule.limits.recording,
+        target_user: rule.target_user.clone(),
+        rules: Rules { allow_replication: rule.allow_replication },
+        because: format!("rule {}: {through}", rule.name),
+        approval_used: approval.map(|(index, _)| index),
+    }
+}
+
+fn permit_emergency(rule: &BreakGlassRule, person: &Person, now: Timestamp) -> BreakGlassPermission {
+    let through = rule.subjects.through(person).unwrap_or_default();
+    BreakGlassPermission {
+        rule: rule.name.clone(),
+        ends_at: now.after(rule.limits.duration.duration()),
+        idle_timeout: rule.limits.idle.duration(),
+        recording: RecordingMode::Strict,
+        target_user: rule.target_user.clone(),
+        rules: Rules::default(),
+        because: format!("break-glass rule {}: {through}", rule.name),
+        review_before_next_use: rule.review_before_next_use,
+        reviewers: rule.reviewers.clone(),
+    }
+}
+
+/// The earliest of everything that ends a session which began at `start`.
+fn end(rule: &Rule, start: Timestamp, approval: Option<(usize, Timestamp)>, now: Timestamp) -> Timestamp {
+    let longest = start.after(rule.limits.duration.duration());
+    let limit = approval.map_or(longest, |(_, until)| until.min(longest));
+    if rule.conditions.times.is_empty() {
+        limit
+    } else {
+        windows::closes_at(&rule.conditions.times, now, limit)
+    }
+}
+
+/// A rule whose conditions hold: does it also want such a session, and for how long?
+fn stay(
+    rule: &Rule,
+    staying: &Staying<'_>,
+    approval: Option<(usize, Timestamp)>,
+    now: Timestamp,
+) -> Result<Stay, Leave> {
+    let wants_strict = rule.limits.recording == RecordingMode::Strict;
+    let term = if wants_strict && staying.recording != RecordingMode::Strict {
+        Some(Term::Recording)
+    } else if staying.target_user != rule.target_user.as_ref() {
+        Some(Term::TargetUser)
+    } else {
+        (staying.rules.allow_replication && !rule.allow_replication).then_some(Term::Replication)
+    };
+    if let Some(term) = term {
+        return Err(Leave::Terms { rule: rule.name.clone(), term });
+    }
+    let ends_at = end(rule, staying.opened_at, approval, now).min(staying.ends_at);
+    if ends_at <= now {
+        return Err(Leave::Over);
+    }
+    Ok(Stay { rule: rule.name.clone(), ends_at, idle_timeout: rule.limits.idle.duration() })
+}
+
+impl Subjects {
+    /// By which entry this account is meant, in words.
+    pub(super) fn through(&self, person: &Person) -> Option<String> {
+        match person.kind {
+            PersonKind::Human => through(&self.users, &self.groups, person),
+            PersonKind::Service => self
+                .service_accounts
+                .iter()
+                .any(|service| is_same(service, &person.name))
+                .then(|| format!("service account {}", person.name)),
+        }
+    }
+}
+
+impl People {
+    pub(super) fn through(&self, person: &Person) -> Option<String> {
+        (person.kind == PersonKind::Human).then(|| through(&self.users, &self.groups, person)).flatten()
+    }
+}
+
+fn through(
+    users: &std::collections::BTreeSet<UserName>,
+    groups: &std::collections::BTreeSet<hoop_model::GroupName>,
+    person: &Person,
+) -> Option<String> {
+    if users.iter().any(|user| is_same(user, &person.name)) {
+        return Some(format!("user {}", person.name));
+    }
+    person.groups.iter().find(|group| groups.contains(*group)).map(|group| format!("member of {group}"))
+}
+
+/// What the same rule lays down as the user at the target: what a request for approval must carry.
+impl Policy {
+    /// For a request: the rule that would allow it but for an approval, and what the request is to be bound to.
+    #[must_use]
+    pub fn approval_wanted(&self, rule: &RuleName) -> Option<(&ApprovalRule, Option<&TargetUser>)> {
+        let rule = self.rule(rule)?;
+        Some((rule.conditions.approval.as_ref()?, rule.target_user.as_ref()))
+    }
+}

@@ -1,0 +1,11 @@
+//! The access rules from outside: files in, decisions out. Most of it tries to get in.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod decide;
+mod diff;
+mod emergency;
+mod file;
+mod reach;
+mod stay;
+mod windows;
+mod world;
