@@ -120,6 +120,8 @@ ids! {
     GrantId = "grt";
     /// One event of the ledger.
     EventId = "evt";
+    /// A request for access, or an emergency.
+    RequestId = "req";
 }
 
 /// One byte stream of a session (a database connection, say): counted from 0 by the connector.

@@ -12,6 +12,8 @@ mod flows;
 mod ledger;
 mod logins;
 mod page;
+mod policies;
+mod requests;
 mod secrets;
 mod sessions;
 mod users;
@@ -24,6 +26,8 @@ pub use flows::{DevicePoll, FlowKind, NewFlow};
 pub use ledger::{EventFilter, LedgerHead, NewEvent, StoredCheckpoint, StoredEvent};
 pub use logins::{ClientKind, Login, NewLogin, NewToken, Proof, Rotation, SignedIn, Swept, TokenKind};
 pub use page::Page;
+pub use policies::{NewPolicy, PolicyVersion};
+pub use requests::{Decision, NewRequest, Request, RequestFilter, RequestKind, RequestState, Review};
 pub use sessions::{
     NewSession, RecordingEnd, RecordingEnding, SessionEnd, SessionFilter, SessionProgress, SessionRecord,
     SessionState,

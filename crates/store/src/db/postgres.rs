@@ -10,8 +10,10 @@ use sqlx::{
 use super::{Row, Value};
 use crate::StoreError;
 
-const MIGRATIONS: &[(i64, &str, &str)] =
-    &[(1, "begin", include_str!("../../../../migrations/postgres/0001_begin.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "begin", include_str!("../../../../migrations/postgres/0001_begin.sql")),
+    (2, "rules", include_str!("../../../../migrations/postgres/0002_rules.sql")),
+];
 
 /// How long a caller waits for a connection before the database counts as away.
 const WAIT: Duration = Duration::from_secs(5);

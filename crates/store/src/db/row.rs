@@ -97,6 +97,13 @@ impl Row {
         <[u8; 16]>::try_from(self.bytes(column)?).map(T::from_bytes).map_err(|_| corrupt(column))
     }
 
+    pub(crate) fn maybe_id<T: Id>(&self, column: &str) -> Result<Option<T>, StoreError> {
+        let bytes = self.maybe_bytes(column)?;
+        bytes
+            .map(|bytes| <[u8; 16]>::try_from(bytes).map(T::from_bytes).map_err(|_| corrupt(column)))
+            .transpose()
+    }
+
     pub(crate) fn sha256(&self, column: &str) -> Result<Sha256, StoreError> {
         Sha256::try_from(self.bytes(column)?).map_err(|_| corrupt(column))
     }

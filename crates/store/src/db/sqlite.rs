@@ -10,8 +10,10 @@ use sqlx::{
 use super::{Row, Value};
 use crate::StoreError;
 
-const MIGRATIONS: &[(i64, &str, &str)] =
-    &[(1, "begin", include_str!("../../../../migrations/sqlite/0001_begin.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "begin", include_str!("../../../../migrations/sqlite/0001_begin.sql")),
+    (2, "rules", include_str!("../../../../migrations/sqlite/0002_rules.sql")),
+];
 
 /// How long a writer waits for its turn (or for another process on the same file).
 const WAIT: Duration = Duration::from_secs(10);

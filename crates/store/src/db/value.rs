@@ -2,7 +2,7 @@
 
 use hoop_model::{
     AgentId, AgentName, ConnectionId, ConnectionName, EventId, GroupName, JoinTokenId, LoginId, ProtocolId,
-    SessionId, Timestamp, TokenId, UserId, UserName,
+    RequestId, SessionId, Timestamp, TokenId, UserId, UserName,
 };
 
 /// A value bound to a statement; each kind has its own NULL, since PostgreSQL wants to know the type of one.
@@ -147,7 +147,7 @@ macro_rules! ids {
         }
     )*};
 }
-ids!(AgentId, ConnectionId, EventId, JoinTokenId, LoginId, SessionId, TokenId, UserId);
+ids!(AgentId, ConnectionId, EventId, JoinTokenId, LoginId, RequestId, SessionId, TokenId, UserId);
 
 macro_rules! names {
     ($($name:ident),*) => {$(
