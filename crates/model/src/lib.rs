@@ -13,7 +13,7 @@ mod time;
 pub use actor::{Actor, AuthMethod, ClientAddress, Role};
 pub use fault::{Blame, Code, Fault};
 pub use id::{
-    AgentId, ConnectionId, EventId, GrantId, IdError, JoinTokenId, LoginId, SessionId, StreamId, TokenId,
+    AgentId, ConnectionId, EventId, GrantId, IdError, JoinTokenId, LoginId, RequestId, SessionId, StreamId, TokenId,
     UserId,
 };
 pub use name::{
