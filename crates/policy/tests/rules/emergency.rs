@@ -1,1 +1,90 @@
-//! To come.
+//! Break-glass: who may, and who may not although it is an emergency.
+
+use hoop_model::UserName;
+use hoop_policy::rules::{Asking, MfaMethod, MfaProof, Missing, Person, PersonKind, RecordingMode, Refusal};
+
+use crate::world::{NOW, ago, asking, connection, minutes, person, policy, rule_name, service};
+
+const RULES: &str = "version: 1
+rules: []
+break_glass:
+- {name: b, subjects: {groups: [oncall]}, connections: {labels: {env: [prod]}}, mfa: {methods: [passkey]}, reviewers: {groups: [security]}}
+- {name: off, enabled: false, subjects: {users: [eve]}, connections: {names: [\"*\"]}}
+- {name: plain, subjects: {users: [zoe]}, connections: {names: [\"*\"]}, review_before_next_use: false}
+";
+
+fn ada() -> Person {
+    let mfa = Some(MfaProof { at: ago(minutes(5)), method: MfaMethod::Passkey });
+    Person { mfa, ..person("ada", &["oncall"]) }
+}
+
+#[test]
+fn the_one_on_call_is_in_at_once_strictly_recorded_and_not_for_long() {
+    let pg = connection("pg", &[("env", "prod")]);
+    let ada = ada();
+    let asking = Asking { reason: Some("the ward is down"), live_sessions: 99, ..asking(&ada, &pg) };
+    let permission = policy(RULES).break_glass(&asking, NOW).unwrap();
+    assert_eq!((permission.rule, permission.ends_at), (rule_name("b"), NOW.after(minutes(60))));
+    assert_eq!((permission.idle_timeout, permission.recording), (minutes(15), RecordingMode::Strict));
+    assert!(permission.review_before_next_use && permission.reviewers.is_some());
+    assert!(!permission.rules.allow_replication);
+    assert_eq!(permission.because, "break-glass rule b: member of oncall");
+    assert_eq!(policy(RULES).decide(&asking, NOW), Err(Refusal::NotAllowed), "it is no ordinary way in");
+}
+
+#[test]
+fn every_missing_field_denies_also_in_an_emergency() {
+    type Spoil = fn(&mut Person);
+    let pg = connection("pg", &[("env", "prod")]);
+    let spoils: [(&str, Spoil); 8] = [
+        ("not on call", |p| p.groups.clear()),
+        ("locked", |p| p.locked = true),
+        ("no second factor", |p| p.mfa = None),
+        ("a stale one", |p| p.mfa = Some(MfaProof { at: ago(minutes(6)), method: MfaMethod::Passkey })),
+        ("one of the future", |p| {
+            p.mfa = Some(MfaProof { at: NOW.after(minutes(1)), method: MfaMethod::Passkey })
+        }),
+        ("one of another kind", |p| p.mfa = Some(MfaProof { at: NOW, method: MfaMethod::Totp })),
+        ("a program", |p| p.kind = PersonKind::Service),
+        ("a rule that is off", |p| *p = person("eve", &[])),
+    ];
+    for (what, spoil) in spoils {
+        let mut person = ada();
+        spoil(&mut person);
+        let asking = Asking { reason: Some("why"), ..asking(&person, &pg) };
+        assert!(policy(RULES).break_glass(&asking, NOW).is_err(), "{what}");
+    }
+    let ada = ada();
+    for reason in [None, Some(""), Some("  ")] {
+        let Err(Refusal::Missing { what, .. }) =
+            policy(RULES).break_glass(&Asking { reason, ..asking(&ada, &pg) }, NOW)
+        else {
+            panic!("in without a reason")
+        };
+        assert_eq!(what, [Missing::Reason]);
+    }
+    let dev = connection("pg", &[("env", "dev")]);
+    let asking = Asking { reason: Some("why"), ..asking(&ada, &dev) };
+    assert_eq!(policy(RULES).break_glass(&asking, NOW), Err(Refusal::NotAllowed));
+}
+
+#[test]
+fn a_review_is_closed_by_somebody_else() {
+    let policy = policy(RULES);
+    let may = |person: &Person, admin, rule: &str, by: &str| {
+        policy.may_review(person, admin, &rule_name(rule), &UserName::new(by).unwrap())
+    };
+    let guard = person("grace", &["security"]);
+    assert!(may(&guard, false, "b", "ada"));
+    assert!(may(&person("root", &[]), true, "plain", "zoe"), "admins where nobody is named");
+    assert!(may(&person("root", &[]), true, "gone", "ada"), "and where the rule is gone");
+    assert!(!may(&person("root", &[]), true, "b", "ada"), "but not where somebody is");
+    assert!(!may(&guard, false, "plain", "zoe"));
+    assert!(!may(&guard, false, "gone", "ada"));
+    for by in ["grace", "GRACE"] {
+        assert!(!may(&guard, true, "b", by), "never one's own");
+        assert!(!may(&guard, true, "plain", by), "never one's own");
+    }
+    assert!(!may(&Person { locked: true, ..guard.clone() }, true, "b", "ada"));
+    assert!(!may(&Person { groups: guard.groups, ..service("bot") }, true, "b", "ada"));
+}
