@@ -8,7 +8,6 @@ use super::{
     asking::{ConnectionFacts, Person, PersonKind},
     document::{BreakGlassRule, Connections, People, Rule},
     parse::AccessPolicy,
-    words::ConnectionPattern,
 };
 
 /// Access rules, ready to decide.
@@ -129,8 +128,8 @@ impl Connections {
     /// Whether they include this one.
     #[must_use]
     pub fn select(&self, connection: &ConnectionFacts) -> bool {
-        self.names.contains(&ConnectionPattern::All)
-            || self.names.contains(&ConnectionPattern::Name(connection.name.clone()))
+        self.names.contains("*")
+            || self.names.contains(connection.name.as_str())
             || self.select_by_label(connection)
     }
 

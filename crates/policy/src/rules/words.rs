@@ -2,7 +2,7 @@
 //!
 //! They know nothing of rules.
 
-use std::{fmt, net::IpAddr, str::FromStr, sync::OnceLock, time::Duration};
+use std::{borrow::Borrow, fmt, net::IpAddr, str::FromStr, sync::OnceLock, time::Duration};
 
 use hoop_model::ConnectionName;
 use ipnet::{IpNet, Ipv4Net};
@@ -311,7 +311,7 @@ pub(super) fn is_visible(c: char) -> bool {
 }
 
 /// One entry of a rule's list of connections.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ConnectionPattern {
     /// Every connection: `*`.
     All,
@@ -319,12 +319,19 @@ pub enum ConnectionPattern {
     Name(ConnectionName),
 }
 
+/// Looked up by text: `*` sorts before every character that a name begins with, so the order is the same.
+impl Borrow<str> for ConnectionPattern {
+    fn borrow(&self) -> &str {
+        match self {
+            Self::All => "*",
+            Self::Name(name) => name.as_str(),
+        }
+    }
+}
+
 impl fmt::Display for ConnectionPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::All => f.write_str("*"),
-            Self::Name(name) => name.fmt(f),
-        }
+        f.write_str(self.borrow())
     }
 }
 

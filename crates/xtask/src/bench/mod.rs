@@ -1,7 +1,9 @@
-//! `cargo xtask bench`: the same loads directly, through pgbouncer and through hoop, in one run on one machine.
+//! `cargo xtask bench`: the same loads directly, through pgbouncer and through hoop, in one run on one machine; and how
+//! long policy takes to decide.
 
 mod load;
 mod paths;
+mod policy;
 mod rows;
 
 use std::{
@@ -20,7 +22,7 @@ use load::{Load, Mode, Script};
 use paths::Paths;
 use rows::Rows;
 
-/// Measure hoop against a direct connection and against pgbouncer.
+/// Measure hoop against a direct connection and against pgbouncer, and its decisions.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     #[command(subcommand)]
@@ -30,6 +32,7 @@ pub(crate) struct Options {
 #[derive(clap::Subcommand)]
 enum What {
     Postgres(Postgres),
+    Policy(policy::Policy),
 }
 
 /// PostgreSQL: pgbench, COPY, session opening, idle sessions; rate, latency, CPU and memory.
@@ -92,6 +95,7 @@ const GATEWAY_CONFIG: &str =
 pub(crate) fn run(options: &Options) -> Result<()> {
     match &options.what {
         What::Postgres(options) => postgres(options),
+        What::Policy(options) => policy::run(options),
     }
 }
 

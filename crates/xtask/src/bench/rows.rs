@@ -52,6 +52,12 @@ impl Rows {
         self.0.iter().find(|row| row.case == case && row.path == path).map(|row| row.value)
     }
 
+    /// A line a figure, where there is nothing to compare with.
+    pub(super) fn lines(&self) -> String {
+        let line = |row: &Row| format!("{:<34} {:>10} {}\n", row.case, number(Some(row.value)), row.unit);
+        self.0.iter().map(line).collect()
+    }
+
     /// A line a case, then the goals.
     pub(super) fn table(&self) -> String {
         let mut text = format!(
