@@ -139,6 +139,10 @@ codes! {
     GatewayStopped = "gateway.stopped";
     /// The internal certificate authority issued a certificate.
     CertificateIssued = "certificate.issued";
+    /// A notice could not be delivered for so long that it was given up: its channel and the last error are among the facts.
+    NoticeFailed = "notice.failed";
+    /// An administrator had a test notice sent: the channel is among the facts.
+    NoticeTested = "notice.tested";
     /// A data connection came with a ticket that is unknown, used, late, or another's.
     TicketRefused = "ticket.refused";
 }

@@ -122,6 +122,8 @@ ids! {
     EventId = "evt";
     /// A request for access, or an emergency.
     RequestId = "req";
+    /// Something that people are told outside, on one channel.
+    NoticeId = "ntc";
 }
 
 /// One byte stream of a session (a database connection, say): counted from 0 by the connector.

@@ -13,11 +13,12 @@ mod time;
 pub use actor::{Actor, AuthMethod, ClientAddress, Role};
 pub use fault::{Blame, Code, Fault};
 pub use id::{
-    AgentId, ConnectionId, EventId, GrantId, IdError, JoinTokenId, LoginId, RequestId, SessionId, StreamId, TokenId,
-    UserId,
+    AgentId, ConnectionId, EventId, GrantId, IdError, JoinTokenId, LoginId, NoticeId, RequestId, SessionId,
+    StreamId, TokenId, UserId,
 };
 pub use name::{
-    AgentName, ConnectionName, GroupName, LabelKey, LabelValue, NameError, ProtocolId, RuleName, UserName,
+    AgentName, ChannelName, ConnectionName, GroupName, LabelKey, LabelValue, NameError, ProtocolId, RuleName,
+    UserName,
 };
 pub use redacted::Redacted;
 pub use time::Timestamp;

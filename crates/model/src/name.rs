@@ -165,6 +165,8 @@ names! {
         what: "a group's name", limit: 128, allowed: "A-Z, a-z, 0-9, space and . _ - : /, the first a letter or digit",
         first: address_first, rest: label_rest
     }
+    /// A channel that notices go out by.
+    ChannelName { what: "a channel's name", limit: 63, allowed: SLUG, first: slug_first, rest: slug_rest }
     /// An access rule's name.
     RuleName { what: "a rule's name", limit: 63, allowed: SLUG, first: slug_first, rest: slug_rest }
     /// What a label of a connection is about, such as `env`.
@@ -220,6 +222,7 @@ mod tests {
             assert!(UserName::new(text).is_err(), "{text:?}");
             assert!(RuleName::new(text).is_err(), "{text:?}");
             assert!(LabelKey::new(text).is_err(), "{text:?}");
+            assert!(ChannelName::new(text).is_err(), "{text:?}");
         }
     }
 

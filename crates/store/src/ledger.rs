@@ -6,7 +6,7 @@ use hoop_ledger::{Appender, Draft};
 use hoop_model::{EventId, Timestamp};
 
 use crate::{
-    Conflict, Sha256, Store, StoreError,
+    Conflict, NewNotice, Sha256, Store, StoreError,
     db::{Row, Tx, args},
 };
 
@@ -19,13 +19,15 @@ pub struct NewEvent {
     pub at: Timestamp,
     /// Who, what, to what.
     pub draft: Draft,
+    /// What people are told of it outside: written in the same transaction.
+    pub notices: Vec<NewNotice>,
 }
 
 impl NewEvent {
     /// An event with a new id.
     #[must_use]
     pub fn new(at: Timestamp, draft: Draft) -> Self {
-        Self { id: EventId::generate(), at, draft }
+        Self { id: EventId::generate(), at, draft, notices: Vec::new() }
     }
 }
 
@@ -144,7 +146,7 @@ fn head_of(row: Option<Row>) -> Result<LedgerHead, StoreError> {
 }
 
 impl Tx {
-    /// Appends events to the ledger, in order; answers the first one's place. The head's lock is held already.
+    /// Appends events to the ledger, in order, and writes their notices; answers the first one's place. The head's lock is held already.
     pub(crate) async fn append(&mut self, events: &[NewEvent]) -> Result<u64, StoreError> {
         let row = self.run_one("SELECT size, appender FROM ledger_head WHERE one = 1", Vec::new()).await?;
         let head = head_of(row)?;
@@ -158,6 +160,7 @@ impl Tx {
         let state = serde_json::to_string(&appender).map_err(|_| not_json())?;
         let sql = "UPDATE ledger_head SET size = $1, appender = $2 WHERE one = 1";
         self.run(sql, args![appender.frontier().size(), state]).await?;
+        self.add_notices(events).await?;
         Ok(head.size)
     }
 

@@ -11,10 +11,14 @@ mod value;
 pub(crate) use row::{Row, Word, words};
 pub(crate) use value::{Value, args};
 
+use std::sync::Arc;
+
 use sqlx::{
     SqlSafeStr,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
 };
+
+use tokio::sync::watch;
 
 use crate::StoreError;
 
@@ -22,6 +26,8 @@ use crate::StoreError;
 #[derive(Debug, Clone)]
 pub struct Store {
     backend: Backend,
+    /// How often notices were written.
+    written: Arc<watch::Sender<u64>>,
 }
 
 #[derive(Debug, Clone)]
@@ -43,7 +49,7 @@ impl Store {
         } else {
             return Err(StoreError::Setting("the URL starts with `sqlite:` or `postgres://`".into()));
         };
-        Ok(Self { backend })
+        Ok(Self { backend, written: Arc::default() })
     }
 
     /// The database answers.
@@ -93,7 +99,11 @@ impl Store {
             Backend::Sqlite(sqlite) => Open::Sqlite(sqlite.begin().await?),
             Backend::Postgres(postgres) => Open::Postgres(postgres.begin().await?),
         };
-        Ok(Tx { open })
+        Ok(Tx { open, written: Arc::clone(&self.written), tell: false })
+    }
+
+    pub(crate) fn written(&self) -> &watch::Sender<u64> {
+        &self.written
     }
 }
 
@@ -114,6 +124,8 @@ fn migration_failed(error: MigrateError) -> StoreError {
 /// A change under way.
 pub(crate) struct Tx {
     open: Open,
+    written: Arc<watch::Sender<u64>>,
+    tell: bool,
 }
 
 enum Open {
@@ -139,12 +151,20 @@ impl Tx {
         Ok(self.run(sql, args).await?.into_iter().next())
     }
 
+    /// Once it is durable, whoever delivers notices is told.
+    pub(crate) const fn tells_of_notices(&mut self) {
+        self.tell = true;
+    }
+
     /// Makes it durable.
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
         match self.open {
             Open::Sqlite(tx) => tx.commit().await,
             Open::Postgres(tx) => tx.commit().await,
+        }?;
+        if self.tell {
+            self.written.send_modify(|times| *times = times.wrapping_add(1));
         }
-        .map_err(StoreError::from)
+        Ok(())
     }
 }

@@ -1,8 +1,8 @@
 //! The three types of value that both databases share, and how ours become them.
 
 use hoop_model::{
-    AgentId, AgentName, ConnectionId, ConnectionName, EventId, GroupName, JoinTokenId, LoginId, ProtocolId,
-    RequestId, SessionId, Timestamp, TokenId, UserId, UserName,
+    AgentId, AgentName, ChannelName, ConnectionId, ConnectionName, EventId, GroupName, JoinTokenId, LoginId,
+    NoticeId, ProtocolId, RequestId, SessionId, Timestamp, TokenId, UserId, UserName,
 };
 
 /// A value bound to a statement; each kind has its own NULL, since PostgreSQL wants to know the type of one.
@@ -147,7 +147,7 @@ macro_rules! ids {
         }
     )*};
 }
-ids!(AgentId, ConnectionId, EventId, JoinTokenId, LoginId, RequestId, SessionId, TokenId, UserId);
+ids!(AgentId, ConnectionId, EventId, JoinTokenId, LoginId, NoticeId, RequestId, SessionId, TokenId, UserId);
 
 macro_rules! names {
     ($($name:ident),*) => {$(
@@ -163,4 +163,4 @@ macro_rules! names {
         }
     )*};
 }
-names!(AgentName, ConnectionName, ProtocolId, UserName);
+names!(AgentName, ChannelName, ConnectionName, ProtocolId, UserName);

@@ -7,6 +7,7 @@ mod crash;
 mod fixtures;
 mod ledger;
 mod logins;
+mod notices;
 mod sessions;
 mod things;
 mod users;
@@ -33,9 +34,17 @@ macro_rules! cases {
 pub(crate) use cases;
 
 fn every_case() -> impl Iterator<Item = &'static Case> {
-    [users::CASES, logins::CASES, things::CASES, agents::CASES, sessions::CASES, ledger::CASES]
-        .into_iter()
-        .flatten()
+    [
+        users::CASES,
+        logins::CASES,
+        things::CASES,
+        agents::CASES,
+        sessions::CASES,
+        ledger::CASES,
+        notices::CASES,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Runs every case, also after one has failed; panics with the names of those that did.
