@@ -14,7 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     agents::Agents, config::Config, http::throttle::Throttle, keys::Keys, live::LiveSessions,
-    recordings::Recordings, relay::Relay,
+    recordings::Recordings, relay::Relay, rules::Rules,
 };
 
 /// Shared by every task of the gateway.
@@ -24,6 +24,7 @@ pub(crate) struct Hub {
     pub(crate) keys: Keys,
     pub(crate) agents: Agents,
     pub(crate) live: LiveSessions,
+    pub(crate) rules: Rules,
     pub(crate) relay: Relay,
     pub(crate) recordings: Recordings,
     pub(crate) throttle: Throttle,

@@ -19,6 +19,7 @@ mod ops;
 pub mod pki;
 mod recordings;
 mod relay;
+mod rules;
 mod sessions;
 
 use std::{
@@ -130,6 +131,7 @@ impl Gateway {
             keys,
             agents: agents::Agents::default(),
             live: live::LiveSessions::default(),
+            rules: rules::Rules::default(),
             relay: relay::Relay::new(config.limits.waiting_per_agent),
             recordings,
             throttle: http::throttle::Throttle::new(config.limits.login_attempts_per_minute),

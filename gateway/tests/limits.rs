@@ -139,7 +139,8 @@ async fn ids_of_any_kind_are_only_not_there() {
         "'%20or%201=1--",
         &long,
     ];
-    for (method, path, _) in hoop_gateway::authorization() {
+    for row in hoop_gateway::authorization() {
+        let (method, path) = (row.method, row.path);
         let Some(at) = path.find('{') else { continue };
         if path.contains("/logins/") || method == Method::PUT {
             continue;

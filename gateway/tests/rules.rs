@@ -35,8 +35,10 @@ impl Scene {
         let mut ada = world.person("ada", Role::User, &["dba"]).await;
         let (admin, tokens) = (world.tokens(&mut root).await, world.tokens(&mut ada).await);
         let agent = Agent::join(&world, "east").await;
-        let put = world.connection(&admin, json!({ "allow_replication": true })).await;
+        let put = world.connection(&admin, json!({})).await;
         assert_eq!(put.status(), StatusCode::OK);
+        let ruled = world.rule(&admin, json!({ "allow_replication": true })).send().await.unwrap();
+        assert_eq!(ruled.status(), StatusCode::OK);
         Self { world, agent, admin, ada: tokens, _people: [root, ada] }
     }
 
@@ -46,13 +48,21 @@ impl Scene {
 
     fn put(&self, changes: Value) -> RequestBuilder {
         let mut definition = json!({
-            "agent": "east", "protocol": "postgres", "allowed_groups": ["dba"], "allow_replication": true,
+            "agent": "east", "protocol": "postgres",
             "settings": { "host": "db", "user": "app", "password": "env:DB" },
         });
         for (key, value) in changes.as_object().unwrap() {
             definition[key] = value.clone();
         }
         self.ask(Method::PUT, "/connections/pg", definition)
+    }
+
+    fn rule(&self, changes: Value) -> RequestBuilder {
+        let mut rule = json!({ "allow_replication": true });
+        for (key, value) in changes.as_object().unwrap() {
+            rule[key] = value.clone();
+        }
+        self.world.rule(&self.admin, rule)
     }
 
     /// Opens one that its agent confirms.
@@ -82,8 +92,8 @@ type Change = fn(&Scene) -> RequestBuilder;
 /// What an admin may do that ends ada's session, or keeps it from beginning.
 const CHANGES: [(&str, Change); 11] = [
     ("the connection is removed", |s| s.ask(Method::DELETE, "/connections/pg", json!({}))),
-    ("it is for others", |s| s.put(json!({ "allowed_groups": ["oncall"] }))),
-    ("it is for nobody", |s| s.put(json!({ "allowed_groups": [] }))),
+    ("it is for others", |s| s.rule(json!({ "subjects": { "groups": ["oncall"] } }))),
+    ("it is for nobody", |s| s.world.rules(&s.admin, json!({}))),
     ("it goes through another agent", |s| s.put(json!({ "agent": "west" }))),
     ("it leads to another host", |s| {
         s.put(json!({ "settings": { "host": "other", "user": "app", "password": "env:DB" } }))
@@ -91,9 +101,9 @@ const CHANGES: [(&str, Change); 11] = [
     ("it becomes another user", |s| {
         s.put(json!({ "settings": { "host": "db", "user": "reader", "password": "env:DB" } }))
     }),
-    ("it allows no replication", |s| s.put(json!({ "allow_replication": false }))),
-    ("it is for a shorter time", |s| s.put(json!({ "max_duration_seconds": 60 }))),
-    ("its idle limit is shorter", |s| s.put(json!({ "idle_timeout_seconds": 60 }))),
+    ("it allows no replication", |s| s.rule(json!({ "allow_replication": false }))),
+    ("it is for a shorter time", |s| s.rule(json!({ "limits": { "duration": "1m" } }))),
+    ("its idle limit is shorter", |s| s.rule(json!({ "limits": { "idle": "1m" } }))),
     ("the person leaves the group", |s| s.ask(Method::PATCH, "/users/ada", json!({ "groups": ["x"] }))),
     ("the person is locked", |s| s.ask(Method::PATCH, "/users/ada", json!({ "locked": true }))),
 ];
@@ -215,15 +225,16 @@ async fn a_change_is_carried_out_when_who_made_it_goes_away() {
 async fn what_changes_nothing_ends_nothing() {
     let mut scene = Scene::start().await;
     let id = scene.open().await;
-    let harmless: [Value; 4] = [
-        json!({ "description": "the clinic's" }),
-        json!({ "allowed_groups": ["dba", "oncall"] }),
-        json!({ "idle_timeout_seconds": 86_400, "max_duration_seconds": 86_400 }),
-        json!({ "settings": { "host": "db", "user": "app", "password": "env:NEXT" } }),
+    let harmless: [Change; 5] = [
+        |s| s.put(json!({ "description": "the clinic's" })),
+        |s| s.put(json!({ "settings": { "host": "db", "user": "app", "password": "env:NEXT" } })),
+        |s| s.rule(json!({ "subjects": { "groups": ["dba", "oncall"] } })),
+        |s| s.rule(json!({ "limits": { "duration": "24h", "idle": "24h" } })),
+        |s| s.rule(json!({ "name": "renamed", "conditions": { "mfa": { "max_age": "1m" } } })),
     ];
-    for changes in harmless {
-        assert_eq!(scene.put(changes.clone()).send().await.unwrap().status(), StatusCode::OK, "{changes}");
-        assert_eq!(scene.state(&id).await, SessionState::Live, "{changes}");
+    for (at, change) in harmless.iter().enumerate() {
+        assert_eq!(change(&scene).send().await.unwrap().status(), StatusCode::OK, "{at}");
+        assert_eq!(scene.state(&id).await, SessionState::Live, "{at}");
     }
 }
 

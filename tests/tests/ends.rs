@@ -59,7 +59,7 @@ fn ctrl_c_cancels_the_right_statement() {
 #[test]
 fn an_idle_session_is_logged_off() {
     let world = World::start();
-    world.put_connection("pg", json!({"idle_timeout_seconds": 2}));
+    world.rule(json!({"limits": {"idle": "2s"}}));
     let mut psql = world.through(&["psql", "-X"]);
     let mut child = psql.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let session = world.ended_session();
@@ -71,7 +71,7 @@ fn an_idle_session_is_logged_off() {
 #[test]
 fn a_session_ends_with_its_grant() {
     let world = World::start();
-    world.put_connection("pg", json!({"max_duration_seconds": 3}));
+    world.rule(json!({"limits": {"duration": "3s"}}));
     let mut psql = world.through(&["psql", "-X", "-c", "select pg_sleep(600)"]);
     let done = psql.output().unwrap();
     assert!(String::from_utf8_lossy(&done.stderr).contains("end of its grant"), "{done:?}");

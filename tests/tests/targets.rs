@@ -161,7 +161,7 @@ fn replication_only_where_the_connection_allows_it() {
     };
     let denied = receive();
     assert!(String::from_utf8_lossy(&denied.stderr).contains("replication is not allowed"), "{denied:?}");
-    world.put_connection("pg", json!({"allow_replication": true}));
+    world.rule(json!({"allow_replication": true}));
     let allowed = receive();
     assert!(allowed.status.success(), "{allowed:?}");
 }

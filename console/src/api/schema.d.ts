@@ -35,7 +35,7 @@ export interface paths {
         put?: never;
         /**
          * A token to enrol an agent with.
-         * @description For: admin.
+         * @description For: admin, with a second factor that was proven a moment ago.
          */
         post: operations["post_agents_join_tokens"];
         delete?: never;
@@ -56,7 +56,7 @@ export interface paths {
         post?: never;
         /**
          * Removes an agent.
-         * @description For: admin.
+         * @description For: admin, with a second factor that was proven a moment ago.
          */
         delete: operations["delete_agents_name"];
         options?: never;
@@ -144,6 +144,106 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/auth/step-up": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Proves the second factor again.
+         * @description For: signed-in.
+         */
+        post: operations["post_auth_step_up"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/step-up/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Approves or refuses it.
+         * @description For: browser, with a second factor that was proven a moment ago.
+         */
+        post: operations["post_auth_step_up_approve"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/step-up/browser": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Asks for it in a browser, for a command line.
+         * @description For: signed-in.
+         */
+        post: operations["post_auth_step_up_browser"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/step-up/oidc": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The same at the provider.
+         * @description For: browser.
+         */
+        get: operations["get_auth_step_up_oidc"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/step-up/poll": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Whether that was approved.
+         * @description For: signed-in.
+         */
+        post: operations["post_auth_step_up_poll"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/cli-login": {
         parameters: {
             query?: never;
@@ -194,13 +294,13 @@ export interface paths {
         get?: never;
         /**
          * Makes or replaces one.
-         * @description For: admin.
+         * @description For: admin, with a second factor that was proven a moment ago.
          */
         put: operations["put_connections_name"];
         post?: never;
         /**
          * Removes one.
-         * @description For: admin.
+         * @description For: admin, with a second factor that was proven a moment ago.
          */
         delete: operations["delete_connections_name"];
         options?: never;
@@ -288,46 +388,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/logins": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * One's own sign-ins.
-         * @description For: signed-in.
-         */
-        get: operations["get_logins"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/logins/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        /**
-         * Ends one of them.
-         * @description For: signed-in.
-         */
-        delete: operations["delete_logins_id"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/logout": {
         parameters: {
             query?: never;
@@ -342,6 +402,74 @@ export interface paths {
          * @description For: signed-in.
          */
         post: operations["post_logout"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/logins": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One's own sign-ins.
+         * @description For: signed-in.
+         */
+        get: operations["get_me_logins"];
+        put?: never;
+        post?: never;
+        /**
+         * Signs out everywhere.
+         * @description For: signed-in.
+         */
+        delete: operations["delete_me_logins"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/logins/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Ends one of them.
+         * @description For: signed-in.
+         */
+        delete: operations["delete_me_logins_id"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/recovery-codes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How many are left.
+         * @description For: signed-in.
+         */
+        get: operations["get_me_recovery_codes"];
+        put?: never;
+        /**
+         * Makes new ones.
+         * @description For: signed-in, with a second factor that was proven a moment ago.
+         */
+        post: operations["post_me_recovery_codes"];
         delete?: never;
         options?: never;
         head?: never;
@@ -400,6 +528,90 @@ export interface paths {
          * @description For: anyone.
          */
         get: operations["get_openapi_json"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The access rules in force.
+         * @description For: evidence.
+         */
+        get: operations["get_rules"];
+        /**
+         * Puts rules in force, or tries them.
+         * @description For: admin.
+         */
+        put: operations["put_rules"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rules/reach": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who reaches a connection, or what a person.
+         * @description For: evidence.
+         */
+        get: operations["get_rules_reach"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rules/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * All versions, the newest first.
+         * @description For: evidence.
+         */
+        get: operations["get_rules_versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rules/versions/{version}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The rules as they were.
+         * @description For: evidence.
+         */
+        get: operations["get_rules_versions_version"];
         put?: never;
         post?: never;
         delete?: never;
@@ -647,7 +859,7 @@ export interface paths {
         put?: never;
         /**
          * Makes a built-in account.
-         * @description For: admin.
+         * @description For: admin, with a second factor that was proven a moment ago.
          */
         post: operations["post_users"];
         delete?: never;
@@ -671,7 +883,7 @@ export interface paths {
         head?: never;
         /**
          * Changes a person.
-         * @description For: admin.
+         * @description For: admin, with a second factor that was proven a moment ago.
          */
         patch: operations["patch_users_name"];
         trace?: never;
@@ -687,7 +899,7 @@ export interface paths {
         put?: never;
         /**
          * Opens set-up again.
-         * @description For: admin.
+         * @description For: admin, with a second factor that was proven a moment ago.
          */
         post: operations["post_users_name_reset"];
         delete?: never;
@@ -770,27 +982,12 @@ export interface components {
         ConnectionDefinition: {
             /** @description The agent that serves it. */
             agent: string;
-            /** @description Replication may be used. */
-            allow_replication?: boolean;
-            /** @description Groups whose members may open it. Empty: nobody. */
-            allowed_groups?: string[];
             /** @description For people. */
             description?: string;
-            /**
-             * Format: int64
-             * @description Automatic logoff after so many seconds without a byte from the client (default 30 min).
-             */
-            idle_timeout_seconds?: number;
-            /**
-             * Format: int64
-             * @description Longest session, seconds (default 8 h).
-             */
-            max_duration_seconds?: number;
-            /**
-             * Format: int64
-             * @description A second factor must have been proven within so many seconds (default 12 h).
-             */
-            mfa_max_age_seconds?: number;
+            /** @description What access rules select it by, such as `env: prod`. */
+            labels?: {
+                [key: string]: string;
+            };
             /** @description What it speaks. */
             protocol: string;
             /** @description Read by the protocol's own type. */
@@ -798,6 +995,8 @@ export interface components {
         };
         /** @description A connection. `GET /connections` lists those the caller may open; `?all=true` (admin, auditor) all of them. */
         ConnectionView: {
+            /** @description A rule lets the caller open it in an emergency. */
+            break_glass?: boolean;
             /** @description For ready-to-paste commands: the database clients should name by default. */
             default_database?: string | null;
             definition?: components["schemas"]["ConnectionDefinition"] | null;
@@ -805,10 +1004,12 @@ export interface components {
             description: string;
             /** @description Its id. */
             id: string;
-            /** @description The caller may open it now. */
+            /** @description A rule lets the caller open it, if what `needs` says holds. */
             may_connect: boolean;
             /** @description Its name. */
             name: string;
+            /** @description What must hold besides, a sentence each. */
+            needs?: string[];
             /** @description An agent that serves it is connected. */
             online: boolean;
             /** @description What it speaks. */
@@ -923,7 +1124,7 @@ export interface components {
             /** @description Root hash recomputed, hex. */
             root: string;
         };
-        /** @description `GET /logins`: one's own sign-ins. `DELETE /logins/{id}` ends one. */
+        /** @description `GET /me/logins`: one's own sign-ins. `DELETE /me/logins/{id}` ends one, `DELETE /me/logins` all, with every live session. */
         LoginView: {
             /** @description From where. */
             address: string;
@@ -967,7 +1168,7 @@ export interface components {
         PasswordLogin: {
             /** @description What to answer with. */
             answer?: components["schemas"]["Answer"];
-            /** @description The six digits of the second factor (RFC 6238). */
+            /** @description The six digits of the second factor (RFC 6238), or a recovery code. */
             code: string;
             /** @description Login name. */
             name: string;
@@ -982,6 +1183,36 @@ export interface components {
             hint?: string | null;
             /** @description What happened. */
             message: string;
+        };
+        /** @description `GET /rules/reach` (admin, auditor): who reaches a connection, or what a person reaches. */
+        ReachView: {
+            /** @description It is a rule for emergencies. */
+            break_glass: boolean;
+            /** @description What. */
+            connection: string;
+            /** @description What must hold besides, a sentence each. */
+            needs: string[];
+            /** @description Who. */
+            person: string;
+            /** @description Under which rule. */
+            rule: string;
+            /** @description By which of its subjects. */
+            through: string;
+        };
+        /** @description `POST /me/recovery-codes`: new ones, shown this once; the old ones are void. */
+        RecoveryCodes: {
+            /** @description Each is good once. */
+            codes: string[];
+        };
+        /** @description `GET /me/recovery-codes`. */
+        RecoveryCodesLeft: {
+            /** @description The account can have some: those of an identity provider cannot. */
+            available: boolean;
+            /**
+             * Format: int64
+             * @description Codes that were not used yet.
+             */
+            left: number;
         };
         /** @description Where the browser goes next. */
         RedirectTo: {
@@ -999,6 +1230,70 @@ export interface components {
             certificate_expires_at: string;
             /** @description Certificate chain, PEM. */
             certificate_pem: string;
+        };
+        /** @description `PUT /rules` (admin): the whole document, as YAML or as JSON. */
+        RulesChange: {
+            /** @description Or as JSON. */
+            document?: Record<string, never> | null;
+            /** @description Only say what would change. */
+            dry_run?: boolean;
+            /** @description Why. */
+            note?: string | null;
+            /**
+             * Format: int64
+             * @description The version that was changed: another one in force by now is a conflict. Absent: whatever is in force.
+             */
+            version?: number | null;
+            /** @description As YAML. */
+            yaml?: string | null;
+        };
+        /** @description Answer to [`RulesChange`]. */
+        RulesChanged: {
+            /** @description Something differs from what was in force. */
+            changed: boolean;
+            /** @description What differs, for programs. */
+            changes: Record<string, never>;
+            /** @description What differs, for people: a line each. */
+            diff: string;
+            /** @description It was only tried. */
+            dry_run: boolean;
+            /**
+             * Format: int64
+             * @description The version in force now.
+             */
+            version: number;
+        };
+        /** @description `GET /rules/versions` (admin, auditor): the newest first. */
+        RulesVersion: {
+            /** @description Who wrote it. */
+            author: string;
+            /** @description When. */
+            created_at: string;
+            /** @description Why, in their words. */
+            note?: string | null;
+            /**
+             * Format: int64
+             * @description Its number.
+             */
+            version: number;
+        };
+        /** @description `GET /rules`, `GET /rules/versions/{version}` (admin, auditor). */
+        RulesView: {
+            /** @description Who wrote it. */
+            author?: string | null;
+            /** @description When. */
+            created_at?: string | null;
+            /** @description The same as JSON. */
+            document: Record<string, never>;
+            /** @description Why, in their words. */
+            note?: string | null;
+            /**
+             * Format: int64
+             * @description Counts from 1; 0: none were ever written, and nobody may open anything.
+             */
+            version: number;
+            /** @description The rules as YAML, in canonical form: `hoop admin apply -f` reads it. */
+            yaml: string;
         };
         /** @description Answer to [`OpenSession`]: what a connector needs. */
         SessionOpened: {
@@ -1111,6 +1406,37 @@ export interface components {
             name: string;
             /** @description `otpauth://` URL for the authenticator, until the account is active. */
             otpauth_url?: string | null;
+            /** @description Recovery codes, shown this once, with `active`: each stands in for one code of the authenticator. */
+            recovery_codes?: string[];
+        };
+        /** @description `POST /auth/step-up` (built-in accounts): proves the second factor again, for the sign-in that asks. */
+        StepUp: {
+            /** @description The six digits of the second factor (RFC 6238), or a recovery code. */
+            code: string;
+        };
+        /** @description `POST /auth/step-up/poll`: 204 once it was approved. */
+        StepUpPoll: {
+            /** @description From [`StepUpStarted`]. */
+            poll_code: string;
+        };
+        /** @description `POST /auth/step-up/browser`: the same in a browser, for a command line that waits (polls `/auth/step-up/poll`). */
+        StepUpStarted: {
+            /**
+             * Format: int64
+             * @description Seconds until it is void.
+             */
+            expires_in: number;
+            /**
+             * Format: int64
+             * @description Seconds between polls.
+             */
+            interval: number;
+            /** @description The CLI's secret for polling. */
+            poll_code: string;
+            /** @description What the console page shows, to be compared. */
+            user_code: string;
+            /** @description That page, for this very code. */
+            verification_uri: string;
         };
         /**
          * @description `GET /sessions/{id}/timeline` (admin, auditor): what happened, statement by statement. An event of its own.
@@ -1507,6 +1833,161 @@ export interface operations {
             };
         };
     };
+    post_auth_step_up: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StepUp"];
+            };
+        };
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WhoAmI"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_auth_step_up_approve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DeviceApproval"];
+            };
+        };
+        responses: {
+            /** @description done */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_auth_step_up_browser: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StepUpStarted"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_auth_step_up_oidc: {
+        parameters: {
+            query?: {
+                return?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_auth_step_up_poll: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StepUpPoll"];
+            };
+        };
+        responses: {
+            /** @description done */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     post_cli_login: {
         parameters: {
             query?: never;
@@ -1760,7 +2241,34 @@ export interface operations {
             };
         };
     };
-    get_logins: {
+    post_logout: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_me_logins: {
         parameters: {
             query?: never;
             header?: never;
@@ -1792,7 +2300,34 @@ export interface operations {
             };
         };
     };
-    delete_logins_id: {
+    delete_me_logins: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_me_logins_id: {
         parameters: {
             query?: never;
             header?: never;
@@ -1821,7 +2356,7 @@ export interface operations {
             };
         };
     };
-    post_logout: {
+    get_me_recovery_codes: {
         parameters: {
             query?: never;
             header?: never;
@@ -1831,11 +2366,42 @@ export interface operations {
         requestBody?: never;
         responses: {
             /** @description done */
-            204: {
+            200: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/json": components["schemas"]["RecoveryCodesLeft"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_me_recovery_codes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecoveryCodes"];
+                };
             };
             /** @description what went wrong */
             default: {
@@ -1929,6 +2495,169 @@ export interface operations {
                 };
                 content: {
                     "application/json": string;
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_rules: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RulesView"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_rules: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RulesChange"];
+            };
+        };
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RulesChanged"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_rules_reach: {
+        parameters: {
+            query?: {
+                connection?: string;
+                person?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["ReachView"][];
+                        next?: string;
+                    };
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_rules_versions: {
+        parameters: {
+            query?: {
+                after?: number;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["RulesVersion"][];
+                        next?: string;
+                    };
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_rules_versions_version: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RulesView"];
                 };
             };
             /** @description what went wrong */

@@ -14,7 +14,7 @@ pub struct PasswordLogin {
     /// Password.
     #[schema(value_type = String)]
     pub password: Redacted<String>,
-    /// The six digits of the second factor (RFC 6238).
+    /// The six digits of the second factor (RFC 6238), or a recovery code.
     #[schema(value_type = String)]
     pub code: Redacted<String>,
     /// What to answer with.
@@ -175,9 +175,61 @@ pub struct SetUpStep {
     pub otpauth_url: Option<String>,
     /// The account can sign in.
     pub active: bool,
+    /// Recovery codes, shown this once, with `active`: each stands in for one code of the authenticator.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recovery_codes: Vec<String>,
 }
 
-/// `GET /logins`: one's own sign-ins. `DELETE /logins/{id}` ends one.
+/// `POST /auth/step-up` (built-in accounts): proves the second factor again, for the sign-in that asks.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StepUp {
+    /// The six digits of the second factor (RFC 6238), or a recovery code.
+    #[schema(value_type = String)]
+    pub code: Redacted<String>,
+}
+
+/// `POST /auth/step-up/browser`: the same in a browser, for a command line that waits (polls `/auth/step-up/poll`).
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct StepUpStarted {
+    /// The CLI's secret for polling.
+    pub poll_code: String,
+    /// What the console page shows, to be compared.
+    pub user_code: String,
+    /// That page, for this very code.
+    pub verification_uri: String,
+    /// Seconds until it is void.
+    pub expires_in: u64,
+    /// Seconds between polls.
+    pub interval: u64,
+}
+
+/// `POST /auth/step-up/poll`: 204 once it was approved.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StepUpPoll {
+    /// From [`StepUpStarted`].
+    #[schema(value_type = String)]
+    pub poll_code: Redacted<String>,
+}
+
+/// `GET /me/recovery-codes`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RecoveryCodesLeft {
+    /// Codes that were not used yet.
+    pub left: u64,
+    /// The account can have some: those of an identity provider cannot.
+    pub available: bool,
+}
+
+/// `POST /me/recovery-codes`: new ones, shown this once; the old ones are void.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RecoveryCodes {
+    /// Each is good once.
+    pub codes: Vec<String>,
+}
+
+/// `GET /me/logins`: one's own sign-ins. `DELETE /me/logins/{id}` ends one, `DELETE /me/logins` all, with every live session.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct LoginView {
     /// Its id.

@@ -1,8 +1,10 @@
 //! People, agents and connections.
 
+use std::collections::BTreeMap;
+
 use hoop_model::{
-    AgentId, AgentName, ConnectionId, ConnectionName, GroupName, ProtocolId, Role, Timestamp, UserId,
-    UserName,
+    AgentId, AgentName, ConnectionId, ConnectionName, GroupName, LabelKey, LabelValue, ProtocolId, Role,
+    Timestamp, UserId, UserName,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -23,8 +25,14 @@ pub struct ConnectionView {
     pub description: String,
     /// An agent that serves it is connected.
     pub online: bool,
-    /// The caller may open it now.
+    /// A rule lets the caller open it, if what `needs` says holds.
     pub may_connect: bool,
+    /// What must hold besides, a sentence each.
+    #[serde(default)]
+    pub needs: Vec<String>,
+    /// A rule lets the caller open it in an emergency.
+    #[serde(default)]
+    pub break_glass: bool,
     /// For ready-to-paste commands: the database clients should name by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_database: Option<String>,
@@ -49,32 +57,10 @@ pub struct ConnectionDefinition {
     /// Read by the protocol's own type.
     #[schema(value_type = Object)]
     pub settings: serde_json::Value,
-    /// Groups whose members may open it. Empty: nobody.
+    /// What access rules select it by, such as `env: prod`.
     #[serde(default)]
-    #[schema(value_type = Vec<String>)]
-    pub allowed_groups: Vec<GroupName>,
-    /// Longest session, seconds (default 8 h).
-    #[serde(default = "default_max_duration")]
-    pub max_duration_seconds: u64,
-    /// Automatic logoff after so many seconds without a byte from the client (default 30 min).
-    #[serde(default = "default_idle_timeout")]
-    pub idle_timeout_seconds: u64,
-    /// A second factor must have been proven within so many seconds (default 12 h).
-    #[serde(default = "default_mfa_max_age")]
-    pub mfa_max_age_seconds: u64,
-    /// Replication may be used.
-    #[serde(default)]
-    pub allow_replication: bool,
-}
-
-const fn default_max_duration() -> u64 {
-    8 * 3600
-}
-const fn default_idle_timeout() -> u64 {
-    1800
-}
-const fn default_mfa_max_age() -> u64 {
-    12 * 3600
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    pub labels: BTreeMap<LabelKey, LabelValue>,
 }
 
 /// `GET /agents` (admin, auditor).

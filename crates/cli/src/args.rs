@@ -456,6 +456,78 @@ pub(crate) enum Admin {
     /// Connections
     #[command(subcommand, visible_alias = "connection")]
     Connections(Connections),
+    /// Put access rules in force from a file
+    #[command(after_help = "\
+The whole file replaces what is in force; the same file again changes nothing. Sessions that the new rules do not
+allow end within two seconds. A small file:
+  version: 1
+  rules:
+    - name: clinic-engineers
+      subjects: {groups: [engineers]}
+      connections: {labels: {app: [clinic]}}
+      conditions: {mfa: {max_age: 12h}, reason: true}
+      limits: {duration: 8h, idle: 30m}
+
+  hoop admin apply -f access.yaml --dry-run
+  hoop admin apply -f access.yaml --note 'night shift'")]
+    Apply(Apply),
+    /// Print the access rules in force, as `hoop admin apply` reads them
+    Export(ExportRules),
+    /// Versions of the access rules, and who reaches what
+    #[command(subcommand)]
+    Rules(RulesCommand),
+}
+
+/// `hoop admin apply`
+#[derive(Debug, Args)]
+pub(crate) struct Apply {
+    /// Rules, YAML; `-` for stdin
+    #[arg(short, long)]
+    pub(crate) file: PathBuf,
+    /// Only show what would change
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Change only if this version is in force
+    #[arg(long, value_name = "N")]
+    pub(crate) if_version: Option<u64>,
+    /// Why, for those who read the history
+    #[arg(long)]
+    pub(crate) note: Option<String>,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// `hoop admin export`
+#[derive(Debug, Args)]
+pub(crate) struct ExportRules {
+    /// This version instead of the one in force
+    #[arg(long, value_name = "N")]
+    pub(crate) version: Option<u64>,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// `hoop admin rules`
+#[derive(Debug, Subcommand)]
+pub(crate) enum RulesCommand {
+    /// All versions: when, by whom, why
+    Ls(Form),
+    /// Who reaches a connection, or what a person reaches
+    Reach(ReachArgs),
+}
+
+/// `hoop admin rules reach`
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false, id = "whom")]
+pub(crate) struct ReachArgs {
+    /// Who reaches this connection?
+    #[arg(long, value_name = "NAME", group = "whom")]
+    pub(crate) connection: Option<ConnectionName>,
+    /// What does this person reach?
+    #[arg(long, value_name = "NAME", group = "whom")]
+    pub(crate) person: Option<UserName>,
+    #[command(flatten)]
+    form: Form,
 }
 
 impl Admin {
@@ -471,6 +543,10 @@ impl Admin {
             Self::Connections(Connections::Show(args) | Connections::Delete(args)) => Some(args.form),
             Self::Connections(Connections::Put(args)) => Some(args.form),
             Self::Connections(Connections::Seal(args)) => Some(args.form),
+            Self::Apply(args) => Some(args.form),
+            Self::Export(args) => Some(args.form),
+            Self::Rules(RulesCommand::Ls(form)) => Some(*form),
+            Self::Rules(RulesCommand::Reach(args)) => Some(args.form),
         }
     }
 }
@@ -601,7 +677,8 @@ Example, as pg-prod.toml:
   agent = \"dc1\"
   protocol = \"postgres\"
   description = \"Production\"
-  allowed_groups = [\"dba\"]
+  [labels]
+  env = \"prod\"
   [settings]
   host = \"10.0.0.5\"
 

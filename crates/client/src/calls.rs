@@ -8,6 +8,7 @@ use hoop_api::{
         AgentView, ConnectionDefinition, ConnectionView, JoinToken, JoinTokenRequest, NewUser,
         NewUserCreated, UserChange, UserView,
     },
+    rules::{ReachView, RulesChange, RulesChanged, RulesVersion, RulesView},
     sessions::{
         KillSession, OpenSession, RenewCertificate, RenewedCertificate, SessionOpened, SessionView, Timeline,
         VerifyReport,
@@ -93,6 +94,36 @@ impl Api {
     /// Removes a connection.
     pub async fn delete_connection(&self, name: &ConnectionName) -> Result<()> {
         self.command(Method::DELETE, &format!("/connections/{name}"), None).await
+    }
+
+    /// The access rules in force.
+    pub async fn rules(&self) -> Result<RulesView> {
+        self.get("/rules", &[]).await
+    }
+
+    /// The access rules as they were.
+    pub async fn rules_version(&self, version: u64) -> Result<RulesView> {
+        self.get(&format!("/rules/versions/{version}"), &[]).await
+    }
+
+    /// Versions of the access rules, the newest first.
+    pub async fn rules_versions(&self) -> Result<Page<RulesVersion>> {
+        self.get("/rules/versions", &[]).await
+    }
+
+    /// Puts access rules in force, or says what would change.
+    pub async fn change_rules(&self, change: &RulesChange) -> Result<RulesChanged> {
+        self.send(Method::PUT, "/rules", change).await
+    }
+
+    /// Who reaches a connection.
+    pub async fn who_reaches(&self, connection: &ConnectionName) -> Result<Page<ReachView>> {
+        self.get("/rules/reach", &[("connection", connection.to_string())]).await
+    }
+
+    /// What a person reaches.
+    pub async fn what_reaches(&self, person: &UserName) -> Result<Page<ReachView>> {
+        self.get("/rules/reach", &[("person", person.to_string())]).await
     }
 
     /// Agents.

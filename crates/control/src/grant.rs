@@ -5,9 +5,10 @@
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use hoop_model::{
-    AgentId, AuthMethod, ConnectionId, ConnectionName, GrantId, ProtocolId, SessionId, Timestamp, UserId,
-    UserName,
+    AgentId, AuthMethod, ConnectionId, ConnectionName, GrantId, ProtocolId, RequestId, RuleName, SessionId,
+    Timestamp, UserId, UserName,
 };
+use hoop_policy::rules::RecordingMode;
 use serde::{Deserialize, Serialize};
 
 const CONTEXT: &[u8] = b"hoop grant v1\n";
@@ -53,6 +54,20 @@ pub struct Grant {
     pub idle_timeout_seconds: u64,
     /// May replicate.
     pub allow_replication: bool,
+    /// The rule that allowed it.
+    pub rule: RuleName,
+    /// The version of the rules.
+    pub rules_version: u64,
+    /// How it is recorded.
+    pub recording: RecordingMode,
+    /// The user at the target that the rule lays down.
+    #[serde(default)]
+    pub target_user: Option<String>,
+    /// The approved request, or the emergency, that it rests on.
+    #[serde(default)]
+    pub request: Option<RequestId>,
+    /// It is an emergency.
+    pub break_glass: bool,
     /// Which condition allowed it.
     pub allowed_because: String,
 }
@@ -164,6 +179,12 @@ mod tests {
             ends_at: NOW.after(std::time::Duration::from_secs(60)),
             idle_timeout_seconds: 60,
             allow_replication: false,
+            rule: "engineers".parse().unwrap(),
+            rules_version: 1,
+            recording: RecordingMode::Bounded,
+            target_user: None,
+            request: None,
+            break_glass: false,
             allowed_because: "member of dba".into(),
         }
     }

@@ -85,6 +85,14 @@ codes! {
     UserLocked = "user.locked";
     /// A TOTP second factor was enrolled.
     TotpEnrolled = "totp.enrolled";
+    /// A second factor was proven again under a sign-in (step-up).
+    MfaProven = "mfa.proven";
+    /// Proving a second factor again failed.
+    MfaFailed = "mfa.failed";
+    /// One-use recovery codes were made; those made before are void.
+    RecoveryCodesMade = "recovery_codes.made";
+    /// A recovery code was used in place of a second factor.
+    RecoveryCodeUsed = "recovery_codes.used";
     /// A one-use token for enrolling an agent was created.
     JoinTokenCreated = "join_token.created";
     /// A join token was used.
@@ -107,6 +115,24 @@ codes! {
     ConnectionChanged = "connection.changed";
     /// A connection was deleted.
     ConnectionDeleted = "connection.deleted";
+    /// Access rules were put in force: what changed is among the facts.
+    RulesChanged = "rules.changed";
+    /// Somebody asked for access that others must approve.
+    RequestCreated = "request.created";
+    /// One of those who may approve said yes.
+    RequestApproved = "request.approved";
+    /// One of those who may approve said no.
+    RequestDenied = "request.denied";
+    /// A request ended: withdrawn, revoked, or its time is over.
+    RequestEnded = "request.ended";
+    /// Somebody opened an emergency.
+    BreakGlassStarted = "break_glass.started";
+    /// Somebody else let an emergency go on.
+    BreakGlassExtended = "break_glass.extended";
+    /// An emergency ended; its review is due.
+    BreakGlassEnded = "break_glass.ended";
+    /// Somebody else closed the review of an emergency, with a finding.
+    BreakGlassReviewed = "break_glass.reviewed";
     /// Somebody asked for a session.
     SessionRequested = "session.requested";
     /// A session was refused by policy.

@@ -2,15 +2,14 @@
 //!
 //! Two questions, each a pure function of its arguments (`now` is one of them), each denying what it does not know:
 //!
-//! - [`may_connect`]: may this person open this connection? Answers with [`Terms`] or a [`Denial`].
+//! - [`rules::Policy::decide`]: may this person open this connection? Answers with a [`rules::Permission`] or a
+//!   [`rules::Refusal`].
 //! - [`decide`]: may this request of a running session go to the target? Answers with a [`Permit`] or a [`Denial`].
 //!
 //! A [`Permit`] cannot be made outside this crate. Code that moves a request to a target takes one, so a path that
 //! forgot to ask does not compile.
 
-mod access;
 mod request;
 pub mod rules;
 
-pub use access::{Connecting, Subject, Terms, may_connect};
 pub use request::{Action, Denial, Permit, Rules, Verdict, decide};

@@ -52,9 +52,6 @@ pub type Verdict = Result<Permit, Denial>;
 /// Why not. Safe to show to the person.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Denial {
-    /// No rule allows it (or it does not exist: the two look alike).
-    #[error("no access rule allows this")]
-    NotAllowed,
     /// The person is locked.
     #[error("this account is locked")]
     Locked,
@@ -80,11 +77,10 @@ impl Denial {
     #[must_use]
     pub fn to_fault(&self) -> Fault {
         let (code, hint) = match self {
-            Self::NotAllowed => ("HOOP-2001", "run `hoop ls` to see what you may open, or ask an admin"),
             Self::Locked => ("HOOP-2002", "ask an admin to unlock it"),
             Self::MfaMissing | Self::MfaTooOld { .. } => ("HOOP-2003", "run `hoop login` again"),
             Self::GrantEnded => ("HOOP-2004", "run `hoop connect` again for a new session"),
-            Self::Replication => ("HOOP-2005", "an admin can set allow_replication on the connection"),
+            Self::Replication => ("HOOP-2005", "an admin can set allow_replication in the access rule"),
         };
         Fault::new(code, Blame::Policy, self.to_string()).with_hint(hint)
     }

@@ -95,6 +95,15 @@ impl Store {
         Ok(policy)
     }
 
+    /// The number of the version in force; 0: there is none.
+    ///
+    /// # Errors
+    /// The usual ones.
+    pub async fn policy_number(&self) -> Result<u64, StoreError> {
+        let row = self.read_one("SELECT MAX(version) AS version FROM access_policies", Vec::new()).await?;
+        Ok(row.map(|row| row.maybe_count("version")).transpose()?.flatten().unwrap_or(0))
+    }
+
     /// The rules in force.
     ///
     /// # Errors

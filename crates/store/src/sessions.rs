@@ -1,7 +1,8 @@
 //! Sessions: granted, live, over; what their recording came to.
 
 use hoop_model::{
-    AgentId, AgentName, ConnectionId, ConnectionName, ProtocolId, SessionId, Timestamp, UserId, UserName,
+    AgentId, AgentName, ConnectionId, ConnectionName, ProtocolId, RequestId, SessionId, Timestamp, UserId,
+    UserName,
 };
 
 use crate::{
@@ -72,6 +73,8 @@ pub struct SessionRecord {
     pub reason: Option<String>,
     /// Which rule allowed it.
     pub allowed_because: String,
+    /// The approved request, or the emergency, that it rests on.
+    pub request: Option<RequestId>,
     /// Granted when.
     pub started_at: Timestamp,
     /// Ends then, whatever happens.
@@ -125,6 +128,8 @@ pub struct NewSession {
     pub reason: Option<String>,
     /// Which rule allowed it.
     pub allowed_because: String,
+    /// The approved request, or the emergency, that it rests on.
+    pub request: Option<RequestId>,
     /// Now.
     pub started_at: Timestamp,
     /// Ends then, whatever happens.
@@ -210,7 +215,7 @@ macro_rules! columns {
     () => {
         "id, user_id, user_name, connection_id, connection_name, protocol, agent_id, agent_name, state, grant_bytes, \
          grant_signature, secret_sealed, connector_key_sha256, certificate_expires_at, next_ticket, address, reason, \
-         allowed_because, started_at, ends_at, ended_at, end_reason, end_code, requests, row_count, bytes_out, \
+         allowed_because, request_id, started_at, ends_at, ended_at, end_reason, end_code, requests, row_count, bytes_out, \
          recording_bytes, recording_ending, recording_ended_at, manifest, manifest_seq"
     };
 }
@@ -249,6 +254,7 @@ impl SessionRecord {
             address: row.text("address")?,
             reason: row.maybe_text("reason")?,
             allowed_because: row.text("allowed_because")?,
+            request: row.maybe_id("request_id")?,
             started_at: row.time("started_at")?,
             ends_at: row.time("ends_at")?,
             ended_at: row.maybe_time("ended_at")?,
@@ -290,8 +296,8 @@ impl Tx {
         let sql = concat!(
             "INSERT INTO sessions (id, user_id, user_name, folded_user_name, connection_id, connection_name, protocol, \
              agent_id, agent_name, state, grant_bytes, grant_signature, secret_sealed, connector_key_sha256, \
-             certificate_expires_at, address, reason, allowed_because, started_at, ends_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'opening', $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) \
+             certificate_expires_at, address, reason, allowed_because, started_at, ends_at, request_id) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'opening', $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) \
              RETURNING ",
             columns!()
         );
@@ -315,6 +321,7 @@ impl Tx {
             new.allowed_because.as_str(),
             new.started_at,
             new.ends_at,
+            new.request,
         ];
         found(self.run_one(sql, values).await?)
     }

@@ -109,6 +109,7 @@ impl World {
         world.sign_in(&world.admin);
         world.agent.wait_for("the control stream is up");
         world.put_connection("pg", world.options.connection.clone().unwrap_or_else(|| json!({})));
+        world.rule(json!({}));
         world
     }
 
@@ -174,7 +175,7 @@ impl World {
             "agent": "agent-1",
             "protocol": "postgres",
             "description": "the clinic",
-            "allowed_groups": ["engineers"],
+            "labels": {"app": "clinic"},
             "settings": {
                 "host": "localhost", "port": self.postgres.port, "user": "app", "database": "clinic",
                 "password": format!("file:{}", secret.display()), "tls": tls,
@@ -184,6 +185,24 @@ impl World {
         let mut put = self.hoop(&self.admin);
         put.args(["admin", "connections", "put", name, "--file", "-"]);
         run_with_input(&mut put, &definition.to_string());
+    }
+
+    /// Puts one rule in force, with changes merged into it: engineers may open what is labelled as the clinic's.
+    pub fn rule(&self, changes: Value) {
+        let mut rule = json!({
+            "name": "engineers",
+            "subjects": {"groups": ["engineers"]},
+            "connections": {"labels": {"app": ["clinic"]}},
+        });
+        merge(&mut rule, changes);
+        self.apply(&json!({"version": 1, "rules": [rule]}).to_string());
+    }
+
+    /// Puts a rule file in force.
+    pub fn apply(&self, file: &str) {
+        let mut apply = self.hoop(&self.admin);
+        apply.args(["admin", "apply", "--file", "-"]);
+        run_with_input(&mut apply, file);
     }
 
     /// kill -9 of the gateway, and a new one on the same state.

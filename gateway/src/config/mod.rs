@@ -133,6 +133,8 @@ pub struct Tokens {
     pub absolute: Duration,
     /// Browser sign-in without use.
     pub cookie_idle: Duration,
+    /// How long a proof of the second factor is good for changes of privilege.
+    pub fresh_mfa: Duration,
 }
 
 /// Lives of certificates.
@@ -221,6 +223,7 @@ fn tokens(layers: &Layers) -> Result<Tokens, ConfigError> {
         idle: at_least(layers, "tokens.idle", Duration::from_secs(1))?,
         absolute: at_least(layers, "tokens.absolute", Duration::from_secs(1))?,
         cookie_idle: at_least(layers, "tokens.cookie_idle", Duration::from_secs(1))?,
+        fresh_mfa: at_least(layers, "tokens.fresh_mfa", Duration::from_secs(30))?,
     })
 }
 

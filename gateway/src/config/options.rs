@@ -215,6 +215,12 @@ pub const OPTIONS: &[OptionRow] = &[
         "A browser sign-in ends when it was not used for so long.",
     ),
     row(
+        "tokens.fresh_mfa",
+        Kind::Duration,
+        "5m",
+        "Changes of privilege want a second factor that was proven within this time.",
+    ),
+    row(
         "certificates.session",
         Kind::Duration,
         "1h",

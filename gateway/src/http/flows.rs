@@ -139,7 +139,7 @@ pub(super) async fn device_approve(
     let code = UserCode::parse(&request.user_code).map_err(|_| unknown())?;
     let decision = Decision { approved: request.approve.then(|| Approved::by(&caller, None)) };
     let decision = serde_json::to_value(decision).map_err(Problematic::internal)?;
-    match hub.store.decide_device(&code.hash(), &decision, now(), &[]).await {
+    match hub.store.decide_flow(FlowKind::Device, &code.hash(), &decision, now(), &[]).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         Err(StoreError::NotFound(_)) => Err(unknown()),
         Err(error) => Err(error.into()),
@@ -198,7 +198,7 @@ async fn authorization_code(
 
 async fn poll(hub: &Hub, address: IpAddr, code: &Redacted<String>) -> Answer<Response> {
     let code = Token::parse(Kind::Device, code.expose()).map_err(|_| void())?;
-    match hub.store.poll_device(&code.hash(), now()).await? {
+    match hub.store.poll_flow(FlowKind::Device, &code.hash(), now()).await? {
         DevicePoll::Pending => {
             let fault = Fault::new("HOOP-3020", Blame::Caller, "nobody has approved this sign-in yet");
             Err(Problematic::with_status(StatusCode::BAD_REQUEST, fault))

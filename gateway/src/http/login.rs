@@ -3,30 +3,26 @@
 use std::net::IpAddr;
 
 use axum::{
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use hoop_api::{
-    Page,
-    auth::{Answer as Wanted, LoginView, PasswordLogin, Tokens, WhoAmI},
-};
+use hoop_api::auth::{Answer as Wanted, PasswordLogin, Tokens, WhoAmI};
 use hoop_identity::{
     lockout,
     password::{self, PasswordHash},
     token::{Kind, Token},
-    totp::TotpSecret,
 };
 use hoop_ledger::event::EventCode;
 use hoop_model::{Actor, AuthMethod, LoginId, Redacted, Timestamp, TokenId, UserName};
-use hoop_store::{ClientKind, NewLogin, NewToken, Proof, SignedIn, TokenKind, User, UserSource};
+use hoop_store::{ClientKind, Factor, NewLogin, NewToken, Proof, SignedIn, TokenKind, User, UserSource};
 use serde_json::json;
 
 use super::{
     body::Json,
     caller::{self, COOKIE, Caller, Credential, From, SignedInCaller},
     problem::{Answer, Problematic},
-    tokens,
+    step_up, tokens,
 };
 use crate::hub::{Hub, Shared, event, now};
 
@@ -71,8 +67,12 @@ pub(super) async fn keep(hub: &Hub, proven: &Proven, wanted: Wanted) -> Answer<R
         mfa_at: proven.mfa_at,
     };
     let facts = json!({ "address": login.address, "client": client_name(client), "flow": proven.flow });
-    let told = event(&actor, EventCode::LoginSucceeded, [proven.user.id.into(), login.id.into()], facts);
-    let signed_in = hub.store.create_login(&login, &secrets.kept, &proven.proof, &[told]).await?;
+    let subjects = [proven.user.id.into(), login.id.into()];
+    let mut told = vec![event(&actor, EventCode::LoginSucceeded, subjects, facts)];
+    if matches!(proven.proof, Proof::Factors { factor: Factor::RecoveryCode(_), .. }) {
+        told.push(event(&actor, EventCode::RecoveryCodeUsed, subjects, json!({ "address": login.address })));
+    }
+    let signed_in = hub.store.create_login(&login, &secrets.kept, &proven.proof, &told).await?;
     metrics::counter!("hoop_logins_total", "flow" => proven.flow).increment(1);
     secrets.answer(hub, signed_in)
 }
@@ -136,7 +136,7 @@ impl Secrets {
     }
 }
 
-const fn client_name(client: ClientKind) -> &'static str {
+pub(super) const fn client_name(client: ClientKind) -> &'static str {
     match client {
         ClientKind::Browser => "browser",
         ClientKind::Cli => "cli",
@@ -185,16 +185,16 @@ pub(super) async fn password(
     }
     let user = hub.store.user_by_name(&request.name).await?;
     match check(&hub, user, &request).await? {
-        Ok((user, step)) => {
+        Ok((user, factor)) => {
             let at = now();
             let name = user.name.clone();
             let proven = Proven {
-                proof: Proof::factors(&user, step),
+                flow: if matches!(factor, Factor::Totp { .. }) { "password" } else { "recovery code" },
+                proof: Proof::of(&user, factor),
                 user,
                 method: AuthMethod::PasswordTotp,
                 mfa_at: Some(at),
                 address,
-                flow: "password",
             };
             match keep_once(&hub, &proven, request.answer).await? {
                 Some(response) => Ok(response),
@@ -222,7 +222,7 @@ async fn check(
     hub: &Shared,
     user: Option<User>,
     request: &PasswordLogin,
-) -> Answer<Result<(User, u64), Failure>> {
+) -> Answer<Result<(User, Factor), Failure>> {
     let stored = user.as_ref().and_then(|user| user.password_hash.clone()).map(PasswordHash::from_stored);
     let right = verify(hub, request.password.clone(), stored).await?;
     let Some(user) = user else { return Ok(Err((None, "unknown name"))) };
@@ -233,10 +233,8 @@ async fn check(
     if user.locked || user.locked_until.is_some_and(|until| until > at) {
         return Ok(Err((Some(user), "locked")));
     }
-    let Some(sealed) = &user.totp_secret_sealed else { return Ok(Err((Some(user), "no second factor"))) };
-    let secret = TotpSecret::from_bytes(hub.keys.open_totp(user.id, sealed).map_err(Problematic::internal)?);
-    match (right, secret.verify(&request.code, at)) {
-        (true, Some(step)) => Ok(Ok((user, step))),
+    match (right, step_up::factor(hub, &user, &request.code, at).await?) {
+        (true, Some(factor)) => Ok(Ok((user, factor))),
         (false, _) => Ok(Err((Some(user), "wrong password"))),
         (true, None) => Ok(Err((Some(user), "wrong code"))),
     }
@@ -286,39 +284,12 @@ pub(super) async fn logout(
     Ok(response)
 }
 
-async fn end(hub: &Hub, caller: &Caller, login: LoginId) -> Answer<()> {
+/// Ends a sign-in of the caller's own.
+pub(super) async fn end(hub: &Hub, caller: &Caller, login: LoginId) -> Answer<()> {
     let user = caller.signed_in.user.id;
     let told = event(&caller.actor, EventCode::LoginEnded, [user.into(), login.into()], json!({}));
     hub.store.revoke_login(login, Some(user), now(), &[told]).await?;
     Ok(())
-}
-
-/// `GET /logins`.
-pub(super) async fn logins(
-    State(hub): State<Shared>,
-    SignedInCaller(caller): SignedInCaller,
-) -> Answer<Json<Page<LoginView>>> {
-    let logins = hub.store.logins_of(caller.signed_in.user.id, now()).await?;
-    let view = |login: hoop_store::Login| LoginView {
-        current: login.id == caller.signed_in.login.id,
-        id: login.id,
-        created_at: login.created_at,
-        used_at: login.used_at,
-        address: login.address,
-        client: client_name(login.client).to_owned(),
-    };
-    Ok(Json(Page { items: logins.into_iter().map(view).collect(), next: None }))
-}
-
-/// `DELETE /logins/{id}`.
-pub(super) async fn end_login(
-    State(hub): State<Shared>,
-    SignedInCaller(caller): SignedInCaller,
-    Path(id): Path<String>,
-) -> Answer<StatusCode> {
-    let id: LoginId = id.parse().map_err(|_| Problematic::not_found("sign-in"))?;
-    end(&hub, &caller, id).await?;
-    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Uses a refresh token up for a new pair (RFC 6749 §6, rotated as RFC 9700 §4.14.2 asks).

@@ -15,7 +15,6 @@ use hoop_api::{
 use hoop_identity::token::{Kind, Token};
 use hoop_ledger::event::EventCode;
 use hoop_model::{Actor, AgentId, AgentName, Blame, ConnectionId, ConnectionName, Fault, UserId, UserName};
-use hoop_policy::may_connect;
 use hoop_store::{Connection, NewConnection, StoreError, User, UserSource};
 use serde::Deserialize;
 use serde_json::json;
@@ -29,7 +28,9 @@ use super::{
 use crate::{
     agents::enrol,
     hub::{Hub, Shared, event, now},
-    jobs, sessions,
+    jobs,
+    rules::{self, InForce},
+    sessions,
 };
 
 const SETUP_LIFE: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
@@ -51,20 +52,27 @@ pub(super) async fn connections(
     if which.all && !caller.sees_all() {
         return Err(super::caller::wrong_role("an admin or auditor"));
     }
+    let in_force = hub.rules.in_force(&hub.store).await?;
     let mut items = Vec::new();
     for connection in hub.store.connections().await? {
-        let view = connection_view(&hub, &caller, &connection)?;
-        if which.all || view.may_connect {
+        let view = connection_view(&hub, &in_force, &caller, &connection)?;
+        if which.all || view.may_connect || view.break_glass {
             items.push(view);
         }
     }
     Ok(Json(Page { items, next: None }))
 }
 
-fn connection_view(hub: &Hub, caller: &Caller, connection: &Connection) -> Answer<ConnectionView> {
+fn connection_view(
+    hub: &Hub,
+    in_force: &InForce,
+    caller: &Caller,
+    connection: &Connection,
+) -> Answer<ConnectionView> {
     let definition = sessions::definition_of(connection)?;
-    let subject = sessions::subject(&caller.signed_in);
-    let may_connect = may_connect(&subject, &sessions::connecting(connection, &definition), now()).is_ok();
+    let (person, facts) = (rules::caller(&caller.signed_in), rules::facts(connection, &definition));
+    let ways: Vec<_> = in_force.policy.what_can_reach(&person, [&facts]).collect();
+    let ordinary = ways.iter().find(|way| !way.break_glass);
     let database = definition.settings.get("database").and_then(serde_json::Value::as_str).map(str::to_owned);
     Ok(ConnectionView {
         id: connection.id,
@@ -72,7 +80,9 @@ fn connection_view(hub: &Hub, caller: &Caller, connection: &Connection) -> Answe
         protocol: definition.protocol.clone(),
         description: definition.description.clone(),
         online: hub.agents.is_online_by_name(&definition.agent),
-        may_connect,
+        may_connect: ordinary.is_some(),
+        needs: ordinary.map(|way| way.needs.clone()).unwrap_or_default(),
+        break_glass: ways.iter().any(|way| way.break_glass),
         default_database: database,
         definition: caller.sees_all().then_some(definition),
     })
@@ -103,7 +113,9 @@ pub(super) async fn put_connection(
             }
         })
     });
-    Ok(Json(connection_view(&hub, &caller, &connection.await?)?))
+    let connection = connection.await?;
+    let in_force = hub.rules.in_force(&hub.store).await?;
+    Ok(Json(connection_view(&hub, &in_force, &caller, &connection)?))
 }
 
 fn check_definition(definition: &ConnectionDefinition) -> Answer<()> {
@@ -111,11 +123,8 @@ fn check_definition(definition: &ConnectionDefinition) -> Answer<()> {
     if definition.description.len() > 1000 {
         return Err(wrong("the description is longer than 1000 bytes".to_owned()).into());
     }
-    if definition.max_duration_seconds == 0 || definition.max_duration_seconds > 7 * 86_400 {
-        return Err(wrong("max_duration_seconds must be between 1 and 604800 (7 days)".to_owned()).into());
-    }
-    if definition.idle_timeout_seconds == 0 || definition.mfa_max_age_seconds == 0 {
-        return Err(wrong("idle_timeout_seconds and mfa_max_age_seconds must not be 0".to_owned()).into());
+    if definition.labels.len() > 50 {
+        return Err(wrong("a connection may have at most 50 labels".to_owned()).into());
     }
     super::protocols::check(&definition.protocol, &definition.settings)
         .map_err(|message| wrong(message).into())

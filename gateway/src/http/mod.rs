@@ -6,6 +6,7 @@ mod audit;
 mod body;
 mod caller;
 mod console;
+mod devices;
 mod evidence;
 mod flows;
 mod info;
@@ -14,8 +15,11 @@ mod manage;
 pub(crate) mod oidc;
 pub(crate) mod problem;
 mod protocols;
+mod recovery;
+mod rules;
 mod sessions;
 mod setup;
+mod step_up;
 mod table;
 pub(crate) mod throttle;
 mod tokens;
@@ -34,27 +38,38 @@ use axum::{
     routing,
 };
 use hoop_api::{
-    Info, audit as audit_api, auth, manage as manage_api,
+    Info, audit as audit_api, auth, manage as manage_api, rules as rules_api,
     sessions::{self as sessions_api, VerifyReport},
 };
 use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
 use utoipa::openapi::Type;
 
-use self::table::Endpoint;
 pub use self::table::Who;
+use self::table::{Endpoint, Row};
 use crate::{hub::Shared, relay::websocket};
 
 /// From a request's head to its answer's head; bodies of answers may stream for longer.
 const REQUEST_TIME: Duration = Duration::from_secs(60);
 
+/// A rule file, with what JSON adds to it.
+const RULES_BODY: usize = 2 * hoop_policy::rules::LONGEST_FILE;
+
 const LIST: [(&str, Type); 2] = [("after", Type::String), ("limit", Type::Integer)];
 
 /// All endpoints of the API.
 fn endpoints() -> Vec<Endpoint> {
-    [open_endpoints(), sign_in_endpoints(), manage_endpoints(), session_endpoints(), audit_endpoints()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        open_endpoints(),
+        sign_in_endpoints(),
+        own_endpoints(),
+        manage_endpoints(),
+        rules_endpoints(),
+        session_endpoints(),
+        audit_endpoints(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn open_endpoints() -> Vec<Endpoint> {
@@ -103,10 +118,48 @@ fn sign_in_endpoints() -> Vec<Endpoint> {
             .answers::<auth::SetUpStep>(),
         Endpoint::post("/logout", Who::SignedIn, "Ends this sign-in.", login::logout).answers_nothing(),
         Endpoint::get("/whoami", Who::SignedIn, "Who is signed in.", login::whoami).answers::<auth::WhoAmI>(),
-        Endpoint::get("/logins", Who::SignedIn, "One's own sign-ins.", login::logins)
-            .answers_page::<auth::LoginView>(),
-        Endpoint::new(Method::DELETE, "/logins/{id}", Who::SignedIn, "Ends one of them.", login::end_login)
+        Endpoint::post("/auth/step-up", Who::SignedIn, "Proves the second factor again.", step_up::by_code)
+            .takes::<auth::StepUp>()
+            .answers::<auth::WhoAmI>(),
+        Endpoint::get("/auth/step-up/oidc", Who::Browser, "The same at the provider.", oidc::step_up)
+            .query(&[("return", Type::String)])
+            .answers_media("text/plain"),
+        Endpoint::post(
+            "/auth/step-up/browser",
+            Who::SignedIn,
+            "Asks for it in a browser, for a command line.",
+            step_up::start,
+        )
+        .answers::<auth::StepUpStarted>(),
+        Endpoint::post("/auth/step-up/poll", Who::SignedIn, "Whether that was approved.", step_up::poll)
+            .takes::<auth::StepUpPoll>()
             .answers_nothing(),
+        Endpoint::post("/auth/step-up/approve", Who::Browser, "Approves or refuses it.", step_up::approve)
+            .takes::<auth::DeviceApproval>()
+            .answers_nothing()
+            .fresh(),
+    ]
+}
+
+fn own_endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::get("/me/logins", Who::SignedIn, "One's own sign-ins.", devices::list)
+            .answers_page::<auth::LoginView>(),
+        Endpoint::new(Method::DELETE, "/me/logins", Who::SignedIn, "Signs out everywhere.", devices::end_all)
+            .answers_nothing(),
+        Endpoint::new(
+            Method::DELETE,
+            "/me/logins/{id}",
+            Who::SignedIn,
+            "Ends one of them.",
+            devices::end_one,
+        )
+        .answers_nothing(),
+        Endpoint::get("/me/recovery-codes", Who::SignedIn, "How many are left.", recovery::left)
+            .answers::<auth::RecoveryCodesLeft>(),
+        Endpoint::post("/me/recovery-codes", Who::SignedIn, "Makes new ones.", recovery::renew)
+            .answers::<auth::RecoveryCodes>()
+            .fresh(),
     ]
 }
 
@@ -128,7 +181,8 @@ fn manage_endpoints() -> Vec<Endpoint> {
             manage::put_connection,
         )
         .takes::<manage_api::ConnectionDefinition>()
-        .answers::<manage_api::ConnectionView>(),
+        .answers::<manage_api::ConnectionView>()
+        .fresh(),
         Endpoint::new(
             Method::DELETE,
             "/connections/{name}",
@@ -136,7 +190,8 @@ fn manage_endpoints() -> Vec<Endpoint> {
             "Removes one.",
             manage::delete_connection,
         )
-        .answers_nothing(),
+        .answers_nothing()
+        .fresh(),
         Endpoint::get("/agents", Who::Evidence, "Agents.", manage::agents)
             .answers_page::<manage_api::AgentView>(),
         Endpoint::post(
@@ -146,7 +201,8 @@ fn manage_endpoints() -> Vec<Endpoint> {
             manage::join_token,
         )
         .takes::<manage_api::JoinTokenRequest>()
-        .answers::<manage_api::JoinToken>(),
+        .answers::<manage_api::JoinToken>()
+        .fresh(),
         Endpoint::new(
             Method::DELETE,
             "/agents/{name}",
@@ -154,18 +210,52 @@ fn manage_endpoints() -> Vec<Endpoint> {
             "Removes an agent.",
             manage::remove_agent,
         )
-        .answers_nothing(),
+        .answers_nothing()
+        .fresh(),
         Endpoint::get("/users", Who::Evidence, "People.", manage::users)
             .query(&LIST)
             .answers_page::<manage_api::UserView>(),
         Endpoint::post("/users", Who::Admin, "Makes a built-in account.", manage::add_user)
             .takes::<manage_api::NewUser>()
-            .answers::<manage_api::NewUserCreated>(),
+            .answers::<manage_api::NewUserCreated>()
+            .fresh(),
         Endpoint::new(Method::PATCH, "/users/{name}", Who::Admin, "Changes a person.", manage::change_user)
             .takes::<manage_api::UserChange>()
-            .answers::<manage_api::UserView>(),
+            .answers::<manage_api::UserView>()
+            .fresh(),
         Endpoint::post("/users/{name}/reset", Who::Admin, "Opens set-up again.", manage::reset_user)
-            .answers::<manage_api::NewUserCreated>(),
+            .answers::<manage_api::NewUserCreated>()
+            .fresh(),
+    ]
+}
+
+fn rules_endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::get("/rules", Who::Evidence, "The access rules in force.", rules::show)
+            .answers::<rules_api::RulesView>(),
+        Endpoint::new(
+            Method::PUT,
+            "/rules",
+            Who::Admin,
+            "Puts rules in force, or tries them.",
+            rules::change,
+        )
+        .body(RULES_BODY)
+        .takes::<rules_api::RulesChange>()
+        .answers::<rules_api::RulesChanged>(),
+        Endpoint::get("/rules/versions", Who::Evidence, "All versions, the newest first.", rules::versions)
+            .query(&[("after", Type::Integer), ("limit", Type::Integer)])
+            .answers_page::<rules_api::RulesVersion>(),
+        Endpoint::get("/rules/versions/{version}", Who::Evidence, "The rules as they were.", rules::version)
+            .answers::<rules_api::RulesView>(),
+        Endpoint::get(
+            "/rules/reach",
+            Who::Evidence,
+            "Who reaches a connection, or what a person.",
+            rules::reach,
+        )
+        .query(&[("connection", Type::String), ("person", Type::String)])
+        .answers_page::<rules_api::ReachView>(),
     ]
 }
 
@@ -243,11 +333,11 @@ fn audit_endpoints() -> Vec<Endpoint> {
     ]
 }
 
-/// Every route and who may call it: `GET /api/v1/whoami signed-in`, sorted by path.
+/// Every route and who may call it, sorted by path.
 #[must_use]
-pub fn authorization() -> Vec<(Method, String, Who)> {
+pub fn authorization() -> Vec<Row> {
     let mut rows: Vec<_> = endpoints().iter().map(Endpoint::row).collect();
-    rows.sort_by(|a, b| (&a.1, a.0.as_str()).cmp(&(&b.1, b.0.as_str())));
+    rows.sort_by(|a, b| (&a.path, a.method.as_str()).cmp(&(&b.path, b.method.as_str())));
     rows
 }
 

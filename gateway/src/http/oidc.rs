@@ -20,14 +20,16 @@ use hoop_identity::{
     token::{Kind, Token, sha256},
 };
 use hoop_ledger::EventCode;
-use hoop_model::{Actor, AuthMethod, Blame, Fault, Redacted, Role, UserId};
-use hoop_store::{Conflict, FlowKind, NewEvent, NewFlow, OidcUser, Proof, StoreError, User};
+use hoop_model::{Actor, AuthMethod, Blame, Fault, LoginId, Redacted, Role, Timestamp, UserId};
+use hoop_store::{
+    Conflict, Factor, FlowKind, NewEvent, NewFlow, OidcUser, Proof, SignedIn, StoreError, User, UserSource,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::{runtime::Handle, sync::Mutex};
 
 use super::{
-    caller::{From, cookie},
+    caller::{From, SignedInCaller, cookie},
     login::{self, Proven},
     problem::{Answer, Problematic},
     tokens,
@@ -156,6 +158,9 @@ struct Remembered {
     pending: String,
     browser: String,
     return_to: String,
+    /// For this sign-in of this person a second factor is to be proven again.
+    #[serde(default)]
+    step_up: Option<(UserId, LoginId)>,
 }
 
 /// Query of the start.
@@ -178,8 +183,31 @@ pub(super) async fn start(
     if !hub.throttle.address(address) {
         return Err(Problematic::too_many(60));
     }
-    let (provider, _, _) = hub.oidc.current(redirect_url(&hub)).await?;
-    let (url, pending) = provider.begin(Wish::default()).map_err(|error| failed(&error))?;
+    begin(&hub, &start, Wish::default(), None).await
+}
+
+/// `GET /auth/step-up/oidc`: the provider is asked to see the person anew.
+pub(super) async fn step_up(
+    State(hub): State<Shared>,
+    From(address): From,
+    SignedInCaller(caller): SignedInCaller,
+    Query(start): Query<Start>,
+) -> Answer<Response> {
+    if !hub.throttle.address(address) {
+        return Err(Problematic::too_many(60));
+    }
+    let SignedIn { user, login } = &caller.signed_in;
+    if user.source == UserSource::Builtin {
+        return Err(Problematic::forbidden("HOOP-3041", "your second factor is with this gateway")
+            .hint("type its code"));
+    }
+    let wish = Wish { fresh: true, max_age: Some(Duration::ZERO) };
+    begin(&hub, &start, wish, Some((user.id, login.id))).await
+}
+
+async fn begin(hub: &Hub, start: &Start, wish: Wish, step_up: Option<(UserId, LoginId)>) -> Answer<Response> {
+    let (provider, _, _) = hub.oidc.current(redirect_url(hub)).await?;
+    let (url, pending) = provider.begin(wish).map_err(|error| failed(&error))?;
     let return_to = start.return_to.as_deref().and_then(ReturnPath::parse).unwrap_or_else(ReturnPath::home);
     let browser = tokens::fresh(Kind::Code)?;
     let text = Redacted::new(String::from_utf8_lossy(pending.to_secret().expose()).into_owned());
@@ -187,6 +215,7 @@ pub(super) async fn start(
         pending: hub.keys.seal_flow("oidc", text.expose()).map_err(Problematic::internal)?,
         browser: data_encoding::HEXLOWER.encode(&browser.hash()),
         return_to: return_to.as_str().to_owned(),
+        step_up,
     };
     let at = now();
     let flow = NewFlow {
@@ -278,15 +307,42 @@ async fn finish(
         tracing::warn!(note, "a claim of the identity provider was left out");
     }
     let mfa_at = identity.mfa.then(|| identity.auth_time.unwrap_or_else(now));
+    let step_up = remembered.step_up;
     // Groups may have changed with this sign-in: what they no longer allow ends now.
     let (task, settings) = (hub.clone(), settings.clone());
     let user = jobs::change(hub, async move { account(&task, identity, &settings).await }).await?;
     if user.locked {
         return Err(Problematic::forbidden("HOOP-2002", "this account is locked"));
     }
+    if let Some(waiting) = step_up {
+        prove(hub, &user, waiting, mfa_at, address).await?;
+        return Ok((StatusCode::SEE_OTHER.into_response(), remembered.return_to));
+    }
     let proof = Proof::Provider;
     let proven = Proven { user, method: AuthMethod::Oidc, mfa_at, proof, address, flow: "oidc" };
     Ok((login::keep(hub, &proven, Wanted::Cookie).await?, remembered.return_to))
+}
+
+/// Whoever came back must be who was sent, and must have proven a second factor there.
+async fn prove(
+    hub: &Hub,
+    user: &User,
+    (person, login): (UserId, LoginId),
+    mfa_at: Option<Timestamp>,
+    address: std::net::IpAddr,
+) -> Answer<()> {
+    if user.id != person {
+        return Err(Problematic::forbidden("HOOP-3043", "somebody else signed in at the identity provider"));
+    }
+    let Some(mfa_at) = mfa_at else {
+        return Err(Problematic::forbidden("HOOP-3044", "the identity provider saw no second factor")
+            .hint("enrol one there; your administrator knows how"));
+    };
+    let facts = json!({ "by": "identity provider", "address": address.to_string(), "name": user.name });
+    let told = event(&Actor::System, EventCode::MfaProven, [user.id.into(), login.into()], facts);
+    hub.store.prove_mfa(login, &Factor::Provider, mfa_at, now(), &[told]).await?;
+    metrics::counter!("hoop_step_ups_total", "by" => "identity provider").increment(1);
+    Ok(())
 }
 
 async fn account(hub: &Hub, identity: Identity, settings: &Oidc) -> Answer<User> {

@@ -16,6 +16,7 @@ use super::{
     body::Json,
     caller::From,
     problem::{Answer, Problematic},
+    recovery,
 };
 use crate::hub::{Shared, event, now};
 
@@ -43,7 +44,8 @@ pub(super) async fn set_up(
     let secret = staged(&hub, &token, &user).await?;
     let Some(code) = request.code else {
         let url = secret.otpauth_url(&user.name).expose().clone();
-        return Ok(Json(SetUpStep { name: user.name.to_string(), otpauth_url: Some(url), active: false }));
+        let (name, recovery_codes) = (user.name.to_string(), Vec::new());
+        return Ok(Json(SetUpStep { name, otpauth_url: Some(url), active: false, recovery_codes }));
     };
     if !hub.throttle.name(&format!("setup {}", user.id)) {
         return Err(Problematic::too_many(60));
@@ -62,7 +64,8 @@ pub(super) async fn set_up(
         event(&Actor::Anonymous, EventCode::UserChanged, [user.id.into()], json!({ "set_up": true })),
     ];
     hub.store.finish_setup(&token.hash(), hash.stored(), step, now(), &told).await?;
-    Ok(Json(SetUpStep { name: user.name.to_string(), otpauth_url: None, active: true }))
+    let recovery_codes = recovery::make(&hub, user.id, &Actor::Anonymous).await?;
+    Ok(Json(SetUpStep { name: user.name.to_string(), otpauth_url: None, active: true, recovery_codes }))
 }
 
 /// The secret being enrolled: made once, and shown again if the page is reloaded.

@@ -6,7 +6,7 @@ use std::{fmt, time::Duration};
 use axum::{
     Router,
     body::Body,
-    extract::Request,
+    extract::{DefaultBodyLimit, Request},
     handler::Handler,
     http::{Method, request::Parts},
     middleware::Next,
@@ -29,7 +29,7 @@ use super::{
     caller::{self, Caller, Credential},
     problem::Problematic,
 };
-use crate::hub::Shared;
+use crate::hub::{Shared, now};
 
 /// Most of a refused request's body that is read, and for how long.
 const REFUSED_BODY: usize = 64 << 10;
@@ -62,11 +62,32 @@ impl fmt::Display for Who {
     }
 }
 
+/// A route and who may call it: `GET /api/v1/whoami signed-in`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Method.
+    pub method: Method,
+    /// Path, with its parameters in braces.
+    pub path: String,
+    /// Who may call it.
+    pub who: Who,
+    /// Only with a second factor that was proven a moment ago.
+    pub fresh: bool,
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fresh = if self.fresh { "+fresh" } else { "" };
+        write!(f, "{} {} {}{fresh}", self.method, self.path, self.who)
+    }
+}
+
 /// One endpoint.
 pub(crate) struct Endpoint {
     method: Method,
     path: &'static str,
     who: Who,
+    fresh: bool,
     router: routing::MethodRouter<Shared>,
     operation: OperationBuilder,
     schemas: Vec<(String, RefOr<Schema>)>,
@@ -92,6 +113,7 @@ impl Endpoint {
             method,
             path,
             who,
+            fresh: false,
             router: routing::on(filter, handler),
             operation,
             schemas: Vec::new(),
@@ -119,6 +141,12 @@ impl Endpoint {
     }
 
     /// The body it takes, as JSON.
+    /// Takes a larger body than others: bytes.
+    pub(crate) fn body(mut self, most: usize) -> Self {
+        self.router = self.router.layer(DefaultBodyLimit::max(most));
+        self
+    }
+
     pub(crate) fn takes<T: ToSchema + 'static>(mut self) -> Self {
         let content = Content::new(Some(self.reference::<T>()));
         let body =
@@ -166,6 +194,12 @@ impl Endpoint {
         self
     }
 
+    /// Who calls must have proven a second factor a moment ago: for every change of privilege.
+    pub(crate) const fn fresh(mut self) -> Self {
+        self.fresh = true;
+        self
+    }
+
     fn reference<T: ToSchema + 'static>(&mut self) -> RefOr<Schema> {
         let name = T::name().into_owned();
         T::schemas(&mut self.schemas);
@@ -173,9 +207,13 @@ impl Endpoint {
         RefOr::Ref(Ref::from_schema_name(name))
     }
 
-    /// `GET /api/v1/whoami signed-in`.
-    pub(crate) fn row(&self) -> (Method, String, Who) {
-        (self.method.clone(), format!("{}{}", hoop_api::PREFIX, self.path), self.who)
+    pub(crate) fn row(&self) -> Row {
+        Row {
+            method: self.method.clone(),
+            path: format!("{}{}", hoop_api::PREFIX, self.path),
+            who: self.who,
+            fresh: self.fresh,
+        }
     }
 }
 
@@ -193,18 +231,28 @@ fn operation_id(method: &Method, path: &str) -> String {
 /// The router: each endpoint behind the check that its row asks for.
 pub(crate) fn router(endpoints: Vec<Endpoint>, hub: &Shared) -> Router<Shared> {
     endpoints.into_iter().fold(Router::new(), |router, endpoint| {
-        let (who, hub) = (endpoint.who, hub.clone());
+        let (who, fresh, hub) = (endpoint.who, endpoint.fresh, hub.clone());
         let guard = axum::middleware::from_fn(move |request: Request, next: Next| {
             let hub = hub.clone();
-            async move { guarded(&hub, who, request, next).await }
+            async move { guarded(&hub, who, fresh, request, next).await }
         });
         router.route(&format!("{}{}", hoop_api::PREFIX, endpoint.path), endpoint.router.layer(guard))
     })
 }
 
-async fn guarded(hub: &Shared, who: Who, request: Request, next: Next) -> Result<Response, Problematic> {
+async fn guarded(
+    hub: &Shared,
+    who: Who,
+    fresh: bool,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problematic> {
     let (mut parts, body) = request.into_parts();
-    match admit(hub, who, &parts).await {
+    let admitted = admit(hub, who, &parts).await.and_then(|caller| match &caller {
+        Some(one) if fresh => proven_lately(hub, one).map(|()| caller),
+        _ => Ok(caller),
+    });
+    match admitted {
         Ok(Some(caller)) => {
             parts.extensions.insert(caller);
         }
@@ -244,6 +292,17 @@ async fn admit(hub: &Shared, who: Who, parts: &Parts) -> Result<Option<Caller>, 
     })
 }
 
+/// A change of privilege is for somebody who is there now: not for a stolen token, nor for an unattended screen.
+fn proven_lately(hub: &Shared, caller: &Caller) -> Result<(), Problematic> {
+    let max_age = hub.config.tokens.fresh_mfa;
+    let denial = match caller.signed_in.login.mfa_at {
+        None => Denial::MfaMissing,
+        Some(at) if now().since(at) > max_age => Denial::MfaTooOld { max_age },
+        Some(_) => return Ok(()),
+    };
+    Err(Problematic::from(denial.to_fault()).hint("prove it again: `hoop step-up`, or in the console"))
+}
+
 /// Reads what a refused request still brings, a little and not for long. An answer that overtakes its request ends the
 /// HTTP/2 stream under it, and there are clients (curl 7.88) that then show this end and not the answer.
 async fn drain(body: Body) {
@@ -259,14 +318,15 @@ pub(crate) fn openapi(endpoints: Vec<Endpoint>) -> OpenApi {
     problem.push(("Problem".to_owned(), <hoop_api::Problem as PartialSchema>::schema()));
     let mut components = ComponentsBuilder::new().schemas_from_iter(problem);
     for endpoint in endpoints {
-        let (_, path, who) = endpoint.row();
+        let Row { path, who, fresh, .. } = endpoint.row();
+        let fresh = if fresh { ", with a second factor that was proven a moment ago" } else { "" };
         components = components.schemas_from_iter(endpoint.schemas);
         let failed = Content::new(Some(RefOr::Ref(Ref::from_schema_name("Problem"))));
         let failed =
             ResponseBuilder::new().description("what went wrong").content("application/json", failed);
         let operation = endpoint
             .operation
-            .description(Some(format!("For: {who}.")))
+            .description(Some(format!("For: {who}{fresh}.")))
             .response(endpoint.status, endpoint.answers.build())
             .response("default", failed.build());
         paths.add_path_operation(path, vec![http_method(&endpoint.method)], operation.build());

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     io::Write as _,
+    net::{IpAddr, Ipv4Addr},
     time::Duration,
 };
 
@@ -10,14 +11,14 @@ use hoop_api::manage::ConnectionDefinition;
 use hoop_control::grant::Grant;
 use hoop_ledger::{Checkpoint, CheckpointError, CheckpointKey};
 use hoop_model::{Blame, Fault, UserId};
-use hoop_policy::{Denial, Terms, may_connect};
+use hoop_policy::{Denial, Rules, rules::Staying};
 use hoop_store::{Connection, SessionRecord, StoreError, StoredCheckpoint, User};
 use tokio::time::MissedTickBehavior;
 
 use crate::{
     http::problem::Problematic,
     hub::{Hub, Shared, now},
-    sessions,
+    rules, sessions,
 };
 
 /// How often sessions are looked at: with the farewell that a client gets, an end takes effect within 2 s when it is found
@@ -114,7 +115,8 @@ pub(crate) async fn sweep_sessions(hub: &Shared) -> Result<(), StoreError> {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(unknown) => unknown.insert(hub.store.user(session.user).await?),
         };
-        if let Some(fault) = no_longer(&session, user.as_ref(), connections.get(&session.connection)) {
+        let connection = connections.get(&session.connection);
+        if let Some(fault) = no_longer(hub, &session, user.as_ref(), connection).await? {
             sessions::end_by_system(hub, session.id, &fault).await?;
         }
     }
@@ -122,71 +124,93 @@ pub(crate) async fn sweep_sessions(hub: &Shared) -> Result<(), StoreError> {
 }
 
 /// Why a session may not go on. Its second factor was proven when it was opened, and counts for its whole time.
-pub(crate) fn no_longer(
+pub(crate) async fn no_longer(
+    hub: &Shared,
     session: &SessionRecord,
     user: Option<&User>,
     connection: Option<&Connection>,
-) -> Option<Fault> {
+) -> Result<Option<Fault>, StoreError> {
     if session.ends_at <= now() {
-        return Some(Denial::GrantEnded.to_fault());
+        return Ok(Some(Denial::GrantEnded.to_fault()));
     }
+    let over = |code: &'static str, what: &'static str| Ok(Some(Fault::new(code, Blame::Policy, what)));
     let Some(connection) = connection else {
-        return Some(Fault::new("HOOP-4014", Blame::Policy, "the connection of this session was removed"));
+        return over("HOOP-4014", "the connection of this session was removed");
     };
-    let Some(user) = user else { return Some(Denial::Locked.to_fault()) };
+    let Some(user) = user else { return Ok(Some(Denial::Locked.to_fault())) };
     let Ok(definition) = sessions::definition_of(connection) else {
-        return Some(Fault::new(
-            "HOOP-4014",
-            Blame::Policy,
-            "the connection of this session cannot be read any more",
-        ));
+        return over("HOOP-4014", "the connection of this session cannot be read any more");
     };
     if definition.protocol != session.protocol || definition.agent != session.agent_name {
-        return Some(Fault::new(
-            "HOOP-4015",
-            Blame::Policy,
-            "the connection of this session leads elsewhere now",
-        ));
+        return over("HOOP-4015", "the connection of this session leads elsewhere now");
     }
-    let subject = hoop_policy::Subject {
-        name: user.name.clone(),
-        role: user.role,
-        groups: user.groups.iter().cloned().collect(),
-        locked: user.locked,
-        mfa_at: Some(session.started_at),
-    };
-    let mut connecting = sessions::connecting(connection, &definition);
-    connecting.mfa_max_age = Duration::MAX;
-    match may_connect(&subject, &connecting, session.started_at) {
-        Ok(terms) => outgrown(session, &terms, &definition),
-        Err(denial) => Some(denial.to_fault()),
-    }
-}
-
-/// A session runs under its grant. If that would not be given any more, the session is over: its agent knows nothing else.
-fn outgrown(session: &SessionRecord, terms: &Terms, definition: &ConnectionDefinition) -> Option<Fault> {
-    let elsewhere = |what| {
-        Some(
-            Fault::new("HOOP-4015", Blame::Policy, what)
-                .with_hint("connect again: the new rules are then yours"),
-        )
-    };
     let Ok(grant) = serde_json::from_slice::<Grant>(&session.grant) else {
         return elsewhere("what this session was granted cannot be read any more");
     };
-    // Which password the agent uses says nothing about where the session leads.
-    let place = |settings: &serde_json::Value| {
-        let mut place = settings.clone();
-        place.as_object_mut().map(|settings| settings.remove("password"));
-        place
-    };
-    if place(&grant.settings) != place(&definition.settings) {
-        return elsewhere("the connection of this session leads elsewhere now");
+    if let Some(fault) = leads_elsewhere(&grant, &definition) {
+        return Ok(Some(fault));
     }
-    let wider = (grant.allow_replication && !terms.rules.allow_replication)
-        || grant.idle_timeout_seconds > terms.idle_timeout.as_secs()
-        || grant.ends_at > terms.ends_at;
-    if wider { elsewhere("the connection of this session allows less now") } else { None }
+    let approvals = match session.request {
+        None => Vec::new(),
+        Some(request) => {
+            let (mut requests, approvals): (Vec<_>, Vec<_>) =
+                rules::approvals(&hub.store, user, connection).await?.into_iter().unzip();
+            requests.extend(rules::emergency(&hub.store, user, connection).await?);
+            // It was given back or taken away, or its time is over.
+            if !requests.iter().any(|known| known.id == request) {
+                return Ok(Some(Denial::GrantEnded.to_fault()));
+            }
+            approvals
+        }
+    };
+    let in_force = hub.rules.in_force(&hub.store).await?;
+    let person = rules::person(user, Some((session.started_at, grant.method)));
+    let target_user = grant.target_user.as_deref().and_then(|name| name.parse().ok());
+    let staying = Staying {
+        person: &person,
+        connection: &rules::facts(connection, &definition),
+        address: session.address.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        reason: session.reason.as_deref(),
+        opened_at: session.started_at,
+        ends_at: session.ends_at,
+        rule: &grant.rule,
+        break_glass: grant.break_glass,
+        recording: grant.recording,
+        target_user: target_user.as_ref(),
+        rules: &Rules { allow_replication: grant.allow_replication },
+        approvals: &approvals,
+        end_to_end: true,
+    };
+    Ok(match in_force.policy.may_stay(&staying, now()) {
+        // A session runs under its grant: its agent knows nothing else. If that would be narrower now, it is over.
+        Ok(stay)
+            if stay.idle_timeout.as_secs() < grant.idle_timeout_seconds || stay.ends_at < grant.ends_at =>
+        {
+            return elsewhere("the rule of this session allows less now");
+        }
+        Ok(_) => None,
+        Err(leave) => Some(leave.to_fault()),
+    })
+}
+
+fn elsewhere(what: &'static str) -> Result<Option<Fault>, StoreError> {
+    let fault = Fault::new("HOOP-4015", Blame::Policy, what);
+    Ok(Some(fault.with_hint("connect again: the new rules are then yours")))
+}
+
+/// What the agent was told, against what it would be told now.
+fn leads_elsewhere(grant: &Grant, definition: &ConnectionDefinition) -> Option<Fault> {
+    // Which password the agent uses says nothing about where the session leads.
+    let place = |mut settings: serde_json::Value| {
+        settings.as_object_mut().map(|settings| settings.remove("password"));
+        settings
+    };
+    let target_user = grant.target_user.as_deref().and_then(|name| name.parse().ok());
+    let now = sessions::settings(definition, target_user.as_ref());
+    (place(grant.settings.clone()) != place(now)).then(|| {
+        Fault::new("HOOP-4015", Blame::Policy, "the connection of this session leads elsewhere now")
+            .with_hint("connect again: the new rules are then yours")
+    })
 }
 
 /// The name of the ledger.

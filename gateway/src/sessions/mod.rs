@@ -17,7 +17,7 @@ use hoop_store::{
 };
 use serde_json::json;
 
-pub(crate) use self::open::{Opening, connecting, definition_of, open, renew_certificate, subject};
+pub(crate) use self::open::{Opening, definition_of, open, renew_certificate, settings};
 use crate::{
     agents::control,
     hub::{Hub, Shared, event, now},

@@ -1,6 +1,6 @@
 //! Opening a session: policy, certificate, grant, one transaction, the agent's word.
 
-use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hoop_api::{
@@ -9,8 +9,11 @@ use hoop_api::{
 };
 use hoop_control::{grant::Grant, v1};
 use hoop_ledger::event::EventCode;
-use hoop_model::{Actor, Blame, Fault, GrantId, SessionId, Timestamp};
-use hoop_policy::{Connecting, Denial, Rules, Subject, Terms, may_connect};
+use hoop_model::{Actor, Blame, Fault, GrantId, RequestId, SessionId, Timestamp};
+use hoop_policy::{
+    Denial,
+    rules::{Asking, Permission, Refusal, TargetUser},
+};
 use hoop_store::{
     Agent, Conflict, Connection, NewSession, SessionRecord, SessionState, SignedIn, StoreError,
 };
@@ -26,6 +29,7 @@ use crate::{
     jobs,
     live::Live,
     pki::{self, Issued, PkiError},
+    rules,
 };
 
 /// How long the agent may take to say that it is ready.
@@ -46,7 +50,11 @@ struct Granted {
     definition: ConnectionDefinition,
     agent: Agent,
     link: std::sync::Arc<Link>,
-    terms: Terms,
+    terms: Permission,
+    /// The request that it rests on.
+    request: Option<RequestId>,
+    break_glass: bool,
+    rules_version: u64,
     at: Timestamp,
 }
 
@@ -168,7 +176,7 @@ async fn still_allowed(hub: &Shared, opening: &Opening, session: &SessionRecord)
     }
     let user = hub.store.user(session.user).await?;
     let connection = hub.store.connection(session.connection).await?;
-    match jobs::no_longer(session, user.as_ref(), connection.as_ref()) {
+    match jobs::no_longer(hub, session, user.as_ref(), connection.as_ref()).await? {
         None => Ok(()),
         Some(fault) => {
             super::end_by_system(hub, session.id, &fault).await?;
@@ -181,14 +189,15 @@ async fn grant(hub: &Shared, opening: &Opening) -> Result<Granted, Problematic> 
     let at = now();
     let name = &opening.request.connection;
     let Some(connection) = hub.store.connection_by_name(name).await? else {
-        return Err(refuse(hub, opening, &Denial::NotAllowed).await);
+        return Err(refuse(hub, opening, &Refusal::NotAllowed).await);
     };
     let definition = definition_of(&connection)?;
-    let terms = match may_connect(&subject(&opening.caller), &connecting(&connection, &definition), at) {
-        Ok(terms) => terms,
-        Err(denial) => return Err(refuse(hub, opening, &denial).await),
-    };
     let running = hub.store.live_sessions_of_user(opening.caller.user.id).await?.len();
+    let decided = decide(hub, opening, &connection, &definition, running, at).await?;
+    let (terms, request, break_glass, rules_version) = match decided {
+        Ok(decided) => decided,
+        Err(refusal) => return Err(refuse(hub, opening, &refusal).await),
+    };
     // Said early; the store counts again when it keeps the session.
     if running >= hub.config.limits.sessions_per_user {
         return Err(too_many(running));
@@ -196,7 +205,59 @@ async fn grant(hub: &Shared, opening: &Opening) -> Result<Granted, Problematic> 
     let agent = hub.store.agent_by_name(&definition.agent).await?;
     let agent = agent.ok_or_else(|| offline(&definition.agent))?;
     let link = hub.agents.link(agent.id).ok_or_else(|| offline(&definition.agent))?;
-    Ok(Granted { connection, definition, agent, link, terms, at })
+    Ok(Granted { connection, definition, agent, link, terms, request, break_glass, rules_version, at })
+}
+
+type Decided = (Permission, Option<RequestId>, bool, u64);
+
+/// The rules' answer. An emergency that is in force counts where no ordinary rule lets the person in.
+async fn decide(
+    hub: &Shared,
+    opening: &Opening,
+    connection: &Connection,
+    definition: &ConnectionDefinition,
+    running: usize,
+    at: Timestamp,
+) -> Result<Result<Decided, Refusal>, Problematic> {
+    let in_force = hub.rules.in_force(&hub.store).await?;
+    let user = &opening.caller.user;
+    let (person, facts) = (rules::caller(&opening.caller), rules::facts(connection, definition));
+    let (requests, approvals): (Vec<_>, Vec<_>) =
+        rules::approvals(&hub.store, user, connection).await?.into_iter().unzip();
+    let asking = Asking {
+        person: &person,
+        connection: &facts,
+        address: opening.address,
+        reason: opening.request.reason.as_deref(),
+        end_to_end: true,
+        approvals: &approvals,
+        live_sessions: u32::try_from(running).unwrap_or(u32::MAX),
+    };
+    let refusal = match in_force.policy.decide(&asking, at) {
+        Ok(terms) => {
+            let request = terms.approval_used.and_then(|used| requests.get(used)).map(|request| request.id);
+            return Ok(Ok((terms, request, false, in_force.version)));
+        }
+        Err(refusal) => refusal,
+    };
+    let Some(emergency) = rules::emergency(&hub.store, user, connection).await? else {
+        return Ok(Err(refusal));
+    };
+    let asking = Asking { reason: Some(&emergency.reason), ..asking };
+    Ok(in_force.policy.break_glass(&asking, at).map(|terms| {
+        let until = emergency.ends_at.unwrap_or(at);
+        let terms = Permission {
+            rule: terms.rule,
+            ends_at: until,
+            idle_timeout: terms.idle_timeout,
+            recording: terms.recording,
+            target_user: terms.target_user,
+            rules: terms.rules,
+            because: format!("{}; emergency {}", terms.because, emergency.id),
+            approval_used: None,
+        };
+        (terms, Some(emergency.id), true, in_force.version)
+    }))
 }
 
 fn too_many(running: usize) -> Problematic {
@@ -205,37 +266,14 @@ fn too_many(running: usize) -> Problematic {
     fault.with_hint("end some: `hoop sessions ls --live`, `hoop sessions kill`").into()
 }
 
-async fn refuse(hub: &Shared, opening: &Opening, denial: &Denial) -> Problematic {
+async fn refuse(hub: &Shared, opening: &Opening, refusal: &Refusal) -> Problematic {
     metrics::counter!("hoop_sessions_refused_total").increment(1);
     let name = &opening.request.connection;
-    let facts = json!({ "connection": name.as_str(), "reason": denial.to_string(), "address": opening.address.to_string() });
+    let facts = json!({ "connection": name.as_str(), "reason": refusal.to_string(), "address": opening.address.to_string() });
     let told = event(&opening.actor, EventCode::SessionDenied, [opening.caller.user.id.into()], facts);
     match hub.store.append(&[told]).await {
-        Ok(_) => denial.to_fault().into(),
+        Ok(_) => refusal.to_fault(name).into(),
         Err(error) => error.into(),
-    }
-}
-
-/// The connection as policy sees it.
-pub(crate) fn connecting(connection: &Connection, definition: &ConnectionDefinition) -> Connecting {
-    Connecting {
-        name: connection.name.clone(),
-        allowed_groups: definition.allowed_groups.iter().cloned().collect(),
-        max_duration: Duration::from_secs(definition.max_duration_seconds),
-        idle_timeout: Duration::from_secs(definition.idle_timeout_seconds),
-        mfa_max_age: Duration::from_secs(definition.mfa_max_age_seconds),
-        rules: Rules { allow_replication: definition.allow_replication },
-    }
-}
-
-/// The person as policy sees them: from the store, at this moment.
-pub(crate) fn subject(signed_in: &SignedIn) -> Subject {
-    Subject {
-        name: signed_in.user.name.clone(),
-        role: signed_in.user.role,
-        groups: signed_in.user.groups.iter().cloned().collect::<BTreeSet<_>>(),
-        locked: signed_in.user.locked,
-        mfa_at: signed_in.login.mfa_at,
     }
 }
 
@@ -259,14 +297,32 @@ fn write_grant(opening: &Opening, granted: &Granted, id: SessionId, issued: &Iss
         connection: granted.connection.id,
         connection_name: granted.connection.name.clone(),
         protocol: granted.definition.protocol.clone(),
-        settings: granted.definition.settings.clone(),
+        settings: settings(&granted.definition, granted.terms.target_user.as_ref()),
         connector_key_sha256: issued.key_sha256.clone(),
         issued_at: granted.at,
         ends_at: granted.terms.ends_at,
         idle_timeout_seconds: granted.terms.idle_timeout.as_secs(),
         allow_replication: granted.terms.rules.allow_replication,
+        rule: granted.terms.rule.clone(),
+        rules_version: granted.rules_version,
+        recording: granted.terms.recording,
+        target_user: granted.terms.target_user.as_ref().map(ToString::to_string),
+        request: granted.request,
+        break_glass: granted.break_glass,
         allowed_because: granted.terms.because.clone(),
     }
+}
+
+/// What the agent is to do: as the connection has it, but as the user that the rule lays down.
+pub(crate) fn settings(
+    definition: &ConnectionDefinition,
+    target_user: Option<&TargetUser>,
+) -> serde_json::Value {
+    let mut settings = definition.settings.clone();
+    if let (Some(settings), Some(user)) = (settings.as_object_mut(), target_user) {
+        settings.insert("user".to_owned(), user.as_str().into());
+    }
+    settings
 }
 
 async fn keep(
@@ -295,6 +351,7 @@ async fn keep(
         address: grant.address.clone(),
         reason: grant.reason.clone(),
         allowed_because: grant.allowed_because.clone(),
+        request: grant.request,
         started_at: granted.at,
         ends_at: granted.terms.ends_at,
     };
@@ -304,6 +361,8 @@ async fn keep(
         "protocol": grant.protocol, "agent": granted.agent.name, "address": grant.address, "reason": grant.reason,
         "allowed_because": grant.allowed_because, "ends_at": grant.ends_at,
         "idle_timeout_seconds": grant.idle_timeout_seconds, "connector_key_sha256": grant.connector_key_sha256,
+        "rule": grant.rule, "rules_version": grant.rules_version, "recording": grant.recording, "request": grant.request,
+        "break_glass": grant.break_glass, "target_user": grant.target_user,
         "end_to_end": true,
     });
     let subjects = [

@@ -100,6 +100,7 @@ impl World {
             address: "127.0.0.1".into(),
             reason: None,
             allowed_because: "test".into(),
+            request: None,
             started_at: at,
             ends_at,
         };

@@ -175,6 +175,7 @@ impl World {
             address: "127.0.0.1".into(),
             reason: None,
             allowed_because: "test".into(),
+            request: None,
             started_at: at,
             ends_at: at.after(Duration::from_secs(600)),
         };
@@ -187,17 +188,36 @@ impl World {
         me.json().await.unwrap()
     }
 
-    /// An agent `east` and a connection `pg` through it, with changes of its definition.
+    /// A connection `pg` through the agent `east`, with changes of its definition, and a rule that opens it to `dba`.
     pub async fn connection(&self, admin: &Tokens, changes: Value) -> Response {
         let mut definition = json!({
-            "agent": "east", "protocol": "postgres", "allowed_groups": ["dba"],
+            "agent": "east", "protocol": "postgres",
             "settings": { "host": "db", "user": "app", "password": "env:DB" },
         });
-        for (key, value) in changes.as_object().unwrap() {
-            definition[key] = value.clone();
-        }
+        merge(&mut definition, &changes);
         let put = self.request(Method::PUT, "/connections/pg").json(&definition);
-        put.bearer_auth(&admin.access).send().await.unwrap()
+        let put = put.bearer_auth(&admin.access).send().await.unwrap();
+        let ruled = self.rule(admin, json!({})).send().await.unwrap();
+        assert_eq!(ruled.status(), StatusCode::OK);
+        put
+    }
+
+    /// Puts one rule in force, with changes: `dba` may open `pg`.
+    pub fn rule(&self, admin: &Tokens, changes: Value) -> RequestBuilder {
+        let mut rule = json!({
+            "name": "dba", "subjects": { "groups": ["dba"] }, "connections": { "names": ["pg"] },
+            "limits": { "duration": "8h", "idle": "30m" },
+        });
+        merge(&mut rule, &changes);
+        self.rules(admin, json!({ "rules": [rule] }))
+    }
+
+    /// Puts rules in force.
+    pub fn rules(&self, admin: &Tokens, rules: Value) -> RequestBuilder {
+        let mut document = json!({ "version": 1, "rules": [] });
+        merge(&mut document, &rules);
+        let put = self.request(Method::PUT, "/rules").json(&json!({ "document": document }));
+        put.bearer_auth(&admin.access)
     }
 
     /// Asks for a session on `pg`.
@@ -265,4 +285,10 @@ pub async fn problem(response: Response) -> (u16, String) {
     let status = response.status().as_u16();
     let body: Value = response.json().await.unwrap();
     (status, body["code"].as_str().unwrap_or_default().to_owned())
+}
+
+fn merge(into: &mut Value, changes: &Value) {
+    for (key, value) in changes.as_object().unwrap() {
+        into[key] = value.clone();
+    }
 }

@@ -1,4 +1,4 @@
-//! `hoop admin`: people, agents, connections.
+//! `hoop admin`: people, agents, connections; rules are in [`super::rules`].
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::{
     account::{ago, until, word},
-    api, connections, file,
+    api, connections, file, rules,
 };
 use crate::{
     args::{self, AddUser, Admin, Agents, Connections, PutConnection, Seal, SetUser, Users},
@@ -29,6 +29,9 @@ pub(super) async fn run(command: Admin, out: &Out) -> Result {
         Admin::Agents(command) => agents(command, &api, out).await,
         Admin::JoinToken(args) => join_token(args, &api, out).await,
         Admin::Connections(command) => connections(command, &api, out).await,
+        Admin::Apply(args) => rules::apply(&args, &api, out).await,
+        Admin::Export(args) => rules::export(&args, &api, out).await,
+        Admin::Rules(command) => rules::run(command, &api, out).await,
     }
 }
 
@@ -190,22 +193,18 @@ async fn connections(command: Connections, api: &Api, out: &Out) -> Result {
 }
 
 fn table(items: &[ConnectionView]) -> String {
-    let mut table = Table::new(["NAME", "PROTOCOL", "AGENT", "STATE", "GROUPS", "DESCRIPTION"]);
+    let mut table = Table::new(["NAME", "PROTOCOL", "AGENT", "STATE", "LABELS", "DESCRIPTION"]);
     for item in items {
         let agent = item.definition.as_ref().map_or("?", |definition| definition.agent.as_str());
-        let groups: Vec<&str> = item
-            .definition
-            .iter()
-            .flat_map(|definition| &definition.allowed_groups)
-            .map(AsRef::as_ref)
-            .collect();
+        let labels = item.definition.iter().flat_map(|definition| &definition.labels);
+        let labels: Vec<String> = labels.map(|(key, value)| format!("{key}={value}")).collect();
         let state = if item.online { "agent online" } else { "agent away" };
         table.row([
             item.name.as_str(),
             item.protocol.as_str(),
             agent,
             state,
-            &groups.join(", "),
+            &labels.join(", "),
             &item.description,
         ]);
     }
@@ -280,7 +279,7 @@ async fn sealing_key(api: &Api, name: &AgentName) -> Result<Vec<u8>> {
 mod tests {
     use super::*;
 
-    const TOML: &str = "agent = 'dc1'\nprotocol = 'postgres'\nallowed_groups = ['dba']\n[settings]\nhost = 'db'\nport = 5432\n";
+    const TOML: &str = "agent = 'dc1'\nprotocol = 'postgres'\n[labels]\nenv = 'prod'\n[settings]\nhost = 'db'\nport = 5432\n";
 
     #[test]
     fn a_definition_is_read_from_toml_and_json_and_shown_as_it_is_read() {

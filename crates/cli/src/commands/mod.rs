@@ -7,6 +7,7 @@ mod connect;
 mod connections;
 mod file;
 mod login;
+mod rules;
 mod sessions;
 mod verify;
 

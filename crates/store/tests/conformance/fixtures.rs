@@ -126,6 +126,7 @@ pub(crate) fn new_session(user: &User, agent: &Agent, connection: &str) -> NewSe
         address: "127.0.0.1".into(),
         reason: Some("to see\0".into()),
         allowed_because: "member of dba".into(),
+        request: None,
         started_at: NOW,
         ends_at: later(3600),
     }

@@ -331,7 +331,7 @@ fn put_connection(state: &State, shape: Shape) -> Result<()> {
         "agent": AGENT,
         "protocol": "postgres",
         "description": "The sample clinic",
-        "allowed_groups": if shape.admin_may_connect { vec!["engineers", "admins"] } else { vec!["engineers"] },
+        "labels": {"app": "clinic"},
         "settings": {
             "host": "127.0.0.1",
             "port": state.ports.postgres,
@@ -343,8 +343,34 @@ fn put_connection(state: &State, shape: Shape) -> Result<()> {
     });
     let mut put = hoop(state, state.admin()?)?;
     put.args(["admin", "connections", "put", CONNECTION, "--file", "-"]);
-    shell::capture_with_input(&mut put, definition.to_string().as_bytes()).map(drop)
+    shell::capture_with_input(&mut put, definition.to_string().as_bytes())?;
+    put_rules(state, shape)
 }
+
+/// Rules that somebody wrote in the meantime are kept.
+fn put_rules(state: &State, shape: Shape) -> Result<()> {
+    let known = shell::capture(hoop(state, state.admin()?)?.args(["admin", "export", "-o", "json"]))?;
+    let known: Value = serde_json::from_str(&known)?;
+    if known["version"] != 0 {
+        return Ok(());
+    }
+    let groups = if shape.admin_may_connect { "engineers, admins" } else { "engineers" };
+    let rules = RULES.replace("GROUPS", groups);
+    let mut apply = hoop(state, state.admin()?)?;
+    apply.args(["admin", "apply", "--file", "-", "--note", "the demo's own"]);
+    shell::capture_with_input(&mut apply, rules.as_bytes()).map(drop)
+}
+
+/// What the demo's people may: engineers reach the clinic.
+const RULES: &str = "\
+version: 1
+rules:
+  - name: clinic-engineers
+    description: Engineers of the clinic, with a second factor of the last 12 h
+    subjects: {groups: [GROUPS]}
+    connections: {labels: {app: [clinic]}}
+    limits: {duration: 8h, idle: 30m}
+";
 
 /// Ends what runs: agent, gateway, PostgreSQL, in this order, so that sessions are sealed and acknowledged.
 pub(crate) fn stop(folder: &Path) -> Result<()> {
