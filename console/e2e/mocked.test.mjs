@@ -129,6 +129,9 @@ test('a device code is typed in any form, and refused or allowed', async () => {
 test('connections: what to paste is copied; a user sees no admin parts', async () => {
   await signIn(page, as('ada'));
   const card = page.getByRole('listitem', { name: 'clinic', exact: true });
+  await card.getByText('Needs: a second factor (totp, passkey, idp) of the last 12h; a reason').waitFor();
+  await page.getByRole('listitem', { name: 'vault' }).getByText('emergency only').waitFor();
+  assert.equal(await page.getByRole('listitem', { name: 'vault' }).getByRole('button').count(), 0, 'nothing to paste');
   await card.getByRole('button', { name: 'Copy Run psql' }).click();
   assert.equal(await page.evaluate(() => navigator.clipboard.readText()), 'hoop connect clinic -- psql');
   await card.getByRole('button', { name: 'psql, URL and JDBC forms' }).click();
@@ -147,8 +150,10 @@ test('connections: an admin makes one by form, sees it as JSON, and deletes one 
   await page.getByRole('button', { name: 'New connection' }).click();
   const form = page.getByRole('dialog');
   await form.getByRole('textbox', { name: 'Name' }).fill('Lab');
+  await form.getByLabel('Labels').fill('Env=prod');
   await form.getByLabel('Password source').fill('hunter2');
   await form.getByRole('button', { name: 'Save' }).click();
+  await form.getByText('Env=prod: Allowed are a-z').waitFor();
   await form.getByText('a bare password is never stored').waitFor();
   assert.deepEqual(mock.state.calls, []);
   await page.waitForTimeout(300);
@@ -156,7 +161,7 @@ test('connections: an admin makes one by form, sees it as JSON, and deletes one 
   await form.getByRole('textbox', { name: 'Name' }).fill('lab');
   await form.getByRole('combobox', { name: 'Agent' }).click();
   await page.getByRole('option', { name: 'site-a' }).click();
-  await form.getByLabel('Groups').fill('dba, oncall');
+  await form.getByLabel('Labels').fill('env=test\nteam=lab 2');
   await form.getByRole('textbox', { name: 'Host' }).fill('lab.internal');
   await form.getByLabel('User at the target').fill('lab');
   await form.getByLabel('Password source').fill('env:LAB_PASSWORD');
@@ -168,7 +173,8 @@ test('connections: an admin makes one by form, sees it as JSON, and deletes one 
   const [put] = mock.state.calls;
   assert.equal(put.path, '/connections/lab');
   assert.deepEqual(put.body.settings, { host: 'lab.internal', port: 5432, user: 'lab', password: 'env:LAB_PASSWORD', tls: { mode: 'verify_full' } });
-  assert.deepEqual(put.body.allowed_groups, ['dba', 'oncall']);
+  assert.deepEqual(put.body.labels, { env: 'test', team: 'lab 2' });
+  await page.getByRole('listitem', { name: 'lab' }).getByText('team=lab 2').waitFor();
 
   await page.getByRole('button', { name: 'Delete lab' }).click();
   await page.getByLabel('Type lab to confirm').fill('clinic');
@@ -177,6 +183,139 @@ test('connections: an admin makes one by form, sees it as JSON, and deletes one 
   await page.getByLabel('Type lab to confirm').fill('lab');
   await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
   await page.getByRole('listitem', { name: 'lab' }).waitFor({ state: 'detached' });
+});
+
+const editor = () => page.getByRole('textbox', { name: 'Rules as YAML' });
+const puts = () => mock.state.calls.filter((call) => call.path === '/rules' && !call.body.dry_run);
+
+test('rules: a card each, one added by the form, tried, and put in force with a note', async () => {
+  await signIn(page, as('grace'), '/rules');
+  await page.getByText('Version 2 by grace').waitFor();
+  const card = page.getByRole('listitem', { name: 'finance-with-four-eyes' });
+  await card.getByText('group finance · linus@example.org').waitFor();
+  await card.getByText('the approval of 2 of group leads, good for 4 h').waitFor();
+  await page.getByRole('listitem', { name: 'fire' }).getByText('emergency', { exact: true }).waitFor();
+  await shot(page, 'rules');
+  await page.getByRole('button', { name: 'Add a rule' }).click();
+  const form = page.getByRole('dialog');
+  await form.getByRole('textbox', { name: 'Name' }).fill('dba-prod');
+  await form.getByLabel('Others must approve').check();
+  await form.getByLabel('Longest session').fill('8 hours');
+  await form.getByRole('button', { name: 'Add to the text' }).click();
+  for (const words of ['Another rule has this name.', 'A number and a unit', 'Name a connection']) await form.getByText(words).waitFor();
+  await page.waitForTimeout(300);
+  await shot(page, 'rule-form');
+  await form.getByRole('textbox', { name: 'Name' }).fill('oncall-billing');
+  await form.getByRole('textbox', { name: 'Groups', exact: true }).fill('oncall');
+  await form.getByLabel('Connections').fill('billing');
+  await form.getByLabel('Second factor').fill('15m');
+  await form.getByLabel('Longest session').fill('1h');
+  await form.getByLabel('A reason must be given').check();
+  await form.getByLabel('Groups of approvers').fill('leads');
+  await form.getByRole('button', { name: 'Add to the text' }).click();
+  await page.getByLabel('What would change').getByText('+ rule oncall-billing').waitFor();
+  assert.match(await editor().inputValue(), /enabled: false\n[^]* {2}- name: "oncall-billing"\n {4}subjects:\n {6}groups: \["oncall"\]\n[^]*\nbreak_glass:/);
+  assert.deepEqual(puts(), [], 'trying changes nothing');
+  await page.getByLabel('Note').fill('invoices at night');
+  await page.waitForTimeout(300);
+  await shot(page, 'rules-tried');
+  await page.getByRole('button', { name: 'Put in force' }).click();
+  await page.getByText('Version 3 is in force.').waitFor();
+  const [put] = puts();
+  assert.equal(put.body.version, 2);
+  assert.equal(put.body.note, 'invoices at night');
+  assert.match(put.body.yaml, /- name: "oncall-billing"/);
+  await page.getByRole('tab', { name: 'Rules' }).click();
+  await page.getByRole('listitem', { name: 'oncall-billing' }).waitFor();
+});
+
+test('rules: a mistake is told with its place; a text that changed after a try is tried again', async () => {
+  await signIn(page, as('grace'), '/rules?view=text');
+  const before = await editor().inputValue();
+  assert.equal(await page.getByRole('button', { name: 'Try' }).isDisabled(), true);
+  await editor().fill(before.replace('"max_age":"15m"', '"max_agee":"15m"'));
+  await page.getByRole('button', { name: 'Try' }).click();
+  await page.getByText('Line 12, column 26').waitFor();
+  await page.getByText('HOOP-2013').waitFor();
+  await page.getByLabel('The line').getByText('max_agee', { exact: false }).first().waitFor();
+  await page.getByRole('button', { name: 'Go to line 12' }).click();
+  assert.match(await page.evaluate(() => getSelection().toString() || document.activeElement.value.slice(document.activeElement.selectionStart, document.activeElement.selectionEnd)), /max_agee/);
+  await shot(page, 'rules-mistake');
+  assert.equal(await page.getByRole('button', { name: 'Put in force' }).count(), 0);
+  await editor().fill(before.replace('"duration":"8h"', '"duration":"4h"'));
+  await page.getByRole('button', { name: 'Try' }).click();
+  await page.getByText('limits.duration: 8h → 4h').waitFor();
+  await editor().press('End');
+  await editor().pressSequentially(' ');
+  await page.getByText('limits.duration: 8h → 4h').waitFor({ state: 'detached' });
+  assert.equal(await page.getByRole('button', { name: 'Put in force' }).count(), 0, 'what was not tried is not put in force');
+  await page.getByRole('button', { name: 'Discard' }).click();
+  assert.equal(await editor().inputValue(), before);
+});
+
+test('rules: somebody else was quicker', async () => {
+  await signIn(page, as('grace'), '/rules?view=text');
+  await editor().fill((await editor().inputValue()).replace('"duration":"8h"', '"duration":"4h"'));
+  await page.getByRole('button', { name: 'Try' }).click();
+  await page.getByRole('button', { name: 'Put in force' }).waitFor();
+  const [current] = mock.state.rules;
+  mock.state.rules.unshift({ ...current, version: 3, author: 'linus@example.org', note: 'meanwhile' });
+  await page.getByRole('button', { name: 'Put in force' }).click();
+  await page.getByText('Somebody else changed the rules').waitFor();
+  assert.match(await editor().inputValue(), /"duration":"4h"/, 'the text is kept');
+  await shot(page, 'rules-overtaken');
+  await page.getByRole('button', { name: 'Compare with what is in force' }).click();
+  await page.getByText('Against version 3 this would change:').waitFor();
+  await page.getByRole('button', { name: 'Put in force' }).click();
+  await page.getByText('Version 4 is in force.').waitFor();
+  assert.deepEqual(puts().map((call) => call.body.version), [2, 3]);
+});
+
+test('rules: versions, an old one taken as a draft', async () => {
+  await signIn(page, as('grace'), '/rules?view=history');
+  await page.getByRole('table', { name: 'Versions' }).getByText('on-call may reach the vault').waitFor();
+  await shot(page, 'rules-history');
+  await page.getByRole('button', { name: 'Open version 1' }).click();
+  await page.getByLabel('Rules of version 1').getByText('rules: []').waitFor();
+  await page.waitForTimeout(300);
+  await shot(page, 'rules-version');
+  await page.getByRole('button', { name: 'Take as a draft' }).click();
+  await page.getByLabel('What would change').getByText('- rule dba-prod').waitFor();
+  assert.equal(await editor().inputValue(), 'version: 1\nrules: []\n');
+  assert.deepEqual(puts(), []);
+});
+
+test('rules: who can reach this, and what can she reach', async () => {
+  await signIn(page, as('grace'));
+  await page.getByRole('listitem', { name: 'clinic', exact: true }).getByRole('link', { name: 'Who can reach this?' }).click();
+  const who = page.getByRole('table', { name: 'Who can reach clinic' });
+  await who.getByRole('row', { name: /ada dba-prod member of dba/ }).waitFor();
+  assert.equal(await who.getByRole('row').count(), 3);
+  await page.getByText('What can she reach?').click();
+  await page.getByText('Choose a person.').waitFor();
+  await page.getByRole('combobox', { name: 'Person' }).click();
+  await page.getByRole('option', { name: 'ada' }).click();
+  const what = page.getByRole('table', { name: 'What ada can reach' });
+  await what.getByRole('row', { name: /vault fire emergency/ }).waitFor();
+  await page.waitForTimeout(300);
+  await shot(page, 'rules-reach');
+  assert.match(page.url(), /view=reach&question=person&person=ada/);
+  await page.getByRole('combobox', { name: 'Person' }).click();
+  await page.getByRole('option', { name: 'new.person' }).click();
+  await page.getByText('new.person reaches nothing.').waitFor();
+});
+
+test('rules: an auditor reads all of it and changes nothing', async () => {
+  await signIn(page, as('linus'), '/rules');
+  await page.getByRole('listitem', { name: 'dba-prod' }).waitFor();
+  assert.equal(await page.getByRole('button', { name: 'Add a rule' }).count(), 0);
+  await page.getByRole('tab', { name: 'Text' }).click();
+  assert.equal(await editor().isEditable(), false);
+  assert.equal(await page.getByRole('button', { name: 'Try' }).count(), 0);
+  await page.getByRole('tab', { name: 'History' }).click();
+  await page.getByRole('button', { name: 'Open version 1' }).click();
+  await page.getByLabel('Rules of version 1').waitFor();
+  assert.equal(await page.getByRole('button', { name: 'Take as a draft' }).count(), 0);
 });
 
 test('sessions: live and past, filtered, and killed with a reason', async () => {
@@ -431,8 +570,29 @@ test('dark, and on a phone', async () => {
   await page.goto(PAST);
   await page.getByRole('listbox', { name: 'Statements' }).waitFor();
   await shot(page, 'phone-session');
-  const wide = await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth);
-  assert.equal(wide, false, 'the page itself does not scroll sideways');
+  const staysNarrow = async () => {
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth);
+    assert.equal(wide, false, 'the page itself does not scroll sideways');
+  };
+  await staysNarrow();
+  for (const [path, seen, name] of [
+    ['/rules', page.getByRole('listitem', { name: 'dba-prod' }), 'phone-rules'],
+    ['/rules?view=text', editor(), 'phone-rules-text'],
+    ['/rules?view=history', page.getByRole('table', { name: 'Versions' }), 'phone-rules-history'],
+    ['/rules?view=reach&connection=clinic', page.getByRole('table', { name: 'Who can reach clinic' }), 'phone-rules-reach'],
+  ]) {
+    await page.goto(path);
+    await seen.waitFor();
+    await page.waitForTimeout(200);
+    await shot(page, name);
+    await staysNarrow();
+  }
+  await page.getByRole('button', { name: 'Add a rule' }).click();
+  await page.getByRole('dialog').getByRole('textbox', { name: 'Name' }).waitFor();
+  await page.waitForTimeout(300);
+  await shot(page, 'phone-rule-form');
+  await page.goto(PAST);
+  await page.getByRole('listbox', { name: 'Statements' }).waitFor();
   await page.setViewportSize({ width: 1280, height: 860 });
   await page.keyboard.press('ArrowDown');
   await page.keyboard.press('ArrowDown');

@@ -15,6 +15,12 @@ type DeviceSearch = Optional<'code'>;
 type SessionsSearch = Optional<'user' | 'connection' | 'since' | 'until'> & { state: 'live' | 'past' };
 type AuditSearch = Optional<'code' | 'actor' | 'subject' | 'since' | 'until'>;
 
+/** Nothing: the rules a card each; about a connection if not said otherwise. */
+type RulesSearch = Optional<'connection' | 'person'> & {
+  view?: 'text' | 'history' | 'reach' | undefined;
+  question?: 'person' | undefined;
+};
+
 const root = createRootRoute({ notFoundComponent: NotFound, errorComponent: RouteFailed });
 
 const login = createRoute({
@@ -115,6 +121,18 @@ const audit = createRoute({
   component: lazyRouteComponent(() => import('./pages/Audit'), 'Audit'),
 });
 
+const rules = createRoute({
+  getParentRoute: () => shell,
+  path: '/rules',
+  validateSearch: (search): RulesSearch => ({
+    view: (['text', 'history', 'reach'] as const).find((view) => view === search['view']),
+    question: search['question'] === 'person' ? 'person' : undefined,
+    connection: text(search['connection']),
+    person: text(search['person']),
+  }),
+  component: lazyRouteComponent(() => import('./pages/rules/Rules'), 'Rules'),
+});
+
 const people = createRoute({
   getParentRoute: () => shell,
   path: '/people',
@@ -141,7 +159,7 @@ export const router = createRouter({
     signedIn.addChildren([
       cli,
       device,
-      shell.addChildren([connections, sessions, session, audit, people, agents, logins]),
+      shell.addChildren([connections, sessions, session, rules, audit, people, agents, logins]),
     ]),
   ]),
   parseSearch,

@@ -8,6 +8,7 @@ export const PASSWORD = 'correct horse battery';
 
 export const PEOPLE = {
   grace: { id: 'usr_aaaaaaaaaaaaaaaaaaaaaaaaaa', name: 'grace', role: 'admin', groups: ['dba', 'admins'] },
+  linus: { id: 'usr_cccccccccccccccccccccccccc', name: 'linus', role: 'auditor', groups: [] },
   ada: { id: 'usr_bbbbbbbbbbbbbbbbbbbbbbbbbb', name: 'ada', role: 'user', groups: ['dba'] },
 };
 
@@ -21,10 +22,12 @@ export function world() {
       login('lgn_3', 'browser', '2001:db8::7', false),
     ],
     connections: [
-      connection('clinic', 'The clinic’s main database', true, true, definition('site-a', ['dba', 'oncall'])),
-      connection('clinic-replica', 'Read-only copy for reports', false, true, definition('site-b', ['dba', 'analysts'])),
-      connection('billing', 'Invoices and payments', true, false, definition('site-a', ['finance'])),
+      connection('clinic', 'The clinic’s main database', true, true, definition('site-a', { env: 'prod', data: 'patient records' })),
+      connection('clinic-replica', 'Read-only copy for reports', false, true, definition('site-b', { env: 'prod' })),
+      connection('billing', 'Invoices and payments', true, false, definition('site-a', { env: 'prod', team: 'finance' })),
+      { ...connection('vault', 'Keys of the clinic', true, false, definition('site-a', {})), break_glass: true },
     ],
+    rules: [rulesVersion(2, 'grace', 'on-call may reach the vault', RULES), rulesVersion(1, 'linus@example.org', undefined, { version: 1, rules: [] })],
     agents: [agent('site-a', true, 2), agent('site-b', false, 0)],
     users: [
       user(PEOPLE.grace, true, false, at(0)),
@@ -58,6 +61,70 @@ export function world() {
   };
 }
 
+const RULES = {
+  version: 1,
+  rules: [
+    {
+      name: 'dba-prod',
+      description: 'Who keeps the databases running',
+      subjects: { groups: ['dba', 'oncall'] },
+      connections: { names: ['clinic', 'clinic-replica'] },
+      conditions: { mfa: { max_age: '12h' }, reason: true },
+      limits: { duration: '8h', idle: '30m', recording: 'bounded' },
+    },
+    {
+      name: 'finance-with-four-eyes',
+      subjects: { groups: ['finance'], users: ['linus@example.org'] },
+      connections: { labels: { env: ['prod', 'stage'], team: ['finance'] } },
+      conditions: {
+        mfa: { max_age: '15m', methods: ['passkey'] },
+        times: [{ days: ['mon', 'tue', 'wed', 'thu', 'fri'], from: '08:00', to: '18:00', zone: 'Europe/Berlin' }],
+        networks: ['10.0.0.0/8', '2001:db8::/32'],
+        reason: true,
+        approval: { approvers: { groups: ['leads'] }, count: 2, longest: '4h' },
+        end_to_end_only: true,
+      },
+      limits: { duration: '2h', idle: '10m', sessions: 1, recording: 'strict' },
+      become: 'finance_ro',
+    },
+    {
+      name: 'nightly-reports',
+      enabled: false,
+      subjects: { service_accounts: ['reports'] },
+      connections: { names: ['*'] },
+      conditions: { mfa: { max_age: '12h' } },
+      limits: { duration: '1h', idle: '30m', recording: 'bounded' },
+    },
+  ],
+  break_glass: [
+    {
+      name: 'fire',
+      subjects: { groups: ['oncall', 'dba'] },
+      connections: { names: ['vault'] },
+      mfa: { max_age: '5m' },
+      limits: { duration: '1h', idle: '15m' },
+      review_before_next_use: true,
+    },
+  ],
+};
+
+function rulesVersion(version, author, note, document) {
+  return { version, author, note, created_at: at(version * 600), document, yaml: yamlOf(document) };
+}
+
+/** Rules as YAML, a rule a line: enough for a text that people see. */
+export function yamlOf({ rules, break_glass = [] }) {
+  const lines = (list) => list.map((rule) => `  - name: ${rule.name}\n${fields(rule)}`).join('');
+  const emergencies = break_glass.length > 0 ? `break_glass:\n${lines(break_glass)}` : '';
+  return `version: 1\nrules:${rules.length > 0 ? `\n${lines(rules)}` : ' []\n'}${emergencies}`;
+}
+
+function fields({ name: _, ...rule }) {
+  return Object.entries(rule)
+    .map(([key, value]) => `    ${key}: ${JSON.stringify(value)}\n`)
+    .join('');
+}
+
 const CODES = ['session.opened', 'session.ended', 'login.succeeded', 'login.failed', 'recording.read', 'connection.changed'];
 
 function event(seq) {
@@ -84,16 +151,12 @@ function login(id, client, address, current) {
   return { id, client, address, current, created_at: at(0), used_at: at(3_000) };
 }
 
-function definition(agentName, allowed_groups) {
+function definition(agentName, labels) {
   return {
     agent: agentName,
     protocol: 'postgres',
     settings: { host: '10.0.4.7', port: 5432, user: 'hoop', password: 'env:CLINIC_PASSWORD', tls: { mode: 'verify_full' } },
-    allowed_groups,
-    max_duration_seconds: 28_800,
-    idle_timeout_seconds: 1_800,
-    mfa_max_age_seconds: 43_200,
-    allow_replication: false,
+    labels,
   };
 }
 
@@ -105,6 +168,8 @@ function connection(name, description, online, may_connect, defined) {
     description,
     online,
     may_connect,
+    needs: may_connect ? ['a second factor (totp, passkey, idp) of the last 12h', 'a reason'] : [],
+    break_glass: false,
     default_database: 'clinic',
     definition: { ...defined, description },
   };

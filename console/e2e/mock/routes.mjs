@@ -24,6 +24,11 @@ export const ROUTES = [
   ['GET', /^\/connections$/, connections],
   ['PUT', /^\/connections\/([^/]+)$/, putConnection],
   ['DELETE', /^\/connections\/([^/]+)$/, ({ state, parts: [name] }) => remove(state.connections, (one) => one.name === name)],
+  ['GET', /^\/rules$/, ({ state }) => state.rules[0]],
+  ['PUT', /^\/rules$/, changeRules],
+  ['GET', /^\/rules\/versions$/, ({ state }) => ({ items: state.rules.map(({ version, author, note, created_at }) => ({ version, author, note, created_at })) })],
+  ['GET', /^\/rules\/versions\/(\d+)$/, ({ state, parts: [version] }) => state.rules.find((one) => String(one.version) === version)],
+  ['GET', /^\/rules\/reach$/, reach],
   ['GET', /^\/agents$/, ({ state }) => ({ items: state.agents })],
   ['POST', /^\/agents\/join-tokens$/, ({ body }) => ({ token: `hoop-join-v1.${body.agent}.${'x'.repeat(60)}`, expires_at: '2026-11-22T14:00:00Z' })],
   ['GET', /^\/users$/, ({ state }) => ({ items: state.users })],
@@ -48,7 +53,7 @@ function approveDevice({ body }) {
 }
 
 function connections({ state, query, me }) {
-  const seen = state.connections.filter((one) => query.get('all') || one.may_connect);
+  const seen = state.connections.filter((one) => query.get('all') || one.may_connect || one.break_glass);
   return { items: me.role === 'user' ? seen.map(({ definition: _, ...one }) => one) : seen };
 }
 
@@ -58,6 +63,49 @@ function putConnection({ state, parts: [name], body }) {
   const made = { id: `con_${name}`, name, protocol, description, online: true, may_connect: true, definition: body };
   state.connections.push(made);
   return made;
+}
+
+/** Reads no YAML: it knows one mistake, and tells rules that came by their names. */
+function changeRules({ state, body, me }) {
+  const [inForce] = state.rules;
+  const mistake = body.yaml.split('\n').findIndex((line) => line.includes('max_agee'));
+  if (mistake >= 0) {
+    const column = body.yaml.split('\n')[mistake].indexOf('max_agee') + 1;
+    throw new Refused(400, 'HOOP-2013', `line ${mistake + 1}, column ${column}: unknown field max_agee, expected max_age`, 'mend it there and apply the file again');
+  }
+  if (body.version !== undefined && body.version !== inForce.version) {
+    throw new Refused(409, 'HOOP-7012', 'somebody else changed it meanwhile', 'look at it again');
+  }
+  const names = (yaml) => [...yaml.matchAll(/- name: "?([a-z0-9-]+)"?/g)].map(([, name]) => name);
+  const added = names(body.yaml).filter((name) => !names(inForce.yaml).includes(name));
+  const removed = names(inForce.yaml).filter((name) => !names(body.yaml).includes(name));
+  const changed = body.yaml !== inForce.yaml;
+  const diff = [
+    ...added.map((name) => `+ rule ${name}\n    conditions.mfa.max_age: 15m\n    subjects.groups: [oncall]`),
+    ...removed.map((name) => `- rule ${name}\n    limits.duration: 2h → (absent)`),
+    ...(changed && added.length + removed.length === 0 ? ['~ rule dba-prod\n    limits.duration: 8h → 4h'] : []),
+  ].join('\n');
+  if (!body.dry_run && changed) {
+    const document = { ...inForce.document, rules: [...inForce.document.rules, ...added.map(plainRule)] };
+    state.rules.unshift({ ...inForce, version: inForce.version + 1, author: me.name, note: body.note, document, yaml: body.yaml, created_at: new Date().toISOString() });
+  }
+  return { version: state.rules[0].version, changed, dry_run: body.dry_run, diff, changes: {} };
+}
+
+function plainRule(name) {
+  return { name, subjects: { groups: ['oncall'] }, connections: { names: ['billing'] }, conditions: { mfa: { max_age: '15m' } }, limits: { duration: '1h', idle: '30m' } };
+}
+
+function reach({ query }) {
+  const line = (person, connection, rule, through, needs, break_glass = false) => ({ person, connection, rule, through, needs, break_glass });
+  const factor = 'a second factor (totp, passkey, idp) of the last 12h';
+  const all = [
+    line('grace', 'clinic', 'dba-prod', 'member of dba', [factor, 'a reason']),
+    line('ada', 'clinic', 'dba-prod', 'member of dba', [factor, 'a reason']),
+    line('ada', 'clinic-replica', 'dba-prod', 'member of dba', [factor, 'a reason']),
+    line('ada', 'vault', 'fire', 'member of dba', ['a second factor (totp, passkey, idp) of the last 5m', 'a reason', 'a review afterwards'], true),
+  ];
+  return { items: all.filter((one) => one.connection === query.get('connection') || one.person === query.get('person')) };
 }
 
 function addUser({ state, body }) {

@@ -14,6 +14,10 @@ export type JoinToken = Schemas['JoinToken'];
 export type LedgerReport = Schemas['LedgerReport'];
 export type Login = Schemas['LoginView'];
 export type NewUserCreated = Schemas['NewUserCreated'];
+export type Reach = Schemas['ReachView'];
+export type Rules = Schemas['RulesView'];
+export type RulesChanged = Schemas['RulesChanged'];
+export type RulesVersion = Schemas['RulesVersion'];
 export type Session = Schemas['SessionView'];
 export type SessionState = Schemas['SessionState'];
 export type Timeline = Schemas['Timeline'];
@@ -96,6 +100,24 @@ export const changeUser = (name: string, change: Schemas['UserChange']): Promise
 /** A new set-up link for a built-in account: for who lost password or authenticator. */
 export const resetUser = (name: string): Promise<NewUserCreated> =>
   unwrap(client.POST('/api/v1/users/{name}/reset', { params: { path: { name } } }));
+
+// Access rules
+
+export const rules = (): Promise<Rules> => unwrap(client.GET('/api/v1/rules'));
+
+/** Tries rules, or puts them in force if the version that they were begun from still is. */
+export const changeRules = (change: Schemas['RulesChange']): Promise<RulesChanged> =>
+  unwrap(client.PUT('/api/v1/rules', { body: change }));
+
+export const rulesVersions = (after: number | undefined): Promise<Page<RulesVersion>> =>
+  unwrap(client.GET('/api/v1/rules/versions', { params: { query: present({ after }) } }));
+
+export const rulesVersion = (version: number): Promise<Rules> =>
+  unwrap(client.GET('/api/v1/rules/versions/{version}', { params: { path: { version: String(version) } } }));
+
+/** Who reaches a connection, or what a person reaches. */
+export const reach = async (question: 'connection' | 'person', about: string): Promise<Reach[]> =>
+  (await unwrap(client.GET('/api/v1/rules/reach', { params: { query: { [question]: about } } }))).items;
 
 // Sessions
 

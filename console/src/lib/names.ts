@@ -13,6 +13,14 @@ export function userProblem(name: string): string | undefined {
   return check(name, USER, 128, 'letters, digits and . _ - + @, the first a letter or digit');
 }
 
+/** A label's key, such as `env`. */
+export const labelKeyProblem = slugProblem;
+
+/** What a label says, such as `prod`. */
+export function labelValueProblem(value: string): string | undefined {
+  return value === '' ? 'Give a value, as in env=prod.' : groupProblem(value);
+}
+
 export function groupProblem(name: string): string | undefined {
   return check(name, GROUP, 128, 'letters, digits, space and . _ - : /, the first a letter or digit');
 }

@@ -14,7 +14,7 @@ import { PageLink } from './RouterLink';
 import { useSignedOut } from './useSignedOut';
 
 interface Place {
-  to: '/connections' | '/sessions' | '/audit' | '/people' | '/agents' | '/logins';
+  to: '/connections' | '/sessions' | '/rules' | '/audit' | '/people' | '/agents' | '/logins';
   label: string;
 }
 
@@ -24,6 +24,7 @@ function places(seesEvidence: boolean): Place[] {
     { to: '/sessions', label: 'Sessions' },
     ...(seesEvidence
       ? ([
+          { to: '/rules', label: 'Rules' },
           { to: '/audit', label: 'Audit' },
           { to: '/people', label: 'People' },
           { to: '/agents', label: 'Agents' },

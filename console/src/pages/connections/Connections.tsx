@@ -5,11 +5,11 @@ import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 
 import * as calls from '../../api/calls';
-import { counted } from '../../lib/format';
 import { useMe, useRights } from '../../queries';
 import { Copyable } from '../../ui/Copyable';
 import { Fetched } from '../../ui/Fetched';
 import { Page } from '../../ui/Page';
+import { TextLink } from '../../ui/RouterLink';
 import { commands, forms } from './commands';
 import { DeleteConnection } from './DeleteConnection';
 import { Editor } from './Editor';
@@ -42,7 +42,7 @@ export function Connections() {
         empty={
           manages
             ? 'No connection is open to you. Make one, or look at all of them with the switch above.'
-            : 'No connection is open to you. Ask an administrator to add you to a group.'
+            : 'No connection is open to you. Ask an administrator for a rule that lets you in.'
         }
       >
         {(items) => (
@@ -50,7 +50,7 @@ export function Connections() {
             {items.length > 6 ? (
               <TextInput
                 aria-label="Find a connection"
-                placeholder="Find by name or description"
+                placeholder="Find by name, description or label"
                 maw={360}
                 value={wanted}
                 onChange={(event) => setWanted(event.currentTarget.value)}
@@ -58,7 +58,7 @@ export function Connections() {
             ) : null}
             <SimpleGrid cols={{ base: 1, lg: 2 }} component="ul" p={0} m={0}>
               {items
-                .filter((item) => `${item.name} ${item.description}`.toLowerCase().includes(wanted.trim().toLowerCase()))
+                .filter((item) => searchable(item).includes(wanted.trim().toLowerCase()))
                 .map((connection) => (
                   <ConnectionCard
                     key={connection.id}
@@ -78,6 +78,14 @@ export function Connections() {
   );
 }
 
+function searchable({ name, description, definition }: calls.Connection): string {
+  return [name, description, ...labelsOf(definition)].join(' ').toLowerCase();
+}
+
+function labelsOf(definition: calls.ConnectionDefinition | null | undefined): string[] {
+  return Object.entries(definition?.labels ?? {}).map(([key, value]) => `${key}=${value}`);
+}
+
 interface CardProps {
   connection: calls.Connection;
   onEdit: (() => void) | undefined;
@@ -87,7 +95,8 @@ interface CardProps {
 function ConnectionCard({ connection, onEdit, onDelete }: CardProps) {
   const [shown, { toggle }] = useDisclosure();
   const programs = forms(connection, useMe().name);
-  const groups = connection.definition?.allowed_groups;
+  const labels = labelsOf(connection.definition);
+  const { seesEvidence } = useRights();
   return (
     <Card withBorder component="li" aria-label={connection.name}>
       <Stack gap="sm">
@@ -98,9 +107,16 @@ function ConnectionCard({ connection, onEdit, onDelete }: CardProps) {
               {connection.name}
             </Title>
           </Group>
-          <Badge variant="light" tt="none">
-            {connection.protocol}
-          </Badge>
+          <Group gap={6} wrap="nowrap">
+            {connection.break_glass && !connection.may_connect ? (
+              <Badge variant="outline" color="gray" tt="none" miw="max-content">
+                emergency only
+              </Badge>
+            ) : null}
+            <Badge variant="light" tt="none" miw="max-content">
+              {connection.protocol}
+            </Badge>
+          </Group>
         </Group>
         {connection.description ? <Text size="sm">{connection.description}</Text> : null}
         {connection.may_connect ? (
@@ -108,16 +124,33 @@ function ConnectionCard({ connection, onEdit, onDelete }: CardProps) {
             {commands(connection).map((command) => (
               <Copyable key={command.text} value={command.text} label={command.label} />
             ))}
+            <Needs needs={connection.needs ?? []} />
           </Stack>
         ) : (
           <Text size="sm" c="dimmed">
-            You may not open it now.
+            {connection.break_glass ? 'No rule lets you open it but one for emergencies.' : 'No rule lets you open it.'}
           </Text>
         )}
+        {labels.length > 0 ? (
+          <Group gap={6} aria-label="Labels">
+            {labels.map((label) => (
+              <Badge key={label} variant="outline" color="gray" tt="none" size="sm" fw={400}>
+                {label}
+              </Badge>
+            ))}
+          </Group>
+        ) : null}
         {connection.definition ? (
           <Text size="xs" c="dimmed">
-            Agent {connection.definition.agent} ·{' '}
-            {groups && groups.length > 0 ? `${counted(groups.length, 'group')}: ${groups.join(', ')}` : 'open to nobody'}
+            Agent {connection.definition.agent}
+            {seesEvidence ? (
+              <>
+                {' · '}
+                <TextLink to="/rules" search={{ view: 'reach', connection: connection.name }} size="xs">
+                  Who can reach this?
+                </TextLink>
+              </>
+            ) : null}
           </Text>
         ) : null}
         <Group gap="xs">
@@ -150,6 +183,15 @@ function ConnectionCard({ connection, onEdit, onDelete }: CardProps) {
         </Collapse>
       </Stack>
     </Card>
+  );
+}
+
+function Needs({ needs }: { needs: string[] }) {
+  if (needs.length === 0) return null;
+  return (
+    <Text size="xs" c="dimmed">
+      Needs: {needs.join('; ')}
+    </Text>
   );
 }
 

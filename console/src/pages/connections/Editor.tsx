@@ -1,5 +1,5 @@
 /** Makes or changes a connection: by form for the protocols it knows, or as the JSON that the API takes. */
-import { Button, Group, JsonInput, Modal, NumberInput, SegmentedControl, Select, SimpleGrid, Stack, Switch, Textarea, TextInput } from '@mantine/core';
+import { Button, Group, JsonInput, Modal, NumberInput, SegmentedControl, Select, SimpleGrid, Stack, Textarea, TextInput } from '@mantine/core';
 import { useMutation, useQuery } from '@tanstack/react-query';
 import { type FormEvent, useState } from 'react';
 
@@ -144,13 +144,16 @@ function Form({ draft, wrong, onChange }: FormProps) {
           onChange={(agent) => onChange({ ...draft, agent: agent ?? '' })}
           nothingFoundMessage="No agent is enrolled"
         />
-        <TextInput
-          label="Groups"
-          description="Whose members may open it, separated by commas. Empty: nobody"
+        <Textarea
+          label="Labels"
+          description="What rules select it by: env=prod, one a line"
           inputWrapperOrder={['label', 'input', 'description', 'error']}
-          error={wrong['groups']}
-          value={draft.groups}
-          onChange={(event) => onChange({ ...draft, groups: event.currentTarget.value })}
+          autosize
+          ff="monospace"
+          spellCheck={false}
+          error={wrong['labels']}
+          value={draft.labels}
+          onChange={(event) => onChange({ ...draft, labels: event.currentTarget.value })}
         />
         {POSTGRES.map((field) => (
           <SettingInput
@@ -162,31 +165,7 @@ function Form({ draft, wrong, onChange }: FormProps) {
           />
         ))}
       </SimpleGrid>
-      <SimpleGrid cols={{ base: 1, sm: 3 }}>
-        <Limit label="Longest session, hours" value={draft.maxHours} onChange={(maxHours) => onChange({ ...draft, maxHours })} />
-        <Limit label="Idle limit, minutes" value={draft.idleMinutes} onChange={(idleMinutes) => onChange({ ...draft, idleMinutes })} />
-        <Limit label="Second factor, hours" value={draft.mfaHours} onChange={(mfaHours) => onChange({ ...draft, mfaHours })} />
-      </SimpleGrid>
-      <Switch
-        label="Replication may be used"
-        checked={draft.replication}
-        onChange={(event) => onChange({ ...draft, replication: event.currentTarget.checked })}
-      />
     </>
-  );
-}
-
-function Limit({ label, value, onChange }: { label: string; value: number; onChange: (value: number) => void }) {
-  return (
-    <NumberInput
-      label={label}
-      min={0.01}
-      decimalScale={2}
-      value={value}
-      onChange={(next) => {
-        if (typeof next === 'number') onChange(next);
-      }}
-    />
   );
 }
 

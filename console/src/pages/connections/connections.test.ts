@@ -7,7 +7,7 @@ const FILLED = {
   ...EMPTY,
   name: 'pg-prod',
   agent: 'clinic',
-  groups: 'dba, oncall',
+  labels: 'env=prod\nteam=DBA / on-call',
   settings: { host: 'db', port: 5432, user: 'app', password: 'env:PGPASSWORD', tls: { mode: 'verify_full', ca_file: '' } },
 };
 
@@ -16,7 +16,11 @@ test('a good draft has no problem', () => expect(problems(FILLED)).toEqual({}));
 test.each([
   [{ name: 'Prod' }, 'name'],
   [{ agent: '' }, 'agent'],
-  [{ groups: 'dba, o;n' }, 'groups'],
+  [{ labels: 'env=prod\nenv=test' }, 'labels'],
+  [{ labels: 'Env=prod' }, 'labels'],
+  [{ labels: 'env' }, 'labels'],
+  [{ labels: 'env=a;b' }, 'labels'],
+  [{ labels: Array.from({ length: 51 }, (_, at) => `k${at}=v`).join('\n') }, 'labels'],
   [{ settings: { ...FILLED.settings, host: ' ' } }, 'host'],
   [{ settings: { ...FILLED.settings, port: 70_000 } }, 'port'],
   [{ settings: { ...FILLED.settings, user: undefined } }, 'user'],
@@ -30,11 +34,13 @@ test('what the form does not know survives it, what is empty goes', () => {
   const definition = {
     agent: 'clinic',
     protocol: 'postgres',
+    labels: { env: 'prod', 'data.kind': 'patient records' },
     settings: { host: 'db', user: 'app', tls: { server_name: 'x', ca_file: '' }, recording: { rows_per_request_bytes: 1 } } as object,
   } as Parameters<typeof toDraft>[1];
   const back = toDefinition(toDraft('pg', definition));
   expect(back.settings).toEqual({ host: 'db', user: 'app', tls: { server_name: 'x' }, recording: { rows_per_request_bytes: 1 } });
-  expect(back).toMatchObject({ max_duration_seconds: 28_800, idle_timeout_seconds: 1_800, mfa_max_age_seconds: 43_200, allow_replication: false });
+  expect(back).toEqual({ ...definition, description: '', settings: back.settings });
+  expect(toDefinition(EMPTY).labels).toEqual({});
 });
 
 test('commands to paste', () => {

@@ -3,18 +3,16 @@
  * are: what somebody wrote as JSON is not lost by opening the form.
  */
 import type { ConnectionDefinition } from '../../api/calls';
-import { groupProblem, slugProblem, splitGroups } from '../../lib/names';
+import { ownLabelsProblem, readLabels, writeLabels } from '../../lib/labels';
+import { slugProblem } from '../../lib/names';
 
 export interface Draft {
   name: string;
   agent: string;
   protocol: string;
   description: string;
-  groups: string;
-  maxHours: number;
-  idleMinutes: number;
-  mfaHours: number;
-  replication: boolean;
+  /** `key=value`, one a line. */
+  labels: string;
   settings: Record<string, unknown>;
 }
 
@@ -61,11 +59,7 @@ export const EMPTY: Draft = {
   agent: '',
   protocol: 'postgres',
   description: '',
-  groups: '',
-  maxHours: 8,
-  idleMinutes: 30,
-  mfaHours: 12,
-  replication: false,
+  labels: '',
   settings: POSTGRES.reduce<Record<string, unknown>>(
     (settings, field) => (field.initial === undefined ? settings : withSetting(settings, field.key, field.initial)),
     {},
@@ -78,11 +72,7 @@ export function toDraft(name: string, definition: ConnectionDefinition): Draft {
     agent: definition.agent,
     protocol: definition.protocol,
     description: definition.description ?? '',
-    groups: (definition.allowed_groups ?? []).join(', '),
-    maxHours: (definition.max_duration_seconds ?? 28_800) / 3_600,
-    idleMinutes: (definition.idle_timeout_seconds ?? 1_800) / 60,
-    mfaHours: (definition.mfa_max_age_seconds ?? 43_200) / 3_600,
-    replication: definition.allow_replication ?? false,
+    labels: writeLabels(definition.labels ?? {}),
     settings: { ...definition.settings },
   };
 }
@@ -94,11 +84,7 @@ export function toDefinition(draft: Draft): ConnectionDefinition {
     description: draft.description.trim(),
     // The generated type of a free-form object has no fields of its own.
     settings: withoutEmpty(draft.settings) as ConnectionDefinition['settings'],
-    allowed_groups: splitGroups(draft.groups),
-    max_duration_seconds: Math.round(draft.maxHours * 3_600),
-    idle_timeout_seconds: Math.round(draft.idleMinutes * 60),
-    mfa_max_age_seconds: Math.round(draft.mfaHours * 3_600),
-    allow_replication: draft.replication,
+    labels: Object.fromEntries(readLabels(draft.labels)),
   };
 }
 
@@ -110,7 +96,7 @@ export function problems(draft: Draft): Partial<Record<string, string>> {
   };
   put('name', slugProblem(draft.name));
   put('agent', draft.agent === '' ? 'Choose one.' : slugProblem(draft.agent));
-  put('groups', splitGroups(draft.groups).map(groupProblem).find((problem) => problem !== undefined));
+  put('labels', ownLabelsProblem(draft.labels));
   for (const field of draft.protocol === 'postgres' ? POSTGRES : []) put(field.key, fieldProblem(field, setting(draft.settings, field.key)));
   return found;
 }

@@ -1,0 +1,187 @@
+/** The document as text: written, tried, put in force. */
+import { Alert, Button, Group, Stack, Text as Words, TextInput } from '@mantine/core';
+import { type FormEvent, useRef, useState } from 'react';
+
+import type * as calls from '../../api/calls';
+import { ApiProblem, asProblem } from '../../api/problem';
+import { ProblemAlert } from '../../ui/ProblemAlert';
+import { Visible } from '../../ui/Visible';
+import { lineParts, type Place, placeIn } from './place';
+import classes from './Rules.module.css';
+import { TextEditor, type TextHandle } from './TextEditor';
+import { type Draft, isOvertaken } from './useDraft';
+
+const LONGEST_NOTE = 1_000;
+
+export function Text({ draft, manages }: { draft: Draft; manages: boolean }) {
+  const editor = useRef<TextHandle>(null);
+  const problem = draft.error ? asProblem(draft.error) : undefined;
+  const { place, rest } = placeIn(problem?.message ?? '');
+  return (
+    <div className={classes.bench}>
+      <TextEditor
+        label="Rules as YAML"
+        text={draft.text}
+        wrongLine={place?.line}
+        readOnly={!manages}
+        onChange={draft.write}
+        handle={editor}
+      />
+      {manages ? (
+        <Stack gap="sm">
+          <Group gap="xs">
+            <Button variant="light" loading={draft.isTrying} disabled={!draft.isChanged} onClick={() => draft.try()}>
+              Try
+            </Button>
+            <Button variant="default" disabled={!draft.isChanged} onClick={draft.discard}>
+              Discard
+            </Button>
+          </Group>
+          {draft.done === undefined ? <Outcome draft={draft} /> : <InForce version={draft.done} />}
+          {problem && place ? (
+            <Misplaced
+              problem={new ApiProblem(problem.status, problem.code, rest, problem.hint)}
+              place={place}
+              text={draft.text}
+              onShow={() => editor.current?.show(place.line)}
+            />
+          ) : null}
+          {problem && !place && !isOvertaken(problem) ? <ProblemAlert error={problem} /> : null}
+          {isOvertaken(problem) ? <Overtaken draft={draft} /> : null}
+        </Stack>
+      ) : (
+        <Words size="sm" c="dimmed">
+          Administrators change this. <code>hoop admin export</code> writes it to a file.
+        </Words>
+      )}
+    </div>
+  );
+}
+
+function Outcome({ draft }: { draft: Draft }) {
+  // What was tried can still be put in force after an answer that got lost.
+  if (draft.error && (!draft.tried || isOvertaken(draft.error))) return null;
+  if (!draft.isChanged) {
+    return (
+      <Words size="sm" c="dimmed">
+        This is version {draft.base}, in force. Change the text, try it, and put it in force; nothing happens before.
+      </Words>
+    );
+  }
+  if (!draft.tried) {
+    return (
+      <Words size="sm" c="dimmed">
+        Changed from version {draft.base}. Try says what would differ, and changes nothing.
+      </Words>
+    );
+  }
+  if (!draft.tried.changed) {
+    return (
+      <Words size="sm" role="status">
+        It says the same as version {draft.base}: nothing would change.
+      </Words>
+    );
+  }
+  return <PutInForce draft={draft} tried={draft.tried} />;
+}
+
+function PutInForce({ draft, tried }: { draft: Draft; tried: calls.RulesChanged }) {
+  const [note, setNote] = useState('');
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    draft.put(note);
+  };
+  return (
+    <form onSubmit={submit}>
+      <Stack gap="sm">
+        <Words size="sm">Against version {draft.base} this would change:</Words>
+        <Diff text={tried.diff} />
+        <TextInput
+          label="Note"
+          description="Why; kept with the version"
+          maxLength={LONGEST_NOTE}
+          autoComplete="off"
+          value={note}
+          onChange={(event) => setNote(event.currentTarget.value)}
+        />
+        <Words size="xs" c="dimmed">
+          Takes effect at once: live sessions that the new rules do not allow end.
+        </Words>
+        <Group>
+          <Button type="submit" loading={draft.isPutting}>
+            Put in force
+          </Button>
+        </Group>
+      </Stack>
+    </form>
+  );
+}
+
+export function Diff({ text }: { text: string }) {
+  return (
+    <div className={classes.diff} role="status" aria-label="What would change">
+      {text
+        .trimEnd()
+        .split('\n')
+        .map((line, index) => (
+          <div key={index} data-sign={/^[+\-~] /.test(line) ? line[0] : undefined}>
+            <Visible text={line} oneLine />
+          </div>
+        ))}
+    </div>
+  );
+}
+
+function InForce({ version }: { version: number }) {
+  return (
+    <Alert color="teal" variant="light" role="status">
+      Version {version} is in force.
+    </Alert>
+  );
+}
+
+interface MisplacedProps {
+  problem: ApiProblem;
+  place: Place;
+  text: string;
+  onShow: () => void;
+}
+
+function Misplaced({ problem, place, text, onShow }: MisplacedProps) {
+  const [before, from] = lineParts(text, place);
+  return (
+    <Stack gap="xs">
+      <ProblemAlert error={problem} title={`Line ${place.line}, column ${place.column}`} />
+      <div className={classes.wrong} aria-label="The line">
+        <Visible text={before} oneLine />
+        <mark>{from === '' ? '␣' : <Visible text={from} oneLine />}</mark>
+      </div>
+      <Group>
+        <Button size="compact-sm" variant="subtle" onClick={onShow}>
+          Go to line {place.line}
+        </Button>
+      </Group>
+    </Stack>
+  );
+}
+
+function Overtaken({ draft }: { draft: Draft }) {
+  return (
+    <Alert color="yellow" variant="light" role="alert" title="Somebody else changed the rules">
+      <Stack gap="xs" align="flex-start">
+        <Words size="sm">
+          You began from version {draft.base}, which is not in force any more. Your text is still here: see how it differs
+          from what is in force now, or discard it. History says who changed what.
+        </Words>
+        <Group gap="xs">
+          <Button size="compact-sm" variant="light" onClick={() => void draft.rebase()}>
+            Compare with what is in force
+          </Button>
+          <Button size="compact-sm" variant="default" onClick={draft.discard}>
+            Discard mine
+          </Button>
+        </Group>
+      </Stack>
+    </Alert>
+  );
+}

@@ -1,0 +1,76 @@
+/** What somebody writes on the rules, until it is in force: the text, the version it was begun from, what a try said. */
+import { useMutation } from '@tanstack/react-query';
+import { useState } from 'react';
+
+import * as calls from '../../api/calls';
+import { asProblem } from '../../api/problem';
+import { useForget } from '../../queries';
+
+interface Begun {
+  text: string;
+  base: number;
+}
+
+export function useDraft(inForce: calls.Rules) {
+  const forget = useForget();
+  const [begun, setBegun] = useState<Begun>();
+  const { text, base } = begun ?? { text: inForce.yaml, base: inForce.version };
+  const attempt = useMutation({
+    mutationFn: (tried: Begun) => calls.changeRules({ yaml: tried.text, version: tried.base, dry_run: true }),
+  });
+  const put = useMutation({
+    mutationFn: (note: string) =>
+      calls.changeRules({ yaml: text, version: base, dry_run: false, ...(note.trim() === '' ? {} : { note: note.trim() }) }),
+    onSuccess: async () => {
+      await forget('rules', 'connections', 'sessions');
+      setBegun(undefined);
+      attempt.reset();
+    },
+  });
+  const write = (next: string) => {
+    // Who takes a change back has changed nothing.
+    setBegun(begun === undefined && next === inForce.yaml ? undefined : { text: next, base });
+    put.reset();
+  };
+  const isTried = attempt.variables?.text === text && attempt.variables.base === base;
+  return {
+    text,
+    base,
+    isChanged: begun !== undefined && text !== inForce.yaml,
+    /** What the last try of exactly this text said. */
+    tried: isTried ? attempt.data : undefined,
+    /** Why the last try of exactly this text, or putting it in force, failed. */
+    error: put.error ?? (isTried ? attempt.error : null),
+    isTrying: attempt.isPending,
+    isPutting: put.isPending,
+    /** The version that this draft came into force as, until the next change. */
+    done: put.data?.version,
+    write,
+    try: (next = text) => {
+      put.reset();
+      attempt.mutate({ text: next, base });
+    },
+    put: (note: string) => put.mutate(note),
+    discard: () => {
+      setBegun(undefined);
+      attempt.reset();
+      put.reset();
+    },
+    /** Takes the text as a change of what is in force now, and says what it would change. */
+    rebase: async () => {
+      await forget('rules');
+      const now = await calls.rules();
+      const next = { text, base: now.version };
+      setBegun(next);
+      put.reset();
+      attempt.mutate(next);
+    },
+  };
+}
+
+export type Draft = ReturnType<typeof useDraft>;
+
+/** Somebody else was quicker. */
+export function isOvertaken(error: unknown): boolean {
+  return asProblem(error).status === 409;
+}
