@@ -19,6 +19,7 @@ mod ops;
 pub mod pki;
 mod recordings;
 mod relay;
+mod requests;
 mod rules;
 mod sessions;
 

@@ -60,7 +60,7 @@ async fn without_second_factor(world: &World, name: &str, role: Role) -> (Tokens
 }
 
 /// What somebody signed in may do without a second factor: look at what is theirs, and leave.
-const HARMLESS: [(&str, &str); 12] = [
+const HARMLESS: [(&str, &str); 14] = [
     ("GET", "/api/v1/whoami"),
     ("GET", "/api/v1/me/logins"),
     ("DELETE", "/api/v1/me/logins"),
@@ -73,6 +73,8 @@ const HARMLESS: [(&str, &str); 12] = [
     ("POST", "/api/v1/logout"),
     ("GET", "/api/v1/connections"),
     ("GET", "/api/v1/sessions"),
+    ("GET", "/api/v1/requests"),
+    ("GET", "/api/v1/requests/{id}"),
     ("GET", "/api/v1/sessions/{id}"),
 ];
 /// The provider decides whether it saw one.

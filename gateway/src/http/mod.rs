@@ -16,6 +16,7 @@ pub(crate) mod oidc;
 pub(crate) mod problem;
 mod protocols;
 mod recovery;
+mod requests;
 mod rules;
 mod sessions;
 mod setup;
@@ -38,7 +39,7 @@ use axum::{
     routing,
 };
 use hoop_api::{
-    Info, audit as audit_api, auth, manage as manage_api, rules as rules_api,
+    Info, audit as audit_api, auth, manage as manage_api, requests as requests_api, rules as rules_api,
     sessions::{self as sessions_api, VerifyReport},
 };
 use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
@@ -64,6 +65,7 @@ fn endpoints() -> Vec<Endpoint> {
         own_endpoints(),
         manage_endpoints(),
         rules_endpoints(),
+        request_endpoints(),
         session_endpoints(),
         audit_endpoints(),
     ]
@@ -242,7 +244,8 @@ fn rules_endpoints() -> Vec<Endpoint> {
         )
         .body(RULES_BODY)
         .takes::<rules_api::RulesChange>()
-        .answers::<rules_api::RulesChanged>(),
+        .answers::<rules_api::RulesChanged>()
+        .fresh(),
         Endpoint::get("/rules/versions", Who::Evidence, "All versions, the newest first.", rules::versions)
             .query(&[("after", Type::Integer), ("limit", Type::Integer)])
             .answers_page::<rules_api::RulesVersion>(),
@@ -256,6 +259,55 @@ fn rules_endpoints() -> Vec<Endpoint> {
         )
         .query(&[("connection", Type::String), ("person", Type::String)])
         .answers_page::<rules_api::ReachView>(),
+    ]
+}
+
+fn request_endpoints() -> Vec<Endpoint> {
+    let filter = [
+        ("mine", Type::Boolean),
+        ("state", Type::String),
+        ("kind", Type::String),
+        ("unreviewed", Type::Boolean),
+        ("after", Type::String),
+        ("limit", Type::Integer),
+    ];
+    vec![
+        Endpoint::get(
+            "/requests",
+            Who::SignedIn,
+            "Requests: one's own, those one may decide.",
+            requests::list,
+        )
+        .query(&filter)
+        .answers_page::<requests_api::RequestView>(),
+        Endpoint::post("/requests", Who::Proven, "Asks for access that others approve.", requests::ask)
+            .takes::<requests_api::NewRequest>()
+            .answers::<requests_api::RequestView>(),
+        Endpoint::post("/break-glass", Who::Proven, "Opens an emergency.", requests::break_glass)
+            .takes::<requests_api::BreakGlass>()
+            .answers::<requests_api::RequestView>()
+            .fresh(),
+        Endpoint::get("/requests/{id}", Who::SignedIn, "One of them.", requests::show)
+            .answers::<requests_api::RequestView>(),
+        Endpoint::post("/requests/{id}/approve", Who::Proven, "Says yes.", requests::approve)
+            .takes::<requests_api::Word>()
+            .answers::<requests_api::RequestView>()
+            .fresh(),
+        Endpoint::post("/requests/{id}/deny", Who::Proven, "Says no.", requests::deny)
+            .takes::<requests_api::Word>()
+            .answers::<requests_api::RequestView>()
+            .fresh(),
+        Endpoint::post("/requests/{id}/end", Who::Proven, "Withdraws or revokes.", requests::end)
+            .takes::<requests_api::EndRequest>()
+            .answers::<requests_api::RequestView>(),
+        Endpoint::post("/requests/{id}/extend", Who::Proven, "Lets an emergency go on.", requests::extend)
+            .takes::<requests_api::Extend>()
+            .answers::<requests_api::RequestView>()
+            .fresh(),
+        Endpoint::post("/requests/{id}/review", Who::Proven, "Closes its review.", requests::review)
+            .takes::<requests_api::ReviewFinding>()
+            .answers::<requests_api::RequestView>()
+            .fresh(),
     ]
 }
 

@@ -175,7 +175,7 @@ async fn who_reaches(hub: &Shared, in_force: &InForce, name: &ConnectionName) ->
         if items.len() > MOST_REACHED {
             let message = format!("more than {MOST_REACHED} people reach this connection");
             return Err(Fault::new("HOOP-7015", Blame::Caller, message)
-                .with_hint("ask about single people: `hoop admin reach --person NAME`")
+                .with_hint("ask about single people: `hoop admin rules reach --person NAME`")
                 .into());
         }
         after = page.next;

@@ -42,6 +42,8 @@ pub enum Who {
     Anyone,
     /// Anybody who is signed in.
     SignedIn,
+    /// Anybody who is signed in with a second factor.
+    Proven,
     /// Somebody signed in with a browser: tokens are not good for making further sign-ins.
     Browser,
     /// Admins and auditors.
@@ -55,6 +57,7 @@ impl fmt::Display for Who {
         f.write_str(match self {
             Self::Anyone => "anyone",
             Self::SignedIn => "signed-in",
+            Self::Proven => "proven",
             Self::Browser => "browser",
             Self::Evidence => "evidence",
             Self::Admin => "admin",
@@ -272,14 +275,14 @@ async fn admit(hub: &Shared, who: Who, parts: &Parts) -> Result<Option<Caller>, 
     }
     let caller = caller::find(hub, parts).await?.ok_or_else(Problematic::unauthenticated)?;
     let allowed = match who {
-        Who::Anyone | Who::SignedIn => true,
+        Who::Anyone | Who::SignedIn | Who::Proven => true,
         Who::Browser => caller.credential == Credential::Cookie,
         Who::Evidence => matches!(caller.role(), Role::Admin | Role::Auditor),
         Who::Admin => caller.role() == Role::Admin,
     };
     if allowed {
         // Rights, credentials and evidence are not for somebody who proved a password alone, wherever that was.
-        let protected = matches!(who, Who::Evidence | Who::Admin);
+        let protected = matches!(who, Who::Proven | Who::Evidence | Who::Admin);
         if protected && caller.signed_in.login.mfa_at.is_none() {
             return Err(Denial::MfaMissing.to_fault().into());
         }

@@ -18,7 +18,7 @@ use tokio::time::MissedTickBehavior;
 use crate::{
     http::problem::Problematic,
     hub::{Hub, Shared, now},
-    rules, sessions,
+    requests, rules, sessions,
 };
 
 /// How often sessions are looked at: with the farewell that a client gets, an end takes effect within 2 s when it is found
@@ -41,6 +41,7 @@ pub(crate) async fn run(hub: Shared) {
             () = hub.stopping.cancelled() => return,
             () = hub.sweep_again.notified() => again = true,
             _ = sweep.tick() => {
+                report("requests", requests::expire(&hub, now()).await);
                 report("sweep", end_late(&hub).await);
                 if again {
                     let outcome = sweep_sessions(&hub).await;

@@ -1,0 +1,248 @@
+//! Access that others approve, and emergencies: never by oneself, never twice by one, never for something else (THREATS
+//! A13), and whatever ends takes its sessions with it.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{
+    Tokens, World,
+    agent::{Agent, session_of},
+    problem,
+};
+use hoop_model::Role;
+use reqwest::{Method, Response, StatusCode};
+use serde_json::{Value, json};
+
+struct Scene {
+    world: World,
+    agent: Agent,
+    admin: Tokens,
+    ada: Tokens,
+    bob: Tokens,
+    cyd: Tokens,
+}
+
+/// Ada may open `pg` when two leads approve; in an emergency she may at once. She is a lead herself, as are bob and cyd.
+fn rules() -> Value {
+    json!({
+        "rules": [{
+            "name": "asked", "subjects": { "groups": ["dba"] }, "connections": { "names": ["pg"] },
+            "conditions": { "approval": { "approvers": { "groups": ["leads"] }, "count": 2, "longest": "4h" } },
+        }],
+        "break_glass": [{
+            "name": "oncall", "subjects": { "groups": ["dba"] }, "connections": { "names": ["pg"] },
+            "reviewers": { "groups": ["leads"] },
+        }],
+    })
+}
+
+impl Scene {
+    async fn start() -> Self {
+        let world = World::start().await;
+        let people = [
+            ("root", Role::Admin, vec![]),
+            ("ada", Role::User, vec!["dba", "leads"]),
+            ("bob", Role::User, vec!["leads"]),
+            ("cyd", Role::User, vec!["leads"]),
+        ];
+        let mut tokens = Vec::new();
+        for (name, role, groups) in people {
+            let mut person = world.person(name, role, &groups).await;
+            tokens.push(world.tokens(&mut person).await);
+        }
+        let [admin, ada, bob, cyd]: [Tokens; 4] = tokens.try_into().ok().unwrap();
+        let agent = Agent::join(&world, "east").await;
+        assert_eq!(world.connection(&admin, json!({})).await.status(), StatusCode::OK);
+        let ruled = world.rules(&admin, rules()).send().await.unwrap();
+        assert_eq!(ruled.status(), StatusCode::OK);
+        Self { world, agent, admin, ada, bob, cyd }
+    }
+
+    async fn post(&self, who: &Tokens, path: &str, body: Value) -> Response {
+        self.world.post(path, &body).bearer_auth(&who.access).send().await.unwrap()
+    }
+
+    async fn ask(&self) -> String {
+        let body = json!({ "connection": "pg", "duration_seconds": 7200, "reason": "a slow report" });
+        let asked: Value = self.post(&self.ada, "/requests", body).await.json().await.unwrap();
+        assert_eq!(
+            (asked["state"].as_str(), asked["needed"].as_u64()),
+            (Some("pending"), Some(2)),
+            "{asked}"
+        );
+        asked["id"].as_str().unwrap().to_owned()
+    }
+
+    async fn word(&self, who: &Tokens, id: &str, word: &str) -> Response {
+        self.post(who, &format!("/requests/{id}/{word}"), json!({})).await
+    }
+
+    async fn glass(&self, who: &Tokens) -> Response {
+        let body = json!({ "connection": "pg", "reason": "the wards are down", "incident": "INC-7" });
+        self.post(who, "/break-glass", body).await
+    }
+
+    async fn open(&mut self) -> String {
+        let opening = tokio::spawn(self.world.open(&self.ada).send());
+        let id = session_of(&self.agent.asked().await);
+        self.agent.confirm(&id).await;
+        assert_eq!(opening.await.unwrap().unwrap().status(), StatusCode::OK);
+        id
+    }
+
+    async fn refused(&self) -> String {
+        let (status, code) = problem(self.world.open(&self.ada).send().await.unwrap()).await;
+        assert_eq!(status, 403);
+        code
+    }
+
+    async fn is_over(&self, id: &str, since: Instant) {
+        let (store, id) = (self.world.running.store(), id.parse().unwrap());
+        while store.session(id).await.unwrap().unwrap().state.is_live() {
+            assert!(since.elapsed() < Duration::from_secs(2), "it lives on");
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_others_open_the_way_and_its_end_closes_it() {
+    let mut scene = Scene::start().await;
+    assert_eq!(scene.refused().await, "HOOP-2007");
+    let id = scene.ask().await;
+    assert_eq!(scene.word(&scene.bob, &id, "approve").await.status(), StatusCode::OK);
+    assert_eq!(scene.refused().await, "HOOP-2007", "one is not two");
+    let approved: Value = scene.word(&scene.cyd, &id, "approve").await.json().await.unwrap();
+    assert_eq!(approved["state"], "approved", "{approved}");
+    let session = scene.open().await;
+    let began = Instant::now();
+    let ended = scene.post(&scene.bob, &format!("/requests/{id}/end"), json!({ "reason": "enough" })).await;
+    assert_eq!(ended.status(), StatusCode::OK);
+    scene.is_over(&session, began).await;
+    assert_eq!(scene.refused().await, "HOOP-2007");
+    assert_eq!(scene.world.events("request.approved").await, 2);
+    assert_eq!(scene.world.events("request.ended").await, 1);
+}
+
+#[tokio::test]
+async fn nobody_approves_their_own_or_twice_or_without_being_named() {
+    let scene = Scene::start().await;
+    let id = scene.ask().await;
+    let own = scene.word(&scene.ada, &id, "approve").await;
+    assert_eq!(problem(own).await, (403, "HOOP-2023".to_owned()));
+    assert_eq!(scene.word(&scene.bob, &id, "approve").await.status(), StatusCode::OK);
+    let twice = scene.word(&scene.bob, &id, "approve").await;
+    assert_eq!(problem(twice).await, (403, "HOOP-2024".to_owned()));
+    // An admin sees it, and is no approver.
+    let admin = scene.word(&scene.admin, &id, "approve").await;
+    assert_eq!(problem(admin).await, (403, "HOOP-2026".to_owned()));
+    assert_eq!(scene.refused().await, "HOOP-2007");
+}
+
+#[tokio::test]
+async fn two_approvers_at_the_same_time_count_as_two() {
+    for _ in 0..4 {
+        let scene = Scene::start().await;
+        let id = scene.ask().await;
+        let (bob, cyd) = (scene.word(&scene.bob, &id, "approve"), scene.word(&scene.cyd, &id, "approve"));
+        let (one, other) = tokio::join!(bob, cyd);
+        assert_eq!((one.status(), other.status()), (StatusCode::OK, StatusCode::OK));
+        let shown =
+            scene.world.request(Method::GET, &format!("/requests/{id}")).bearer_auth(&scene.ada.access);
+        let shown: Value = shown.send().await.unwrap().json().await.unwrap();
+        let words = shown["decisions"].as_array().unwrap().len();
+        assert_eq!((shown["state"].as_str(), words), (Some("approved"), 2));
+    }
+}
+
+#[tokio::test]
+async fn approval_and_denial_at_the_same_time_leave_one_truth() {
+    let scene = Scene::start().await;
+    let id = scene.ask().await;
+    let (yes, no) = tokio::join!(scene.word(&scene.bob, &id, "approve"), scene.word(&scene.cyd, &id, "deny"));
+    assert_eq!(no.status(), StatusCode::OK);
+    assert!(matches!(yes.status(), StatusCode::OK | StatusCode::CONFLICT), "{}", yes.status());
+    assert_eq!(scene.refused().await, "HOOP-2007");
+    assert!(!scene.word(&scene.bob, &id, "approve").await.status().is_success());
+}
+
+#[tokio::test]
+async fn a_request_for_what_is_not_allowed_or_needs_no_approval_is_refused() {
+    let scene = Scene::start().await;
+    let body = |reason: &str| json!({ "connection": "pg", "duration_seconds": 60, "reason": reason });
+    let stranger = scene.post(&scene.bob, "/requests", body("curious")).await;
+    assert_eq!(problem(stranger).await, (403, "HOOP-2001".to_owned()));
+    let nowhere = json!({ "connection": "nowhere", "duration_seconds": 60, "reason": "curious" });
+    let unknown = scene.post(&scene.ada, "/requests", nowhere).await;
+    assert_eq!(problem(unknown).await, (403, "HOOP-2001".to_owned()), "like one that may not be seen");
+    for reason in ["", " ", "two\nlines", &"x".repeat(1001)] {
+        let refused = scene.post(&scene.ada, "/requests", body(reason)).await;
+        assert_eq!(problem(refused).await, (400, "HOOP-7016".to_owned()), "{reason:?}");
+    }
+    assert_eq!(scene.world.rule(&scene.admin, json!({})).send().await.unwrap().status(), StatusCode::OK);
+    let open = scene.post(&scene.ada, "/requests", body("curious")).await;
+    assert_eq!(problem(open).await, (400, "HOOP-2020".to_owned()));
+}
+
+#[tokio::test]
+async fn a_request_is_seen_by_those_it_concerns() {
+    let scene = Scene::start().await;
+    let mut eve = scene.world.person("eve", Role::User, &["dba"]).await;
+    let eve = scene.world.tokens(&mut eve).await;
+    let id = scene.ask().await;
+    for (who, status) in [(&scene.ada, 200), (&scene.bob, 200), (&scene.admin, 200), (&eve, 404)] {
+        let shown = scene.world.request(Method::GET, &format!("/requests/{id}")).bearer_auth(&who.access);
+        assert_eq!(shown.send().await.unwrap().status(), status);
+    }
+    assert_eq!(scene.word(&eve, &id, "deny").await.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn an_emergency_is_in_at_once_and_reviewed_by_another() {
+    let mut scene = Scene::start().await;
+    let started: Value = scene.glass(&scene.ada).await.json().await.unwrap();
+    let kind_and_state = (started["kind"].as_str(), started["state"].as_str());
+    assert_eq!(kind_and_state, (Some("break_glass"), Some("approved")), "{started}");
+    let id = started["id"].as_str().unwrap().to_owned();
+    let session = scene.open().await;
+    let grant = scene.world.running.store().session(session.parse().unwrap()).await.unwrap().unwrap().grant;
+    let grant: Value = serde_json::from_slice(&grant).unwrap();
+    assert_eq!((grant["recording"].as_str(), grant["break_glass"].as_bool()), (Some("strict"), Some(true)));
+    assert_eq!(grant["ends_at"], started["ends_at"]);
+    // Not by oneself, not before it is over.
+    let finding = json!({ "finding": "restarted the report server" });
+    let (review, extend) = (format!("/requests/{id}/review"), format!("/requests/{id}/extend"));
+    let own = scene.post(&scene.ada, &review, finding.clone()).await;
+    assert_eq!(problem(own).await, (403, "HOOP-2026".to_owned()));
+    assert_eq!(scene.post(&scene.bob, &review, finding.clone()).await.status(), StatusCode::CONFLICT);
+    let own = scene.post(&scene.ada, &extend, json!({ "seconds": 60 })).await;
+    assert_eq!(problem(own).await, (403, "HOOP-2026".to_owned()));
+    assert_eq!(scene.post(&scene.bob, &extend, json!({ "seconds": 60 })).await.status(), StatusCode::OK);
+    let began = Instant::now();
+    let ended = scene.post(&scene.ada, &format!("/requests/{id}/end"), json!({ "reason": "solved" })).await;
+    assert_eq!(ended.status(), StatusCode::OK);
+    scene.is_over(&session, began).await;
+    assert_eq!(scene.refused().await, "HOOP-2007");
+    // The next one waits for the review.
+    assert_eq!(problem(scene.glass(&scene.ada).await).await, (403, "HOOP-2022".to_owned()));
+    let reviewed: Value = scene.post(&scene.bob, &review, finding.clone()).await.json().await.unwrap();
+    assert_eq!(reviewed["review"]["finding"], "restarted the report server", "{reviewed}");
+    assert_eq!(scene.post(&scene.cyd, &review, finding).await.status(), StatusCode::CONFLICT);
+    assert_eq!(scene.glass(&scene.ada).await.status(), StatusCode::OK);
+    for code in ["break_glass.extended", "break_glass.ended", "break_glass.reviewed"] {
+        assert_eq!(scene.world.events(code).await, 1, "{code}");
+    }
+    assert_eq!(scene.world.events("break_glass.started").await, 2);
+}
+
+#[tokio::test]
+async fn who_is_not_eligible_breaks_no_glass() {
+    let scene = Scene::start().await;
+    for who in [&scene.bob, &scene.admin] {
+        assert_eq!(problem(scene.glass(who).await).await, (403, "HOOP-2001".to_owned()));
+    }
+    assert_eq!(scene.world.events("break_glass.started").await, 0);
+}
