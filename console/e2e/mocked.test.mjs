@@ -139,7 +139,7 @@ test('connections: what to paste is copied; a user sees no admin parts', async (
   await page.waitForTimeout(300);
   await shot(page, 'connections-user');
   assert.equal(await page.getByRole('button', { name: 'New connection' }).count(), 0);
-  assert.deepEqual(await page.getByRole('navigation', { name: 'Pages' }).getByRole('link').allTextContents(), ['Connections', 'Sessions', 'My sign-ins']);
+  assert.deepEqual(await page.getByRole('navigation', { name: 'Pages' }).getByRole('link').allTextContents(), ['Connections', 'Sessions', 'My account']);
 });
 
 test('connections: an admin makes one by form, sees it as JSON, and deletes one by its name', async () => {
@@ -515,7 +515,7 @@ test('agents: a join token with its command, shown once', async () => {
 });
 
 test('my sign-ins: one ended, then all of them', async () => {
-  await signIn(page, as('ada'), '/logins');
+  await signIn(page, as('ada'), '/account');
   await page.getByRole('table', { name: 'My sign-ins' }).waitFor();
   await shot(page, 'logins');
   await page.getByRole('button', { name: 'Sign out the cli at 192.0.2.10' }).click();
@@ -523,7 +523,30 @@ test('my sign-ins: one ended, then all of them', async () => {
   await page.getByRole('button', { name: 'Sign out everywhere' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Sign out everywhere' }).click();
   await page.getByRole('heading', { name: 'Sign in' }).waitFor();
-  assert.deepEqual(mock.state.calls.map((call) => call.path), ['/logins/lgn_2', '/logins/lgn_3', '/logout']);
+  assert.deepEqual(mock.state.calls.map((call) => call.path), ['/me/logins/lgn_2', '/me/logins']);
+});
+
+test('a change that needs a fresh second factor asks for it, and goes on', async () => {
+  await signIn(page, as('ada'), '/account');
+  await page.getByText('8 are left').waitFor();
+  await page.getByRole('button', { name: 'Make new ones' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Your second factor, please' });
+  await dialog.getByLabel('Six-digit code').fill('000000');
+  await dialog.getByRole('button', { name: 'Go on' }).click();
+  await dialog.getByText('HOOP-3040').waitFor();
+  await shot(page, 'step-up');
+  await dialog.getByLabel('Six-digit code').fill('123456');
+  await dialog.getByRole('button', { name: 'Go on' }).click();
+  await page.getByLabel('Recovery codes').getByText('BCDF-GHJK-LMNP-QRSB').waitFor();
+  await page.getByText('10 are left').waitFor();
+  await shot(page, 'recovery-codes');
+});
+
+test('without the second factor the change stays refused', async () => {
+  await signIn(page, as('ada'), '/account');
+  await page.getByRole('button', { name: 'Make new ones' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
+  await page.getByRole('alert').getByText('HOOP-2003').waitFor();
 });
 
 test('a sign-in that ends while one works leads to the sign-in page and back', async () => {

@@ -14,6 +14,7 @@ import { queryClient } from './queryClient';
 import { router } from './router';
 import { theme } from './theme';
 import { installPolicy } from './trustedTypes';
+import { StepUpDialog } from './ui/StepUpDialog';
 
 installPolicy();
 // For the style that holds the page still behind a dialog: the kit's helper takes its nonce from there.
@@ -26,6 +27,7 @@ if (root) {
       <MantineProvider theme={theme} defaultColorScheme="auto" getStyleNonce={styleNonce}>
         <QueryClientProvider client={queryClient}>
           <RouterProvider router={router} />
+          <StepUpDialog />
         </QueryClientProvider>
       </MantineProvider>
     </StrictMode>,

@@ -69,6 +69,13 @@ const device = createRoute({
   component: lazyRouteComponent(() => import('./pages/DeviceLogin'), 'DeviceLogin'),
 });
 
+const stepUp = createRoute({
+  getParentRoute: () => signedIn,
+  path: '/step-up',
+  validateSearch: (search): DeviceSearch => ({ code: text(search['code']) }),
+  component: lazyRouteComponent(() => import('./pages/StepUp'), 'StepUp'),
+});
+
 const shell = createRoute({
   getParentRoute: () => signedIn,
   id: 'shell',
@@ -145,10 +152,10 @@ const agents = createRoute({
   component: lazyRouteComponent(() => import('./pages/Agents'), 'Agents'),
 });
 
-const logins = createRoute({
+const account = createRoute({
   getParentRoute: () => shell,
-  path: '/logins',
-  component: lazyRouteComponent(() => import('./pages/Logins'), 'Logins'),
+  path: '/account',
+  component: lazyRouteComponent(() => import('./pages/Account'), 'Account'),
 });
 
 export const router = createRouter({
@@ -159,7 +166,8 @@ export const router = createRouter({
     signedIn.addChildren([
       cli,
       device,
-      shell.addChildren([connections, sessions, session, rules, audit, people, agents, logins]),
+      stepUp,
+      shell.addChildren([connections, sessions, session, rules, audit, people, agents, account]),
     ]),
   ]),
   parseSearch,

@@ -19,8 +19,13 @@ export const ROUTES = [
   ['POST', /^\/logout$/, ({ state }) => void state.cookies.clear()],
   ['POST', /^\/cli-login$/, ({ body }) => ({ location: `http://127.0.0.1:${body.port}/callback?code=one-use&state=${body.state}` })],
   ['POST', /^\/device\/approve$/, approveDevice],
-  ['GET', /^\/logins$/, ({ state }) => ({ items: state.logins })],
-  ['DELETE', /^\/logins\/([^/]+)$/, ({ state, parts: [id] }) => remove(state.logins, (one) => one.id === id)],
+  ['GET', /^\/me\/recovery-codes$/, ({ state }) => ({ left: state.recoveryCodes ?? 8, available: true })],
+  ['POST', /^\/me\/recovery-codes$/, renewCodes],
+  ['POST', /^\/auth\/step-up$/, stepUp],
+  ['POST', /^\/auth\/step-up\/approve$/, approveDevice],
+  ['DELETE', /^\/me\/logins$/, ({ state }) => void state.cookies.clear()],
+  ['GET', /^\/me\/logins$/, ({ state }) => ({ items: state.logins })],
+  ['DELETE', /^\/me\/logins\/([^/]+)$/, ({ state, parts: [id] }) => remove(state.logins, (one) => one.id === id)],
   ['GET', /^\/connections$/, connections],
   ['PUT', /^\/connections\/([^/]+)$/, putConnection],
   ['DELETE', /^\/connections\/([^/]+)$/, ({ state, parts: [name] }) => remove(state.connections, (one) => one.name === name)],
@@ -45,6 +50,19 @@ export const ROUTES = [
   ['GET', /^\/audit\/events$/, events],
   ['GET', /^\/audit\/verify$/, () => ({ clean: true, events: LEDGER_SIZE, root: HASH, findings: [] })],
 ];
+
+/** As the gateway does with what wants a fresh second factor. */
+function renewCodes({ state }) {
+  if (!state.proven) throw new Refused(403, 'HOOP-2003', 'the second factor was proven more than 5 min ago');
+  state.recoveryCodes = 10;
+  return { codes: Array.from({ length: 10 }, (_, at) => `BCDF-GHJK-LMNP-QRS${'BCDFGHJKLM'[at]}`) };
+}
+
+function stepUp({ state, body, me }) {
+  if (body.code !== '123456') throw new Refused(403, 'HOOP-3040', 'the code is wrong', 'a code is good once');
+  state.proven = true;
+  return me;
+}
 
 function approveDevice({ body }) {
   if (body.user_code !== 'ABCD-EFGH') {

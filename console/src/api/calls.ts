@@ -64,10 +64,34 @@ export const approveCliLogin = (port: number, state: string, challenge: string) 
 export const approveDevice = (userCode: string, approve: boolean) =>
   unwrap(client.POST('/api/v1/device/approve', { body: { user_code: userCode, approve } }));
 
-export const logins = async (): Promise<Login[]> => (await unwrap(client.GET('/api/v1/logins'))).items;
+export const logins = async (): Promise<Login[]> => (await unwrap(client.GET('/api/v1/me/logins'))).items;
 
 export const endLogin = (id: string) =>
-  unwrap(client.DELETE('/api/v1/logins/{id}', { params: { path: { id } } }));
+  unwrap(client.DELETE('/api/v1/me/logins/{id}', { params: { path: { id } } }));
+
+/** Every sign-in of one's own, this one too, and every live session. */
+export async function signOutEverywhere(): Promise<void> {
+  await unwrap(client.DELETE('/api/v1/me/logins'));
+  rememberCsrf(undefined);
+}
+
+export const recoveryCodesLeft = (): Promise<Schemas['RecoveryCodesLeft']> =>
+  unwrap(client.GET('/api/v1/me/recovery-codes'));
+
+export const renewRecoveryCodes = async (): Promise<string[]> =>
+  (await unwrap(client.POST('/api/v1/me/recovery-codes'))).codes;
+
+/** Proves the second factor again, for this sign-in. */
+export const stepUp = (code: string): Promise<WhoAmI> =>
+  unwrap(client.POST('/api/v1/auth/step-up', { body: { code } }));
+
+/** Where the identity provider proves it; the browser goes there itself. */
+export const oidcStepUp = (returnTo: string): string =>
+  `/api/v1/auth/step-up/oidc?return=${encodeURIComponent(returnTo)}`;
+
+/** Passes this browser's fresh second factor on to a command line that waits for it. */
+export const approveStepUp = (userCode: string, approve: boolean) =>
+  unwrap(client.POST('/api/v1/auth/step-up/approve', { body: { user_code: userCode, approve } }));
 
 // Connections, agents, people
 

@@ -6,6 +6,7 @@ import createClient, { type Middleware } from 'openapi-fetch';
 
 import { type ApiProblem, problemFrom, unreachable } from './problem';
 import type { components, paths } from './schema';
+import { fetchWithFactor } from './stepUp';
 
 export type Schemas = components['schemas'];
 
@@ -30,7 +31,7 @@ export const client = createClient<paths>({
   baseUrl: typeof window === 'undefined' ? '' : window.location.origin,
   credentials: 'same-origin',
   // Looked up at each call, so that tests can stand in for the network.
-  fetch: (request) => globalThis.fetch(request),
+  fetch: (request) => fetchWithFactor(request, (one) => globalThis.fetch(one)),
 });
 client.use(addCsrf);
 

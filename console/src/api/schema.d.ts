@@ -550,7 +550,7 @@ export interface paths {
         get: operations["get_rules"];
         /**
          * Puts rules in force, or tries them.
-         * @description For: admin.
+         * @description For: admin, with a second factor that was proven a moment ago.
          */
         put: operations["put_rules"];
         post?: never;

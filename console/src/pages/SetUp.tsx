@@ -7,6 +7,7 @@ import * as calls from '../api/calls';
 import { otpauthSecret } from '../lib/otpauth';
 import { Card } from '../ui/Card';
 import { CodeInput } from '../ui/CodeInput';
+import { CodeList } from '../ui/CodeList';
 import { Copyable } from '../ui/Copyable';
 import { ProblemAlert } from '../ui/ProblemAlert';
 import { QrCode } from '../ui/QrCode';
@@ -39,6 +40,7 @@ export function SetUp() {
         <Text>
           You can sign in as <b>{confirm.data.name}</b> now, with your password and a code of your authenticator.
         </Text>
+        {confirm.data.recovery_codes?.length ? <CodeList codes={confirm.data.recovery_codes} /> : null}
         <ButtonLink to="/login">Sign in</ButtonLink>
       </Card>
     );

@@ -81,7 +81,7 @@ function PasswordForm({ returnTo }: { returnTo: string }) {
           value={password}
           onChange={(event) => setPassword(event.currentTarget.value)}
         />
-        <CodeInput value={code} onChange={setCode} />
+        <CodeInput value={code} onChange={setCode} orRecoveryCode />
         {signIn.error ? <ProblemAlert error={signIn.error} /> : null}
         <Button type="submit" loading={signIn.isPending}>
           Sign in

@@ -14,7 +14,7 @@ import { PageLink } from './RouterLink';
 import { useSignedOut } from './useSignedOut';
 
 interface Place {
-  to: '/connections' | '/sessions' | '/rules' | '/audit' | '/people' | '/agents' | '/logins';
+  to: '/connections' | '/sessions' | '/rules' | '/audit' | '/people' | '/agents' | '/account';
   label: string;
 }
 
@@ -30,7 +30,7 @@ function places(seesEvidence: boolean): Place[] {
           { to: '/agents', label: 'Agents' },
         ] as const)
       : []),
-    { to: '/logins', label: 'My sign-ins' },
+    { to: '/account', label: 'My account' },
   ];
 }
 
@@ -107,7 +107,7 @@ function PersonMenu() {
         <Menu.Label>
           {me.role} · {me.groups.length > 0 ? me.groups.join(', ') : 'no groups'}
         </Menu.Label>
-        <Menu.Item onClick={() => void navigate({ to: '/logins' })}>My sign-ins</Menu.Item>
+        <Menu.Item onClick={() => void navigate({ to: '/account' })}>My account</Menu.Item>
         <Menu.Item onClick={() => leave.mutate()} disabled={leave.isPending}>
           Sign out
         </Menu.Item>

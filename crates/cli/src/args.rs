@@ -3,7 +3,7 @@
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use hoop_model::{AgentName, ConnectionName, GroupName, SessionId, Timestamp, UserName};
+use hoop_model::{AgentName, ConnectionName, GroupName, LoginId, SessionId, Timestamp, UserName};
 
 use crate::output::Format;
 
@@ -57,9 +57,17 @@ pub(crate) enum Command {
     /// Sign in at a gateway
     Login(Login),
     /// Sign out: the tokens are void at once
-    Logout(Form),
+    Logout(Logout),
     /// Show who is signed in
     Whoami(Form),
+    /// Prove your second factor again, before something that wants it fresh
+    StepUp(StepUp),
+    /// Look at where you are signed in, and end what you do not know
+    #[command(subcommand)]
+    Devices(Devices),
+    /// Codes for the day when your authenticator is lost
+    #[command(subcommand)]
+    RecoveryCodes(RecoveryCodes),
     /// Show the gateway, the sign-in, and your live sessions
     Status(Form),
     /// List the connections that you may open
@@ -97,7 +105,12 @@ impl Command {
     const fn form(&self) -> Option<Form> {
         match self {
             Self::Login(login) => Some(login.form),
-            Self::Logout(form) | Self::Whoami(form) | Self::Status(form) => Some(*form),
+            Self::Logout(logout) => Some(logout.form),
+            Self::StepUp(step_up) => Some(step_up.form),
+            Self::Devices(Devices::Ls(form)) => Some(*form),
+            Self::Devices(Devices::Revoke(revoke)) => Some(revoke.form),
+            Self::RecoveryCodes(RecoveryCodes::Left(form) | RecoveryCodes::New(form)) => Some(*form),
+            Self::Whoami(form) | Self::Status(form) => Some(*form),
             Self::Ls(ls) => Some(ls.form),
             Self::Connect(connect) => Some(connect.form),
             Self::Sessions(sessions) => sessions.form(),
@@ -141,6 +154,58 @@ pub(crate) struct Login {
     pub(crate) no_browser: bool,
     #[command(flatten)]
     form: Form,
+}
+
+/// `hoop logout`
+#[derive(Debug, Args)]
+pub(crate) struct Logout {
+    /// End every sign-in of yours, in browsers too, and every live session
+    #[arg(long)]
+    pub(crate) everywhere: bool,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// `hoop step-up`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hoop step-up                          asks for the code, or opens the browser
+  hoop step-up --browser                in the browser
+  printf '%s\\n' \"$CODE\" | hoop step-up   the code from a pipe")]
+pub(crate) struct StepUp {
+    /// In the browser, whatever the account
+    #[arg(long)]
+    pub(crate) browser: bool,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// `hoop devices`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Devices {
+    /// List your sign-ins, newest first
+    Ls(Form),
+    /// End one of them
+    Revoke(RevokeDevice),
+}
+
+/// `hoop devices revoke`
+#[derive(Debug, Args)]
+pub(crate) struct RevokeDevice {
+    /// Which one (see `hoop devices ls`)
+    pub(crate) id: LoginId,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// `hoop recovery-codes`
+#[derive(Debug, Subcommand)]
+pub(crate) enum RecoveryCodes {
+    /// Show how many are left
+    Left(Form),
+    /// Make new ones: those made before are void
+    New(Form),
 }
 
 /// `hoop ls`

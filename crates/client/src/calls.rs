@@ -3,7 +3,7 @@
 use hoop_api::{
     Info, Page,
     audit::{CheckpointView, EventView, LedgerReport},
-    auth::{DeviceStart, LoginView, WhoAmI},
+    auth::{DeviceStart, LoginView, RecoveryCodes, RecoveryCodesLeft, WhoAmI},
     manage::{
         AgentView, ConnectionDefinition, ConnectionView, JoinToken, JoinTokenRequest, NewUser,
         NewUserCreated, UserChange, UserView,
@@ -63,12 +63,27 @@ impl Api {
 
     /// One's own sign-ins.
     pub async fn logins(&self) -> Result<Page<LoginView>> {
-        self.get("/logins", &[]).await
+        self.get("/me/logins", &[]).await
     }
 
     /// Ends a sign-in.
     pub async fn end_login(&self, id: LoginId) -> Result<()> {
-        self.command(Method::DELETE, &format!("/logins/{id}"), None).await
+        self.command(Method::DELETE, &format!("/me/logins/{id}"), None).await
+    }
+
+    /// Ends every sign-in of one's own, this one too, and every live session.
+    pub async fn end_all_logins(&self) -> Result<()> {
+        self.command(Method::DELETE, "/me/logins", None).await
+    }
+
+    /// How many recovery codes are left.
+    pub async fn recovery_codes_left(&self) -> Result<RecoveryCodesLeft> {
+        self.get("/me/recovery-codes", &[]).await
+    }
+
+    /// New recovery codes; the old ones are void.
+    pub async fn renew_recovery_codes(&self) -> Result<RecoveryCodes> {
+        self.send(Method::POST, "/me/recovery-codes", &serde_json::json!({})).await
     }
 
     /// Starts a device sign-in.

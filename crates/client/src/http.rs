@@ -2,7 +2,10 @@
 //!
 //! Knows how to ask, not what there is to ask for (see [`crate::calls`]).
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use hoop_api::{Problem, auth::Tokens};
 use hoop_model::{Redacted, Timestamp};
@@ -16,6 +19,7 @@ use crate::{
     address::GatewayUrl,
     error::{Class, ClientError, Result},
     profile::{Profile, ProfileStore, StoredTokens},
+    step_up::{self, StepUp},
     tls,
 };
 
@@ -38,6 +42,7 @@ struct Inner {
     gateway: GatewayUrl,
     tls: Arc<ClientConfig>,
     sign_in: Option<Mutex<SignIn>>,
+    step_up: OnceLock<Box<dyn StepUp>>,
 }
 
 struct SignIn {
@@ -97,7 +102,15 @@ impl Api {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|_| ClientError::own("HOOP-9001", "the HTTP client cannot be set up"))?;
-        Ok(Self(Arc::new(Inner { http, gateway, tls: Arc::new(tls), sign_in })))
+        let step_up = OnceLock::new();
+        Ok(Self(Arc::new(Inner { http, gateway, tls: Arc::new(tls), sign_in, step_up })))
+    }
+
+    /// Whom to ask when a call needs a fresh second factor. The first one given stays.
+    #[must_use]
+    pub fn with_step_up(self, step_up: impl StepUp + 'static) -> Self {
+        let _ = self.0.step_up.set(Box::new(step_up));
+        self
     }
 
     /// The gateway's address.
@@ -160,7 +173,51 @@ impl Api {
         serde_json::from_slice(&bytes).map_err(|_| not_understood())
     }
 
+    /// As [`Self::send`], for the calls that prove a second factor: nobody is asked for another one meanwhile.
+    pub(crate) async fn send_once<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T> {
+        let (url, body) = (self.0.gateway.api(path, &[]), to_json(body)?);
+        let response = self.as_signed_in(method, url, Some(body), Some(ANSWER_TIMEOUT)).await?;
+        let bytes = read_limited(response, LARGEST_ANSWER).await?;
+        serde_json::from_slice(&bytes).map_err(|_| not_understood())
+    }
+
+    /// As [`Self::command`], in the same way.
+    pub(crate) async fn command_once(
+        &self,
+        method: Method,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> Result<()> {
+        let (url, body) = (self.0.gateway.api(path, &[]), to_json(body)?);
+        self.as_signed_in(method, url, Some(body), Some(ANSWER_TIMEOUT)).await.map(drop)
+    }
+
+    /// The one place where a fresh second factor is asked for: the call is repeated once it was proven.
     async fn authorized(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<Vec<u8>>,
+        limit: Option<Duration>,
+    ) -> Result<Response> {
+        let answer = self.as_signed_in(method.clone(), url.clone(), body.clone(), limit).await;
+        let Err(error) = answer else { return answer };
+        let Some(step_up) = self.0.step_up.get().filter(|_| step_up::is_needed(&error)) else {
+            return Err(error);
+        };
+        if !step_up.is_possible() {
+            return Err(step_up::unattended(error));
+        }
+        step_up.prove(self).await?;
+        self.as_signed_in(method, url, body, limit).await
+    }
+
+    async fn as_signed_in(
         &self,
         method: Method,
         url: Url,

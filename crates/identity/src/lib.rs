@@ -6,6 +6,7 @@
 pub mod lockout;
 pub mod oidc;
 pub mod password;
+pub mod recovery;
 pub mod redirect;
 pub mod secretbox;
 pub mod token;

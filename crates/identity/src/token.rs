@@ -88,7 +88,19 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
 }
 
 /// Consonants that cannot be taken for one another, nor spell anything (RFC 8628 §6.1).
-const ALPHABET: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
+pub(crate) const ALPHABET: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
+
+/// So many letters of [`ALPHABET`], each as likely as any other.
+pub(crate) fn letters(count: usize) -> Result<String, NoRandomness> {
+    let mut letters = String::with_capacity(count);
+    while letters.len() < count {
+        // 240 is the largest multiple of 20 in a byte: above it, some letters would be likelier.
+        let fair = random::<16>()?.into_iter().filter(|byte| *byte < 240);
+        let picked = fair.filter_map(|byte| ALPHABET.get(usize::from(byte % 20)).copied()).map(char::from);
+        letters.extend(picked.take(count - letters.len()));
+    }
+    Ok(letters)
+}
 
 /// What a person types to approve a device: `XXXX-XXXX`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,15 +112,7 @@ impl UserCode {
     /// # Errors
     /// [`NoRandomness`].
     pub fn generate() -> Result<Self, NoRandomness> {
-        let mut letters = String::with_capacity(8);
-        while letters.len() < 8 {
-            // 240 is the largest multiple of 20 in a byte: above it, some letters would be likelier.
-            let fair = random::<16>()?.into_iter().filter(|byte| *byte < 240);
-            let picked =
-                fair.filter_map(|byte| ALPHABET.get(usize::from(byte % 20)).copied()).map(char::from);
-            letters.extend(picked.take(8 - letters.len()));
-        }
-        Ok(Self(Redacted::new(letters)))
+        Ok(Self(Redacted::new(letters(8)?)))
     }
 
     /// Reads what a person typed: any case, with or without dash and spaces.

@@ -16,6 +16,8 @@ pub enum FlowKind {
     CliCode,
     /// A device sign-in: keyed by the device code, decided by the user code.
     Device,
+    /// A second factor that a command line waits for: the same, for a sign-in that there is.
+    StepUp,
 }
 
 /// Something begun.
@@ -25,7 +27,7 @@ pub struct NewFlow {
     pub kind: FlowKind,
     /// SHA-256 of the code or state that finishes it.
     pub key: Sha256,
-    /// SHA-256 of what the person types (device flow only).
+    /// SHA-256 of what the person types (device flow and step-up).
     pub user_code: Option<Sha256>,
     /// What to remember; seal what is secret in it.
     pub payload: serde_json::Value,
@@ -35,7 +37,7 @@ pub struct NewFlow {
     pub expires_at: Timestamp,
 }
 
-/// Where a device sign-in stands.
+/// Where a device sign-in or a step-up stands.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DevicePoll {
     /// Nobody has decided yet.
@@ -49,7 +51,7 @@ pub enum DevicePoll {
 /// Anybody can begin a flow, so there is a bound; those void are swept.
 const MOST_OPEN: u32 = 10_000;
 
-words!(FlowKind { Oidc = "oidc", CliCode = "cli_code", Device = "device" });
+words!(FlowKind { Oidc = "oidc", CliCode = "cli_code", Device = "device", StepUp = "step_up" });
 
 impl Store {
     /// Remembers a flow.
@@ -87,26 +89,28 @@ impl Store {
         row.map(|row| row.json("payload")).transpose()
     }
 
-    /// What a device flow was begun with, by the user's code, while it is undecided (to show it before approval).
+    /// What a flow was begun with, by the user's code, while it is undecided (to look at it before approval).
     ///
     /// # Errors
     /// The usual ones.
-    pub async fn device_flow(
+    pub async fn undecided_flow(
         &self,
+        kind: FlowKind,
         user_code: &Sha256,
         now: Timestamp,
     ) -> Result<Option<serde_json::Value>, StoreError> {
         let sql = "SELECT payload FROM flows \
-             WHERE kind = 'device' AND user_code_hash = $1 AND expires_at > $2 AND decision IS NULL";
-        self.read_one(sql, args![user_code, now]).await?.map(|row| row.json("payload")).transpose()
+             WHERE kind = $1 AND user_code_hash = $2 AND expires_at > $3 AND decision IS NULL";
+        self.read_one(sql, args![kind, user_code, now]).await?.map(|row| row.json("payload")).transpose()
     }
 
-    /// Decides a device flow, once.
+    /// Decides a device flow or a step-up, once.
     ///
     /// # Errors
     /// `NotFound` when unknown, void or decided.
-    pub async fn decide_device(
+    pub async fn decide_flow(
         &self,
+        kind: FlowKind,
         user_code: &Sha256,
         decision: &serde_json::Value,
         now: Timestamp,
@@ -114,10 +118,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         let sql = "UPDATE flows SET decision = $2 \
-             WHERE kind = 'device' AND user_code_hash = $1 AND expires_at > $3 AND decision IS NULL RETURNING kind";
-        tx.run_one(sql, args![user_code, decision, now])
-            .await?
-            .ok_or(StoreError::NotFound("device sign-in"))?;
+             WHERE kind = $4 AND user_code_hash = $1 AND expires_at > $3 AND decision IS NULL RETURNING kind";
+        tx.run_one(sql, args![user_code, decision, now, kind]).await?.ok_or(StoreError::NotFound("code"))?;
         tx.append(events).await?;
         tx.commit().await
     }
@@ -126,14 +128,19 @@ impl Store {
     ///
     /// # Errors
     /// The usual ones.
-    pub async fn poll_device(&self, key: &Sha256, now: Timestamp) -> Result<DevicePoll, StoreError> {
+    pub async fn poll_flow(
+        &self,
+        kind: FlowKind,
+        key: &Sha256,
+        now: Timestamp,
+    ) -> Result<DevicePoll, StoreError> {
         let sql = "DELETE FROM flows \
-             WHERE kind = 'device' AND key_hash = $1 AND expires_at > $2 AND decision IS NOT NULL RETURNING decision";
-        if let Some(row) = self.write(sql, args![key, now]).await?.into_iter().next() {
+             WHERE kind = $3 AND key_hash = $1 AND expires_at > $2 AND decision IS NOT NULL RETURNING decision";
+        if let Some(row) = self.write(sql, args![key, now, kind]).await?.into_iter().next() {
             return row.json("decision").map(DevicePoll::Decided);
         }
-        let sql = "SELECT kind FROM flows WHERE kind = 'device' AND key_hash = $1 AND expires_at > $2";
-        let pending = self.read_one(sql, args![key, now]).await?;
+        let sql = "SELECT kind FROM flows WHERE kind = $3 AND key_hash = $1 AND expires_at > $2";
+        let pending = self.read_one(sql, args![key, now, kind]).await?;
         Ok(pending.map_or(DevicePoll::Gone, |_| DevicePoll::Pending))
     }
 }

@@ -3,7 +3,7 @@
 use hoop_model::{AuthMethod, LoginId, Redacted, Timestamp, TokenId, UserId};
 
 use crate::{
-    Conflict, NewEvent, Sha256, Store, StoreError, User, UserSource,
+    Conflict, Factor, NewEvent, Sha256, Store, StoreError, User, UserSource,
     db::{Row, Tx, args, words},
 };
 
@@ -107,10 +107,8 @@ pub enum Proof {
     Factors {
         /// The password hash that was verified against.
         password_hash: Option<Redacted<String>>,
-        /// The TOTP secret that was verified against, sealed.
-        totp_secret_sealed: Option<Vec<u8>>,
-        /// The step whose code it was: good once.
-        totp_step: u64,
+        /// The second factor: good once.
+        factor: Factor,
     },
     /// The word of an identity provider, just now.
     Provider,
@@ -119,14 +117,17 @@ pub enum Proof {
 }
 
 impl Proof {
-    /// By the password and code of this account as it was read.
+    /// By the password and TOTP code of this account as it was read.
     #[must_use]
     pub fn factors(user: &User, totp_step: u64) -> Self {
-        Self::Factors {
-            password_hash: user.password_hash.clone(),
-            totp_secret_sealed: user.totp_secret_sealed.clone(),
-            totp_step,
-        }
+        let secret_sealed = user.totp_secret_sealed.clone().unwrap_or_default();
+        Self::of(user, Factor::Totp { secret_sealed, step: totp_step })
+    }
+
+    /// By the password of this account as it was read, and a second factor.
+    #[must_use]
+    pub fn of(user: &User, factor: Factor) -> Self {
+        Self::Factors { password_hash: user.password_hash.clone(), factor }
     }
 }
 
@@ -240,15 +241,14 @@ impl Tx {
     /// What a sign-in was proven with is still in force; a TOTP step is used up.
     async fn still_proven(&mut self, user: &User, proof: &Proof, at: Timestamp) -> Result<(), StoreError> {
         match proof {
-            Proof::Factors { password_hash, totp_secret_sealed, totp_step } => {
+            Proof::Factors { password_hash, factor } => {
                 let same = user.is_active()
                     && user.source == UserSource::Builtin
-                    && user.password_hash == *password_hash
-                    && user.totp_secret_sealed == *totp_secret_sealed;
+                    && user.password_hash == *password_hash;
                 if !same {
                     return Err(Conflict::Revoked.into());
                 }
-                self.accept_totp(user.id, *totp_step).await
+                self.accept(user, factor, at, at).await
             }
             Proof::Provider if matches!(user.source, UserSource::Oidc { .. }) => Ok(()),
             Proof::Provider => Err(Conflict::Revoked.into()),
@@ -403,28 +403,6 @@ impl Store {
         tx.append(&events(&rotation)).await?;
         tx.commit().await?;
         Ok(rotation)
-    }
-
-    /// A second factor was proven again under this login (step-up).
-    ///
-    /// # Errors
-    /// `Conflict(Used)` for a TOTP step accepted before, `Conflict(Revoked)` when the login is over.
-    pub async fn prove_mfa(
-        &self,
-        id: LoginId,
-        totp_step: Option<u64>,
-        at: Timestamp,
-        events: &[NewEvent],
-    ) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        let sql = "UPDATE logins SET mfa_at = $2 \
-             WHERE id = $1 AND revoked_at IS NULL AND expires_at > $2 AND idle_until > $2 RETURNING user_id";
-        let row = tx.run_one(sql, args![id, at]).await?.ok_or(Conflict::Revoked)?;
-        if let Some(step) = totp_step {
-            tx.accept_totp(row.id("user_id")?, step).await?;
-        }
-        tx.append(events).await?;
-        tx.commit().await
     }
 
     /// Ends a login; with `owner`, only if it is theirs. `false`: it was over already, nothing is appended.

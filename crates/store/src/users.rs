@@ -352,6 +352,7 @@ impl Store {
             columns!()
         );
         let user = changed(tx.run_one(sql, args![id, setup_token_hash, setup_expires_at]).await?)?;
+        tx.put_recovery_codes(id, &[], at).await?;
         tx.revoke_logins(id, at).await?;
         tx.append(events).await?;
         tx.commit().await?;

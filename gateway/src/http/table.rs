@@ -143,13 +143,13 @@ impl Endpoint {
         Self::new(Method::POST, path, who, about, handler)
     }
 
-    /// The body it takes, as JSON.
     /// Takes a larger body than others: bytes.
     pub(crate) fn body(mut self, most: usize) -> Self {
         self.router = self.router.layer(DefaultBodyLimit::max(most));
         self
     }
 
+    /// The body it takes, as JSON.
     pub(crate) fn takes<T: ToSchema + 'static>(mut self) -> Self {
         let content = Content::new(Some(self.reference::<T>()));
         let body =

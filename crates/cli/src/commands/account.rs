@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{api, sessions};
 use crate::{
+    args::Logout,
     failure::Result,
     output::{Out, facts},
 };
@@ -109,10 +110,10 @@ pub(super) async fn status(out: &Out) -> Result {
     Ok(())
 }
 
-pub(super) async fn logout(out: &Out) -> Result {
+pub(super) async fn logout(args: &Logout, out: &Out) -> Result {
     let store = ProfileStore::from_environment()?;
     let ended = match Api::signed_in(store.clone()) {
-        Ok(api) => out.waiting("Signing out", end(&api)).await,
+        Ok(api) => out.waiting("Signing out", end(&api, args.everywhere)).await,
         Err(error) => Err(error),
     };
     login::forget(&store)?;
@@ -125,11 +126,16 @@ pub(super) async fn logout(out: &Out) -> Result {
                 .into());
         }
     }
-    out.data(&serde_json::json!({ "signed_out": true }), |_| "Signed out.".to_owned())?;
+    let done =
+        if args.everywhere { "Signed out everywhere; your sessions have ended." } else { "Signed out." };
+    out.data(&serde_json::json!({ "signed_out": true, "everywhere": args.everywhere }), |_| done.to_owned())?;
     Ok(())
 }
 
-async fn end(api: &Api) -> hoop_client::Result<()> {
+async fn end(api: &Api, everywhere: bool) -> hoop_client::Result<()> {
+    if everywhere {
+        return api.end_all_logins().await;
+    }
     let user = api.whoami().await?;
     api.end_login(user.login).await
 }

@@ -5,10 +5,12 @@ mod admin;
 mod audit;
 mod connect;
 mod connections;
+mod devices;
 mod file;
 mod login;
 mod rules;
 mod sessions;
+mod step_up;
 mod verify;
 
 use clap::CommandFactory as _;
@@ -24,7 +26,10 @@ use crate::{
 pub(crate) async fn run(cli: Cli, out: &Out) -> Result {
     match cli.command {
         Command::Login(args) => login::login(args, out).await,
-        Command::Logout(_) => account::logout(out).await,
+        Command::Logout(args) => account::logout(&args, out).await,
+        Command::StepUp(args) => step_up::step_up(&args, out).await,
+        Command::Devices(command) => devices::devices(command, out).await,
+        Command::RecoveryCodes(command) => devices::recovery_codes(command, out).await,
         Command::Whoami(_) => account::whoami(out).await,
         Command::Status(_) => account::status(out).await,
         Command::Ls(args) => connections::ls(args.all, out).await,
@@ -40,7 +45,7 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> Result {
     }
 }
 
-/// The gateway, asked as whoever is signed in.
+/// The gateway, asked as whoever is signed in. When it wants a fresh second factor, the person is asked for it.
 fn api() -> Result<Api> {
-    Ok(Api::signed_in(ProfileStore::from_environment()?)?)
+    Ok(Api::signed_in(ProfileStore::from_environment()?)?.with_step_up(step_up::AtTheTerminal))
 }

@@ -10,6 +10,7 @@ use reqwest::Method;
 use serde_json::json;
 
 pub use browser::BrowserLogin;
+pub(crate) use device::PENDING;
 pub use device::{DeviceLogin, DevicePrompt};
 pub use pinning::{fetch_pinned_ca, pin_from_file};
 

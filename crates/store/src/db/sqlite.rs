@@ -13,6 +13,7 @@ use crate::StoreError;
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "begin", include_str!("../../../../migrations/sqlite/0001_begin.sql")),
     (2, "rules", include_str!("../../../../migrations/sqlite/0002_rules.sql")),
+    (3, "identity", include_str!("../../../../migrations/sqlite/0003_identity.sql")),
 ];
 
 /// How long a writer waits for its turn (or for another process on the same file).

@@ -1,7 +1,7 @@
 //! Sign-ins and tokens.
 
 use hoop_model::{LoginId, UserId};
-use hoop_store::{Conflict, NewToken, Proof, Rotation, Store, TokenKind, UserChange};
+use hoop_store::{Conflict, Factor, NewToken, Proof, Rotation, Store, TokenKind, UserChange};
 
 use crate::fixtures::*;
 
@@ -11,6 +11,8 @@ crate::cases![
     a_proof_that_is_void_meanwhile_keeps_no_login,
     a_login_passed_on_needs_one_that_is_good,
     step_up_takes_a_step_too,
+    step_up_in_another_sign_in_needs_one_of_the_same_person,
+    a_recovery_code_is_good_once_and_for_its_owner,
     a_token_is_good_for_its_kind_and_time,
     a_locked_person_has_no_login,
     a_login_is_revoked_by_its_owner_alone,
@@ -94,13 +96,77 @@ async fn step_up_takes_a_step_too(store: Store) {
     let user = user(&store, "ada").await;
     let login = new_login(user.id);
     store.create_login(&login, &[], &Proof::factors(&user, 11), &[]).await.unwrap();
-    assert_eq!(conflict(store.prove_mfa(login.id, Some(11), later(1), &events(1)).await), Conflict::Used);
-    assert_eq!(store.login(login.id).await.unwrap().unwrap().mfa_at, Some(NOW));
-    store.prove_mfa(login.id, Some(12), later(1), &events(1)).await.unwrap();
-    assert_eq!(store.login(login.id).await.unwrap().unwrap().mfa_at, Some(later(1)));
+    let totp = |step| Factor::Totp { secret_sealed: b"sealed".to_vec(), step };
+    let prove = |factor: Factor, at| {
+        let store = store.clone();
+        async move { store.prove_mfa(login.id, &factor, at, at, &events(1)).await }
+    };
+    let mfa_at = async || store.login(login.id).await.unwrap().unwrap().mfa_at;
+    assert_eq!(conflict(prove(totp(11), later(1)).await), Conflict::Used);
+    let another = Factor::Totp { secret_sealed: b"another".to_vec(), step: 12 };
+    assert_eq!(conflict(prove(another, later(1)).await), Conflict::Revoked);
+    assert_eq!(conflict(prove(Factor::Provider, later(1)).await), Conflict::Revoked);
+    assert_eq!(mfa_at().await, Some(NOW));
+    prove(totp(12), later(1)).await.unwrap();
+    assert_eq!(mfa_at().await, Some(later(1)));
+    // A clock that was set back does not take a proof away.
+    prove(totp(13), NOW).await.unwrap();
+    assert_eq!(mfa_at().await, Some(later(1)));
     store.revoke_login(login.id, None, later(2), &[]).await.unwrap();
-    assert_eq!(conflict(store.prove_mfa(login.id, Some(13), later(3), &events(1)).await), Conflict::Revoked);
+    assert_eq!(conflict(prove(totp(14), later(3)).await), Conflict::Revoked);
+    assert_eq!(size(&store).await, 2);
+}
+
+async fn step_up_in_another_sign_in_needs_one_of_the_same_person(store: Store) {
+    let (ada, eve) = (user(&store, "ada").await, user(&store, "eve").await);
+    let (cli, browser, hers) = (new_login(ada.id), new_login(ada.id), new_login(eve.id));
+    for (login, proof) in [
+        (&cli, Proof::factors(&ada, 11)),
+        (&browser, Proof::factors(&ada, 12)),
+        (&hers, Proof::factors(&eve, 11)),
+    ] {
+        store.create_login(login, &[], &proof, &[]).await.unwrap();
+    }
+    let prove = |other, mfa_at| {
+        let (store, cli) = (store.clone(), cli.id);
+        async move { store.prove_mfa(cli, &Factor::Login(other), mfa_at, later(10), &events(1)).await }
+    };
+    for (other, mfa_at) in [(hers.id, NOW), (LoginId::generate(), NOW), (browser.id, later(1))] {
+        assert_eq!(conflict(prove(other, mfa_at).await), Conflict::Revoked);
+    }
+    prove(browser.id, NOW).await.unwrap();
+    store.revoke_login(browser.id, None, NOW, &[]).await.unwrap();
+    assert_eq!(conflict(prove(browser.id, NOW).await), Conflict::Revoked);
+    let lock = UserChange { locked: Some(true), ..UserChange::default() };
+    store.change_user(ada.id, &lock, NOW, &[]).await.unwrap();
+    assert_eq!(conflict(prove(cli.id, NOW).await), Conflict::Revoked);
     assert_eq!(size(&store).await, 1);
+}
+
+async fn a_recovery_code_is_good_once_and_for_its_owner(store: Store) {
+    let (ada, eve) = (user(&store, "ada").await, user(&store, "eve").await);
+    store.replace_recovery_codes(ada.id, &[hash("r1"), hash("r2")], NOW, &events(1)).await.unwrap();
+    assert!(store.has_recovery_code(ada.id, &hash("r1")).await.unwrap());
+    assert!(!store.has_recovery_code(eve.id, &hash("r1")).await.unwrap());
+    let sign_in = |user: &hoop_store::User, code: &str| {
+        let (store, login) = (store.clone(), new_login(user.id));
+        let proof = Proof::of(user, Factor::RecoveryCode(hash(code)));
+        async move { store.create_login(&login, &[], &proof, &[]).await }
+    };
+    assert_eq!(conflict(sign_in(&eve, "r1").await), Conflict::Used);
+    let won = race(4, |_| {
+        let attempt = sign_in(&ada, "r1");
+        async move { attempt.await.is_ok() }
+    })
+    .await;
+    assert_eq!(won.iter().filter(|won| **won).count(), 1);
+    assert_eq!(store.recovery_codes_left(ada.id).await.unwrap(), 1);
+    // New ones, or a reset, make the old ones void.
+    store.replace_recovery_codes(ada.id, &[hash("r3")], NOW, &[]).await.unwrap();
+    assert_eq!(conflict(sign_in(&ada, "r2").await), Conflict::Used);
+    store.reset_user(ada.id, &hash("again"), later(60), NOW, &[]).await.unwrap();
+    assert_eq!(store.recovery_codes_left(ada.id).await.unwrap(), 0);
+    not_found(store.replace_recovery_codes(ada.id, &[hash("r4")], NOW, &events(1)).await);
 }
 
 async fn a_token_is_good_for_its_kind_and_time(store: Store) {

@@ -64,26 +64,32 @@ async fn a_device_sign_in_is_decided_and_given_out_once(store: Store) {
     store.begin_flow(&device).await.unwrap();
     let same_code = NewFlow { key: hash("other"), ..device.clone() };
     assert_eq!(conflict(store.begin_flow(&same_code).await), Conflict::NameTaken);
-    assert_eq!(store.poll_device(&hash("d"), NOW).await.unwrap(), DevicePoll::Pending);
-    assert_eq!(store.poll_device(&hash("code"), NOW).await.unwrap(), DevicePoll::Gone);
-    assert_eq!(store.device_flow(&hash("code"), NOW).await.unwrap(), Some(device.payload));
-    not_found(store.decide_device(&hash("guess"), &json!(true), NOW, &events(1)).await);
-    not_found(store.decide_device(&hash("code"), &json!(true), later(60), &events(1)).await);
-    store.decide_device(&hash("code"), &json!({"user": 1}), NOW, &events(1)).await.unwrap();
-    not_found(store.decide_device(&hash("code"), &json!({"user": 2}), NOW, &events(1)).await);
-    assert_eq!(store.device_flow(&hash("code"), NOW).await.unwrap(), None);
-    assert_eq!(store.poll_device(&hash("d"), NOW).await.unwrap(), DevicePoll::Decided(json!({"user": 1})));
-    assert_eq!(store.poll_device(&hash("d"), NOW).await.unwrap(), DevicePoll::Gone);
+    assert_eq!(store.poll_flow(FlowKind::Device, &hash("d"), NOW).await.unwrap(), DevicePoll::Pending);
+    assert_eq!(store.poll_flow(FlowKind::Device, &hash("code"), NOW).await.unwrap(), DevicePoll::Gone);
+    assert_eq!(
+        store.undecided_flow(FlowKind::Device, &hash("code"), NOW).await.unwrap(),
+        Some(device.payload)
+    );
+    not_found(store.decide_flow(FlowKind::Device, &hash("guess"), &json!(true), NOW, &events(1)).await);
+    not_found(store.decide_flow(FlowKind::Device, &hash("code"), &json!(true), later(60), &events(1)).await);
+    store.decide_flow(FlowKind::Device, &hash("code"), &json!({"user": 1}), NOW, &events(1)).await.unwrap();
+    not_found(store.decide_flow(FlowKind::Device, &hash("code"), &json!({"user": 2}), NOW, &events(1)).await);
+    assert_eq!(store.undecided_flow(FlowKind::Device, &hash("code"), NOW).await.unwrap(), None);
+    assert_eq!(
+        store.poll_flow(FlowKind::Device, &hash("d"), NOW).await.unwrap(),
+        DevicePoll::Decided(json!({"user": 1}))
+    );
+    assert_eq!(store.poll_flow(FlowKind::Device, &hash("d"), NOW).await.unwrap(), DevicePoll::Gone);
     assert_eq!(size(&store).await, 1);
 }
 
 async fn a_device_race_has_one_winner(store: Store) {
     let device = NewFlow { user_code: Some(hash("code")), ..flow(FlowKind::Device, "d") };
     store.begin_flow(&device).await.unwrap();
-    store.decide_device(&hash("code"), &json!(1), NOW, &[]).await.unwrap();
+    store.decide_flow(FlowKind::Device, &hash("code"), &json!(1), NOW, &[]).await.unwrap();
     let polls = race(6, |_| {
         let store = store.clone();
-        async move { store.poll_device(&hash("d"), NOW).await.unwrap() }
+        async move { store.poll_flow(FlowKind::Device, &hash("d"), NOW).await.unwrap() }
     })
     .await;
     assert_eq!(polls.iter().filter(|poll| matches!(poll, DevicePoll::Decided(_))).count(), 1);

@@ -1,5 +1,5 @@
-/** One's own sign-ins: where one is signed in, and how to end that. */
-import { Badge, Button, Table, Text } from '@mantine/core';
+/** One's own account: where one is signed in and how to end that, and the codes for a lost authenticator. */
+import { Badge, Button, Stack, Table, Text, Title } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { useState } from 'react';
@@ -7,6 +7,7 @@ import { useState } from 'react';
 import * as calls from '../api/calls';
 import { needsSignIn } from '../api/problem';
 import { useForget } from '../queries';
+import { CodeList } from '../ui/CodeList';
 import { Confirm } from '../ui/Confirm';
 import { Fetched } from '../ui/Fetched';
 import { Listing } from '../ui/Listing';
@@ -14,14 +15,14 @@ import { Page } from '../ui/Page';
 import { ProblemAlert } from '../ui/ProblemAlert';
 import { Time } from '../ui/Time';
 
-export function Logins() {
+export function Account() {
   const forget = useForget();
   const [everywhere, setEverywhere] = useState(false);
   const list = useQuery({ queryKey: ['logins'], queryFn: calls.logins });
   const end = useMutation({ mutationFn: calls.endLogin, onSuccess: () => forget('logins') });
   return (
     <Page
-      title="My sign-ins"
+      title="My account"
       about="Where you are signed in. End what you do not know, and tell an administrator."
       actions={
         <Button color="red" variant="light" onClick={() => setEverywhere(true)} disabled={!list.data}>
@@ -66,20 +67,17 @@ export function Logins() {
           </Listing>
         )}
       </Fetched>
-      {everywhere ? <SignOutEverywhere logins={list.data ?? []} onClose={() => setEverywhere(false)} /> : null}
+      <RecoveryCodes />
+      {everywhere ? <SignOutEverywhere onClose={() => setEverywhere(false)} /> : null}
     </Page>
   );
 }
 
-function SignOutEverywhere({ logins, onClose }: { logins: calls.Login[]; onClose: () => void }) {
+function SignOutEverywhere({ onClose }: { onClose: () => void }) {
   const cache = useQueryClient();
   const navigate = useNavigate();
   const leave = useMutation({
-    mutationFn: async () => {
-      // This one last: without it the others could not be ended.
-      for (const login of logins.filter((one) => !one.current)) await calls.endLogin(login.id);
-      await calls.signOut();
-    },
+    mutationFn: calls.signOutEverywhere,
     onSettled: async (_, error) => {
       if (error && !needsSignIn(error)) return;
       await navigate({ to: '/login' });
@@ -96,7 +94,32 @@ function SignOutEverywhere({ logins, onClose }: { logins: calls.Login[]; onClose
       onConfirm={() => leave.mutate()}
       onClose={onClose}
     >
-      <Text size="sm">Every browser and command line signed in as you has to sign in again, this one too.</Text>
+      <Text size="sm">
+        Every browser and command line signed in as you has to sign in again, this one too. Your live sessions end.
+      </Text>
     </Confirm>
+  );
+}
+
+function RecoveryCodes() {
+  const forget = useForget();
+  const left = useQuery({ queryKey: ['recovery-codes'], queryFn: calls.recoveryCodesLeft });
+  const renew = useMutation({ mutationFn: calls.renewRecoveryCodes, onSuccess: () => forget('recovery-codes') });
+  if (!left.data?.available) return null;
+  return (
+    <Stack gap="sm" mt="xl" align="flex-start">
+      <Title order={2} size="h4">
+        Recovery codes
+      </Title>
+      <Text size="sm">
+        For the day when your authenticator is lost: each is good once, in place of a six-digit code. {left.data.left}{' '}
+        {left.data.left === 1 ? 'is' : 'are'} left.
+      </Text>
+      {renew.error ? <ProblemAlert error={renew.error} /> : null}
+      {renew.data ? <CodeList codes={renew.data} /> : null}
+      <Button variant="default" loading={renew.isPending} onClick={() => renew.mutate()}>
+        Make new ones
+      </Button>
+    </Stack>
   );
 }
