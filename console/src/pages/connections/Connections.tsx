@@ -109,7 +109,7 @@ function ConnectionCard({ connection, onEdit, onDelete }: CardProps) {
           </Group>
           <Group gap={6} wrap="nowrap">
             {connection.break_glass && !connection.may_connect ? (
-              <Badge variant="outline" color="gray" tt="none" miw="max-content">
+              <Badge variant="default" c="dimmed" tt="none" miw="max-content">
                 emergency only
               </Badge>
             ) : null}
@@ -132,9 +132,9 @@ function ConnectionCard({ connection, onEdit, onDelete }: CardProps) {
           </Text>
         )}
         {labels.length > 0 ? (
-          <Group gap={6} aria-label="Labels">
+          <Group gap={6} role="group" aria-label="Labels">
             {labels.map((label) => (
-              <Badge key={label} variant="outline" color="gray" tt="none" size="sm" fw={400}>
+              <Badge key={label} variant="default" tt="none" size="sm" fw={400}>
                 {label}
               </Badge>
             ))}

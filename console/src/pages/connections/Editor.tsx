@@ -149,7 +149,7 @@ function Form({ draft, wrong, onChange }: FormProps) {
           description="What rules select it by: env=prod, one a line"
           inputWrapperOrder={['label', 'input', 'description', 'error']}
           autosize
-          ff="monospace"
+          classNames={{ input: 'mono' }}
           spellCheck={false}
           error={wrong['labels']}
           value={draft.labels}

@@ -82,7 +82,7 @@ function Fields({ rule, wrong, onChange }: FieldsProps) {
         <Textarea
           {...text('labels', 'Labels', 'Or those with all of these: env=prod, one a line')}
           autosize
-          ff="monospace"
+          classNames={{ input: 'mono' }}
         />
       </SimpleGrid>
       <SimpleGrid cols={{ base: 1, sm: 3 }}>

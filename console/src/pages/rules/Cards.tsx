@@ -61,7 +61,7 @@ function RuleCard({ summary }: { summary: Summary }) {
         <dl className={classes.facts}>
           <Facts name="Who" phrases={summary.who} />
           <Facts name="What" phrases={summary.what} />
-          <Facts name="Needs" phrases={summary.conditions} />
+          <Facts name="Needs" phrases={summary.conditions.length > 0 ? summary.conditions : ['nothing else']} aLineEach />
           <Facts name="At most" phrases={summary.limits} />
         </dl>
       </Stack>
@@ -80,15 +80,19 @@ function Mark({ word, color }: { word: string; color: string }) {
 /** So many of a list; the text has the rest. */
 const MOST_PHRASES = 12;
 
-function Facts({ name, phrases }: { name: string; phrases: string[] }) {
+interface FactsProps {
+  name: string;
+  phrases: string[];
+  aLineEach?: boolean;
+}
+
+function Facts({ name, phrases, aLineEach = false }: FactsProps) {
   const rest = phrases.length - MOST_PHRASES;
+  const shown = [...phrases.slice(0, MOST_PHRASES), ...(rest > 0 ? [`and ${rest} more`] : [])];
   return (
     <>
       <dt>{name}</dt>
-      <dd>
-        {phrases.slice(0, MOST_PHRASES).join(' · ') || 'nothing else'}
-        {rest > 0 ? ` · and ${rest} more` : ''}
-      </dd>
+      <dd>{aLineEach ? shown.map((phrase, index) => <div key={index}>{phrase}</div>) : shown.join(' · ')}</dd>
     </>
   );
 }

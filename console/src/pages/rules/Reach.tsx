@@ -24,9 +24,10 @@ export function Reach({ question, connection, person, onAsk }: Props) {
   const about = question === 'connection' ? connection : person;
   return (
     <Stack gap="md">
-      <Group align="flex-end">
+      <Group align="flex-end" gap="sm">
         <SegmentedControl
           aria-label="Question"
+          size="xs"
           value={question}
           onChange={(value) => onAsk(value === 'person' ? 'person' : 'connection', undefined)}
           data={[

@@ -6,7 +6,7 @@ import type * as calls from '../../api/calls';
 import { ApiProblem, asProblem } from '../../api/problem';
 import { ProblemAlert } from '../../ui/ProblemAlert';
 import { Visible } from '../../ui/Visible';
-import { lineParts, type Place, placeIn } from './place';
+import { around, type Place, placeIn } from './place';
 import classes from './Rules.module.css';
 import { TextEditor, type TextHandle } from './TextEditor';
 import { type Draft, isOvertaken } from './useDraft';
@@ -148,13 +148,14 @@ interface MisplacedProps {
 }
 
 function Misplaced({ problem, place, text, onShow }: MisplacedProps) {
-  const [before, from] = lineParts(text, place);
+  const { before, wrong, after } = around(text, place);
   return (
     <Stack gap="xs">
       <ProblemAlert error={problem} title={`Line ${place.line}, column ${place.column}`} />
       <div className={classes.wrong} aria-label="The line">
         <Visible text={before} oneLine />
-        <mark>{from === '' ? '␣' : <Visible text={from} oneLine />}</mark>
+        <mark>{wrong === '' ? '␣' : <Visible text={wrong} oneLine />}</mark>
+        <Visible text={after} oneLine />
       </div>
       <Group>
         <Button size="compact-sm" variant="subtle" onClick={onShow}>

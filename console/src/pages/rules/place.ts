@@ -24,11 +24,24 @@ export function lineRange(text: string, line: number): [from: number, to: number
   return [from, end < 0 ? text.length : end];
 }
 
-/** The line in parts before and from the column on; columns count characters, not halves of them. */
-export function lineParts(text: string, { line, column }: Place): [before: string, from: string] {
-  const [start, end] = lineRange(text, line);
-  const characters = Array.from(text.slice(start, end));
-  return [characters.slice(0, column - 1).join(''), characters.slice(column - 1).join('')];
+/** So much of a line before and after what is wrong in it. */
+const AROUND = 60;
+
+/**
+ * What stands at a place, a word or a character, and what is around it in its line. Columns count characters, not halves
+ * of them.
+ */
+export function around(text: string, { line, column }: Place): { before: string; wrong: string; after: string } {
+  const characters = Array.from(text.slice(...lineRange(text, line)));
+  const from = characters.slice(column - 1).join('');
+  const [wrong = ''] = /^([\w.-]+|[^]?)/u.exec(from) ?? [];
+  const before = characters.slice(0, column - 1);
+  const after = Array.from(from.slice(wrong.length));
+  return {
+    before: before.length > AROUND ? `…${before.slice(-AROUND).join('')}` : before.join(''),
+    wrong,
+    after: after.length > AROUND ? `${after.slice(0, AROUND).join('')}…` : after.join(''),
+  };
 }
 
 export function lineCount(text: string): number {

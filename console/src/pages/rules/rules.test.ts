@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 
 import { matches, period, readDocument, summaries } from './document';
 import { NEW_RULE, type NewRule, periodProblem, problems, ruleLines, withRule } from './newRule';
-import { lineCount, lineParts, lineRange, placeIn } from './place';
+import { around, lineCount, lineRange, placeIn } from './place';
 
 const RULE: NewRule = { ...NEW_RULE, name: 'dba-prod', groups: 'dba, no', connections: 'clinic', labels: 'env=prod\nenv=stage\nteam=a b' };
 
@@ -19,8 +19,12 @@ test('a line and what stands in it', () => {
   expect(lineRange(text, 1)).toEqual([0, 10]);
   expect(text.slice(...lineRange(text, 3))).toBe('- näme: 😀x');
   expect(lineRange(text, 99)).toEqual([text.length, text.length]);
-  expect(lineParts(text, { line: 3, column: 10 })).toEqual(['- näme: 😀', 'x']);
-  expect(lineParts(text, { line: 3, column: 99 })).toEqual(['- näme: 😀x', '']);
+  expect(around(text, { line: 3, column: 10 })).toEqual({ before: '- näme: 😀', wrong: 'x', after: '' });
+  expect(around(text, { line: 3, column: 9 })).toEqual({ before: '- näme: ', wrong: '😀', after: 'x' });
+  expect(around(text, { line: 2, column: 1 })).toEqual({ before: '', wrong: 'rules', after: ':' });
+  expect(around(text, { line: 3, column: 99 })).toEqual({ before: '- näme: 😀x', wrong: '', after: '' });
+  const long = around(`${'a '.repeat(100)}wrong-word${' b'.repeat(100)}`, { line: 1, column: 201 });
+  expect(long).toEqual({ before: `…${'a '.repeat(30)}`, wrong: 'wrong-word', after: `${' b'.repeat(30)}…` });
   expect([lineCount(''), lineCount(text)]).toEqual([1, 4]);
 });
 
