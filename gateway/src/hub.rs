@@ -14,7 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     agents::Agents, config::Config, http::throttle::Throttle, keys::Keys, live::LiveSessions,
-    recordings::Recordings, relay::Relay, rules::Rules,
+    notices::Notices, recordings::Recordings, relay::Relay, rules::Rules,
 };
 
 /// Shared by every task of the gateway.
@@ -35,6 +35,8 @@ pub(crate) struct Hub {
     /// How many recordings are exported at once; shared with the threads that do it.
     pub(crate) exporting: Arc<Semaphore>,
     pub(crate) metrics: Metrics,
+    /// People are told by these.
+    pub(crate) notices: Notices,
     pub(crate) oidc: crate::http::oidc::Provider,
     /// Owns every task that belongs to a connection or a session.
     pub(crate) tasks: TaskTracker,

@@ -15,6 +15,7 @@ mod jobs;
 mod keys;
 mod listener;
 mod live;
+mod notices;
 mod ops;
 pub mod pki;
 mod recordings;
@@ -140,6 +141,7 @@ impl Gateway {
             reading: Arc::new(Semaphore::new(HEAVY)),
             exporting: Arc::new(Semaphore::new(EXPORTS)),
             metrics: hoop_telemetry::start_metrics()?,
+            notices: notices::Notices::new(&config.channels, &config.public_host),
             oidc: http::oidc::Provider::new(config.oidc.clone()),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
@@ -166,6 +168,7 @@ impl Gateway {
             tokio::spawn(jobs::run(Arc::clone(&hub))),
             tokio::spawn(renew_certificates(Arc::clone(&hub), certificates)),
         ];
+        notices::worker::start(&hub);
         if let Some(ops) = ops {
             owned.push(tokio::spawn(ops::serve(Arc::clone(&hub), ops)));
         }

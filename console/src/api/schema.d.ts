@@ -244,6 +244,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/break-glass": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Opens an emergency.
+         * @description For: proven, with a second factor that was proven a moment ago.
+         */
+        post: operations["post_break_glass"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/cli-login": {
         parameters: {
             query?: never;
@@ -476,6 +496,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/notices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What people were told, newest first.
+         * @description For: evidence.
+         */
+        get: operations["get_notices"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/notices/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sends a test to one channel.
+         * @description For: admin.
+         */
+        post: operations["post_notices_test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/oidc/callback": {
         parameters: {
             query?: never;
@@ -530,6 +590,150 @@ export interface paths {
         get: operations["get_openapi_json"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/requests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Requests: one's own, those one may decide.
+         * @description For: signed-in.
+         */
+        get: operations["get_requests"];
+        put?: never;
+        /**
+         * Asks for access that others approve.
+         * @description For: proven.
+         */
+        post: operations["post_requests"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/requests/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One of them.
+         * @description For: signed-in.
+         */
+        get: operations["get_requests_id"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/requests/{id}/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Says yes.
+         * @description For: proven, with a second factor that was proven a moment ago.
+         */
+        post: operations["post_requests_id_approve"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/requests/{id}/deny": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Says no.
+         * @description For: proven, with a second factor that was proven a moment ago.
+         */
+        post: operations["post_requests_id_deny"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/requests/{id}/end": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Withdraws or revokes.
+         * @description For: proven.
+         */
+        post: operations["post_requests_id_end"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/requests/{id}/extend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Lets an emergency go on.
+         * @description For: proven, with a second factor that was proven a moment ago.
+         */
+        post: operations["post_requests_id_extend"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/requests/{id}/review": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Closes its review.
+         * @description For: proven, with a second factor that was proven a moment ago.
+         */
+        post: operations["post_requests_id_review"];
         delete?: never;
         options?: never;
         head?: never;
@@ -959,6 +1163,15 @@ export interface components {
          * @enum {string}
          */
         Answer: "cookie" | "tokens";
+        /** @description `POST /break-glass` (those whom a rule lets): in force at once. */
+        BreakGlass: {
+            /** @description To what. */
+            connection: string;
+            /** @description The incident's number or link. */
+            incident: string;
+            /** @description Why. */
+            reason: string;
+        };
         /** @description `GET /audit/checkpoint` (anonymous: a checkpoint is meant to be spread). */
         CheckpointView: {
             /** @description C2SP signed note. */
@@ -1015,6 +1228,17 @@ export interface components {
             /** @description What it speaks. */
             protocol: string;
         };
+        /** @description One word on a request. */
+        DecisionView: {
+            /** @description Yes or no. */
+            approves: boolean;
+            /** @description When. */
+            at: string;
+            /** @description Whose. */
+            by: string;
+            /** @description In their words. */
+            note?: string | null;
+        };
         /** @description `POST /device/approve` (signed-in browser). */
         DeviceApproval: {
             /** @description `false` refuses it. */
@@ -1041,6 +1265,11 @@ export interface components {
             /** @description That page. */
             verification_uri: string;
         };
+        /** @description `POST /requests/{id}/end` (who asked, who may approve, admins): withdraws or revokes. */
+        EndRequest: {
+            /** @description Why. */
+            reason: string;
+        };
         /**
          * @description `GET /audit/events` (admin, auditor), newest first. Query: `before=` (seq), `limit=` (at most 500), `code=`, `actor=`,
          *     `subject=` (any id), `since=`, `until=`.
@@ -1063,6 +1292,14 @@ export interface components {
              * @description Place in the ledger, from 0.
              */
             seq: number;
+        };
+        /** @description `POST /requests/{id}/extend` (who may review, never oneself): an emergency goes on. */
+        Extend: {
+            /**
+             * Format: int64
+             * @description By how much, from its present end; at most as long as the rule lets it begin with.
+             */
+            seconds: number;
         };
         /** @description `GET /info` (anonymous): what a client must know before sign-in. */
         Info: {
@@ -1139,6 +1376,18 @@ export interface components {
             /** @description Last use. */
             used_at: string;
         };
+        /** @description `POST /requests` (user). */
+        NewRequest: {
+            /** @description To what. */
+            connection: string;
+            /**
+             * Format: int64
+             * @description For how long, from the last approval on. The rule may allow less: then that.
+             */
+            duration_seconds: number;
+            /** @description Why. */
+            reason: string;
+        };
         /** @description `POST /users` (admin): a built-in account. */
         NewUser: {
             /** @description Groups. */
@@ -1154,6 +1403,37 @@ export interface components {
             setup_url: string;
             /** @description The account. */
             user: components["schemas"]["UserView"];
+        };
+        /**
+         * @description How a notice stands.
+         * @enum {string}
+         */
+        NoticeOutcome: "waiting" | "delivered" | "failed";
+        /** @description `GET /notices` (admin, auditor), newest first. Query: `after=` (id), `limit=` (at most 200). */
+        NoticeView: {
+            /**
+             * Format: int32
+             * @description Attempts so far.
+             */
+            attempts: number;
+            /** @description By which channel. */
+            channel: string;
+            /** @description When it was written. */
+            created_at: string;
+            /** @description When it arrived. */
+            delivered_at?: string | null;
+            /** @description Its id; as `webhook-id` and in `Message-ID` the receiver saw it too. */
+            id: string;
+            /** @description Why the last attempt failed. */
+            last_error?: string | null;
+            /** @description When it is tried next. */
+            next_at?: string | null;
+            /** @description How it stands. */
+            outcome: components["schemas"]["NoticeOutcome"];
+            /** @description In a few words. */
+            title: string;
+            /** @description About what, such as `request.created`. */
+            topic: string;
         };
         /** @description `POST /sessions` (user): opens a connection. */
         OpenSession: {
@@ -1230,6 +1510,80 @@ export interface components {
             certificate_expires_at: string;
             /** @description Certificate chain, PEM. */
             certificate_pem: string;
+        };
+        /**
+         * @description Which of the two.
+         * @enum {string}
+         */
+        RequestKind: "access" | "break_glass";
+        /**
+         * @description How far a request has come.
+         * @enum {string}
+         */
+        RequestState: "pending" | "approved" | "denied" | "expired" | "ended";
+        /** @description `GET /requests`, `GET /requests/{id}`: one's own, those that one may decide or review; admins and auditors see all. */
+        RequestView: {
+            /** @description For what. */
+            connection: string;
+            /** @description Asked when. */
+            created_at: string;
+            /** @description Void then, if nobody decided. */
+            decide_until: string;
+            /** @description What was said. */
+            decisions: components["schemas"]["DecisionView"][];
+            /**
+             * Format: int64
+             * @description For how long.
+             */
+            duration_seconds: number;
+            /** @description Why it ended. */
+            end_reason?: string | null;
+            /** @description Over since. */
+            ended_at?: string | null;
+            /** @description In force until then. */
+            ends_at?: string | null;
+            /** @description Who let an emergency go on. */
+            extended_by?: string | null;
+            /** @description Its id. */
+            id: string;
+            /** @description Which incident. */
+            incident?: string | null;
+            /** @description Which of the two. */
+            kind: components["schemas"]["RequestKind"];
+            /** @description The caller may decide it now. */
+            may_decide: boolean;
+            /** @description The caller may extend it or close its review. */
+            may_review: boolean;
+            /**
+             * Format: int32
+             * @description Approvals that it takes.
+             */
+            needed: number;
+            /** @description Who asked. */
+            person: string;
+            /** @description Why. */
+            reason: string;
+            review?: components["schemas"]["ReviewView"] | null;
+            /** @description Under which rule. */
+            rule: string;
+            /** @description How far it has come. */
+            state: components["schemas"]["RequestState"];
+            /** @description As whom at the target, where the rule lays it down. */
+            target_user?: string | null;
+        };
+        /** @description `POST /requests/{id}/review` (who may review, never oneself): closes the review of an emergency. */
+        ReviewFinding: {
+            /** @description What was found. */
+            finding: string;
+        };
+        /** @description A closed review. */
+        ReviewView: {
+            /** @description When. */
+            at: string;
+            /** @description Who reviewed. */
+            by: string;
+            /** @description What they found. */
+            finding: string;
         };
         /** @description `PUT /rules` (admin): the whole document, as YAML or as JSON. */
         RulesChange: {
@@ -1438,6 +1792,20 @@ export interface components {
             /** @description That page, for this very code. */
             verification_uri: string;
         };
+        /** @description `POST /notices/test` (admin): sends a test to one channel, now and once. */
+        TestNotice: {
+            /** @description The channel's name in the configuration. */
+            channel: string;
+        };
+        /** @description What became of it. */
+        TestNoticeSent: {
+            /** @description It arrived. */
+            delivered: boolean;
+            /** @description Why it did not. */
+            error?: string | null;
+            /** @description Its id. */
+            id: string;
+        };
         /**
          * @description `GET /sessions/{id}/timeline` (admin, auditor): what happened, statement by statement. An event of its own.
          *
@@ -1602,6 +1970,11 @@ export interface components {
             name: string;
             /** @description Role in force. */
             role: string;
+        };
+        /** @description `POST /requests/{id}/approve`, `…/deny` (those whom the rule names). */
+        Word: {
+            /** @description In their words. */
+            note?: string | null;
         };
     };
     responses: never;
@@ -1976,6 +2349,39 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_break_glass: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BreakGlass"];
+            };
+        };
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestView"];
+                };
             };
             /** @description what went wrong */
             default: {
@@ -2414,6 +2820,74 @@ export interface operations {
             };
         };
     };
+    get_notices: {
+        parameters: {
+            query?: {
+                after?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["NoticeView"][];
+                        next?: string;
+                    };
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_notices_test: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TestNotice"];
+            };
+        };
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TestNoticeSent"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_oidc_callback: {
         parameters: {
             query?: {
@@ -2495,6 +2969,284 @@ export interface operations {
                 };
                 content: {
                     "application/json": string;
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_requests: {
+        parameters: {
+            query?: {
+                mine?: boolean;
+                state?: string;
+                kind?: string;
+                unreviewed?: boolean;
+                after?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["RequestView"][];
+                        next?: string;
+                    };
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_requests: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewRequest"];
+            };
+        };
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestView"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_requests_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestView"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_requests_id_approve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Word"];
+            };
+        };
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestView"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_requests_id_deny: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Word"];
+            };
+        };
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestView"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_requests_id_end: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EndRequest"];
+            };
+        };
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestView"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_requests_id_extend: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Extend"];
+            };
+        };
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestView"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_requests_id_review: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReviewFinding"];
+            };
+        };
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestView"];
                 };
             };
             /** @description what went wrong */

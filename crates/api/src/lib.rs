@@ -7,6 +7,7 @@
 pub mod audit;
 pub mod auth;
 pub mod manage;
+pub mod notices;
 pub mod requests;
 pub mod rules;
 pub mod sessions;

@@ -192,8 +192,9 @@ impl Store {
         self.write(sql, args![id, next_at, error]).await.map(|_| ())
     }
 
-    /// Gives up those that were written before `before` and are due, the oldest first and a bounded number at once: each
-    /// with the event that `tell` makes for it. Answers them.
+    /// Gives up those that were written before `before`, the oldest first and a bounded number at once: each with the event
+    /// that `tell` makes for it. Answers them. One that is due between `now` and `taken` may have been taken, and is left
+    /// alone.
     ///
     /// # Errors
     /// The usual ones; then none was given up.
@@ -201,15 +202,16 @@ impl Store {
         &self,
         before: Timestamp,
         now: Timestamp,
+        taken: Timestamp,
         tell: impl Fn(&StoredNotice) -> NewEvent,
     ) -> Result<Vec<StoredNotice>, StoreError> {
         let mut tx = self.begin().await?;
         let sql = concat!(
             "UPDATE notices SET next_at = NULL WHERE id IN (SELECT id FROM notices \
-             WHERE next_at <= $2 AND created_at < $1 ORDER BY id LIMIT $3) RETURNING ",
+             WHERE (next_at <= $2 OR next_at > $3) AND created_at < $1 ORDER BY id LIMIT $4) RETURNING ",
             columns!()
         );
-        let rows = tx.run(sql, args![before, now, GIVEN_UP_AT_ONCE]).await?;
+        let rows = tx.run(sql, args![before, now, taken, GIVEN_UP_AT_ONCE]).await?;
         let mut lost = rows.iter().map(StoredNotice::of).collect::<Result<Vec<_>, _>>()?;
         if lost.is_empty() {
             return Ok(lost);

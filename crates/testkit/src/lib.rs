@@ -28,7 +28,7 @@ pub use daemon::{Daemon, binary, free_port, wait_until};
 pub use postgres::{PASSWORD, Postgres, PostgresOptions, program};
 #[cfg(feature = "world")]
 pub use provider::Provider;
-pub use python::{libpq18, libpq18_packages};
+pub use python::{libpq18, libpq18_packages, mail_server};
 #[cfg(feature = "world")]
 pub use world::{Person, World, WorldOptions, totp_ahead, totp_now};
 

@@ -1,4 +1,5 @@
-//! The newest libpq that can be had without a compiler: the one in psycopg's wheel. Debian's is years older.
+//! What comes from PyPI: the newest libpq that can be had without a compiler (the one in psycopg's wheel; Debian's is
+//! years older), and a mail server.
 
 use std::{env, fs, path::PathBuf, process::Command};
 
@@ -6,6 +7,8 @@ use crate::run;
 
 /// It carries libpq 18.
 const WHEEL: &str = "psycopg[binary]==3.3.9";
+/// A mail server that speaks STARTTLS and AUTH.
+const MAIL: &str = "aiosmtpd==1.4.6";
 
 /// A Python that has `psycopg` with libpq 18, and runs `script`.
 pub fn libpq18(script: &str) -> Command {
@@ -16,16 +19,27 @@ pub fn libpq18(script: &str) -> Command {
 
 /// The folder of its packages, fetched once a machine.
 pub fn libpq18_packages() -> PathBuf {
+    packages(WHEEL)
+}
+
+/// A Python that has `aiosmtpd`, and runs `script`.
+pub fn mail_server(script: &str) -> Command {
+    let mut python = Command::new("python3");
+    python.env("PYTHONPATH", packages(MAIL)).args(["-c", script]);
+    python
+}
+
+fn packages(wheel: &str) -> PathBuf {
     let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = || PathBuf::from(env::var_os("HOME").expect("HOME is set")).join(".cache");
     let cache = cache.unwrap_or_else(home).join("hoop");
-    let folder = cache.join(WHEEL);
+    let folder = cache.join(wheel);
     if !folder.is_dir() {
         fs::create_dir_all(&cache).unwrap();
         let fresh = tempfile::tempdir_in(&cache).unwrap();
         let place = fresh.path().join("packages");
         let mut pip = Command::new("python3");
-        run(pip.args(["-m", "pip", "install", "--quiet", "--target"]).arg(&place).arg(WHEEL));
+        run(pip.args(["-m", "pip", "install", "--quiet", "--target"]).arg(&place).arg(wheel));
         // Another test may have been faster, with the same.
         assert!(fs::rename(&place, &folder).is_ok() || folder.is_dir());
     }

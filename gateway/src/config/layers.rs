@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, fmt, path::Path, path::PathBuf};
 
 use toml::{Spanned, de::DeTable, de::DeValue};
 
+use super::channels::{self, RawChannel};
 use super::options::{self, ENVIRONMENT_PREFIX, Kind, OPTIONS, OptionRow};
 
 /// Where a value came from.
@@ -65,12 +66,15 @@ pub struct Raw {
 
 /// All values, by key.
 #[derive(Debug, Clone)]
-pub struct Layers(BTreeMap<&'static str, Raw>);
+pub struct Layers {
+    values: BTreeMap<&'static str, Raw>,
+    channels: Vec<RawChannel>,
+}
 
 impl Default for Layers {
     fn default() -> Self {
         let raw = |row: &OptionRow| Raw { text: row.default.to_owned(), origin: Origin::Default };
-        Self(OPTIONS.iter().map(|row| (row.key, raw(row))).collect())
+        Self { values: OPTIONS.iter().map(|row| (row.key, raw(row))).collect(), channels: Vec::new() }
     }
 }
 
@@ -78,12 +82,22 @@ impl Layers {
     /// The value of a key of the table.
     #[must_use]
     pub fn value(&self, key: &str) -> Raw {
-        self.0.get(key).cloned().unwrap_or_else(|| Raw { text: String::new(), origin: Origin::Default })
+        self.values.get(key).cloned().unwrap_or_else(|| Raw { text: String::new(), origin: Origin::Default })
     }
 
     /// All values in the order of the table.
     pub fn iter(&self) -> impl Iterator<Item = (&'static OptionRow, &Raw)> {
-        OPTIONS.iter().filter_map(|row| self.0.get(row.key).map(|raw| (row, raw)))
+        OPTIONS.iter().filter_map(|row| self.values.get(row.key).map(|raw| (row, raw)))
+    }
+
+    pub(super) fn channels(&self) -> &[RawChannel] {
+        &self.channels
+    }
+
+    /// A line for each channel of notices, and where it stands.
+    #[must_use]
+    pub fn channel_lines(&self) -> Vec<(String, Origin)> {
+        channels::summary(&self.channels)
     }
 
     /// Sets one value, as a flag or a test does.
@@ -92,7 +106,7 @@ impl Layers {
     /// When there is no such option.
     pub fn set(&mut self, key: &str, text: impl Into<String>, origin: Origin) -> Result<(), ConfigError> {
         let row = options::find(key).ok_or_else(|| unknown(&origin, key))?;
-        self.0.insert(row.key, Raw { text: text.into(), origin });
+        self.values.insert(row.key, Raw { text: text.into(), origin });
         Ok(())
     }
 
@@ -137,6 +151,10 @@ impl Layers {
         for (name, value) in table.iter() {
             let key = format!("{prefix}{}", name.get_ref());
             let at = origin(name.span().start);
+            if key == channels::KEY {
+                self.channels = channels::read(value, origin)?;
+                continue;
+            }
             match (value.get_ref(), options::find(&key)) {
                 (_, Some(row)) => self.set(&key, plain(row, value, &at)?, at)?,
                 (DeValue::Table(inner), None) => self.read_table(&format!("{key}."), inner, origin)?,
@@ -168,7 +186,11 @@ impl Layers {
     }
 }
 
-fn plain(row: &OptionRow, value: &Spanned<DeValue<'_>>, at: &Origin) -> Result<String, ConfigError> {
+pub(super) fn plain(
+    row: &OptionRow,
+    value: &Spanned<DeValue<'_>>,
+    at: &Origin,
+) -> Result<String, ConfigError> {
     match (value.get_ref(), row.kind) {
         (DeValue::String(text), _) => Ok(text.to_string()),
         (DeValue::Integer(number), Kind::Count | Kind::Bytes) => Ok(number.to_string()),

@@ -2,6 +2,7 @@
 //!
 //! [`Layers`] holds texts and where they came from; [`Config`] is what the rest of the gateway sees: checked once, here.
 
+pub(crate) mod channels;
 mod layers;
 pub mod options;
 mod units;
@@ -16,6 +17,7 @@ use std::{
 use hoop_model::{GroupName, Redacted};
 use hoop_telemetry::LogFormat;
 
+pub use channels::Channel;
 pub use layers::{ConfigError, Layers, Origin, Raw};
 
 /// Everything the gateway needs to know before it starts.
@@ -63,6 +65,8 @@ pub struct Config {
     pub agent_ping: Duration,
     /// How often a grown ledger is signed.
     pub checkpoint_interval: Duration,
+    /// Ways by which people are told.
+    pub channels: Vec<Channel>,
 }
 
 /// A certificate chain and its key, both PEM.
@@ -196,6 +200,7 @@ impl Config {
             },
             dial_ahead: parse(layers, "agents.dial_ahead", "0 or more")?,
             agent_ping: at_least(layers, "agents.ping", Duration::from_millis(100))?,
+            channels: channels::check(layers.channels())?,
             checkpoint_interval: at_least(layers, "ledger.checkpoint_interval", Duration::from_millis(50))?,
             data_dir,
         })
@@ -360,7 +365,15 @@ fn tls_files(layers: &Layers) -> Result<Option<TlsFiles>, ConfigError> {
 /// `env:NAME` and `file:PATH` are followed; other text stands for itself (and is refused for secrets).
 fn secret_or_text(layers: &Layers, key: &str) -> Result<Redacted<String>, ConfigError> {
     let raw = layers.value(key);
-    let fail = |problem: String| invalid(&raw, key, &problem);
+    let secret = options::find(key).is_some_and(|row| row.kind == options::Kind::SecretSource);
+    source(&raw, secret, |problem| invalid(&raw, key, &problem))
+}
+
+fn source(
+    raw: &Raw,
+    secret: bool,
+    fail: impl Fn(String) -> ConfigError,
+) -> Result<Redacted<String>, ConfigError> {
     if let Some(name) = raw.text.strip_prefix("env:") {
         return std::env::var(name)
             .map(Redacted::new)
@@ -370,7 +383,6 @@ fn secret_or_text(layers: &Layers, key: &str) -> Result<Redacted<String>, Config
         let text = std::fs::read_to_string(path).map_err(|e| fail(format!("{path} cannot be read: {e}")))?;
         return Ok(Redacted::new(text.trim_end().to_owned()));
     }
-    let secret = options::find(key).is_some_and(|row| row.kind == options::Kind::SecretSource);
     if secret && !raw.text.is_empty() {
         return Err(fail("a secret is given by its source, not by its value".to_owned()));
     }

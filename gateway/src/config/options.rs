@@ -85,7 +85,12 @@ impl OptionRow {
 /// Environment variables with this prefix are options.
 pub const ENVIRONMENT_PREFIX: &str = "HOOP_GATEWAY_";
 
-const fn row(key: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> OptionRow {
+pub(super) const fn row(
+    key: &'static str,
+    kind: Kind,
+    default: &'static str,
+    doc: &'static str,
+) -> OptionRow {
     OptionRow { key, kind, default, doc }
 }
 
@@ -289,6 +294,7 @@ pub fn markdown() -> String {
         let _ = writeln!(text, "| `{key}` | {kind} | {default} | `{variable}` | {doc} |");
     }
     text.push_str("\nThe flag of an option is its key with `-` for `.` and `_`: `limits.half_open` is `--limits-half-open`.\n");
+    text.push_str(&super::channels::markdown());
     text
 }
 

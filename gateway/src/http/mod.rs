@@ -12,6 +12,7 @@ mod flows;
 mod info;
 mod login;
 mod manage;
+mod notices;
 pub(crate) mod oidc;
 pub(crate) mod problem;
 mod protocols;
@@ -39,7 +40,8 @@ use axum::{
     routing,
 };
 use hoop_api::{
-    Info, audit as audit_api, auth, manage as manage_api, requests as requests_api, rules as rules_api,
+    Info, audit as audit_api, auth, manage as manage_api, notices as notices_api, requests as requests_api,
+    rules as rules_api,
     sessions::{self as sessions_api, VerifyReport},
 };
 use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
@@ -380,6 +382,12 @@ fn audit_endpoints() -> Vec<Endpoint> {
             .answers::<audit_api::CheckpointView>(),
         Endpoint::get("/audit/verify", Who::Evidence, "Checks the whole ledger.", audit::verify)
             .answers::<audit_api::LedgerReport>(),
+        Endpoint::get("/notices", Who::Evidence, "What people were told, newest first.", notices::list)
+            .query(&LIST)
+            .answers_page::<notices_api::NoticeView>(),
+        Endpoint::post("/notices/test", Who::Admin, "Sends a test to one channel.", notices::test)
+            .takes::<notices_api::TestNotice>()
+            .answers::<notices_api::TestNoticeSent>(),
         Endpoint::get("/audit/export", Who::Evidence, "The ledger for an offline check.", audit::export)
             .answers_media("application/jsonl"),
     ]

@@ -144,7 +144,7 @@ async fn a_delivered_one_is_never_taken_again(store: Store) {
     assert_eq!((kept.state, &kept.last_error), (NoticeState::Delivered(later(31)), &None));
     for at in [later(40), later(1_000_000)] {
         assert_eq!(take(&store, "ops", at).await, None);
-        assert!(store.give_up_notices(at, at, lost).await.unwrap().is_empty());
+        assert!(store.give_up_notices(at, at, at, lost).await.unwrap().is_empty());
     }
     assert_eq!(store.notices_waiting().await.unwrap(), NoticesWaiting::default());
 }
@@ -166,8 +166,10 @@ async fn what_is_too_old_is_given_up_with_an_event(store: Store) {
     let taken = take(&store, "ops", NOW).await.unwrap();
     store.notice_failed(taken.id, Some(later(5)), "the server answered 500").await.unwrap();
     // One that is being delivered at this moment is left alone.
-    assert_eq!(store.give_up_notices(later(10), later(4), lost).await.unwrap().len(), 1);
-    let given_up = store.give_up_notices(later(10), later(5), lost).await.unwrap();
+    assert_eq!(store.give_up_notices(later(10), later(4), later(64), lost).await.unwrap().len(), 1);
+    assert!(store.give_up_notices(later(10), later(4), later(5), lost).await.unwrap().is_empty());
+    // One that waits for another attempt is not.
+    let given_up = store.give_up_notices(later(10), later(3), later(4), lost).await.unwrap();
     assert_eq!(given_up.iter().map(|notice| notice.id).collect::<Vec<_>>(), [taken.id]);
     assert_eq!(given_up.first().unwrap().last_error.as_deref(), Some("the server answered 500"));
     assert_eq!(size(&store).await, 3);
