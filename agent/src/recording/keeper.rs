@@ -100,8 +100,14 @@ impl Spool {
     }
 
     /// Begins a recording.
-    pub(crate) fn begin(&self, start: Start, key: &RecordingPublicKey) -> Result<Arc<SessionTape>, Fault> {
-        let tape = SessionTape::create(&self.folder, start, key, self.limits, Arc::clone(&self.bell))?;
+    pub(crate) fn begin(
+        &self,
+        start: Start,
+        key: &RecordingPublicKey,
+        strict: bool,
+    ) -> Result<Arc<SessionTape>, Fault> {
+        let tape =
+            SessionTape::create(&self.folder, start, key, strict, self.limits, Arc::clone(&self.bell))?;
         if let Ok(mut tapes) = self.tapes.lock() {
             tapes.insert(tape.session(), Arc::clone(&tape));
         }

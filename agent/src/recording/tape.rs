@@ -1,6 +1,7 @@
 //! One session's recording: encrypted as it comes, appended to its spool file, watched for how far the gateway is behind.
 
 use std::{
+    collections::VecDeque,
     fs::{File, OpenOptions},
     io::Write,
     os::unix::fs::{FileExt, OpenOptionsExt},
@@ -55,8 +56,12 @@ pub(crate) struct SessionTape {
     /// Cancelled when the recording fails, so that its session ends at once.
     failed: CancellationToken,
     waiting: Mutex<Vec<Waker>>,
-    /// Records that are encrypted and in the file.
+    /// Records that are encrypted and in the file; of a strict recording: that the gateway has stored durably.
     kept: AtomicU64,
+    /// Records that are encrypted and in the file.
+    sealed: AtomicU64,
+    /// Of a strict recording: how many records end at which byte of the file, until the gateway has stored that byte.
+    awaited: Option<Mutex<VecDeque<(u64, u64)>>>,
     /// Streams that wait until theirs are, and whether one of them is about to see to it.
     unkept: Mutex<Vec<Waker>>,
     led: AtomicBool,
@@ -93,6 +98,7 @@ impl SessionTape {
         folder: &Path,
         start: Start,
         key: &RecordingPublicKey,
+        strict: bool,
         limits: TapeLimits,
         bell: Arc<Bell>,
     ) -> Result<Arc<Self>, Fault> {
@@ -106,7 +112,7 @@ impl SessionTape {
             .open(&path)
             .map_err(|error| failed(format_args!("{}: {error}", path.display())))?;
         let (writer, header) = Writer::create(start, key).map_err(failed)?;
-        let tape = Self::assemble(session, path, file, 0, Some(writer), limits, bell);
+        let tape = Self::assemble(session, path, file, 0, Some(writer), strict, limits, bell);
         tape.write(&header.bytes).map_err(|TapeError(fault)| fault)?;
         let tape = Arc::new(tape);
         tape.bell.ring_upload(&tape);
@@ -122,7 +128,7 @@ impl SessionTape {
         limits: TapeLimits,
         bell: Arc<Bell>,
     ) -> Arc<Self> {
-        let tape = Self::assemble(session, path, file, length, None, limits, bell);
+        let tape = Self::assemble(session, path, file, length, None, false, limits, bell);
         tape.finished.store(true, Ordering::Release);
         Arc::new(tape)
     }
@@ -133,6 +139,7 @@ impl SessionTape {
         file: File,
         written: u64,
         writer: Option<Writer>,
+        strict: bool,
         limits: TapeLimits,
         bell: Arc<Bell>,
     ) -> Self {
@@ -154,6 +161,8 @@ impl SessionTape {
             failed: CancellationToken::new(),
             waiting: Mutex::default(),
             kept: AtomicU64::new(0),
+            sealed: AtomicU64::new(0),
+            awaited: strict.then(Mutex::default),
             unkept: Mutex::default(),
             led: AtomicBool::new(false),
             bell,
@@ -216,6 +225,9 @@ impl SessionTape {
             let since = if durable >= written { 0 } else { now().as_micros() };
             self.marker_at.store(since, Ordering::Release);
         }
+        if let Some(stored) = self.awaited.as_ref().and_then(|awaited| stored_up_to(awaited, durable)) {
+            self.kept.fetch_max(stored, Ordering::AcqRel);
+        }
         self.wake();
     }
 
@@ -270,7 +282,7 @@ impl SessionTape {
         }
         self.write(&finished.trailer_frame)?;
         self.finished.store(true, Ordering::Release);
-        self.keep_up_to(inner.taken);
+        self.keep_up_to(inner.taken, self.written());
         drop(inner);
         self.bell.ring_upload(self);
         self.sync().map_err(|error| TapeError(failed(error)))
@@ -335,8 +347,21 @@ impl SessionTape {
         wake_all(&self.unkept);
     }
 
-    fn keep_up_to(&self, taken: u64) {
-        self.kept.fetch_max(taken, Ordering::AcqRel);
+    /// So many records are in the file, which now ends at `written`.
+    fn keep_up_to(&self, taken: u64, written: u64) {
+        if self.sealed.fetch_max(taken, Ordering::AcqRel) >= taken {
+            return;
+        }
+        match &self.awaited {
+            None => {
+                self.kept.fetch_max(taken, Ordering::AcqRel);
+            }
+            Some(awaited) => {
+                if let Ok(mut awaited) = awaited.lock() {
+                    awaited.push_back((taken, written));
+                }
+            }
+        }
         wake_all(&self.unkept);
     }
 
@@ -357,13 +382,24 @@ impl SessionTape {
         if let Some(chunk) = &sealed {
             self.write(&chunk.bytes)?;
         }
+        self.keep_up_to(taken, self.written());
         drop(inner);
-        self.keep_up_to(taken);
         if sealed.is_some() {
             self.bell.ring_upload(self);
         }
         Ok(())
     }
+}
+
+/// The records that are stored when so many bytes of the file are; `None`: no more than were.
+fn stored_up_to(awaited: &Mutex<VecDeque<(u64, u64)>>, durable: u64) -> Option<u64> {
+    let mut awaited = awaited.lock().ok()?;
+    let mut stored = None;
+    while let Some((taken, _)) = awaited.front().copied().filter(|(_, end)| *end <= durable) {
+        awaited.pop_front();
+        stored = Some(taken);
+    }
+    stored
 }
 
 fn wake_all(waiting: &Mutex<Vec<Waker>>) {
@@ -421,19 +457,26 @@ impl Tape for TapeHandle {
         let tape = &self.tape;
         if self.leads.swap(false, Ordering::AcqRel) {
             tape.led.store(false, Ordering::Release);
-            return Poll::Ready(tape.commit_pending());
+            if let Err(error) = tape.commit_pending() {
+                return Poll::Ready(Err(error));
+            }
         }
         if let Some(known) = tape.look(mark) {
             return Poll::Ready(known);
         }
         register(&tape.unkept, cx);
-        if !tape.led.swap(true, Ordering::AcqRel) {
+        let is_sealed = tape.sealed.load(Ordering::Acquire) >= mark.0;
+        if !is_sealed && !tape.led.swap(true, Ordering::AcqRel) {
             self.leads.store(true, Ordering::Release);
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         // It may have been kept, or failed, between the look and the waker.
         tape.look(mark).map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn is_strict(&self) -> bool {
+        self.tape.awaited.is_some()
     }
 
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), TapeError>> {
@@ -478,6 +521,10 @@ mod tests {
     }
 
     fn tape(folder: &Path) -> Arc<SessionTape> {
+        tape_of(folder, false)
+    }
+
+    fn tape_of(folder: &Path, strict: bool) -> Arc<SessionTape> {
         let start = Start {
             session: SessionId::generate(),
             at: now(),
@@ -491,7 +538,7 @@ mod tests {
             stall: Duration::from_secs(5),
         };
         let key = RecordingPrivateKey::generate().unwrap();
-        SessionTape::create(folder, start, key.public(), limits, Arc::default()).unwrap()
+        SessionTape::create(folder, start, key.public(), strict, limits, Arc::default()).unwrap()
     }
 
     fn say(handle: &TapeHandle) -> Mark {
@@ -548,5 +595,26 @@ mod tests {
             let kept = handle.poll_kept(mark, &mut Context::from_waker(&waker));
             assert!(matches!(kept, Poll::Ready(Err(_))), "{kept:?}");
         }
+    }
+
+    #[test]
+    fn a_strict_recording_is_kept_when_the_gateway_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let tape = tape_of(folder.path(), true);
+        let ada = TapeHandle::new(Arc::clone(&tape));
+        assert!(ada.is_strict());
+        let (count, mark) = (Arc::new(Count::default()), say(&ada));
+        let waker = Waker::from(Arc::clone(&count));
+        let cx = &mut Context::from_waker(&waker);
+        assert!(ada.poll_kept(mark, cx).is_pending());
+        assert!(ada.poll_kept(mark, cx).is_pending(), "it is in the spool, and not at the gateway");
+        assert_eq!(chunks(&tape), 1);
+        tape.acknowledge(tape.written() - 1);
+        assert!(ada.poll_kept(mark, cx).is_pending(), "a byte is missing");
+        let woken = count.0.load(Ordering::SeqCst);
+        tape.acknowledge(tape.written());
+        assert!(count.0.load(Ordering::SeqCst) > woken);
+        assert_eq!(ada.poll_kept(mark, cx), Poll::Ready(Ok(())));
+        assert_eq!(chunks(&tape), 1);
     }
 }

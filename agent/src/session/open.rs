@@ -6,6 +6,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use hoop_control::{grant, v1};
 use hoop_engine::{Address, Credential, SettingsError};
 use hoop_model::{Blame, Fault, SessionId, Timestamp};
+use hoop_policy::rules::RecordingMode;
 use hoop_recording::{Compression, Start, hex};
 
 use super::{LiveSession, Sessions, secret};
@@ -46,10 +47,11 @@ pub(super) async fn open(sessions: &Arc<Sessions>, request: &v1::OpenSession) ->
         None => Credential { user: String::new(), password: None },
     };
     let dial = TargetDial::prepare(target.address(), &target.tls()).map_err(refuse)?;
+    let strict = grant.recording == RecordingMode::Strict;
     let tape = sessions
         .around
         .spool
-        .begin(start(&grant, &request.grant, sessions, now), &meeting.recording_key)
+        .begin(start(&grant, &request.grant, sessions, now), &meeting.recording_key, strict)
         .map_err(refuse)?;
     LiveSession::begin(sessions, grant, secret, target, credential, Arc::new(dial), tape).map_err(refuse)?;
     Ok(id)
@@ -78,6 +80,7 @@ fn start(grant: &grant::Grant, grant_bytes: &[u8], sessions: &Sessions, at: Time
         fact("person_id", grant.user.to_string()),
         fact("address", grant.address.clone()),
         fact("connection", grant.connection_name.to_string()),
+        fact("rule", grant.rule.to_string()),
         fact("protocol", grant.protocol.to_string()),
         fact("agent", grant.agent.to_string()),
         fact("grant", grant.id.to_string()),

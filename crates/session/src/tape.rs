@@ -34,6 +34,11 @@ pub trait Tape: Send + Sync {
     /// [`TapeError`] when it cannot be written; nothing that depends on it may be sent.
     fn poll_kept(&self, mark: Mark, cx: &mut Context<'_>) -> Poll<Result<(), TapeError>>;
 
+    /// Whether answers too wait until they are kept, and kept means: stored durably by the gateway.
+    fn is_strict(&self) -> bool {
+        false
+    }
+
     /// Ready when the recording may take more; pending while the gateway is too far behind.
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), TapeError>>;
 }

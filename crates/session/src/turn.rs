@@ -83,7 +83,7 @@ impl Clerk {
                 }
             }
         }
-        turn.until = last.filter(|_| must_keep);
+        turn.until = last.filter(|_| must_keep || self.tape.is_strict());
         Ok(turn)
     }
 
