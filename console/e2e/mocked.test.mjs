@@ -249,14 +249,19 @@ test('rules: a mistake is told with its place; a text that changed after a try i
   await editor().pressSequentially(' ');
   await page.getByText('limits.duration: 8h → 4h').waitFor({ state: 'detached' });
   assert.equal(await page.getByRole('button', { name: 'Put in force' }).count(), 0, 'what was not tried is not put in force');
-  await page.getByRole('link', { name: 'People' }).click();
-  await page.getByRole('dialog').getByText('Leaving discards the change.').waitFor();
-  await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
-  await page.getByRole('dialog').waitFor({ state: 'detached' });
+  await page.goto('/people');
+  await page.getByRole('table', { name: 'People' }).waitFor();
+  await page.goto('/rules?view=text');
+  assert.match(await editor().inputValue(), /"duration":"4h"/, 'a text that is not in force outlives the page');
   await page.getByRole('button', { name: 'Discard' }).click();
   assert.equal(await editor().inputValue(), before);
-  await page.getByRole('link', { name: 'People' }).click();
-  await page.getByRole('table', { name: 'People' }).waitFor();
+  await page.reload();
+  assert.equal(await editor().inputValue(), before);
+  await editor().fill('mine');
+  await page.getByRole('button', { name: 'Signed in as grace' }).click();
+  await page.getByRole('menuitem', { name: 'Sign out' }).click();
+  await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+  assert.equal(await page.evaluate(() => sessionStorage.length), 0);
 });
 
 test('rules: somebody else was quicker', async () => {

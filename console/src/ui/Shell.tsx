@@ -92,6 +92,8 @@ function PersonMenu() {
     onSettled: async () => {
       await navigate({ to: '/login' });
       cache.clear();
+      // What a page kept for this person.
+      sessionStorage.clear();
     },
   });
   return (

@@ -30,7 +30,7 @@ export function History({ current, onTake }: Props) {
     <>
       <Fetched query={list} isEmpty={(items) => items.length === 0} empty="No rules were written yet.">
         {(items) => (
-          <Listing label="Versions" minWidth={560} columns={[{ number: 'Version' }, 'When', 'Who', 'Note']} actions>
+          <Listing label="Versions" minWidth={720} columns={[{ number: 'Version' }, 'When', 'Who', 'Note']} actions>
             {items.map((item) => (
               <Table.Tr key={item.version}>
                 <Table.Td ta="right">{item.version}</Table.Td>

@@ -77,7 +77,7 @@ function Answer({ question, about }: { question: Question; about: string }) {
       {(items) => (
         <Listing
           label={question === 'connection' ? `Who can reach ${about}` : `What ${about} can reach`}
-          minWidth={640}
+          minWidth={760}
           columns={[other, 'Rule', 'Through', 'Needs']}
         >
           {items.map((item) => (

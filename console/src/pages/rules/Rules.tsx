@@ -1,12 +1,11 @@
 /** Access rules: read a card each, written as text, tried, put in force; their versions; who reaches what. */
 import { Button, Tabs, Text as Words } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { getRouteApi, useBlocker } from '@tanstack/react-router';
+import { getRouteApi } from '@tanstack/react-router';
 import { useState } from 'react';
 
 import * as calls from '../../api/calls';
 import { useRights } from '../../queries';
-import { Confirm } from '../../ui/Confirm';
 import { Fetched } from '../../ui/Fetched';
 import { Page } from '../../ui/Page';
 import { Time } from '../../ui/Time';
@@ -84,7 +83,6 @@ function Loaded({ inForce }: { inForce: calls.Rules }) {
           />
         </Tabs.Panel>
       </Tabs>
-      <Leaving isChanged={draft.isChanged} />
       {adding ? (
         <AddRule
           text={draft.text}
@@ -94,29 +92,6 @@ function Loaded({ inForce }: { inForce: calls.Rules }) {
         />
       ) : null}
     </Page>
-  );
-}
-
-/** Asks before a text that was changed is lost. */
-function Leaving({ isChanged }: { isChanged: boolean }) {
-  const leaving = useBlocker({
-    // A sign-in that ended leads away whatever stands here.
-    shouldBlockFn: ({ current, next }) => isChanged && next.pathname !== current.pathname && next.pathname !== '/login',
-    enableBeforeUnload: isChanged,
-    withResolver: true,
-  });
-  return (
-    <Confirm
-      opened={leaving.status === 'blocked'}
-      title="Leave the rules"
-      action="Leave"
-      busy={false}
-      error={null}
-      onConfirm={() => leaving.proceed?.()}
-      onClose={() => leaving.reset?.()}
-    >
-      <Words size="sm">The text was changed and is not in force. Leaving discards the change.</Words>
-    </Confirm>
   );
 }
 

@@ -4,19 +4,20 @@ import { useState } from 'react';
 
 import * as calls from '../../api/calls';
 import { asProblem } from '../../api/problem';
-import { useForget } from '../../queries';
-
-interface Begun {
-  text: string;
-  base: number;
-}
+import { useForget, useMe } from '../../queries';
+import { type Kept, keepDraft, keptDraft } from './keptDraft';
 
 export function useDraft(inForce: calls.Rules) {
   const forget = useForget();
-  const [begun, setBegun] = useState<Begun>();
+  const { id } = useMe();
+  const [begun, setState] = useState(() => keptDraft(id));
+  const setBegun = (next: Kept | undefined) => {
+    setState(next);
+    keepDraft(id, next);
+  };
   const { text, base } = begun ?? { text: inForce.yaml, base: inForce.version };
   const attempt = useMutation({
-    mutationFn: (tried: Begun) => calls.changeRules({ yaml: tried.text, version: tried.base, dry_run: true }),
+    mutationFn: (tried: Kept) => calls.changeRules({ yaml: tried.text, version: tried.base, dry_run: true }),
   });
   const put = useMutation({
     mutationFn: (note: string) =>
