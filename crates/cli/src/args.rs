@@ -1,9 +1,9 @@
 //! The command line: what there is, and the help that teaches it. Parsing alone; nothing is done here.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use hoop_model::{AgentName, ConnectionName, GroupName, LoginId, SessionId, Timestamp, UserName};
+use hoop_model::{AgentName, ConnectionName, GroupName, LoginId, RequestId, SessionId, Timestamp, UserName};
 
 use crate::output::Format;
 
@@ -75,6 +75,17 @@ pub(crate) enum Command {
     Ls(Ls),
     /// Open a connection: a local port, a program, or stdin and stdout
     Connect(Connect),
+    /// Ask for access that others must approve
+    Request(Ask),
+    /// Requests that concern you: yours, those you may decide, emergencies to review
+    Requests {
+        #[command(flatten)]
+        list: RequestsList,
+        #[command(subcommand)]
+        command: Option<Requests>,
+    },
+    /// Open a connection now, in an emergency: everybody in charge is told, and somebody else reviews it
+    BreakGlass(BreakGlassArgs),
     /// Look at sessions, replay, end, export and verify them
     #[command(subcommand, visible_alias = "session")]
     Sessions(Sessions),
@@ -102,7 +113,7 @@ impl Cli {
 }
 
 impl Command {
-    const fn form(&self) -> Option<Form> {
+    fn form(&self) -> Option<Form> {
         match self {
             Self::Login(login) => Some(login.form),
             Self::Logout(logout) => Some(logout.form),
@@ -113,6 +124,9 @@ impl Command {
             Self::Whoami(form) | Self::Status(form) => Some(*form),
             Self::Ls(ls) => Some(ls.form),
             Self::Connect(connect) => Some(connect.form),
+            Self::Request(ask) => Some(ask.form),
+            Self::Requests { list, command } => command.as_ref().map_or(Some(list.form), Requests::form),
+            Self::BreakGlass(args) => Some(args.form),
             Self::Sessions(sessions) => sessions.form(),
             Self::Audit(audit) => audit.form(),
             Self::Admin(admin) => admin.form(),
@@ -214,6 +228,147 @@ pub(crate) struct Ls {
     /// All connections, with what defines them (admins and auditors)
     #[arg(long)]
     pub(crate) all: bool,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// `hoop request`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hoop request pg-prod --for 2h --reason 'INC-42: slow reports'
+  hoop connect pg-prod                       waits until it is approved, then opens")]
+pub(crate) struct Ask {
+    /// To which connection
+    pub(crate) name: ConnectionName,
+    /// For how long, from the approval on: 90s, 30m, 2h, 1d
+    #[arg(long = "for", value_name = "TIME", value_parser = period, default_value = "1h")]
+    pub(crate) duration: Duration,
+    /// Why: those who approve read it
+    #[arg(long)]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    form: Form,
+}
+
+fn period(text: &str) -> Result<Duration, hoop_policy::rules::WordError> {
+    text.parse::<hoop_policy::rules::Period>().map(hoop_policy::rules::Period::duration)
+}
+
+/// `hoop break-glass`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  hoop break-glass pg-prod --reason 'wards cannot see lab results' --incident INC-42")]
+pub(crate) struct BreakGlassArgs {
+    /// To which connection
+    pub(crate) name: ConnectionName,
+    /// Why: everybody in charge reads it
+    #[arg(long)]
+    pub(crate) reason: String,
+    /// Number or link of the incident
+    #[arg(long)]
+    pub(crate) incident: String,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// `hoop requests` without a subcommand
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct RequestsList {
+    /// Only your own
+    #[arg(long)]
+    pub(crate) mine: bool,
+    /// Emergencies that wait for their review
+    #[arg(long, conflicts_with = "mine")]
+    pub(crate) reviews: bool,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// `hoop requests`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Requests {
+    /// Show one
+    Show(OneRequest),
+    /// Say yes
+    Approve(Verdict),
+    /// Say no
+    Deny(Verdict),
+    /// Withdraw or revoke: sessions that rest on it end
+    End(EndOne),
+    /// Let somebody else's emergency go on
+    Extend(ExtendOne),
+    /// Close the review of somebody else's emergency
+    Review(ReviewOne),
+}
+
+impl Requests {
+    const fn form(&self) -> Option<Form> {
+        match self {
+            Self::Show(args) => Some(args.form),
+            Self::Approve(args) | Self::Deny(args) => Some(args.form),
+            Self::End(args) => Some(args.form),
+            Self::Extend(args) => Some(args.form),
+            Self::Review(args) => Some(args.form),
+        }
+    }
+}
+
+/// A request.
+#[derive(Debug, Args)]
+pub(crate) struct OneRequest {
+    /// Its id
+    pub(crate) id: RequestId,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// `hoop requests approve|deny`
+#[derive(Debug, Args)]
+pub(crate) struct Verdict {
+    /// Its id
+    pub(crate) id: RequestId,
+    /// In your words
+    #[arg(long)]
+    pub(crate) note: Option<String>,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// `hoop requests end`
+#[derive(Debug, Args)]
+pub(crate) struct EndOne {
+    /// Its id
+    pub(crate) id: RequestId,
+    /// Why
+    #[arg(long)]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// `hoop requests extend`
+#[derive(Debug, Args)]
+pub(crate) struct ExtendOne {
+    /// Its id
+    pub(crate) id: RequestId,
+    /// By how much: 30m, 1h
+    #[arg(long, value_name = "TIME", value_parser = period)]
+    pub(crate) by: Duration,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// `hoop requests review`
+#[derive(Debug, Args)]
+pub(crate) struct ReviewOne {
+    /// Its id
+    pub(crate) id: RequestId,
+    /// What you found
+    #[arg(long)]
+    pub(crate) finding: String,
     #[command(flatten)]
     form: Form,
 }

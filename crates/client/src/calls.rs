@@ -8,13 +8,14 @@ use hoop_api::{
         AgentView, ConnectionDefinition, ConnectionView, JoinToken, JoinTokenRequest, NewUser,
         NewUserCreated, UserChange, UserView,
     },
+    requests::{BreakGlass, EndRequest, Extend, NewRequest, RequestView, ReviewFinding, Word},
     rules::{ReachView, RulesChange, RulesChanged, RulesVersion, RulesView},
     sessions::{
         KillSession, OpenSession, RenewCertificate, RenewedCertificate, SessionOpened, SessionView, Timeline,
         VerifyReport,
     },
 };
-use hoop_model::{AgentName, ConnectionName, LoginId, SessionId, UserName};
+use hoop_model::{AgentName, ConnectionName, LoginId, RequestId, SessionId, UserName};
 use reqwest::Method;
 
 use crate::{
@@ -109,6 +110,48 @@ impl Api {
     /// Removes a connection.
     pub async fn delete_connection(&self, name: &ConnectionName) -> Result<()> {
         self.command(Method::DELETE, &format!("/connections/{name}"), None).await
+    }
+
+    /// Asks for access that others approve.
+    pub async fn ask(&self, new: &NewRequest) -> Result<RequestView> {
+        self.send(Method::POST, "/requests", new).await
+    }
+
+    /// Opens an emergency.
+    pub async fn break_glass(&self, new: &BreakGlass) -> Result<RequestView> {
+        self.send(Method::POST, "/break-glass", new).await
+    }
+
+    /// Requests that concern the caller: their own alone, or emergencies that wait for a review.
+    pub async fn requests(&self, mine: bool, unreviewed: bool) -> Result<Page<RequestView>> {
+        let query = [("mine", mine.to_string()), ("unreviewed", unreviewed.to_string())];
+        self.get("/requests", &query).await
+    }
+
+    /// One request.
+    pub async fn request_of(&self, id: RequestId) -> Result<RequestView> {
+        self.get(&format!("/requests/{id}"), &[]).await
+    }
+
+    /// Says yes or no.
+    pub async fn decide_request(&self, id: RequestId, approves: bool, word: &Word) -> Result<RequestView> {
+        let verdict = if approves { "approve" } else { "deny" };
+        self.send(Method::POST, &format!("/requests/{id}/{verdict}"), word).await
+    }
+
+    /// Withdraws or revokes.
+    pub async fn end_request(&self, id: RequestId, end: &EndRequest) -> Result<RequestView> {
+        self.send(Method::POST, &format!("/requests/{id}/end"), end).await
+    }
+
+    /// Lets an emergency go on.
+    pub async fn extend_request(&self, id: RequestId, extend: &Extend) -> Result<RequestView> {
+        self.send(Method::POST, &format!("/requests/{id}/extend"), extend).await
+    }
+
+    /// Closes the review of an emergency.
+    pub async fn review_request(&self, id: RequestId, finding: &ReviewFinding) -> Result<RequestView> {
+        self.send(Method::POST, &format!("/requests/{id}/review"), finding).await
     }
 
     /// The access rules in force.

@@ -1,5 +1,6 @@
 //! `hoop connect`: opens sessions, and gives them to clients on this machine.
 
+use hoop_api::requests::RequestState;
 use hoop_client::{
     Api, ClientError,
     connector::{Carriage, Happening, Over, SessionConnector, Wanted},
@@ -9,8 +10,8 @@ use hoop_model::{ConnectionName, UserName};
 use serde::Serialize;
 
 use super::{
-    account::{span, until},
-    api,
+    account::{span, until, word},
+    api, requests,
 };
 use crate::{
     args::{Connect, Transport},
@@ -35,8 +36,7 @@ pub(super) async fn connect(args: Connect, out: &Out) -> Result {
     if args.stdio {
         return over_stdio(&api, &args, out).await;
     }
-    let opening = open_all(&api, &args, &user);
-    let opened = out.waiting("Opening the session", opening).await?;
+    let opened = open_all(&api, &args, &user, out).await?;
     let result = if args.command.is_empty() {
         for one in &opened {
             show(one, out)?;
@@ -69,10 +69,10 @@ fn wanted(args: &Connect, name: &ConnectionName) -> Wanted {
     Wanted { connection: name.clone(), reason: args.reason.clone(), carriage }
 }
 
-async fn open_all(api: &Api, args: &Connect, user: &UserName) -> Result<Vec<Opened>> {
+async fn open_all(api: &Api, args: &Connect, user: &UserName, out: &Out) -> Result<Vec<Opened>> {
     let mut opened = Vec::new();
     for name in &args.names {
-        match open(api, args, name, user).await {
+        match open(api, args, name, user, out).await {
             Ok(one) => opened.push(one),
             Err(error) => {
                 for one in &opened {
@@ -85,8 +85,48 @@ async fn open_all(api: &Api, args: &Connect, user: &UserName) -> Result<Vec<Open
     Ok(opened)
 }
 
-async fn open(api: &Api, args: &Connect, name: &ConnectionName, user: &UserName) -> Result<Opened> {
-    let session = SessionConnector::open(api, wanted(args, name)).await?;
+/// The gateway's answer that others must approve first.
+const APPROVAL: &str = "HOOP-2007";
+
+/// Opens one; where a request of one's own waits for approval, with it.
+async fn open_session(
+    api: &Api,
+    args: &Connect,
+    name: &ConnectionName,
+    out: &Out,
+) -> Result<SessionConnector> {
+    let opening = SessionConnector::open(api, wanted(args, name));
+    let refused = match out.waiting("Opening the session", opening).await {
+        Err(error) if error.is(APPROVAL) => error,
+        other => return Ok(other?),
+    };
+    let Some(request) = requests::pending(api, name).await? else { return Err(refused.into()) };
+    let what = format!("Waiting for approval of {} (by {} of those in charge)", request.id, request.needed);
+    if !out.is_json() {
+        out.note(format!("{} is not decided yet; Ctrl-C leaves it as it is.", request.id));
+    }
+    let decided = out.waiting(&what, requests::decided(api, request.id)).await?;
+    if decided.state == RequestState::Approved {
+        return Ok(SessionConnector::open(api, wanted(args, name)).await?);
+    }
+    let by = decided.decisions.iter().find(|word| !word.approves);
+    let said = by.map(|word| format!(" by {}", word.by)).unwrap_or_default();
+    let note = by.and_then(|word| word.note.as_deref()).map(|note| format!(": {note}")).unwrap_or_default();
+    let message =
+        format!("request {} was not approved, but {}{said}{note}", decided.id, word(&decided.state));
+    Err(ClientError::denied("HOOP-1024", text::line(&message))
+        .hint("ask those in charge, or make another")
+        .into())
+}
+
+async fn open(
+    api: &Api,
+    args: &Connect,
+    name: &ConnectionName,
+    user: &UserName,
+    out: &Out,
+) -> Result<Opened> {
+    let session = open_session(api, args, name, out).await?;
     let facts = session.facts();
     let other_users = if args.allow_local_users { OtherUsers::Allow } else { OtherUsers::Refuse };
     let port = match args.port {
@@ -233,7 +273,7 @@ async fn run_program(args: &Connect, opened: &[Opened], out: &Out) -> Result {
 
 async fn over_stdio(api: &Api, args: &Connect, out: &Out) -> Result {
     let Some(name) = args.names.first() else { return Ok(()) };
-    let session = out.waiting("Opening the session", SessionConnector::open(api, wanted(args, name))).await?;
+    let session = open_session(api, args, name, out).await?;
     let stdio = tokio::io::join(tokio::io::stdin(), tokio::io::stdout());
     let result = tokio::select! {
         carried = session.carry(stdio) => carried.map_err(Into::into),

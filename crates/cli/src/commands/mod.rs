@@ -8,6 +8,7 @@ mod connections;
 mod devices;
 mod file;
 mod login;
+mod requests;
 mod rules;
 mod sessions;
 mod step_up;
@@ -34,6 +35,9 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> Result {
         Command::Status(_) => account::status(out).await,
         Command::Ls(args) => connections::ls(args.all, out).await,
         Command::Connect(args) => Box::pin(connect::connect(args, out)).await,
+        Command::Request(args) => requests::ask(args, out).await,
+        Command::Requests { list, command } => requests::run(command, &list, out).await,
+        Command::BreakGlass(args) => requests::break_glass(args, out).await,
         Command::Sessions(command) => Box::pin(sessions::run(command, out)).await,
         Command::Audit(command) => Box::pin(audit::run(command, out)).await,
         Command::Admin(command) => Box::pin(admin::run(command, out)).await,
