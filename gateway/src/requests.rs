@@ -17,7 +17,9 @@ use serde_json::json;
 use crate::{
     http::problem::Problematic,
     hub::{Shared, event, now},
-    jobs, rules, sessions,
+    jobs,
+    notices::{Notice, Topic},
+    rules, sessions,
 };
 
 /// Requests of one person that are pending or in force.
@@ -47,7 +49,64 @@ fn text(what: &str, text: &str) -> Result<(), Problematic> {
     Ok(())
 }
 
-fn told(request: &Request, actor: &Actor, code: EventCode, facts: serde_json::Value) -> hoop_store::NewEvent {
+/// The event, and people told of it.
+fn told(
+    hub: &Shared,
+    request: &Request,
+    actor: &Actor,
+    code: EventCode,
+    facts: serde_json::Value,
+) -> hoop_store::NewEvent {
+    let told = record(request, actor, code, facts);
+    let Some(topic) = topic(code) else { return told };
+    let title = format!("{}: {} on {}", headline(code), request.user_name, request.connection_name);
+    let mut notice = Notice::new(topic, now(), title)
+        .text(format!("by {}", actor.display_name()))
+        .fact("reason", &request.reason)
+        .link(format!("{}/requests/{}", hub.origin(), request.id));
+    if let Some(incident) = &request.incident {
+        notice = notice.fact("incident", incident);
+    }
+    if let Some(end) = request.ends_at {
+        notice = notice.fact("ends_at", end);
+    }
+    hub.notices.tell(told, &notice)
+}
+
+const fn topic(code: EventCode) -> Option<Topic> {
+    Some(match code {
+        EventCode::RequestCreated => Topic::RequestCreated,
+        EventCode::RequestApproved => Topic::RequestApproved,
+        EventCode::RequestDenied => Topic::RequestDenied,
+        EventCode::RequestEnded => Topic::RequestEnded,
+        EventCode::BreakGlassStarted => Topic::BreakGlassStarted,
+        EventCode::BreakGlassExtended => Topic::BreakGlassExtended,
+        EventCode::BreakGlassEnded => Topic::BreakGlassReviewDue,
+        EventCode::BreakGlassReviewed => Topic::BreakGlassReviewed,
+        _ => return None,
+    })
+}
+
+const fn headline(code: EventCode) -> &'static str {
+    match code {
+        EventCode::RequestCreated => "Access is asked for",
+        EventCode::RequestApproved => "Somebody approved access",
+        EventCode::RequestDenied => "Access was denied",
+        EventCode::RequestEnded => "Access ended",
+        EventCode::BreakGlassStarted => "The glass was broken",
+        EventCode::BreakGlassExtended => "An emergency goes on",
+        EventCode::BreakGlassEnded => "An emergency ended and is to be reviewed",
+        EventCode::BreakGlassReviewed => "An emergency was reviewed",
+        _ => "Notice",
+    }
+}
+
+fn record(
+    request: &Request,
+    actor: &Actor,
+    code: EventCode,
+    facts: serde_json::Value,
+) -> hoop_store::NewEvent {
     let mut all = json!({
         "request": request.id, "person": request.user_name, "connection": request.connection_name, "rule": request.rule,
     });
@@ -128,11 +187,10 @@ pub(crate) async fn ask(
         decide_until: at.after(DECIDE_WITHIN),
     };
     let facts = json!({
-        "request": new.id, "person": new.user_name, "connection": new.connection_name, "rule": new.rule,
         "reason": new.reason, "duration_seconds": new.duration_seconds, "needed": new.needed,
         "target_user": new.become_user,
     });
-    let told = event(&by.actor, EventCode::RequestCreated, [new.user.into(), new.connection.into()], facts);
+    let told = told(hub, &as_asked(&new, None), &by.actor, EventCode::RequestCreated, facts);
     hub.store.create_request(&new, MOST, false, &[told]).await.map_err(refused)
 }
 
@@ -179,14 +237,41 @@ pub(crate) async fn break_glass(
         decide_until: at,
     };
     let facts = json!({
-        "request": new.id, "person": new.user_name, "connection": new.connection_name, "rule": new.rule,
         "reason": new.reason, "incident": new.incident, "ends_at": terms.ends_at, "address": by.address.to_string(),
     });
     let told =
-        event(&by.actor, EventCode::BreakGlassStarted, [new.user.into(), new.connection.into()], facts);
+        told(hub, &as_asked(&new, Some(terms.ends_at)), &by.actor, EventCode::BreakGlassStarted, facts);
     tracing::warn!(person = %new.user_name, connection = %new.connection_name, "the glass was broken");
     metrics::counter!("hoop_break_glass_total").increment(1);
     hub.store.create_request(&new, MOST, terms.review_before_next_use, &[told]).await.map_err(refused)
+}
+
+/// What is about to be kept.
+fn as_asked(new: &NewRequest, ends_at: Option<Timestamp>) -> Request {
+    Request {
+        id: new.id,
+        kind: new.kind,
+        user: new.user,
+        user_name: new.user_name.clone(),
+        connection: new.connection,
+        connection_name: new.connection_name.clone(),
+        rule: new.rule.clone(),
+        become_user: new.become_user.clone(),
+        statement: new.statement.clone(),
+        reason: new.reason.clone(),
+        incident: new.incident.clone(),
+        duration_seconds: new.duration_seconds,
+        needed: new.needed,
+        state: RequestState::Pending,
+        created_at: new.created_at,
+        decide_until: new.decide_until,
+        decided_at: None,
+        ends_at,
+        ended_at: None,
+        end_reason: None,
+        extended_by: None,
+        review: None,
+    }
 }
 
 /// The words of the store for a request that it does not take.
@@ -261,7 +346,7 @@ pub(crate) async fn decide(
         return Err(not_yours());
     }
     let code = if approves { EventCode::RequestApproved } else { EventCode::RequestDenied };
-    let told = told(request, &by.actor, code, json!({ "note": note, "needed": request.needed }));
+    let told = told(hub, request, &by.actor, code, json!({ "note": note, "needed": request.needed }));
     let word =
         Decision { by: by.caller.user.id, by_name: by.caller.user.name.clone(), approves, note, at: now() };
     hub.store.decide_request(request.id, &word, &[told]).await.map_err(refused)
@@ -280,7 +365,7 @@ pub(crate) async fn end(
     if request.user != by.caller.user.id && !may.decide && !may.review && !is_admin {
         return Err(not_yours());
     }
-    let told = told(request, &by.actor, end_code(request.kind), json!({ "reason": reason }));
+    let told = told(hub, request, &by.actor, end_code(request.kind), json!({ "reason": reason }));
     let (task, id) = (hub.clone(), request.id);
     jobs::change(hub, async move {
         task.store.end_request(id, RequestState::Ended, now(), &reason, &[told]).await.map_err(refused)
@@ -313,7 +398,7 @@ pub(crate) async fn extend(
         return Err(Problematic::bad_request(format!("seconds must be 1 to {}", request.duration_seconds)));
     }
     let ends_at = before.after(by_time);
-    let told = told(request, &by.actor, EventCode::BreakGlassExtended, json!({ "ends_at": ends_at }));
+    let told = told(hub, request, &by.actor, EventCode::BreakGlassExtended, json!({ "ends_at": ends_at }));
     let who = (by.caller.user.id, &by.caller.user.name);
     hub.store.extend_request(request.id, who, before, ends_at, &[told]).await.map_err(refused)
 }
@@ -329,7 +414,7 @@ pub(crate) async fn review(
     if !may(hub, &by.caller, request).await?.review {
         return Err(not_yours());
     }
-    let told = told(request, &by.actor, EventCode::BreakGlassReviewed, json!({ "finding": finding }));
+    let told = told(hub, request, &by.actor, EventCode::BreakGlassReviewed, json!({ "finding": finding }));
     let review =
         Review { by: by.caller.user.id, by_name: by.caller.user.name.to_string(), at: now(), finding };
     match hub.store.review_request(request.id, &review, &[told]).await {
@@ -351,7 +436,7 @@ pub(crate) async fn expire(hub: &Shared, at: Timestamp) -> Result<(), StoreError
             continue;
         }
         let reason = "its time is over";
-        let told = told(&request, &Actor::System, end_code(request.kind), json!({ "reason": reason }));
+        let told = told(hub, &request, &Actor::System, end_code(request.kind), json!({ "reason": reason }));
         match hub.store.end_request(request.id, RequestState::Expired, at, reason, &[told]).await {
             Ok(_) | Err(StoreError::Conflict(_)) => hub.sweep_again.notify_one(),
             Err(error) => return Err(error),

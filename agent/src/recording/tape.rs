@@ -71,6 +71,13 @@ pub(crate) struct SessionTape {
     pub(super) to_upload: AtomicBool,
 }
 
+/// The file, and how much is in it.
+struct Spooled {
+    path: PathBuf,
+    file: File,
+    written: u64,
+}
+
 struct Inner {
     /// `None` once finished, or when this was restored from a crash.
     writer: Option<Writer>,
@@ -112,7 +119,8 @@ impl SessionTape {
             .open(&path)
             .map_err(|error| failed(format_args!("{}: {error}", path.display())))?;
         let (writer, header) = Writer::create(start, key).map_err(failed)?;
-        let tape = Self::assemble(session, path, file, 0, Some(writer), strict, limits, bell);
+        let tape =
+            Self::assemble(session, Spooled { path, file, written: 0 }, Some(writer), strict, limits, bell);
         tape.write(&header.bytes).map_err(|TapeError(fault)| fault)?;
         let tape = Arc::new(tape);
         tape.bell.ring_upload(&tape);
@@ -128,16 +136,15 @@ impl SessionTape {
         limits: TapeLimits,
         bell: Arc<Bell>,
     ) -> Arc<Self> {
-        let tape = Self::assemble(session, path, file, length, None, false, limits, bell);
+        let tape =
+            Self::assemble(session, Spooled { path, file, written: length }, None, false, limits, bell);
         tape.finished.store(true, Ordering::Release);
         Arc::new(tape)
     }
 
     fn assemble(
         session: SessionId,
-        path: PathBuf,
-        file: File,
-        written: u64,
+        Spooled { path, file, written }: Spooled,
         writer: Option<Writer>,
         strict: bool,
         limits: TapeLimits,

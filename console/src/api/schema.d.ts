@@ -527,7 +527,7 @@ export interface paths {
         put?: never;
         /**
          * Sends a test to one channel.
-         * @description For: admin.
+         * @description For: admin, with a second factor that was proven a moment ago.
          */
         post: operations["post_notices_test"];
         delete?: never;

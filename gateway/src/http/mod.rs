@@ -387,7 +387,8 @@ fn audit_endpoints() -> Vec<Endpoint> {
             .answers_page::<notices_api::NoticeView>(),
         Endpoint::post("/notices/test", Who::Admin, "Sends a test to one channel.", notices::test)
             .takes::<notices_api::TestNotice>()
-            .answers::<notices_api::TestNoticeSent>(),
+            .answers::<notices_api::TestNoticeSent>()
+            .fresh(),
         Endpoint::get("/audit/export", Who::Evidence, "The ledger for an offline check.", audit::export)
             .answers_media("application/jsonl"),
     ]

@@ -83,7 +83,6 @@ impl Notices {
     }
 
     /// The event, with a notice for every channel that is to be told.
-    #[cfg_attr(not(test), expect(dead_code, reason = "requests and emergencies will tell by it"))]
     pub(crate) fn tell(&self, event: NewEvent, notice: &Notice) -> NewEvent {
         let told: Vec<_> =
             self.0.iter().filter(|outlet| outlet.channel.topics.include(notice.topic)).collect();

@@ -158,10 +158,10 @@ impl Stand {
     pub(crate) fn decide(&self, question: &Question) -> Verdict {
         match question {
             Question::Statement { text } if text.windows(9).any(|w| w == b"forbidden") => {
-                Err(Denial::NotAllowed)
+                Err(Denial::Replication)
             }
-            Question::FunctionCall { function: 666 } => Err(Denial::NotAllowed),
-            Question::LogIn { database } if database == "forbidden" => Err(Denial::NotAllowed),
+            Question::FunctionCall { function: 666 } => Err(Denial::Replication),
+            Question::LogIn { database } if database == "forbidden" => Err(Denial::Replication),
             _ => decide(&self.rules, NOW.after(Duration::from_secs(60)), &question.as_action(), NOW),
         }
     }

@@ -274,7 +274,7 @@ fn policy_is_asked_before_the_target_hears_of_us() {
 
     let mut stand = Make::default().stand();
     stand.client_sends(&startup(b"user\0a\0database\0forbidden\0\0"));
-    assert_eq!(stand.fault(), "HOOP-2001");
+    assert_eq!(stand.fault(), "HOOP-2005");
     assert!(stand.target.is_empty());
     assert!(text(&stand.client).contains("C42501"));
     assert!(matches!(stand.events.last(), Some(Event::Denied { .. })));

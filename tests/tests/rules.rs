@@ -1,0 +1,98 @@
+//! Access by rules, through the whole product: given, taken, asked for, and in an emergency.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::{Duration, Instant};
+
+use hoop_testkit::{World, wait_until};
+use serde_json::json;
+
+const EMERGENCY: &str = "\
+version: 1
+rules: []
+break_glass:
+  - name: oncall
+    subjects: {groups: [engineers]}
+    connections: {names: [pg]}
+";
+
+const ASKED: &str = "\
+version: 1
+rules:
+  - name: asked
+    subjects: {groups: [engineers]}
+    connections: {names: [pg]}
+    conditions: {approval: {approvers: {groups: [admins]}, count: 1, longest: 4h}}
+";
+
+/// What psql prints through `hoop connect pg -- psql`.
+fn query(world: &World, sql: &str) -> std::process::Output {
+    let mut psql = world.hoop(&world.engineer);
+    psql.args(["connect", "pg", "--", "psql", "-XAtq", "-c", sql]);
+    psql.output().unwrap()
+}
+
+#[test]
+fn rules_are_applied_shown_and_exported() {
+    let world = World::start();
+    let exported = world.hoop(&world.admin).args(["admin", "export"]).output().unwrap();
+    let exported = String::from_utf8(exported.stdout).unwrap();
+    assert!(exported.contains("engineers"), "{exported}");
+    world.apply(&exported);
+    let versions = world.json(&world.admin, &["admin", "rules", "ls"]);
+    assert_eq!(versions.as_array().unwrap().len(), 1, "the same file is no new version: {versions}");
+    let reach = world.json(&world.admin, &["admin", "rules", "reach", "--connection", "pg"]);
+    assert_eq!(reach[0]["person"], "ada", "{reach}");
+    let file = world.folder.path().join("wrong.yaml");
+    std::fs::write(&file, "version: 1\nrules:\n  - name: x\n    subjectz: {}\n").unwrap();
+    let mut wrong = world.hoop(&world.admin);
+    let wrong = wrong.args(["admin", "apply", "--dry-run", "-f"]).arg(&file).output().unwrap();
+    assert!(!wrong.status.success());
+    let told = String::from_utf8(wrong.stderr).unwrap();
+    assert!(told.contains("line 4") && told.contains("HOOP-2013"), "{told}");
+}
+
+#[test]
+fn a_request_is_waited_for_and_opens_the_way() {
+    let world = World::start();
+    world.apply(ASKED);
+    let refused = query(&world, "SELECT 1");
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(told.contains("HOOP-2007") && told.contains("hoop request pg"), "{told}");
+    let asked = world.json(&world.engineer, &["request", "pg", "--for", "2h", "--reason", "a slow report"]);
+    let id = asked["id"].as_str().unwrap();
+    let mut waiting = world.hoop(&world.engineer);
+    waiting.args(["connect", "pg", "--", "psql", "-XAtq", "-c", "SELECT 'in'"]);
+    let waiting = waiting.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    world.json(&world.admin, &["requests", "approve", id, "--note", "go on"]);
+    let done = waiting.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(done.stdout).unwrap().trim(), "in");
+    let session = world.sessions()[0].clone();
+    assert!(session["allowed_because"].as_str().unwrap().contains("asked"), "{session}");
+}
+
+#[test]
+fn an_emergency_opens_at_once_is_recorded_strictly_and_ends_with_its_sessions() {
+    let world = World::start();
+    world.apply(EMERGENCY);
+    assert!(!query(&world, "SELECT 1").status.success());
+    let arguments = ["break-glass", "pg", "--reason", "wards are down", "--incident", "INC-7"];
+    let started = world.json(&world.engineer, &arguments);
+    let id = started["id"].as_str().unwrap();
+    let done = query(&world, "SELECT count(*) > 0 FROM pg_class");
+    assert_eq!(String::from_utf8(done.stdout).unwrap().trim(), "t");
+    let mut long = world.hoop(&world.engineer);
+    long.args(["connect", "pg", "--", "psql", "-XAtq", "-c", "SELECT pg_sleep(600)"]);
+    let long = long.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    wait_until("the statement at the target", || {
+        let sql =
+            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'";
+        (world.postgres.sql(sql).trim() == "1").then_some(())
+    });
+    let began = Instant::now();
+    world.json(&world.engineer, &["requests", "end", id, "--reason", "solved"]);
+    let done = long.wait_with_output().unwrap();
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    assert!(!done.status.success());
+    let reviewed = world.json(&world.admin, &["requests", "review", id, "--finding", "restarted it"]);
+    assert_eq!(reviewed["review"]["finding"], json!("restarted it"));
+}
