@@ -243,7 +243,15 @@ pub(crate) async fn break_glass(
         told(hub, &as_asked(&new, Some(terms.ends_at)), &by.actor, EventCode::BreakGlassStarted, facts);
     tracing::warn!(person = %new.user_name, connection = %new.connection_name, "the glass was broken");
     metrics::counter!("hoop_break_glass_total").increment(1);
-    hub.store.create_request(&new, MOST, terms.review_before_next_use, &[told]).await.map_err(refused)
+    let kept = hub.store.create_request(&new, MOST, terms.review_before_next_use, &[told]).await;
+    kept.map_err(|error| match error {
+        StoreError::Conflict(Conflict::Changed) => {
+            let message = "your last emergency has not been reviewed yet";
+            let fault = Fault::new("HOOP-2022", Blame::Policy, message);
+            fault.with_hint("ask a reviewer: `hoop requests --reviews`").into()
+        }
+        other => refused(other),
+    })
 }
 
 /// What is about to be kept.
@@ -283,11 +291,9 @@ fn refused(error: StoreError) -> Problematic {
         StoreError::Conflict(Conflict::TooMany) => {
             fault("HOOP-2021", "you have as many requests open as you may", "end some: `hoop requests`")
         }
-        StoreError::Conflict(Conflict::Changed) => fault(
-            "HOOP-2022",
-            "your last emergency has not been reviewed yet",
-            "ask a reviewer: `hoop requests --reviews`",
-        ),
+        StoreError::Conflict(Conflict::Changed) => {
+            Problematic::conflict("the request was decided or ended meanwhile: look at it again")
+        }
         StoreError::Conflict(Conflict::OtherName) => {
             fault("HOOP-2023", "nobody decides on their own request", "ask somebody else")
         }
