@@ -120,7 +120,7 @@ fn subjects(request: &Request) -> [Subject; 2] {
     [request.user.into(), request.connection.into()]
 }
 
-/// The connection, if the rules let this person ask about it at all; others are told that nothing allows it.
+/// The connection. One that does not exist is told like one that nothing allows.
 async fn connection(hub: &Shared, name: &ConnectionName) -> Result<Connection, Problematic> {
     let found = hub.store.connection_by_name(name).await?;
     found.ok_or_else(|| Refusal::NotAllowed.to_fault(name).into())

@@ -118,6 +118,14 @@ async fn two_others_open_the_way_and_its_end_closes_it() {
     let approved: Value = scene.word(&scene.cyd, &id, "approve").await.json().await.unwrap();
     assert_eq!(approved["state"], "approved", "{approved}");
     let session = scene.open().await;
+    let more = scene.world.rules(&scene.admin, {
+        let mut more = rules();
+        more["rules"][0]["description"] = json!("said better");
+        more
+    });
+    assert_eq!(more.send().await.unwrap().status(), StatusCode::OK);
+    let live = scene.world.running.store().session(session.parse().unwrap()).await.unwrap().unwrap();
+    assert!(live.state.is_live(), "a change of words ends nothing");
     let began = Instant::now();
     let ended = scene.post(&scene.bob, &format!("/requests/{id}/end"), json!({ "reason": "enough" })).await;
     assert_eq!(ended.status(), StatusCode::OK);
@@ -212,6 +220,13 @@ async fn an_emergency_is_in_at_once_and_reviewed_by_another() {
     let grant: Value = serde_json::from_slice(&grant).unwrap();
     assert_eq!((grant["recording"].as_str(), grant["break_glass"].as_bool()), (Some("strict"), Some(true)));
     assert_eq!(grant["ends_at"], started["ends_at"]);
+    // A change that has nothing to do with it ends nothing.
+    let groups = json!({ "groups": ["leads", "dba", "choir"] });
+    let joined =
+        scene.world.request(Method::PATCH, "/users/ada").json(&groups).bearer_auth(&scene.admin.access);
+    assert_eq!(joined.send().await.unwrap().status(), StatusCode::OK);
+    let live = scene.world.running.store().session(session.parse().unwrap()).await.unwrap().unwrap();
+    assert!(live.state.is_live());
     // Not by oneself, not before it is over.
     let finding = json!({ "finding": "restarted the report server" });
     let (review, extend) = (format!("/requests/{id}/review"), format!("/requests/{id}/extend"));

@@ -151,19 +151,18 @@ pub(crate) async fn no_longer(
     if let Some(fault) = leads_elsewhere(&grant, &definition) {
         return Ok(Some(fault));
     }
-    let approvals = match session.request {
-        None => Vec::new(),
-        Some(request) => {
-            let (mut requests, approvals): (Vec<_>, Vec<_>) =
-                rules::approvals(&hub.store, user, connection).await?.into_iter().unzip();
-            requests.extend(rules::emergency(&hub.store, user, connection).await?);
-            // It was given back or taken away, or its time is over.
-            if !requests.iter().any(|known| known.id == request) {
-                return Ok(Some(Denial::GrantEnded.to_fault()));
-            }
-            approvals
-        }
-    };
+    let (mut approvals, mut reason) = (Vec::new(), session.reason.clone());
+    if let Some(request) = session.request {
+        let (mut requests, found): (Vec<_>, Vec<_>) =
+            rules::approvals(&hub.store, user, connection).await?.into_iter().unzip();
+        requests.extend(rules::emergency(&hub.store, user, connection).await?);
+        // It was given back or taken away, or its time is over.
+        let Some(request) = requests.into_iter().find(|known| known.id == request) else {
+            return Ok(Some(Denial::GrantEnded.to_fault()));
+        };
+        approvals = found;
+        reason.get_or_insert(request.reason);
+    }
     let in_force = hub.rules.in_force(&hub.store).await?;
     let person = rules::person(user, Some((session.started_at, grant.method)));
     let target_user = grant.target_user.as_deref().and_then(|name| name.parse().ok());
@@ -171,7 +170,7 @@ pub(crate) async fn no_longer(
         person: &person,
         connection: &rules::facts(connection, &definition),
         address: session.address.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
-        reason: session.reason.as_deref(),
+        reason: reason.as_deref(),
         opened_at: session.started_at,
         ends_at: session.ends_at,
         rule: &grant.rule,

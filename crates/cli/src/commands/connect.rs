@@ -100,9 +100,9 @@ async fn open_session(
         Err(error) if error.is(APPROVAL) => error,
         other => return Ok(other?),
     };
-    let Some(request) = requests::pending(api, name).await? else { return Err(refused.into()) };
+    let Some(request) = requests::open_request(api, name).await? else { return Err(refused.into()) };
     let what = format!("Waiting for approval of {} (by {} of those in charge)", request.id, request.needed);
-    if !out.is_json() {
+    if !out.is_json() && request.state == RequestState::Pending {
         out.note(format!("{} is not decided yet; Ctrl-C leaves it as it is.", request.id));
     }
     let decided = out.waiting(&what, requests::decided(api, request.id)).await?;

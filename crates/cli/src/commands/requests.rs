@@ -126,11 +126,11 @@ fn details(item: &RequestView) -> String {
     lines.join("\n")
 }
 
-/// The caller's own pending request for a connection.
-pub(super) async fn pending(api: &Api, name: &ConnectionName) -> Result<Option<RequestView>> {
+/// The caller's own request for a connection that is pending, or was approved while the gateway was being asked.
+pub(super) async fn open_request(api: &Api, name: &ConnectionName) -> Result<Option<RequestView>> {
     let page = api.requests(true, false).await?;
-    let waits = |item: &RequestView| item.state == RequestState::Pending && item.connection == *name;
-    Ok(page.items.into_iter().find(waits))
+    let is_open = |state| matches!(state, RequestState::Pending | RequestState::Approved);
+    Ok(page.items.into_iter().find(|item| is_open(item.state) && item.connection == *name))
 }
 
 /// Waits until a request is decided.
