@@ -76,7 +76,7 @@ test('people, agents and sign-ins are shown', { skip }, async () => {
   for (const [path, table] of [
     ['/people', 'People'],
     ['/agents', 'Agents'],
-    ['/account', 'My account'],
+    ['/account', 'My sign-ins'],
   ]) {
     await page.goto(path);
     await page.getByRole('table', { name: table }).waitFor();
