@@ -1,11 +1,15 @@
 //! The access rules in force, compiled; and the people and connections of the store as rules see them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use hoop_api::manage::ConnectionDefinition;
-use hoop_model::{AuthMethod, Timestamp, UserName};
+use hoop_model::{AuthMethod, RequestId, Timestamp, UserName};
 use hoop_policy::rules::{
-    AccessPolicy, Approval, ConnectionFacts, MfaMethod, MfaProof, Person, PersonKind, Policy, TargetUser,
+    AccessPolicy, Approval, Asking, ConnectionFacts, MfaMethod, MfaProof, Person, PersonKind, Policy,
+    TargetUser,
 };
 use hoop_store::{Connection, PolicyVersion, Request, RequestKind, SignedIn, Store, StoreError, User};
 
@@ -81,39 +85,86 @@ pub(crate) fn facts(connection: &Connection, definition: &ConnectionDefinition) 
     ConnectionFacts { name: connection.name.clone(), labels: definition.labels.clone() }
 }
 
-/// What enough others have approved for somebody on a connection, and is in force.
-pub(crate) async fn approvals(
-    store: &Store,
-    user: &User,
-    connection: &Connection,
-) -> Result<Vec<(Request, Approval)>, StoreError> {
-    let requests = store.approvals(user.id, connection.id, now()).await?;
-    let ordinary = requests.into_iter().filter(|request| request.kind == RequestKind::Access);
-    Ok(ordinary
-        .filter_map(|request| approval(&request, &user.name).map(|approval| (request, approval)))
-        .collect())
+/// Somebody who wants to open a connection, or did.
+#[derive(Debug)]
+pub(crate) struct Question {
+    person: Person,
+    connection: ConnectionFacts,
+    address: IpAddr,
 }
 
-/// The emergency of somebody on a connection that is in force.
-pub(crate) async fn emergency(
-    store: &Store,
-    user: &User,
-    connection: &Connection,
-) -> Result<Option<Request>, StoreError> {
-    let requests = store.approvals(user.id, connection.id, now()).await?;
-    Ok(requests.into_iter().find(|request| request.kind == RequestKind::BreakGlass))
+impl Question {
+    pub(crate) fn new(
+        person: Person,
+        connection: &Connection,
+        definition: &ConnectionDefinition,
+        address: IpAddr,
+    ) -> Self {
+        Self { person, connection: facts(connection, definition), address }
+    }
+
+    /// Sessions are made by connectors that keep the gateway from reading along: there are no others yet.
+    pub(crate) fn asking<'a>(
+        &'a self,
+        reason: Option<&'a str>,
+        approvals: &'a [Approval],
+        live_sessions: u32,
+    ) -> Asking<'a> {
+        let Self { person, connection, address } = self;
+        Asking { person, connection, address: *address, reason, end_to_end: true, approvals, live_sessions }
+    }
+}
+
+/// What others have let somebody do on a connection, and what they let themselves do in an emergency; in force now.
+#[derive(Debug, Default)]
+pub(crate) struct Standing {
+    approved: Vec<Request>,
+    /// One for each of those.
+    pub(crate) approvals: Vec<Approval>,
+    pub(crate) emergency: Option<Request>,
+}
+
+impl Standing {
+    pub(crate) async fn load(
+        store: &Store,
+        user: &User,
+        connection: &Connection,
+    ) -> Result<Self, StoreError> {
+        let mut standing = Self::default();
+        for request in store.approvals(user.id, connection.id, now()).await? {
+            match request.asked.kind {
+                RequestKind::BreakGlass => standing.emergency = standing.emergency.or(Some(request)),
+                RequestKind::Access => {
+                    let Some(approval) = approval(&request, &user.name) else { continue };
+                    standing.approved.push(request);
+                    standing.approvals.push(approval);
+                }
+            }
+        }
+        Ok(standing)
+    }
+
+    /// The request that an approval came from.
+    pub(crate) fn behind(&self, approval: usize) -> Option<RequestId> {
+        self.approved.get(approval).map(|request| request.asked.id)
+    }
+
+    pub(crate) fn find(&self, id: RequestId) -> Option<&Request> {
+        self.approved.iter().chain(&self.emergency).find(|request| request.asked.id == id)
+    }
 }
 
 /// Something unreadable in it makes it good for nothing.
 fn approval(request: &Request, person: &UserName) -> Option<Approval> {
-    let target_user = match &request.become_user {
+    let asked = &request.asked;
+    let target_user = match &asked.become_user {
         None => None,
         Some(name) => Some(name.parse::<TargetUser>().ok()?),
     };
     Some(Approval {
         person: person.clone(),
-        rule: request.rule.parse().ok()?,
-        connection: request.connection_name.clone(),
+        rule: asked.rule.parse().ok()?,
+        connection: asked.connection_name.clone(),
         target_user,
         until: request.ends_at?,
     })

@@ -41,41 +41,13 @@ words!(RequestState {
     Ended = "ended"
 });
 
-/// A request.
+/// A request, and how far it has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// Its id.
-    pub id: RequestId,
-    /// Which of the two.
-    pub kind: RequestKind,
-    /// Who asked.
-    pub user: UserId,
-    /// Their name at the time.
-    pub user_name: UserName,
-    /// For what.
-    pub connection: ConnectionId,
-    /// Its name at the time.
-    pub connection_name: ConnectionName,
-    /// Under which rule.
-    pub rule: String,
-    /// As whom at the target.
-    pub become_user: Option<String>,
-    /// For this statement alone.
-    pub statement: Option<String>,
-    /// Why.
-    pub reason: String,
-    /// Which emergency.
-    pub incident: Option<String>,
-    /// For how long, from the approval on.
-    pub duration_seconds: u64,
-    /// Approvals that it takes.
-    pub needed: u32,
+    /// What was asked.
+    pub asked: NewRequest,
     /// How far it has come.
     pub state: RequestState,
-    /// Asked when.
-    pub created_at: Timestamp,
-    /// Void then, if nobody decided.
-    pub decide_until: Timestamp,
     /// Decided when.
     pub decided_at: Option<Timestamp>,
     /// In force until then, whatever happens.
@@ -103,7 +75,7 @@ pub struct Review {
     pub finding: String,
 }
 
-/// A request to keep.
+/// What somebody asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRequest {
     /// Its id.
@@ -189,7 +161,7 @@ impl Request {
                 finding: row.text("finding")?,
             }),
         };
-        Ok(Self {
+        let asked = NewRequest {
             id: row.id("id")?,
             kind: row.word("kind")?,
             user: row.id("user_id")?,
@@ -203,9 +175,12 @@ impl Request {
             incident: row.maybe_text("incident")?,
             duration_seconds: row.count("duration_seconds")?,
             needed: row.count("needed")?,
-            state: row.word("state")?,
             created_at: row.time("created_at")?,
             decide_until: row.time("decide_until")?,
+        };
+        Ok(Self {
+            asked,
+            state: row.word("state")?,
             decided_at: row.maybe_time("decided_at")?,
             ends_at: row.maybe_time("ends_at")?,
             ended_at: row.maybe_time("ended_at")?,
@@ -222,7 +197,7 @@ impl Request {
     }
 
     fn ends_after(&self, from: Timestamp) -> Timestamp {
-        from.after(std::time::Duration::from_secs(self.duration_seconds))
+        from.after(std::time::Duration::from_secs(self.asked.duration_seconds))
     }
 }
 
@@ -329,10 +304,10 @@ impl Store {
         if request.state != RequestState::Pending {
             return Err(Conflict::Changed.into());
         }
-        if word.at >= request.decide_until {
+        if word.at >= request.asked.decide_until {
             return Err(Conflict::Expired.into());
         }
-        if word.by == request.user {
+        if word.by == request.asked.user {
             return Err(Conflict::OtherName.into());
         }
         let sql = "INSERT INTO decisions (request_id, user_id, user_name, approves, note, decided_at) \
@@ -343,7 +318,7 @@ impl Store {
         let approvals: u32 = tx.run_one(count, args![id]).await?.map_or(Ok(0), |row| row.count("count"))?;
         let request = if !word.approves {
             tx.settle(id, RequestState::Denied, word.at, None).await?
-        } else if approvals >= request.needed {
+        } else if approvals >= request.asked.needed {
             let until = request.ends_after(word.at);
             tx.settle(id, RequestState::Approved, word.at, Some(until)).await?
         } else {
@@ -396,7 +371,7 @@ impl Store {
     ) -> Result<Request, StoreError> {
         let mut tx = self.begin().await?;
         let request = tx.request(id).await?;
-        if request.user == by.0 {
+        if request.asked.user == by.0 {
             return Err(Conflict::OtherName.into());
         }
         if request.state != RequestState::Approved || request.ends_at != Some(before) {
@@ -426,11 +401,11 @@ impl Store {
     ) -> Result<Request, StoreError> {
         let mut tx = self.begin().await?;
         let request = tx.request(id).await?;
-        if request.user == review.by {
+        if request.asked.user == review.by {
             return Err(Conflict::OtherName.into());
         }
         let over = matches!(request.state, RequestState::Ended | RequestState::Expired);
-        if request.kind != RequestKind::BreakGlass || !over || request.review.is_some() {
+        if request.asked.kind != RequestKind::BreakGlass || !over || request.review.is_some() {
             return Err(Conflict::Changed.into());
         }
         let sql = concat!(
@@ -483,27 +458,28 @@ impl Store {
             "SELECT ",
             columns!(),
             " FROM requests WHERE ($1 IS NULL OR user_id = $1) AND ($2 IS NULL OR kind = $2) \
-             AND ($3 IS NULL OR state = $3) AND ($4 = 0 OR (kind = 'break_glass' AND reviewed_at IS NULL)) \
+             AND ($3 IS NULL OR state = $3) AND ($4 = 0 OR (kind = 'break_glass' AND state IN ('ended', 'expired') AND reviewed_at IS NULL)) \
              AND ($5 IS NULL OR id < $5) ORDER BY id DESC LIMIT $6"
         );
         let values =
             args![filter.user, filter.kind, filter.state, filter.unreviewed, filter.before, filter.limit + 1];
         let rows = self.read(sql, values).await?;
         let all = rows.iter().map(Request::of).collect::<Result<Vec<_>, _>>()?;
-        Ok(Page::cut(all, filter.limit, |request| request.id))
+        Ok(Page::cut(all, filter.limit, |request| request.asked.id))
     }
 
-    /// Every request that is pending or in force.
+    /// Those whose time is over at `now` by the clock alone: nobody decided, or they were in force.
     ///
     /// # Errors
     /// The usual ones.
-    pub async fn open_requests(&self) -> Result<Vec<Request>, StoreError> {
+    pub async fn due_requests(&self, now: Timestamp) -> Result<Vec<Request>, StoreError> {
         let sql = concat!(
             "SELECT ",
             columns!(),
-            " FROM requests WHERE state IN ('pending', 'approved') ORDER BY id"
+            " FROM requests WHERE (state = 'pending' AND decide_until <= $1) \
+             OR (state = 'approved' AND (ends_at IS NULL OR ends_at <= $1)) ORDER BY id"
         );
-        self.read(sql, Vec::new()).await?.iter().map(Request::of).collect()
+        self.read(sql, args![now]).await?.iter().map(Request::of).collect()
     }
 
     /// Those of one person on one connection that are in force at `now`.

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use axum::extract::{Path, Query, State};
+use axum::{
+    extract::{FromRequestParts, Path, Query, State},
+    http::request::Parts,
+};
 use hoop_api::{
     Page,
     requests::{
@@ -10,24 +13,40 @@ use hoop_api::{
         RequestState as ViewState, RequestView, ReviewFinding, ReviewView, Word,
     },
 };
-use hoop_model::RequestId;
+use hoop_model::{RequestId, UserId};
 use hoop_store::{Request, RequestFilter, RequestKind, RequestState};
 use serde::Deserialize;
 
 use super::{
     body::Json,
-    caller::{Caller, From, SignedInCaller},
+    caller::{From, SignedInCaller},
     problem::{Answer, Problematic},
 };
 use crate::{
     hub::Shared,
-    requests::{self, By},
+    requests::{self, By, Concerned, May},
 };
 
 const MOST: u32 = 200;
 
-fn by(caller: Caller, address: std::net::IpAddr) -> By {
-    By { caller: caller.signed_in, actor: caller.actor, address }
+/// Who may see the request of the path. Others are told that there is none.
+impl FromRequestParts<Shared> for Concerned {
+    type Rejection = Problematic;
+    async fn from_request_parts(parts: &mut Parts, hub: &Shared) -> Answer<Self> {
+        let by = By::from_request_parts(parts, hub).await?;
+        let id = Path::<RequestId>::from_request_parts(parts, hub).await;
+        let Path(id) = id.map_err(|_| Problematic::not_found("request"))?;
+        Self::find(hub, by, id).await?.ok_or_else(|| Problematic::not_found("request"))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for By {
+    type Rejection = Problematic;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        let SignedInCaller(caller) = SignedInCaller::from_request_parts(parts, state).await?;
+        let From(address) = From::from_request_parts(parts, state).await?;
+        Ok(Self { caller: caller.signed_in, actor: caller.actor, address })
+    }
 }
 
 /// Query of the list.
@@ -68,53 +87,25 @@ pub(super) async fn list(
         limit: which.limit.unwrap_or(50).clamp(1, MOST),
     };
     let page = hub.store.requests(&filter).await?;
+    let in_force = hub.rules.in_force(&hub.store).await?;
     let mut items = Vec::new();
     for request in page.items {
-        if let Some(view) = visible_view(&hub, &caller, request).await? {
-            items.push(view);
+        let may = May::of(&in_force, &caller.signed_in, &request);
+        if may.see {
+            items.push(view(&hub, caller.signed_in.user.id, may, request).await?);
         }
     }
     Ok(Json(Page { items, next: page.next.map(|id| id.to_string()) }))
 }
 
-pub(super) async fn show(
-    State(hub): State<Shared>,
-    SignedInCaller(caller): SignedInCaller,
-    Path(id): Path<String>,
-) -> Answer<Json<RequestView>> {
-    let request = find(&hub, &id).await?;
-    let view = visible_view(&hub, &caller, request).await?;
-    Ok(Json(view.ok_or_else(|| Problematic::not_found("request"))?))
-}
-
-async fn find(hub: &Shared, id: &str) -> Answer<Request> {
-    let id: RequestId = id.parse().map_err(|_| Problematic::not_found("request"))?;
-    hub.store.request(id).await?.ok_or_else(|| Problematic::not_found("request"))
-}
-
-/// Whoever may not see a request is told that there is none.
-async fn visible(hub: &Shared, caller: &Caller, id: &str) -> Answer<Request> {
-    let request = find(hub, id).await?;
-    let may = requests::may(hub, &caller.signed_in, &request).await?;
-    let own = request.user == caller.signed_in.user.id;
-    if own || may.decide || may.review || caller.sees_all() {
-        return Ok(request);
-    }
-    Err(Problematic::not_found("request"))
-}
-
-async fn visible_view(hub: &Shared, caller: &Caller, request: Request) -> Answer<Option<RequestView>> {
-    let may = requests::may(hub, &caller.signed_in, &request).await?;
-    let own = request.user == caller.signed_in.user.id;
-    if !(own || may.decide || may.review || caller.sees_all()) {
-        return Ok(None);
-    }
-    let decisions = hub.store.decisions(request.id).await?;
-    let decided = decisions.iter().any(|decision| decision.by == caller.signed_in.user.id);
+async fn view(hub: &Shared, caller: UserId, may: May, request: Request) -> Answer<RequestView> {
+    let asked = request.asked;
+    let decisions = hub.store.decisions(asked.id).await?;
+    let decided = decisions.iter().any(|decision| decision.by == caller);
     let pending = request.state == RequestState::Pending;
-    Ok(Some(RequestView {
-        id: request.id,
-        kind: match request.kind {
+    Ok(RequestView {
+        id: asked.id,
+        kind: match asked.kind {
             RequestKind::Access => Kind::Access,
             RequestKind::BreakGlass => Kind::BreakGlass,
         },
@@ -127,14 +118,14 @@ async fn visible_view(hub: &Shared, caller: &Caller, request: Request) -> Answer
         },
         may_decide: may.decide && pending && !decided,
         may_review: may.review && request.review.is_none(),
-        person: request.user_name,
-        connection: request.connection_name,
-        rule: request.rule,
-        target_user: request.become_user,
-        reason: request.reason,
-        incident: request.incident,
-        duration_seconds: request.duration_seconds,
-        needed: request.needed,
+        person: asked.user_name,
+        connection: asked.connection_name,
+        rule: asked.rule,
+        target_user: asked.become_user,
+        reason: asked.reason,
+        incident: asked.incident,
+        duration_seconds: asked.duration_seconds,
+        needed: asked.needed,
         decisions: decisions
             .into_iter()
             .map(|word| DecisionView {
@@ -144,8 +135,8 @@ async fn visible_view(hub: &Shared, caller: &Caller, request: Request) -> Answer
                 at: word.at,
             })
             .collect(),
-        created_at: request.created_at,
-        decide_until: request.decide_until,
+        created_at: asked.created_at,
+        decide_until: asked.decide_until,
         ends_at: request.ends_at,
         ended_at: request.ended_at,
         end_reason: request.end_reason,
@@ -155,103 +146,76 @@ async fn visible_view(hub: &Shared, caller: &Caller, request: Request) -> Answer
             at: review.at,
             finding: review.finding,
         }),
-    }))
+    })
 }
 
-async fn answer(hub: &Shared, caller: &Caller, request: Request) -> Answer<Json<RequestView>> {
-    let view = visible_view(hub, caller, request).await?;
-    Ok(Json(view.ok_or_else(|| Problematic::not_found("request"))?))
+/// The request as it is now, for whoever changed it.
+async fn answer(hub: &Shared, by: &By, request: Request) -> Answer<Json<RequestView>> {
+    let in_force = hub.rules.in_force(&hub.store).await?;
+    let may = May::of(&in_force, &by.caller, &request);
+    Ok(Json(view(hub, by.caller.user.id, may, request).await?))
+}
+
+pub(super) async fn show(State(hub): State<Shared>, on: Concerned) -> Answer<Json<RequestView>> {
+    Ok(Json(view(&hub, on.by.caller.user.id, on.may, on.request).await?))
 }
 
 pub(super) async fn ask(
     State(hub): State<Shared>,
-    SignedInCaller(caller): SignedInCaller,
-    From(address): From,
+    by: By,
     Json(new): Json<NewRequest>,
 ) -> Answer<Json<RequestView>> {
-    let who = by(caller.clone(), address);
     let wanted = Duration::from_secs(new.duration_seconds);
-    let request = requests::ask(&hub, &who, &new.connection, wanted, &new.reason).await?;
-    answer(&hub, &caller, request).await
+    let request = requests::ask(&hub, &by, &new.connection, wanted, &new.reason).await?;
+    answer(&hub, &by, request).await
 }
 
 pub(super) async fn break_glass(
     State(hub): State<Shared>,
-    SignedInCaller(caller): SignedInCaller,
-    From(address): From,
+    by: By,
     Json(new): Json<BreakGlass>,
 ) -> Answer<Json<RequestView>> {
-    let who = by(caller.clone(), address);
-    let request = requests::break_glass(&hub, &who, &new.connection, &new.reason, &new.incident).await?;
-    answer(&hub, &caller, request).await
+    let request = requests::break_glass(&hub, &by, &new.connection, &new.reason, &new.incident).await?;
+    answer(&hub, &by, request).await
 }
 
 pub(super) async fn approve(
-    state: State<Shared>,
-    caller: SignedInCaller,
-    from: From,
-    id: Path<String>,
-    word: Json<Word>,
+    State(hub): State<Shared>,
+    on: Concerned,
+    Json(word): Json<Word>,
 ) -> Answer<Json<RequestView>> {
-    decide(state, caller, from, id, word, true).await
+    answer(&hub, &on.by, requests::decide(&hub, &on, true, word.note).await?).await
 }
 
 pub(super) async fn deny(
-    state: State<Shared>,
-    caller: SignedInCaller,
-    from: From,
-    id: Path<String>,
-    word: Json<Word>,
-) -> Answer<Json<RequestView>> {
-    decide(state, caller, from, id, word, false).await
-}
-
-async fn decide(
     State(hub): State<Shared>,
-    SignedInCaller(caller): SignedInCaller,
-    From(address): From,
-    Path(id): Path<String>,
+    on: Concerned,
     Json(word): Json<Word>,
-    approves: bool,
 ) -> Answer<Json<RequestView>> {
-    let request = visible(&hub, &caller, &id).await?;
-    let decided = requests::decide(&hub, &by(caller.clone(), address), &request, approves, word.note).await?;
-    answer(&hub, &caller, decided).await
+    answer(&hub, &on.by, requests::decide(&hub, &on, false, word.note).await?).await
 }
 
 pub(super) async fn end(
     State(hub): State<Shared>,
-    SignedInCaller(caller): SignedInCaller,
-    From(address): From,
-    Path(id): Path<String>,
+    on: Concerned,
     Json(end): Json<EndRequest>,
 ) -> Answer<Json<RequestView>> {
-    let request = visible(&hub, &caller, &id).await?;
-    let ended = requests::end(&hub, &by(caller.clone(), address), &request, end.reason).await?;
-    answer(&hub, &caller, ended).await
+    answer(&hub, &on.by, requests::end(&hub, &on, end.reason).await?).await
 }
 
 pub(super) async fn extend(
     State(hub): State<Shared>,
-    SignedInCaller(caller): SignedInCaller,
-    From(address): From,
-    Path(id): Path<String>,
+    on: Concerned,
     Json(extend): Json<Extend>,
 ) -> Answer<Json<RequestView>> {
-    let request = visible(&hub, &caller, &id).await?;
     let by_time = Duration::from_secs(extend.seconds);
-    let extended = requests::extend(&hub, &by(caller.clone(), address), &request, by_time).await?;
-    answer(&hub, &caller, extended).await
+    answer(&hub, &on.by, requests::extend(&hub, &on, by_time).await?).await
 }
 
 pub(super) async fn review(
     State(hub): State<Shared>,
-    SignedInCaller(caller): SignedInCaller,
-    From(address): From,
-    Path(id): Path<String>,
+    on: Concerned,
     Json(finding): Json<ReviewFinding>,
 ) -> Answer<Json<RequestView>> {
-    let request = visible(&hub, &caller, &id).await?;
-    let reviewed = requests::review(&hub, &by(caller.clone(), address), &request, finding.finding).await?;
-    answer(&hub, &caller, reviewed).await
+    answer(&hub, &on.by, requests::review(&hub, &on, finding.finding).await?).await
 }

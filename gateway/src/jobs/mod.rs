@@ -3,7 +3,6 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     io::Write as _,
-    net::{IpAddr, Ipv4Addr},
     time::Duration,
 };
 
@@ -18,7 +17,9 @@ use tokio::time::MissedTickBehavior;
 use crate::{
     http::problem::Problematic,
     hub::{Hub, Shared, now},
-    requests, rules, sessions,
+    requests,
+    rules::{self, InForce, Standing},
+    sessions,
 };
 
 /// How often sessions are looked at: with the farewell that a client gets, an end takes effect within 2 s when it is found
@@ -108,6 +109,7 @@ pub(crate) async fn sweep_sessions(hub: &Shared) -> Result<(), StoreError> {
     if live.is_empty() {
         return Ok(());
     }
+    let in_force = hub.rules.in_force(&hub.store).await?;
     let connections: HashMap<_, _> =
         hub.store.connections().await?.into_iter().map(|connection| (connection.id, connection)).collect();
     let mut people: HashMap<UserId, Option<User>> = HashMap::new();
@@ -117,7 +119,7 @@ pub(crate) async fn sweep_sessions(hub: &Shared) -> Result<(), StoreError> {
             Entry::Vacant(unknown) => unknown.insert(hub.store.user(session.user).await?),
         };
         let connection = connections.get(&session.connection);
-        if let Some(fault) = no_longer(hub, &session, user.as_ref(), connection).await? {
+        if let Some(fault) = no_longer(hub, &in_force, &session, user.as_ref(), connection).await? {
             sessions::end_by_system(hub, session.id, &fault).await?;
         }
     }
@@ -127,6 +129,7 @@ pub(crate) async fn sweep_sessions(hub: &Shared) -> Result<(), StoreError> {
 /// Why a session may not go on. Its second factor was proven when it was opened, and counts for its whole time.
 pub(crate) async fn no_longer(
     hub: &Shared,
+    in_force: &InForce,
     session: &SessionRecord,
     user: Option<&User>,
     connection: Option<&Connection>,
@@ -151,26 +154,25 @@ pub(crate) async fn no_longer(
     if let Some(fault) = leads_elsewhere(&grant, &definition) {
         return Ok(Some(fault));
     }
-    let (mut approvals, mut reason) = (Vec::new(), session.reason.clone());
+    let Ok(address) = session.address.parse() else {
+        return elsewhere("where this session came from cannot be read any more");
+    };
+    let (mut standing, mut reason) = (Standing::default(), session.reason.as_deref());
     if let Some(request) = session.request {
-        let (mut requests, found): (Vec<_>, Vec<_>) =
-            rules::approvals(&hub.store, user, connection).await?.into_iter().unzip();
-        requests.extend(rules::emergency(&hub.store, user, connection).await?);
+        standing = Standing::load(&hub.store, user, connection).await?;
         // It was given back or taken away, or its time is over.
-        let Some(request) = requests.into_iter().find(|known| known.id == request) else {
+        let Some(request) = standing.find(request) else {
             return Ok(Some(Denial::GrantEnded.to_fault()));
         };
-        approvals = found;
-        reason.get_or_insert(request.reason);
+        reason = reason.or(Some(&request.asked.reason));
     }
-    let in_force = hub.rules.in_force(&hub.store).await?;
     let person = rules::person(user, Some((session.started_at, grant.method)));
     let target_user = grant.target_user.as_deref().and_then(|name| name.parse().ok());
     let staying = Staying {
         person: &person,
         connection: &rules::facts(connection, &definition),
-        address: session.address.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
-        reason: reason.as_deref(),
+        address,
+        reason,
         opened_at: session.started_at,
         ends_at: session.ends_at,
         rule: &grant.rule,
@@ -178,7 +180,7 @@ pub(crate) async fn no_longer(
         recording: grant.recording,
         target_user: target_user.as_ref(),
         rules: &Rules { allow_replication: grant.allow_replication },
-        approvals: &approvals,
+        approvals: &standing.approvals,
         end_to_end: true,
     };
     Ok(match in_force.policy.may_stay(&staying, now()) {

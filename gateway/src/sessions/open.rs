@@ -29,7 +29,7 @@ use crate::{
     jobs,
     live::Live,
     pki::{self, Issued, PkiError},
-    rules,
+    rules::{self, Question, Standing},
 };
 
 /// How long the agent may take to say that it is ready.
@@ -176,7 +176,8 @@ async fn still_allowed(hub: &Shared, opening: &Opening, session: &SessionRecord)
     }
     let user = hub.store.user(session.user).await?;
     let connection = hub.store.connection(session.connection).await?;
-    match jobs::no_longer(hub, session, user.as_ref(), connection.as_ref()).await? {
+    let in_force = hub.rules.in_force(&hub.store).await?;
+    match jobs::no_longer(hub, &in_force, session, user.as_ref(), connection.as_ref()).await? {
         None => Ok(()),
         Some(fault) => {
             super::end_by_system(hub, session.id, &fault).await?;
@@ -220,30 +221,19 @@ async fn decide(
     at: Timestamp,
 ) -> Result<Result<Decided, Refusal>, Problematic> {
     let in_force = hub.rules.in_force(&hub.store).await?;
-    let user = &opening.caller.user;
-    let (person, facts) = (rules::caller(&opening.caller), rules::facts(connection, definition));
-    let (requests, approvals): (Vec<_>, Vec<_>) =
-        rules::approvals(&hub.store, user, connection).await?.into_iter().unzip();
-    let asking = Asking {
-        person: &person,
-        connection: &facts,
-        address: opening.address,
-        reason: opening.request.reason.as_deref(),
-        end_to_end: true,
-        approvals: &approvals,
-        live_sessions: u32::try_from(running).unwrap_or(u32::MAX),
-    };
+    let standing = Standing::load(&hub.store, &opening.caller.user, connection).await?;
+    let question = Question::new(rules::caller(&opening.caller), connection, definition, opening.address);
+    let running = u32::try_from(running).unwrap_or(u32::MAX);
+    let asking = question.asking(opening.request.reason.as_deref(), &standing.approvals, running);
     let refusal = match in_force.policy.decide(&asking, at) {
         Ok(terms) => {
-            let request = terms.approval_used.and_then(|used| requests.get(used)).map(|request| request.id);
+            let request = terms.approval_used.and_then(|used| standing.behind(used));
             return Ok(Ok((terms, request, false, in_force.version)));
         }
         Err(refusal) => refusal,
     };
-    let Some(emergency) = rules::emergency(&hub.store, user, connection).await? else {
-        return Ok(Err(refusal));
-    };
-    let asking = Asking { reason: Some(&emergency.reason), ..asking };
+    let Some(emergency) = &standing.emergency else { return Ok(Err(refusal)) };
+    let asking = Asking { reason: Some(&emergency.asked.reason), ..asking };
     Ok(in_force.policy.break_glass(&asking, at).map(|terms| {
         let until = emergency.ends_at.unwrap_or(at);
         let terms = Permission {
@@ -253,10 +243,10 @@ async fn decide(
             recording: terms.recording,
             target_user: terms.target_user,
             rules: terms.rules,
-            because: format!("{}; emergency {}", terms.because, emergency.id),
+            because: format!("{}; emergency {}", terms.because, emergency.asked.id),
             approval_used: None,
         };
-        (terms, Some(emergency.id), true, in_force.version)
+        (terms, Some(emergency.asked.id), true, in_force.version)
     }))
 }
 

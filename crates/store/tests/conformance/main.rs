@@ -8,6 +8,8 @@ mod fixtures;
 mod ledger;
 mod logins;
 mod notices;
+mod policies;
+mod requests;
 mod sessions;
 mod things;
 mod users;
@@ -42,6 +44,8 @@ fn every_case() -> impl Iterator<Item = &'static Case> {
         sessions::CASES,
         ledger::CASES,
         notices::CASES,
+        policies::CASES,
+        requests::CASES,
     ]
     .into_iter()
     .flatten()
