@@ -5,13 +5,9 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use common::{
-    Tokens, World,
-    agent::{Agent, session_of},
-    problem,
-};
+use common::{Tokens, World, agent::Agent, problem};
 use hoop_model::Role;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
@@ -86,25 +82,13 @@ impl Scene {
     }
 
     async fn open(&mut self) -> String {
-        let opening = tokio::spawn(self.world.open(&self.ada).send());
-        let id = session_of(&self.agent.asked().await);
-        self.agent.confirm(&id).await;
-        assert_eq!(opening.await.unwrap().unwrap().status(), StatusCode::OK);
-        id
+        self.agent.opened(&self.world, &self.ada).await
     }
 
     async fn refused(&self) -> String {
         let (status, code) = problem(self.world.open(&self.ada).send().await.unwrap()).await;
         assert_eq!(status, 403);
         code
-    }
-
-    async fn is_over(&self, id: &str, since: Instant) {
-        let (store, id) = (self.world.running.store(), id.parse().unwrap());
-        while store.session(id).await.unwrap().unwrap().state.is_live() {
-            assert!(since.elapsed() < Duration::from_secs(2), "it lives on");
-            tokio::task::yield_now().await;
-        }
     }
 }
 
@@ -129,7 +113,7 @@ async fn two_others_open_the_way_and_its_end_closes_it() {
     let began = Instant::now();
     let ended = scene.post(&scene.bob, &format!("/requests/{id}/end"), json!({ "reason": "enough" })).await;
     assert_eq!(ended.status(), StatusCode::OK);
-    scene.is_over(&session, began).await;
+    scene.world.is_over(&session, began, "its end").await;
     assert_eq!(scene.refused().await, "HOOP-2007");
     assert_eq!(scene.world.events("request.approved").await, 2);
     assert_eq!(scene.world.events("request.ended").await, 1);
@@ -239,7 +223,7 @@ async fn an_emergency_is_in_at_once_and_reviewed_by_another() {
     let began = Instant::now();
     let ended = scene.post(&scene.ada, &format!("/requests/{id}/end"), json!({ "reason": "solved" })).await;
     assert_eq!(ended.status(), StatusCode::OK);
-    scene.is_over(&session, began).await;
+    scene.world.is_over(&session, began, "its end").await;
     assert_eq!(scene.refused().await, "HOOP-2007");
     // The next one waits for the review.
     assert_eq!(problem(scene.glass(&scene.ada).await).await, (403, "HOOP-2022".to_owned()));

@@ -67,23 +67,11 @@ impl Scene {
 
     /// Opens one that its agent confirms.
     async fn open(&mut self) -> String {
-        let opening = tokio::spawn(self.world.open(&self.ada).send());
-        let id = session_of(&self.agent.asked().await);
-        self.agent.confirm(&id).await;
-        assert_eq!(opening.await.unwrap().unwrap().status(), StatusCode::OK);
-        id
+        self.agent.opened(&self.world, &self.ada).await
     }
 
     async fn state(&self, id: &str) -> SessionState {
         self.world.running.store().session(id.parse().unwrap()).await.unwrap().unwrap().state
-    }
-
-    /// It is over, and its agent was told: within two seconds of `since`.
-    async fn is_over(&mut self, id: &str, since: Instant, what: &str) {
-        while self.state(id).await.is_live() {
-            assert!(since.elapsed() < Duration::from_secs(2), "{what}: it lives on");
-            tokio::task::yield_now().await;
-        }
     }
 }
 
@@ -116,7 +104,7 @@ async fn what_changes_while_a_session_is_open_ends_it() {
         let began = Instant::now();
         let done = change(&scene).send().await.unwrap();
         assert!(done.status().is_success(), "{what}: {}", done.status());
-        scene.is_over(&id, began, what).await;
+        scene.world.is_over(&id, began, what).await;
         assert_eq!(scene.agent.told_to_end().await.session_id, id, "{what}");
     }
 }
@@ -132,7 +120,7 @@ async fn what_changes_while_a_session_is_opening_refuses_it() {
         assert!(change(&scene).send().await.unwrap().status().is_success(), "{what}");
         let refused = opening.await.unwrap().unwrap();
         assert!(refused.status().is_client_error(), "{what}: {}", refused.status());
-        scene.is_over(&id, began, what).await;
+        scene.world.is_over(&id, began, what).await;
         // The agent's word comes too late.
         scene.agent.confirm(&id).await;
         assert_eq!(scene.agent.told_to_end().await.session_id, id, "{what}");
@@ -194,7 +182,7 @@ async fn a_removed_agent_has_no_sessions_and_gets_none() {
     assert_eq!(removed.status(), StatusCode::NO_CONTENT);
     assert!(!opening.await.unwrap().unwrap().status().is_success());
     for id in [open, half] {
-        scene.is_over(&id, began, "the agent is removed").await;
+        scene.world.is_over(&id, began, "the agent is removed").await;
     }
     let next = scene.world.open(&scene.ada).send().await.unwrap();
     assert_eq!(problem(next).await, (503, "HOOP-4002".to_owned()));
@@ -218,7 +206,7 @@ async fn a_change_is_carried_out_when_who_made_it_goes_away() {
         _ = lock => {}
         () = written => {}
     }
-    scene.is_over(&id, Instant::now(), "the lock").await;
+    scene.world.is_over(&id, Instant::now(), "the lock").await;
 }
 
 #[tokio::test]

@@ -8,11 +8,13 @@
 //! What is committed survives this process at once (it is in the kernel's hands), and this machine once the gateway
 //! has acknowledged it, or, while the gateway is away, once the keeper has synced the file.
 
+mod handle;
 mod keeper;
 mod restore;
 mod tape;
 mod upload;
 
+pub(crate) use handle::TapeHandle;
 pub(crate) use keeper::Spool;
-pub(crate) use tape::{SessionTape, TapeHandle, TapeLimits};
+pub(crate) use tape::{SessionTape, TapeLimits};
 pub(crate) use upload::upload;

@@ -10,14 +10,14 @@ use std::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Waker},
     time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 use hoop_model::{Blame, Fault, SessionId, Timestamp};
-use hoop_recording::{Record, RecordingPublicKey, SigningKey, Start, Writer, chain::ScanError};
-use hoop_session::{Mark, Tape, TapeError};
+use hoop_recording::{RecordingPublicKey, SigningKey, Start, Writer, chain::ScanError};
+use hoop_session::{Mark, TapeError};
 
 use tokio_util::sync::CancellationToken;
 
@@ -48,24 +48,24 @@ pub(crate) struct SessionTape {
     marker_at: AtomicI64,
     finished: AtomicBool,
     broken: Mutex<Option<Fault>>,
-    is_broken: AtomicBool,
+    pub(super) is_broken: AtomicBool,
     /// A write failed in the middle: what follows the tear would be unreadable, so nothing follows.
     torn: AtomicBool,
     /// The part that holds the trailer was sent.
     last_sent: AtomicBool,
     /// Cancelled when the recording fails, so that its session ends at once.
     failed: CancellationToken,
-    waiting: Mutex<Vec<Waker>>,
+    pub(super) waiting: Mutex<Vec<Waker>>,
     /// Records that are encrypted and in the file; of a strict recording: that the gateway has stored durably.
     kept: AtomicU64,
     /// Records that are encrypted and in the file.
-    sealed: AtomicU64,
+    pub(super) sealed: AtomicU64,
     /// Of a strict recording: how many records end at which byte of the file, until the gateway has stored that byte.
-    awaited: Option<Mutex<VecDeque<(u64, u64)>>>,
+    pub(super) awaited: Option<Mutex<VecDeque<(u64, u64)>>>,
     /// Streams that wait until theirs are, and whether one of them is about to see to it.
-    unkept: Mutex<Vec<Waker>>,
-    led: AtomicBool,
-    bell: Arc<Bell>,
+    pub(super) unkept: Mutex<Vec<Waker>>,
+    pub(super) led: AtomicBool,
+    pub(super) bell: Arc<Bell>,
     /// Already in the bell's lists.
     pub(super) to_commit: AtomicBool,
     pub(super) to_upload: AtomicBool,
@@ -78,18 +78,18 @@ struct Spooled {
     written: u64,
 }
 
-struct Inner {
+pub(super) struct Inner {
     /// `None` once finished, or when this was restored from a crash.
-    writer: Option<Writer>,
+    pub(super) writer: Option<Writer>,
     /// Records taken.
-    taken: u64,
+    pub(super) taken: u64,
 }
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     Timestamp::from(jiff::Timestamp::now())
 }
 
-fn failed(what: impl std::fmt::Display) -> Fault {
+pub(super) fn failed(what: impl std::fmt::Display) -> Fault {
     tracing::error!(error = %what, "a recording cannot be written");
     Fault::new(
         "HOOP-6011",
@@ -309,7 +309,7 @@ impl SessionTape {
         Ok(())
     }
 
-    fn lock(&self) -> Result<MutexGuard<'_, Inner>, TapeError> {
+    pub(super) fn lock(&self) -> Result<MutexGuard<'_, Inner>, TapeError> {
         let inner = self.inner.lock().map_err(|_| TapeError(failed("a thread died while it recorded")))?;
         // Looked at under the lock: whoever waited for it while a write failed must not write behind the tear.
         if self.is_broken.load(Ordering::Acquire) {
@@ -319,12 +319,12 @@ impl SessionTape {
         Ok(inner)
     }
 
-    fn reason(&self) -> TapeError {
+    pub(super) fn reason(&self) -> TapeError {
         let reason = self.broken.lock().ok().and_then(|broken| broken.clone());
         TapeError(reason.unwrap_or_else(|| failed("unknown")))
     }
 
-    fn write(&self, bytes: &[u8]) -> Result<(), TapeError> {
+    pub(super) fn write(&self, bytes: &[u8]) -> Result<(), TapeError> {
         if let Err(error) = (&self.file).write_all(bytes) {
             self.torn.store(true, Ordering::Release);
             let fault = failed(format_args!("{}: {error}", self.path.display()));
@@ -339,7 +339,7 @@ impl SessionTape {
         Ok(())
     }
 
-    fn is_behind(&self) -> bool {
+    pub(super) fn is_behind(&self) -> bool {
         let behind = self.written().saturating_sub(self.durable());
         if behind == 0 {
             return false;
@@ -373,7 +373,7 @@ impl SessionTape {
     }
 
     /// Whether everything before `mark` is kept; `None`: not yet.
-    fn look(&self, mark: Mark) -> Option<Result<(), TapeError>> {
+    pub(super) fn look(&self, mark: Mark) -> Option<Result<(), TapeError>> {
         if self.kept.load(Ordering::Acquire) >= mark.0 {
             return Some(Ok(()));
         }
@@ -409,219 +409,14 @@ fn stored_up_to(awaited: &Mutex<VecDeque<(u64, u64)>>, durable: u64) -> Option<u
     stored
 }
 
-fn wake_all(waiting: &Mutex<Vec<Waker>>) {
+pub(super) fn wake_all(waiting: &Mutex<Vec<Waker>>) {
     let waiting = waiting.lock().map(|mut waiting| std::mem::take(&mut *waiting));
     waiting.unwrap_or_default().into_iter().for_each(Waker::wake);
 }
 
-fn register(waiting: &Mutex<Vec<Waker>>, cx: &Context<'_>) {
+pub(super) fn register(waiting: &Mutex<Vec<Waker>>, cx: &Context<'_>) {
     if let Ok(mut waiting) = waiting.lock() {
         waiting.retain(|waker| !waker.will_wake(cx.waker()));
         waiting.push(cx.waker().clone());
-    }
-}
-
-/// The tape as one of its streams holds it.
-///
-/// Requests are kept in groups: the first stream that asks leads, and lets the others that are ready right now ask too
-/// before it writes for all of them. What costs most, sealing and writing a chunk, is then shared by who came together.
-pub(crate) struct TapeHandle {
-    tape: Arc<SessionTape>,
-    leads: AtomicBool,
-}
-
-impl TapeHandle {
-    pub(crate) const fn new(tape: Arc<SessionTape>) -> Self {
-        Self { tape, leads: AtomicBool::new(false) }
-    }
-}
-
-impl Tape for TapeHandle {
-    fn append(&self, record: Record) -> Result<Mark, TapeError> {
-        let mut inner = self.tape.lock()?;
-        let Some(writer) = inner.writer.as_mut() else {
-            return Err(TapeError(Fault::new(
-                "HOOP-6013",
-                Blame::System,
-                "the recording of this session has ended",
-            )));
-        };
-        let full = writer.append(&record).map_err(|error| TapeError(failed(error)))?;
-        for chunk in &full {
-            self.tape.write(&chunk.bytes)?;
-        }
-        inner.taken += 1;
-        let mark = Mark(inner.taken);
-        drop(inner);
-        if !full.is_empty() {
-            self.tape.bell.ring_upload(&self.tape);
-        }
-        self.tape.bell.ring_commit(&self.tape);
-        Ok(mark)
-    }
-
-    fn poll_kept(&self, mark: Mark, cx: &mut Context<'_>) -> Poll<Result<(), TapeError>> {
-        let tape = &self.tape;
-        if self.leads.swap(false, Ordering::AcqRel) {
-            tape.led.store(false, Ordering::Release);
-            if let Err(error) = tape.commit_pending() {
-                return Poll::Ready(Err(error));
-            }
-        }
-        if let Some(known) = tape.look(mark) {
-            return Poll::Ready(known);
-        }
-        register(&tape.unkept, cx);
-        let is_sealed = tape.sealed.load(Ordering::Acquire) >= mark.0;
-        if !is_sealed && !tape.led.swap(true, Ordering::AcqRel) {
-            self.leads.store(true, Ordering::Release);
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        // It may have been kept, or failed, between the look and the waker.
-        tape.look(mark).map_or(Poll::Pending, Poll::Ready)
-    }
-
-    fn is_strict(&self) -> bool {
-        self.tape.awaited.is_some()
-    }
-
-    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), TapeError>> {
-        let tape = &self.tape;
-        if tape.is_broken.load(Ordering::Acquire) {
-            return Poll::Ready(Err(tape.reason()));
-        }
-        if !tape.is_behind() {
-            return Poll::Ready(Ok(()));
-        }
-        register(&tape.waiting, cx);
-        // An acknowledgement may have come between the look and the waker.
-        if tape.is_behind() { Poll::Pending } else { Poll::Ready(Ok(())) }
-    }
-}
-
-impl Drop for TapeHandle {
-    /// A stream that is cut while it leads: another one has to.
-    fn drop(&mut self) {
-        if self.leads.swap(false, Ordering::AcqRel) {
-            self.tape.led.store(false, Ordering::Release);
-            wake_all(&self.tape.unkept);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{sync::atomic::AtomicUsize, task::Wake};
-
-    use hoop_recording::{Compression, Event, RecordingPrivateKey};
-
-    use super::*;
-
-    #[derive(Default)]
-    struct Count(AtomicUsize);
-
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-
-    fn tape(folder: &Path) -> Arc<SessionTape> {
-        tape_of(folder, false)
-    }
-
-    fn tape_of(folder: &Path, strict: bool) -> Arc<SessionTape> {
-        let start = Start {
-            session: SessionId::generate(),
-            at: now(),
-            facts: Vec::new(),
-            signer: SigningKey::generate().unwrap().verifying_key(),
-            compression: Compression::Off,
-        };
-        let limits = TapeLimits {
-            behind_bytes: 1 << 20,
-            behind: Duration::from_secs(5),
-            stall: Duration::from_secs(5),
-        };
-        let key = RecordingPrivateKey::generate().unwrap();
-        SessionTape::create(folder, start, key.public(), strict, limits, Arc::default()).unwrap()
-    }
-
-    fn say(handle: &TapeHandle) -> Mark {
-        handle.append(Record { at: now(), stream: None, event: Event::Gap { reason: "x".into() } }).unwrap()
-    }
-
-    fn chunks(tape: &SessionTape) -> u64 {
-        tape.lock().unwrap().writer.as_ref().unwrap().next_seq()
-    }
-
-    #[test]
-    fn who_asks_together_is_served_by_one_chunk() {
-        let folder = tempfile::tempdir().unwrap();
-        let tape = tape(folder.path());
-        let (ada, bob) = (TapeHandle::new(Arc::clone(&tape)), TapeHandle::new(Arc::clone(&tape)));
-        let (count, mark_a, mark_b) = (Arc::new(Count::default()), say(&ada), say(&bob));
-        let (waker_a, waker_b) = (Waker::from(Arc::new(Count::default())), Waker::from(Arc::clone(&count)));
-        assert!(ada.poll_kept(mark_a, &mut Context::from_waker(&waker_a)).is_pending());
-        assert!(bob.poll_kept(mark_b, &mut Context::from_waker(&waker_b)).is_pending());
-        assert_eq!((count.0.load(Ordering::SeqCst), chunks(&tape)), (0, 0));
-        assert!(ada.poll_kept(mark_a, &mut Context::from_waker(&waker_a)).is_ready());
-        assert_eq!((count.0.load(Ordering::SeqCst), chunks(&tape)), (1, 1));
-        assert_eq!(bob.poll_kept(mark_b, &mut Context::from_waker(&waker_b)), Poll::Ready(Ok(())));
-        assert_eq!(chunks(&tape), 1);
-    }
-
-    #[test]
-    fn a_leader_that_is_cut_is_followed_by_another() {
-        let folder = tempfile::tempdir().unwrap();
-        let tape = tape(folder.path());
-        let (ada, bob) = (TapeHandle::new(Arc::clone(&tape)), TapeHandle::new(Arc::clone(&tape)));
-        let (count, mark_a, mark_b) = (Arc::new(Count::default()), say(&ada), say(&bob));
-        let waker = Waker::from(Arc::clone(&count));
-        assert!(ada.poll_kept(mark_a, &mut Context::from_waker(Waker::noop())).is_pending());
-        assert!(bob.poll_kept(mark_b, &mut Context::from_waker(&waker)).is_pending());
-        drop(ada);
-        assert_eq!(count.0.load(Ordering::SeqCst), 1);
-        assert!(bob.poll_kept(mark_b, &mut Context::from_waker(&waker)).is_pending(), "it leads now");
-        assert_eq!(bob.poll_kept(mark_b, &mut Context::from_waker(&waker)), Poll::Ready(Ok(())));
-    }
-
-    #[test]
-    fn who_waits_hears_of_a_failure() {
-        let folder = tempfile::tempdir().unwrap();
-        let tape = tape(folder.path());
-        let (ada, bob) = (TapeHandle::new(Arc::clone(&tape)), TapeHandle::new(Arc::clone(&tape)));
-        let (count, mark_a, mark_b) = (Arc::new(Count::default()), say(&ada), say(&bob));
-        let waker = Waker::from(Arc::clone(&count));
-        assert!(ada.poll_kept(mark_a, &mut Context::from_waker(Waker::noop())).is_pending());
-        assert!(bob.poll_kept(mark_b, &mut Context::from_waker(&waker)).is_pending());
-        tape.fail(failed("the disk is on fire"));
-        assert_eq!(count.0.load(Ordering::SeqCst), 1);
-        for (handle, mark) in [(&ada, mark_a), (&bob, mark_b)] {
-            let kept = handle.poll_kept(mark, &mut Context::from_waker(&waker));
-            assert!(matches!(kept, Poll::Ready(Err(_))), "{kept:?}");
-        }
-    }
-
-    #[test]
-    fn a_strict_recording_is_kept_when_the_gateway_has_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let tape = tape_of(folder.path(), true);
-        let ada = TapeHandle::new(Arc::clone(&tape));
-        assert!(ada.is_strict());
-        let (count, mark) = (Arc::new(Count::default()), say(&ada));
-        let waker = Waker::from(Arc::clone(&count));
-        let cx = &mut Context::from_waker(&waker);
-        assert!(ada.poll_kept(mark, cx).is_pending());
-        assert!(ada.poll_kept(mark, cx).is_pending(), "it is in the spool, and not at the gateway");
-        assert_eq!(chunks(&tape), 1);
-        tape.acknowledge(tape.written() - 1);
-        assert!(ada.poll_kept(mark, cx).is_pending(), "a byte is missing");
-        let woken = count.0.load(Ordering::SeqCst);
-        tape.acknowledge(tape.written());
-        assert!(count.0.load(Ordering::SeqCst) > woken);
-        assert_eq!(ada.poll_kept(mark, cx), Poll::Ready(Ok(())));
-        assert_eq!(chunks(&tape), 1);
     }
 }

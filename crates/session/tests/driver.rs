@@ -218,6 +218,29 @@ impl Stage {
         Self { client, target, tape, desk, terminator, end }
     }
 
+    /// A request was taken, and is not kept yet.
+    async fn waiting_for_the_tape(request: &[u8]) -> Self {
+        let mut stage = Self::open().await;
+        stage.tape.keeps_back.store(true, Ordering::SeqCst);
+        stage.client.write_all(request).await.unwrap();
+        assert_eq!(stage.tape.asked().await, Mark(1));
+        stage
+    }
+
+    /// One request went through, the next one waits for a tape that is behind.
+    async fn stalled() -> (Self, TcpStream) {
+        let mut stage = Self::open().await;
+        stage.client.write_all(b"first").await.unwrap();
+        let (mut target, _) = stage.target.accept().await.unwrap();
+        assert_eq!(read_some(&mut target).await, "first");
+        stage.tape.stalls.store(true, Ordering::SeqCst);
+        stage.client.write_all(b"second").await.unwrap();
+        while stage.tape.waker.lock().unwrap().is_none() {
+            tokio::task::yield_now().await;
+        }
+        (stage, target)
+    }
+
     async fn open() -> Self {
         Self::new(Timestamp::from_micros(i64::MAX)).await
     }
@@ -264,10 +287,7 @@ async fn what_cannot_be_recorded_never_reaches_the_target() {
 
 #[tokio::test]
 async fn nothing_is_written_before_it_is_kept() {
-    let mut stage = Stage::open().await;
-    stage.tape.keeps_back.store(true, Ordering::SeqCst);
-    stage.client.write_all(b"drop table patients").await.unwrap();
-    assert_eq!(stage.tape.asked().await, Mark(1));
+    let mut stage = Stage::waiting_for_the_tape(b"drop table patients").await;
     stage.client.write_all(b"and more").await.unwrap();
     let accepted = tokio::time::timeout(Duration::from_millis(50), stage.target.accept()).await;
     assert!(accepted.is_err(), "the target was dialled");
@@ -281,10 +301,7 @@ async fn nothing_is_written_before_it_is_kept() {
 
 #[tokio::test]
 async fn an_end_that_comes_before_a_request_is_kept_comes_in_order() {
-    let mut stage = Stage::open().await;
-    stage.tape.keeps_back.store(true, Ordering::SeqCst);
-    stage.client.write_all(b"select 1").await.unwrap();
-    stage.tape.asked().await;
+    let mut stage = Stage::waiting_for_the_tape(b"select 1").await;
     stage.terminator.end(Fault::new("HOOP-4002", Blame::Policy, "killed"));
     stage.tape.keep();
     assert_eq!(stage.hear().await, "ended: HOOP-4002");
@@ -293,10 +310,7 @@ async fn an_end_that_comes_before_a_request_is_kept_comes_in_order() {
 
 #[tokio::test]
 async fn a_stream_that_is_cut_ends_even_if_nothing_is_ever_kept() {
-    let mut stage = Stage::open().await;
-    stage.tape.keeps_back.store(true, Ordering::SeqCst);
-    stage.client.write_all(b"select 1").await.unwrap();
-    stage.tape.asked().await;
+    let stage = Stage::waiting_for_the_tape(b"select 1").await;
     stage.terminator.end(Fault::new("HOOP-4002", Blame::Policy, "killed"));
     stage.terminator.cut();
     let end = tokio::time::timeout(Duration::from_secs(2), stage.end).await.unwrap().unwrap();
@@ -305,15 +319,7 @@ async fn a_stream_that_is_cut_ends_even_if_nothing_is_ever_kept() {
 
 #[tokio::test]
 async fn a_tape_that_is_behind_stops_reading_until_it_catches_up() {
-    let mut stage = Stage::open().await;
-    stage.client.write_all(b"first").await.unwrap();
-    let (mut target, _) = stage.target.accept().await.unwrap();
-    assert_eq!(read_some(&mut target).await, "first");
-    stage.tape.stalls.store(true, Ordering::SeqCst);
-    stage.client.write_all(b"second").await.unwrap();
-    while stage.tape.waker.lock().unwrap().is_none() {
-        tokio::task::yield_now().await;
-    }
+    let (stage, mut target) = Stage::stalled().await;
     assert_eq!(stage.tape.texts(), ["first"]);
     stage.tape.go_on();
     assert_eq!(read_some(&mut target).await, "second");
@@ -321,15 +327,7 @@ async fn a_tape_that_is_behind_stops_reading_until_it_catches_up() {
 
 #[tokio::test]
 async fn a_tape_that_fails_while_it_stalls_is_told_at_once() {
-    let mut stage = Stage::open().await;
-    stage.client.write_all(b"first").await.unwrap();
-    let (mut target, _) = stage.target.accept().await.unwrap();
-    assert_eq!(read_some(&mut target).await, "first");
-    stage.tape.stalls.store(true, Ordering::SeqCst);
-    stage.client.write_all(b"second").await.unwrap();
-    while stage.tape.waker.lock().unwrap().is_none() {
-        tokio::task::yield_now().await;
-    }
+    let (mut stage, _target) = Stage::stalled().await;
     stage.tape.fails.store(true, Ordering::SeqCst);
     stage.tape.go_on();
     let heard = tokio::time::timeout(Duration::from_millis(500), stage.hear()).await;

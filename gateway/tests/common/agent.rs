@@ -8,11 +8,12 @@ use hoop_control::v1::{
 };
 use hoop_model::AgentName;
 use rcgen::{CertificateParams, KeyPair};
+use reqwest::StatusCode;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, pem::PemObject as _};
 use tokio::{net::TcpStream, sync::mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::World;
+use super::{Tokens, World};
 
 /// An enrolled agent with a control stream that is up.
 pub struct Agent {
@@ -65,6 +66,15 @@ impl Agent {
                 return end;
             }
         }
+    }
+
+    /// Somebody opens the world's connection, and this agent confirms it.
+    pub async fn opened(&mut self, world: &World, by: &Tokens) -> String {
+        let opening = tokio::spawn(world.open(by).send());
+        let id = session_of(&self.asked().await);
+        self.confirm(&id).await;
+        assert_eq!(opening.await.unwrap().unwrap().status(), StatusCode::OK);
+        id
     }
 
     /// Says that a session is ready.

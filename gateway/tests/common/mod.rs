@@ -10,7 +10,10 @@
 
 pub mod agent;
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use hoop_gateway::{Gateway, Running, bootstrap, config::Config};
 use hoop_identity::{token, totp::TotpSecret};
@@ -77,6 +80,15 @@ impl World {
         let added = bootstrap::add_user(&self.config, name_, role, groups, password).await.unwrap();
         let totp = TotpSecret::from_base32(added.totp_secret.expose()).unwrap();
         Person { name: name.to_owned(), totp, step: 0 }
+    }
+
+    /// A session is over within two seconds of `since`.
+    pub async fn is_over(&self, session: &str, since: Instant, what: &str) {
+        let id = session.parse().unwrap();
+        while self.running.store().session(id).await.unwrap().unwrap().state.is_live() {
+            assert!(since.elapsed() < Duration::from_secs(2), "{what}: it lives on");
+            tokio::task::yield_now().await;
+        }
     }
 
     pub fn url(&self, path: &str) -> String {
