@@ -139,7 +139,7 @@ test('connections: what to paste is copied; a user sees no admin parts', async (
   await page.waitForTimeout(300);
   await shot(page, 'connections-user');
   assert.equal(await page.getByRole('button', { name: 'New connection' }).count(), 0);
-  assert.deepEqual(await page.getByRole('navigation', { name: 'Pages' }).getByRole('link').allTextContents(), ['Connections', 'Sessions', 'My account']);
+  assert.deepEqual(await page.getByRole('navigation', { name: 'Pages' }).getByRole('link').allTextContents(), ['Connections', 'Sessions', 'Requests', 'My account']);
 });
 
 test('connections: an admin makes one by form, sees it as JSON, and deletes one by its name', async () => {

@@ -14,6 +14,36 @@ export const sessionQuery = (id: string) =>
     refetchInterval: (query) => (query.state.data && isOpen(query.state.data.state) ? 4_000 : false),
   });
 
+export const requestQuery = (id: string) =>
+  queryOptions({
+    queryKey: ['request', id],
+    queryFn: () => calls.request(id),
+    refetchInterval: ({ state: { data } }) => (data && (data.state === 'pending' || data.state === 'approved') ? 4_000 : false),
+  });
+
+/** Asked on every page, so seldom enough. */
+const SELDOM = 20_000;
+
+/** What waits for the signed-in person's word. */
+export const toDecideQuery = queryOptions({
+  queryKey: ['requests', 'to decide'],
+  queryFn: async () => (await calls.everyRequest({ state: 'pending' })).filter((request) => request.may_decide),
+  refetchInterval: SELDOM,
+});
+
+/** One's own requests that wait or are in force. */
+export const myOpenRequestsQuery = queryOptions({
+  queryKey: ['requests', 'mine, open'],
+  queryFn: async () => {
+    const [waiting, inForce] = await Promise.all([
+      calls.everyRequest({ mine: true, state: 'pending' }),
+      calls.everyRequest({ mine: true, state: 'approved' }),
+    ]);
+    return [...inForce, ...waiting];
+  },
+  refetchInterval: SELDOM,
+});
+
 /** Is the session still under way, so that its figures change? */
 export function isOpen(state: calls.SessionState): boolean {
   return state === 'opening' || state === 'live' || state === 'ending';

@@ -5,6 +5,7 @@ import { needsSignIn } from './api/problem';
 import { safeReturnPath } from './lib/returnPath';
 import { parseSearch, stringifySearch, text } from './lib/search';
 import { NotFound, RouteFailed, RoutePending } from './ui/RouteStates';
+import { type Narrowed, narrowedOf, type View, viewOf } from './pages/requests/narrowed';
 import { meQuery } from './queries';
 import { queryClient } from './queryClient';
 
@@ -15,6 +16,10 @@ type DeviceSearch = Optional<'code'>;
 type SessionsSearch = Optional<'user' | 'connection' | 'since' | 'until'> & { state: 'live' | 'past' };
 type AuditSearch = Optional<'code' | 'actor' | 'subject' | 'since' | 'until'>;
 
+interface RequestsSearch {
+  view?: View | undefined;
+  state?: Narrowed | undefined;
+}
 /** Nothing: the rules a card each; about a connection if not said otherwise. */
 type RulesSearch = Optional<'connection' | 'person'> & {
   view?: 'text' | 'history' | 'reach' | undefined;
@@ -115,6 +120,19 @@ const session = createRoute({
   component: lazyRouteComponent(() => import('./pages/sessions/SessionDetail'), 'SessionDetail'),
 });
 
+const requests = createRoute({
+  getParentRoute: () => shell,
+  path: '/requests',
+  validateSearch: (search): RequestsSearch => ({ view: viewOf(search['view']), state: narrowedOf(search['state']) }),
+  component: lazyRouteComponent(() => import('./pages/requests/Requests'), 'Requests'),
+});
+
+const request = createRoute({
+  getParentRoute: () => shell,
+  path: '/requests/$id',
+  component: lazyRouteComponent(() => import('./pages/requests/RequestDetail'), 'RequestDetail'),
+});
+
 const audit = createRoute({
   getParentRoute: () => shell,
   path: '/audit',
@@ -167,7 +185,7 @@ export const router = createRouter({
       cli,
       device,
       stepUp,
-      shell.addChildren([connections, sessions, session, rules, audit, people, agents, account]),
+      shell.addChildren([connections, sessions, session, requests, request, rules, audit, people, agents, account]),
     ]),
   ]),
   parseSearch,

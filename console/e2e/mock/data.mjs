@@ -1,4 +1,5 @@
 /** A small made-up world for the mocked gateway. */
+import { requestsWorld } from './requests.mjs';
 
 const at = (seconds, micros = 0) =>
   new Date(Date.UTC(2026, 10, 22, 11, 0, seconds)).toISOString().replace('.000Z', `.${String(micros).padStart(6, '0')}Z`);
@@ -9,6 +10,7 @@ export const PASSWORD = 'correct horse battery';
 export const PEOPLE = {
   grace: { id: 'usr_aaaaaaaaaaaaaaaaaaaaaaaaaa', name: 'grace', role: 'admin', groups: ['dba', 'admins'] },
   linus: { id: 'usr_cccccccccccccccccccccccccc', name: 'linus', role: 'auditor', groups: [] },
+  mary: { id: 'usr_dddddddddddddddddddddddddd', name: 'mary', role: 'user', groups: ['leads'] },
   ada: { id: 'usr_bbbbbbbbbbbbbbbbbbbbbbbbbb', name: 'ada', role: 'user', groups: ['dba'] },
 };
 
@@ -28,6 +30,7 @@ export function world() {
       { ...connection('vault', 'Keys of the clinic', true, false, definition('site-a', {})), break_glass: true },
     ],
     rules: [rulesVersion(2, 'grace', 'on-call may reach the vault', RULES), rulesVersion(1, 'linus@example.org', undefined, { version: 1, rules: [] })],
+    requests: requestsWorld(),
     agents: [agent('site-a', true, 2), agent('site-b', false, 0)],
     users: [
       user(PEOPLE.grace, true, false, at(0)),

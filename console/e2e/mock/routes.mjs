@@ -1,13 +1,7 @@
 /** The API of the mocked gateway for those who are signed in: method, path, answer. `undefined` answers 204. */
 import { LEDGER_SIZE, manyStatements, notes, statement, statements } from './data.mjs';
-
-export class Refused extends Error {
-  constructor(status, code, message, hint) {
-    super(message);
-    this.status = status;
-    this.body = { code, message, ...(hint ? { hint } : {}) };
-  }
-}
+import { Refused } from './refused.mjs';
+import { REQUEST_ROUTES } from './requests.mjs';
 
 /** The answer was begun already and goes on. */
 export const STREAMING = Symbol('streaming');
@@ -34,6 +28,7 @@ export const ROUTES = [
   ['GET', /^\/rules\/versions$/, ({ state }) => ({ items: state.rules.map(({ version, author, note, created_at }) => ({ version, author, note, created_at })) })],
   ['GET', /^\/rules\/versions\/(\d+)$/, ({ state, parts: [version] }) => state.rules.find((one) => String(one.version) === version)],
   ['GET', /^\/rules\/reach$/, reach],
+  ...REQUEST_ROUTES,
   ['GET', /^\/agents$/, ({ state }) => ({ items: state.agents })],
   ['POST', /^\/agents\/join-tokens$/, ({ body }) => ({ token: `hoop-join-v1.${body.agent}.${'x'.repeat(60)}`, expires_at: '2026-11-22T14:00:00Z' })],
   ['GET', /^\/users$/, ({ state }) => ({ items: state.users })],

@@ -10,7 +10,8 @@ import { extname, join, normalize } from 'node:path';
 
 import { totp } from '../totp.mjs';
 import { PASSWORD, PEOPLE, SECRET, world } from './data.mjs';
-import { Refused, ROUTES, STREAMING } from './routes.mjs';
+import { Refused } from './refused.mjs';
+import { ROUTES, STREAMING } from './routes.mjs';
 
 const DIST = new URL('../../dist/', import.meta.url).pathname;
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };

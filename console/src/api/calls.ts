@@ -4,6 +4,7 @@
  */
 import { client, rememberCsrf, type Schemas, unwrap } from './client';
 
+export type AccessRequest = Schemas['RequestView'];
 export type Agent = Schemas['AgentView'];
 export type AuditEvent = Schemas['EventView'];
 export type Checkpoint = Schemas['CheckpointView'];
@@ -15,6 +16,8 @@ export type LedgerReport = Schemas['LedgerReport'];
 export type Login = Schemas['LoginView'];
 export type NewUserCreated = Schemas['NewUserCreated'];
 export type Reach = Schemas['ReachView'];
+export type RequestKind = Schemas['RequestKind'];
+export type RequestState = Schemas['RequestState'];
 export type Rules = Schemas['RulesView'];
 export type RulesChanged = Schemas['RulesChanged'];
 export type RulesVersion = Schemas['RulesVersion'];
@@ -142,6 +145,49 @@ export const rulesVersion = (version: number): Promise<Rules> =>
 /** Who reaches a connection, or what a person reaches. */
 export const reach = async (question: 'connection' | 'person', about: string): Promise<Reach[]> =>
   (await unwrap(client.GET('/api/v1/rules/reach', { params: { query: { [question]: about } } }))).items;
+
+// Requests and emergencies
+
+/** What the list of requests can be narrowed to. */
+export interface RequestFilter {
+  mine?: boolean | undefined;
+  state?: RequestState | undefined;
+  kind?: RequestKind | undefined;
+  /** Emergencies without a closed review: those in force, too. */
+  unreviewed?: boolean | undefined;
+}
+
+export const requests = (filter: RequestFilter, after: string | undefined): Promise<Page<AccessRequest>> =>
+  unwrap(client.GET('/api/v1/requests', { params: { query: present({ ...filter, after, limit: 50 }) } }));
+
+/** All that match; for questions to which few do. */
+export const everyRequest = (filter: RequestFilter): Promise<AccessRequest[]> =>
+  everyPage((after) => requests(filter, after));
+
+export const request = (id: string): Promise<AccessRequest> =>
+  unwrap(client.GET('/api/v1/requests/{id}', { params: { path: { id } } }));
+
+export const askForAccess = (body: Schemas['NewRequest']): Promise<AccessRequest> =>
+  unwrap(client.POST('/api/v1/requests', { body }));
+
+/** Opens an emergency: in force at once. */
+export const breakGlass = (body: Schemas['BreakGlass']): Promise<AccessRequest> =>
+  unwrap(client.POST('/api/v1/break-glass', { body }));
+
+export const approveRequest = (id: string, note: string | undefined): Promise<AccessRequest> =>
+  unwrap(client.POST('/api/v1/requests/{id}/approve', { params: { path: { id } }, body: present({ note }) }));
+
+export const denyRequest = (id: string, note: string | undefined): Promise<AccessRequest> =>
+  unwrap(client.POST('/api/v1/requests/{id}/deny', { params: { path: { id } }, body: present({ note }) }));
+
+export const endRequest = (id: string, reason: string): Promise<AccessRequest> =>
+  unwrap(client.POST('/api/v1/requests/{id}/end', { params: { path: { id } }, body: { reason } }));
+
+export const extendEmergency = (id: string, seconds: number): Promise<AccessRequest> =>
+  unwrap(client.POST('/api/v1/requests/{id}/extend', { params: { path: { id } }, body: { seconds } }));
+
+export const reviewEmergency = (id: string, finding: string): Promise<AccessRequest> =>
+  unwrap(client.POST('/api/v1/requests/{id}/review', { params: { path: { id } }, body: { finding } }));
 
 // Sessions
 

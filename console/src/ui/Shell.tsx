@@ -1,12 +1,12 @@
 /** What stands around every page of a signed-in person: navigation by role, colour scheme, sign-out. */
-import { AppShell, Anchor, Burger, Button, Group, Menu, ScrollArea, Text } from '@mantine/core';
+import { AppShell, Anchor, Badge, Burger, Button, Group, Menu, ScrollArea, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
-import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { Outlet, useNavigate, useRouterState } from '@tanstack/react-router';
 import { Suspense } from 'react';
 
 import * as calls from '../api/calls';
-import { useMe, useRights } from '../queries';
+import { toDecideQuery, useMe, useRights } from '../queries';
 import { ColorSchemeToggle } from './ColorSchemeToggle';
 import { Logo } from './Logo';
 import { RoutePending } from './RouteStates';
@@ -14,7 +14,7 @@ import { PageLink } from './RouterLink';
 import { useSignedOut } from './useSignedOut';
 
 interface Place {
-  to: '/connections' | '/sessions' | '/rules' | '/audit' | '/people' | '/agents' | '/account';
+  to: '/connections' | '/sessions' | '/requests' | '/rules' | '/audit' | '/people' | '/agents' | '/account';
   label: string;
 }
 
@@ -22,6 +22,7 @@ function places(seesEvidence: boolean): Place[] {
   return [
     { to: '/connections', label: 'Connections' },
     { to: '/sessions', label: 'Sessions' },
+    { to: '/requests', label: 'Requests' },
     ...(seesEvidence
       ? ([
           { to: '/rules', label: 'Rules' },
@@ -69,6 +70,7 @@ export function Shell() {
               label={place.label}
               active={path.startsWith(place.to)}
               aria-current={path.startsWith(place.to) ? 'page' : undefined}
+              rightSection={place.to === '/requests' ? <ToDecide /> : null}
               onClick={close}
             />
           ))}
@@ -80,6 +82,17 @@ export function Shell() {
         </Suspense>
       </AppShell.Main>
     </AppShell>
+  );
+}
+
+/** How many requests wait for one's word. */
+function ToDecide() {
+  const waiting = useQuery(toDecideQuery).data?.length ?? 0;
+  if (waiting === 0) return null;
+  return (
+    <Badge size="sm" circle title={`${waiting} to decide`}>
+      {waiting}
+    </Badge>
   );
 }
 

@@ -1,9 +1,7 @@
 /** Sessions, live and past: filtered, page by page; the live ones keep themselves up to date. */
 import { Button, Group, Table, Tabs, Text } from '@mantine/core';
-import { useInterval } from '@mantine/hooks';
 import { useInfiniteQuery } from '@tanstack/react-query';
 import { getRouteApi } from '@tanstack/react-router';
-import { useState } from 'react';
 
 import * as calls from '../../api/calls';
 import { bytes, count, span } from '../../lib/format';
@@ -15,6 +13,7 @@ import { FilterInput } from '../../ui/FilterInput';
 import { Page } from '../../ui/Page';
 import { TextLink } from '../../ui/RouterLink';
 import { Time } from '../../ui/Time';
+import { useNow } from '../../ui/useNow';
 import { KillButton } from './KillButton';
 import { StateBadge } from './StateBadge';
 
@@ -121,11 +120,4 @@ function SessionTable({ items, live, mayKill }: { items: calls.Session[]; live: 
 function lasted(session: calls.Session, now: number): string {
   const end = session.ended_at ? Date.parse(session.ended_at) : now;
   return span((end - Date.parse(session.started_at)) / 1_000);
-}
-
-/** The time, every second while it matters. */
-function useNow(ticking: boolean): number {
-  const [now, setNow] = useState(() => Date.now());
-  useInterval(() => setNow(Date.now()), 1_000, { autoInvoke: ticking });
-  return now;
 }
