@@ -3,20 +3,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { shot, signIn } from './browser.mjs';
-import { as, PHONE, staysNarrow, suite } from './suite.mjs';
+import { as, PHONE, prove, staysNarrow, suite } from './suite.mjs';
 
 const here = suite();
 const WAITS = '/requests/req_waitswaitswaitswaitswaitsw';
 const HOSTILE = '/requests/req_hostilehostilehostilehosti';
 const changes = () => here.mock.state.calls.map(({ path, body }) => [path.replace(/req_\w+/, 'ID'), body]);
-
-/** Answers the dialog that asks for the second factor. */
-async function prove(page) {
-  const dialog = page.getByRole('dialog', { name: 'Your second factor, please' });
-  await dialog.getByLabel('Six-digit code').fill('123456');
-  await dialog.getByRole('button', { name: 'Go on' }).click();
-  await dialog.waitFor({ state: 'detached' });
-}
 
 test('access is asked for from the connection, and stands there afterwards', async () => {
   const { page, mock } = here;

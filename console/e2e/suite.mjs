@@ -47,3 +47,11 @@ export async function staysNarrow(page) {
   const wide = await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth);
   assert.equal(wide, false, 'the page itself does not scroll sideways');
 }
+
+/** Answers the dialog that asks for the second factor. */
+export async function prove(page) {
+  const dialog = page.getByRole('dialog', { name: 'Your second factor, please' });
+  await dialog.getByLabel('Six-digit code').fill('123456');
+  await dialog.getByRole('button', { name: 'Go on' }).click();
+  await dialog.waitFor({ state: 'detached' });
+}

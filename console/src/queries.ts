@@ -22,12 +22,19 @@ export const requestQuery = (id: string) =>
   });
 
 /** Asked on every page, so seldom enough. */
-const SELDOM = 20_000;
+const SELDOM = 15_000;
 
 /** What waits for the signed-in person's word. */
 export const toDecideQuery = queryOptions({
   queryKey: ['requests', 'to decide'],
   queryFn: async () => (await calls.everyRequest({ state: 'pending' })).filter((request) => request.may_decide),
+  refetchInterval: SELDOM,
+});
+
+/** Emergencies in force, and those that wait for their review. */
+export const emergenciesQuery = queryOptions({
+  queryKey: ['requests', 'emergencies'],
+  queryFn: () => calls.everyRequest({ unreviewed: true }),
   refetchInterval: SELDOM,
 });
 

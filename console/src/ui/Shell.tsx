@@ -8,6 +8,7 @@ import { Suspense } from 'react';
 import * as calls from '../api/calls';
 import { toDecideQuery, useMe, useRights } from '../queries';
 import { ColorSchemeToggle } from './ColorSchemeToggle';
+import { EmergencyBanner } from './EmergencyBanner';
 import { Logo } from './Logo';
 import { RoutePending } from './RouteStates';
 import { PageLink } from './RouterLink';
@@ -77,6 +78,7 @@ export function Shell() {
         </ScrollArea>
       </AppShell.Navbar>
       <AppShell.Main id="main" tabIndex={-1}>
+        <EmergencyBanner />
         <Suspense fallback={<RoutePending />}>
           <Outlet />
         </Suspense>

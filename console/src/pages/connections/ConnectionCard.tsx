@@ -8,6 +8,7 @@ import { Copyable } from '../../ui/Copyable';
 import { TextLink } from '../../ui/RouterLink';
 import { approvalWanted } from '../requests/standing';
 import { Asked } from './Asked';
+import { BreakGlass } from './BreakGlass';
 import { commands, forms } from './commands';
 
 interface CardProps {
@@ -80,6 +81,7 @@ export function ConnectionCard({ connection, onEdit, onDelete }: CardProps) {
           </Text>
         ) : null}
         <Group gap="xs">
+          {connection.break_glass ? <BreakGlass connection={connection.name} /> : null}
           {connection.may_connect && programs.length > 0 ? (
             <Button size="compact-xs" variant="subtle" onClick={toggle} aria-expanded={shown}>
               {shown ? 'Hide' : 'psql, URL and JDBC forms'}

@@ -5,7 +5,7 @@ import { getRouteApi } from '@tanstack/react-router';
 
 import * as calls from '../../api/calls';
 import { counted, span } from '../../lib/format';
-import { toDecideQuery, useMe, useRights } from '../../queries';
+import { emergenciesQuery, toDecideQuery, useMe, useRights } from '../../queries';
 import { Fetched } from '../../ui/Fetched';
 import { Page } from '../../ui/Page';
 import { TextLink } from '../../ui/RouterLink';
@@ -25,6 +25,7 @@ export function Requests() {
   const { seesEvidence } = useRights();
   const toDecide = useQuery(toDecideQuery);
   const waiting = toDecide.data?.length ?? 0;
+  const due = useQuery(emergenciesQuery).data?.filter((one) => one.may_review && !isUnderWay(one)).length ?? 0;
   const show = (next: View | undefined) => void navigate({ search: { view: next }, replace: true });
   return (
     <Page title="Requests" about="Access that others approve, and emergencies that others review.">
@@ -32,7 +33,7 @@ export function Requests() {
         <Tabs.List mb="md" aria-label="Which requests">
           <Tabs.Tab value="mine">Mine</Tabs.Tab>
           <Tabs.Tab value="decide">{waiting > 0 ? `To decide (${waiting})` : 'To decide'}</Tabs.Tab>
-          <Tabs.Tab value="emergencies">Emergencies</Tabs.Tab>
+          <Tabs.Tab value="emergencies">{due > 0 ? `Emergencies (${due} to review)` : 'Emergencies'}</Tabs.Tab>
           {seesEvidence ? <Tabs.Tab value="all">All</Tabs.Tab> : null}
         </Tabs.List>
         <Tabs.Panel value={view}>
