@@ -9,6 +9,7 @@ mod ledger;
 mod logins;
 mod notices;
 mod policies;
+mod providers;
 mod requests;
 mod sessions;
 mod things;
@@ -45,6 +46,7 @@ fn every_case() -> impl Iterator<Item = &'static Case> {
         ledger::CASES,
         notices::CASES,
         policies::CASES,
+        providers::CASES,
         requests::CASES,
     ]
     .into_iter()
