@@ -45,7 +45,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::http::{Who, authorization, openapi_json};
+pub use self::http::{Row, Who, authorization, openapi_json};
 pub use self::keys::KeysError;
 pub use self::listener::tls::TlsError;
 use self::{
@@ -166,7 +166,6 @@ impl Gateway {
         let mut owned = vec![
             tokio::spawn(listener::serve(listener, socket)),
             tokio::spawn(jobs::run(Arc::clone(&hub))),
-            tokio::spawn(jobs::reread::run(Arc::clone(&hub))),
             tokio::spawn(renew_certificates(Arc::clone(&hub), certificates)),
         ];
         notices::worker::start(&hub);

@@ -11,7 +11,9 @@ use hoop_policy::rules::{
     AccessPolicy, Approval, Asking, ConnectionFacts, MfaMethod, MfaProof, Person, PersonKind, Policy,
     TargetUser,
 };
-use hoop_store::{Connection, PolicyVersion, Request, RequestKind, SignedIn, Store, StoreError, User};
+use hoop_store::{
+    Connection, PolicyVersion, Request, RequestKind, SignedIn, Store, StoreError, User, UserSource,
+};
 
 use crate::hub::now;
 
@@ -60,10 +62,13 @@ pub(crate) fn document_of(version: &PolicyVersion) -> Result<AccessPolicy, Store
 pub(crate) fn person(user: &User, mfa: Option<(Timestamp, AuthMethod)>) -> Person {
     Person {
         name: user.name.clone(),
-        kind: PersonKind::Human,
+        kind: match user.source {
+            UserSource::Service => PersonKind::Service,
+            UserSource::Builtin | UserSource::Oidc { .. } => PersonKind::Human,
+        },
         groups: user.groups.iter().cloned().collect(),
         locked: user.locked,
-        mfa: mfa.map(|(at, method)| MfaProof { at, method: method_of(method) }),
+        mfa: mfa.and_then(|(at, method)| Some(MfaProof { at, method: method_of(method)? })),
     }
 }
 
@@ -73,10 +78,11 @@ pub(crate) fn caller(signed_in: &SignedIn) -> Person {
     person(user, login.mfa_at.map(|at| (at, login.method)))
 }
 
-const fn method_of(method: AuthMethod) -> MfaMethod {
+const fn method_of(method: AuthMethod) -> Option<MfaMethod> {
     match method {
-        AuthMethod::PasswordTotp => MfaMethod::Totp,
-        AuthMethod::Oidc => MfaMethod::Idp,
+        AuthMethod::PasswordTotp => Some(MfaMethod::Totp),
+        AuthMethod::Oidc => Some(MfaMethod::Idp),
+        AuthMethod::ApiToken => None,
     }
 }
 

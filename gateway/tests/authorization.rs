@@ -1,4 +1,5 @@
-//! Every route × who calls, against a golden table: an endpoint that is not listed fails here (THREATS A14, A15, E5).
+//! Every route × who calls × kind of credential, against a golden table: an endpoint that is not listed fails here
+//! (THREATS A14, A15, E5).
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -6,8 +7,9 @@ mod common;
 
 use std::fmt::Write as _;
 
-use common::World;
-use hoop_model::Role;
+use common::{ApiToken, Tokens, World};
+use hoop_gateway::{Row, Who};
+use hoop_model::{Role, TokenScope};
 use reqwest::{Method, StatusCode};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/authorization.txt");
@@ -28,11 +30,48 @@ async fn outcome(world: &World, method: &Method, path: &str, by: Option<&str>) -
     }
 }
 
+/// One of each scope, and one whose account's role could do more than its scope says.
+async fn api_tokens(world: &World, admin: &str) -> [ApiToken; 4] {
+    let admin = Tokens { access: admin.to_owned(), refresh: String::new() };
+    assert_eq!(world.service_account(&admin, "robot", "user").await.status(), StatusCode::OK);
+    assert_eq!(world.service_account(&admin, "reader", "auditor").await.status(), StatusCode::OK);
+    [
+        world.api_token(&admin, "robot", "connect").await,
+        world.api_token(&admin, "reader", "connect").await,
+        world.api_token(&admin, "reader", "evidence:read").await,
+        world.api_token(&admin, "reader", "scim").await,
+    ]
+}
+
+/// What the table says, without the code that acts on it.
+fn may_open(row: &Row, token: &ApiToken) -> bool {
+    row.who == Who::Anyone || row.scopes.contains(&token.scope)
+}
+
+#[tokio::test]
+async fn no_scope_opens_what_people_must_do_themselves() {
+    for row in hoop_gateway::authorization() {
+        if row.scopes.is_empty() {
+            continue;
+        }
+        assert!(!row.fresh && matches!(row.who, Who::SignedIn | Who::Evidence), "{row}");
+        // Nothing that gives, takes or asks for rights or credentials.
+        let words =
+            ["users", "service-accounts", "tokens", "agents", "rules", "requests", "break-glass", "login"];
+        assert!(words.iter().all(|word| !row.path.contains(word)), "{row}");
+        if row.who == Who::Evidence {
+            assert_eq!(row.scopes, [TokenScope::EvidenceRead], "{row}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_matrix_is_the_golden_one() {
     let world = World::start().await;
     let mut found = String::from(
-        "# method path who | anonymous user auditor admin (each with a bearer token; `in`: let through)\n",
+        "# method path who token:scopes | anonymous user auditor admin | API token of a service account: connect (a user's), \
+         connect (an auditor's), evidence:read, scim\n\
+         # (`in`: let through; people with a bearer token)\n",
     );
     let (mut tokens, mut others) = (Vec::new(), Vec::new());
     for (name, role) in [("user", Role::User), ("auditor", Role::Auditor), ("admin", Role::Admin)] {
@@ -40,6 +79,7 @@ async fn the_matrix_is_the_golden_one() {
         tokens.push(world.tokens(&mut person).await.access);
         others.push(world.tokens(&mut person).await.access);
     }
+    let api_tokens = api_tokens(&world, &tokens[2]).await;
     let mut rows = hoop_gateway::authorization();
     // Signing out comes last, everywhere at the very end: it ends the tokens.
     rows.sort_by_key(|row| match (row.method.as_str(), row.path.as_str()) {
@@ -54,6 +94,12 @@ async fn the_matrix_is_the_golden_one() {
         for token in std::iter::once(None).chain(tokens.iter().map(|token| Some(token.as_str()))) {
             // These answer 401 by their own rules; what counts here is that they are open.
             let outcome = outcome(&world, &row.method, &row.path, token).await;
+            let _ = write!(found, " {outcome}");
+        }
+        found.push_str(" |");
+        for token in &api_tokens {
+            let outcome = outcome(&world, &row.method, &row.path, Some(&token.secret)).await;
+            assert_eq!(outcome == "in", may_open(&row, token), "{row} by {token:?}");
             let _ = write!(found, " {outcome}");
         }
         found.push('\n');

@@ -20,13 +20,13 @@ use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use tonic::Code;
 
-const KINDS: [&str; 10] =
-    ["access", "refresh", "cookie", "csrf", "code", "device", "user code", "set-up", "join", "ticket"];
+const KINDS: [&str; 11] =
+    ["access", "refresh", "cookie", "csrf", "code", "device", "user code", "set-up", "join", "ticket", "api"];
 const PLACES: [&str; 8] =
     ["bearer", "cookie", "refresh grant", "code grant", "device grant", "approval", "set-up", "enrolment"];
 
 /// What is at home where.
-const HOME: [(&str, &str); 8] = [
+const HOME: [(&str, &str); 9] = [
     ("access", "bearer"),
     ("cookie", "cookie"),
     ("refresh", "refresh grant"),
@@ -35,6 +35,7 @@ const HOME: [(&str, &str); 8] = [
     ("user code", "approval"),
     ("set-up", "set-up"),
     ("join", "enrolment"),
+    ("api", "bearer"),
 ];
 
 struct Scene {
@@ -88,6 +89,8 @@ impl Scene {
         let (device, user_code) = world.device().await;
         let ticket =
             TicketMint::new(session.id.parse().unwrap(), SessionSecret::from_bytes(session.secret), 0);
+        assert_eq!(world.service_account(&admin, "ci", "user").await.status(), StatusCode::OK);
+        let api = world.api_token(&admin, "ci", "connect").await;
         let secrets = vec![
             ("access", tokens.access.clone()),
             ("refresh", tokens.refresh.clone()),
@@ -99,6 +102,7 @@ impl Scene {
             ("set-up", world.invited(&admin, "eve").await),
             ("join", join_token(&world, "west").await),
             ("ticket", ticket.next_ticket().unwrap().encode()),
+            ("api", api.secret),
         ];
         Self { world, agent, session, browser, verifier, secrets }
     }

@@ -5,7 +5,7 @@ CREATE TABLE users (
     name TEXT COLLATE "C" NOT NULL,
     folded_name TEXT COLLATE "C" NOT NULL UNIQUE,
     role TEXT NOT NULL,
-    source TEXT NOT NULL CHECK (source IN ('builtin', 'oidc')),
+    source TEXT NOT NULL CHECK (source IN ('builtin', 'oidc', 'service')),
     issuer TEXT,
     subject TEXT,
     group_names TEXT NOT NULL,
@@ -22,7 +22,8 @@ CREATE TABLE users (
     last_login_at BIGINT,
     UNIQUE (issuer, subject),
     CHECK ((source = 'oidc') = (issuer IS NOT NULL AND subject IS NOT NULL)),
-    CHECK (source = 'builtin' OR (password_hash IS NULL AND totp_secret IS NULL))
+    CHECK (source = 'builtin' OR (password_hash IS NULL AND totp_secret IS NULL AND setup_hash IS NULL)),
+    CHECK (source <> 'service' OR (role IN ('user', 'auditor') AND group_names = '[]'))
 );
 
 CREATE TABLE logins (

@@ -93,7 +93,7 @@ export interface paths {
         };
         /**
          * Events, newest first.
-         * @description For: evidence.
+         * @description For: evidence, or an API token `evidence:read`.
          */
         get: operations["get_audit_events"];
         put?: never;
@@ -113,7 +113,7 @@ export interface paths {
         };
         /**
          * The ledger for an offline check.
-         * @description For: evidence.
+         * @description For: evidence, or an API token `evidence:read`.
          */
         get: operations["get_audit_export"];
         put?: never;
@@ -133,7 +133,7 @@ export interface paths {
         };
         /**
          * Checks the whole ledger.
-         * @description For: evidence.
+         * @description For: evidence, or an API token `evidence:read`.
          */
         get: operations["get_audit_verify"];
         put?: never;
@@ -293,7 +293,7 @@ export interface paths {
         };
         /**
          * Connections that one may open, or all.
-         * @description For: signed-in.
+         * @description For: signed-in, or an API token `connect`.
          */
         get: operations["get_connections"];
         put?: never;
@@ -824,6 +824,102 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/service-accounts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Service accounts.
+         * @description For: evidence.
+         */
+        get: operations["get_service_accounts"];
+        put?: never;
+        /**
+         * Makes one.
+         * @description For: admin, with a second factor that was proven a moment ago.
+         */
+        post: operations["post_service_accounts"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/service-accounts/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Removes one.
+         * @description For: admin, with a second factor that was proven a moment ago.
+         */
+        delete: operations["delete_service_accounts_name"];
+        options?: never;
+        head?: never;
+        /**
+         * Locks or unlocks one.
+         * @description For: admin, with a second factor that was proven a moment ago.
+         */
+        patch: operations["patch_service_accounts_name"];
+        trace?: never;
+    };
+    "/api/v1/service-accounts/{name}/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Its API tokens.
+         * @description For: evidence.
+         */
+        get: operations["get_service_accounts_name_tokens"];
+        put?: never;
+        /**
+         * Makes an API token, shown once.
+         * @description For: admin, with a second factor that was proven a moment ago.
+         */
+        post: operations["post_service_accounts_name_tokens"];
+        /**
+         * Revokes all of them.
+         * @description For: admin, with a second factor that was proven a moment ago.
+         */
+        delete: operations["delete_service_accounts_name_tokens"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/service-accounts/{name}/tokens/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revokes one.
+         * @description For: admin, with a second factor that was proven a moment ago.
+         */
+        delete: operations["delete_service_accounts_name_tokens_id"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sessions": {
         parameters: {
             query?: never;
@@ -833,13 +929,13 @@ export interface paths {
         };
         /**
          * Sessions: one's own, or all.
-         * @description For: signed-in.
+         * @description For: signed-in, or an API token `connect`, or an API token `evidence:read`.
          */
         get: operations["get_sessions"];
         put?: never;
         /**
          * Opens a connection.
-         * @description For: signed-in.
+         * @description For: signed-in, or an API token `connect`.
          */
         post: operations["post_sessions"];
         delete?: never;
@@ -857,7 +953,7 @@ export interface paths {
         };
         /**
          * One session.
-         * @description For: signed-in.
+         * @description For: signed-in, or an API token `connect`, or an API token `evidence:read`.
          */
         get: operations["get_sessions_id"];
         put?: never;
@@ -879,7 +975,7 @@ export interface paths {
         put?: never;
         /**
          * Renews its certificate.
-         * @description For: signed-in.
+         * @description For: signed-in, or an API token `connect`.
          */
         post: operations["post_sessions_id_certificate"];
         delete?: never;
@@ -899,7 +995,7 @@ export interface paths {
         put?: never;
         /**
          * Ends one's own session.
-         * @description For: signed-in.
+         * @description For: signed-in, or an API token `connect`.
          */
         post: operations["post_sessions_id_end"];
         delete?: never;
@@ -917,7 +1013,7 @@ export interface paths {
         };
         /**
          * Its recording as text.
-         * @description For: evidence.
+         * @description For: evidence, or an API token `evidence:read`.
          */
         get: operations["get_sessions_id_export"];
         put?: never;
@@ -957,7 +1053,7 @@ export interface paths {
         };
         /**
          * Its recording, encrypted.
-         * @description For: evidence.
+         * @description For: evidence, or an API token `evidence:read`.
          */
         get: operations["get_sessions_id_recording"];
         put?: never;
@@ -977,7 +1073,7 @@ export interface paths {
         };
         /**
          * What happened in it.
-         * @description For: evidence.
+         * @description For: evidence, or an API token `evidence:read`.
          */
         get: operations["get_sessions_id_timeline"];
         put?: never;
@@ -999,7 +1095,7 @@ export interface paths {
         put?: never;
         /**
          * Checks its recording.
-         * @description For: evidence.
+         * @description For: evidence, or an API token `evidence:read`.
          */
         post: operations["post_sessions_id_verify"];
         delete?: never;
@@ -1121,7 +1217,7 @@ export interface paths {
         };
         /**
          * Who is signed in.
-         * @description For: signed-in.
+         * @description For: signed-in, or an API token `connect`, or an API token `evidence:read`.
          */
         get: operations["get_whoami"];
         put?: never;
@@ -1163,6 +1259,34 @@ export interface components {
          * @enum {string}
          */
         Answer: "cookie" | "tokens";
+        /** @description An API token, shown once. */
+        ApiTokenMade: {
+            /** @description `hoop_sa_…`, for `Authorization: Bearer` or `HOOP_TOKEN`. The gateway keeps a hash. */
+            token: string;
+            /** @description What can be read of it later. */
+            view: components["schemas"]["ApiTokenView"];
+        };
+        /** @description `GET /service-accounts/{name}/tokens` (admin, auditor), newest first; void ones for 30 days after their end. */
+        ApiTokenView: {
+            /** @description When. */
+            created_at: string;
+            /** @description Void after. */
+            expires_at: string;
+            /** @description It can be used. */
+            good: boolean;
+            /** @description Its id. */
+            id: string;
+            /** @description Who made it. */
+            made_by: string;
+            /** @description What it is for, as its maker put it. */
+            name: string;
+            /** @description Ended early. */
+            revoked_at?: string | null;
+            /** @description `connect`, `evidence:read` or `scim`: all that it opens. */
+            scope: string;
+            /** @description Last use, to the minute. */
+            used_at?: string | null;
+        };
         /** @description `POST /break-glass` (those whom a rule lets): in force at once. */
         BreakGlass: {
             /** @description To what. */
@@ -1376,6 +1500,18 @@ export interface components {
             /** @description Last use. */
             used_at: string;
         };
+        /** @description `POST /service-accounts/{name}/tokens` (admin). */
+        NewApiToken: {
+            /** @description What it is for: 1 to 100 characters in one line. */
+            name: string;
+            /** @description `connect`, `evidence:read` (the account must be an auditor) or `scim`. */
+            scope: string;
+            /**
+             * Format: int64
+             * @description Seconds that it is good for: 90 days if not said, at most 366.
+             */
+            ttl_seconds?: number;
+        };
         /** @description `POST /requests` (user). */
         NewRequest: {
             /** @description To what. */
@@ -1387,6 +1523,13 @@ export interface components {
             duration_seconds: number;
             /** @description Why. */
             reason: string;
+        };
+        /** @description `POST /service-accounts` (admin). It can do nothing before it has a token, and nothing that no rule lets it. */
+        NewServiceAccount: {
+            /** @description Its name; nobody else has or had it. */
+            name: string;
+            /** @description `user` or `auditor`. */
+            role?: string;
         };
         /** @description `POST /users` (admin): a built-in account. */
         NewUser: {
@@ -1648,6 +1791,29 @@ export interface components {
             version: number;
             /** @description The rules as YAML, in canonical form: `hoop admin apply -f` reads it. */
             yaml: string;
+        };
+        /** @description `PATCH /service-accounts/{name}` (admin). */
+        ServiceAccountChange: {
+            /** @description Lock (revokes its tokens and ends its sessions) or unlock (it needs new tokens). */
+            locked: boolean;
+        };
+        /** @description `GET /service-accounts` (admin, auditor): a program that opens sessions or reads evidence. */
+        ServiceAccountView: {
+            /** @description Its id. */
+            id: string;
+            /** @description Its tokens are void and it gets no new ones. */
+            locked: boolean;
+            /** @description Its name, as `subjects.service_accounts` of an access rule names it. */
+            name: string;
+            /** @description `user` or `auditor`. */
+            role: string;
+            /**
+             * Format: int64
+             * @description How many of its tokens are good.
+             */
+            tokens: number;
+            /** @description Last use of one of them, to the minute. */
+            used_at?: string | null;
         };
         /** @description Answer to [`OpenSession`]: what a connector needs. */
         SessionOpened: {
@@ -3411,6 +3577,263 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["RulesView"];
                 };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_service_accounts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["ServiceAccountView"][];
+                        next?: string;
+                    };
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_service_accounts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewServiceAccount"];
+            };
+        };
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServiceAccountView"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_service_accounts_name: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    patch_service_accounts_name: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ServiceAccountChange"];
+            };
+        };
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServiceAccountView"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_service_accounts_name_tokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["ApiTokenView"][];
+                        next?: string;
+                    };
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_service_accounts_name_tokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewApiToken"];
+            };
+        };
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiTokenMade"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_service_accounts_name_tokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_service_accounts_name_tokens_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description what went wrong */
             default: {

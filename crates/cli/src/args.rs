@@ -1,10 +1,15 @@
 //! The command line: what there is, and the help that teaches it. Parsing alone; nothing is done here.
 
+mod services;
+
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hoop_model::{AgentName, ConnectionName, GroupName, LoginId, RequestId, SessionId, Timestamp, UserName};
 
+pub(crate) use self::services::{
+    AddApiToken, AddServiceAccount, ApiTokens, OneServiceAccount, RevokeApiToken, ServiceAccounts,
+};
 use crate::output::Format;
 
 /// Exit codes, as the help shows them.
@@ -29,7 +34,10 @@ Examples:
 
 Environment:
   HOOP_CONFIG_DIR  folder of the profile (default: $XDG_CONFIG_HOME/hoop)
-  HOOP_GATEWAY     gateway that `hoop login` signs in at
+  HOOP_GATEWAY     gateway that `hoop login` signs in at, and that HOOP_TOKEN is for
+  HOOP_TOKEN       API token of a service account, in place of a sign-in; programs that hoop runs do not get it
+  HOOP_TOKEN_FILE  a file with that token
+  HOOP_CA          PEM file of the gateway's CA, with HOOP_TOKEN, if the system does not trust it
   HTTPS_PROXY      proxy on the way to the gateway
   NO_COLOR         no colours";
 
@@ -668,6 +676,12 @@ pub(crate) enum Admin {
     /// People
     #[command(subcommand, visible_alias = "user")]
     Users(Users),
+    /// Service accounts: programs that open connections or read evidence
+    #[command(subcommand, visible_alias = "service-account")]
+    ServiceAccounts(ServiceAccounts),
+    /// API tokens of service accounts
+    #[command(subcommand, visible_alias = "token")]
+    Tokens(ApiTokens),
     /// Agents
     #[command(subcommand, visible_alias = "agent")]
     Agents(Agents),
@@ -757,6 +771,18 @@ impl Admin {
             Self::Users(Users::Add(args)) => Some(args.form),
             Self::Users(Users::Set(args)) => Some(args.form),
             Self::Users(Users::Lock(args) | Users::Unlock(args) | Users::Reset(args)) => Some(args.form),
+            Self::ServiceAccounts(command) => Some(match command {
+                ServiceAccounts::Ls(form) => *form,
+                ServiceAccounts::Add(AddServiceAccount { form, .. }) => *form,
+                ServiceAccounts::Lock(one) | ServiceAccounts::Unlock(one) | ServiceAccounts::Rm(one) => {
+                    one.form
+                }
+            }),
+            Self::Tokens(command) => Some(match command {
+                ApiTokens::Ls(OneServiceAccount { form, .. })
+                | ApiTokens::Add(AddApiToken { form, .. })
+                | ApiTokens::Revoke(RevokeApiToken { form, .. }) => *form,
+            }),
             Self::Agents(Agents::Remove(args)) => Some(args.form),
             Self::Agents(Agents::JoinToken(args)) | Self::JoinToken(args) => Some(args.form),
             Self::Connections(Connections::Ls(form)) => Some(*form),
@@ -1014,6 +1040,13 @@ mod tests {
             "hoop admin users set ada",
             "hoop admin users set ada -g a --no-groups",
             "hoop admin join-token a --ttl 0",
+            "hoop admin service-accounts add ci --role admin",
+            "hoop admin tokens add ci",
+            "hoop admin tokens add ci --name x --scope admin",
+            "hoop admin tokens add ci --name x --token hoop_sa_x",
+            "hoop admin tokens revoke ci",
+            "hoop admin tokens revoke ci tok_aaaaaaaaaaaaaaaaaaaaaaaaaa --all",
+            "hoop connect pg --token hoop_sa_x",
             "hoop audit verify --older x",
             "hoop connect pg --port 65536",
             "hoop ls -o yaml",

@@ -26,6 +26,8 @@ pub(crate) fn start(command: &[OsString], target: &Target) -> Result<Running> {
     for name in target.removed() {
         prepared.env_remove(name);
     }
+    // What it does through hoop is done; a secret that opens more than this one session is not for it.
+    prepared.env_remove("HOOP_TOKEN");
     let child = prepared.spawn().map_err(|error| {
         let shown = program.to_string_lossy();
         let hint = if error.kind() == io::ErrorKind::NotFound {

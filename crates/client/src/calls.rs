@@ -10,12 +10,15 @@ use hoop_api::{
     },
     requests::{BreakGlass, EndRequest, Extend, NewRequest, RequestView, ReviewFinding, Word},
     rules::{ReachView, RulesChange, RulesChanged, RulesVersion, RulesView},
+    services::{
+        ApiTokenMade, ApiTokenView, NewApiToken, NewServiceAccount, ServiceAccountChange, ServiceAccountView,
+    },
     sessions::{
         KillSession, OpenSession, RenewCertificate, RenewedCertificate, SessionOpened, SessionView, Timeline,
         VerifyReport,
     },
 };
-use hoop_model::{AgentName, ConnectionName, LoginId, RequestId, SessionId, UserName};
+use hoop_model::{AgentName, ConnectionName, LoginId, RequestId, SessionId, TokenId, UserName};
 use reqwest::Method;
 
 use crate::{
@@ -217,6 +220,46 @@ impl Api {
     /// Opens the set-up of a built-in account again: a new one-use link.
     pub async fn reset_user(&self, name: &UserName) -> Result<NewUserCreated> {
         self.send(Method::POST, &format!("/users/{name}/reset"), &serde_json::json!({})).await
+    }
+
+    /// Service accounts.
+    pub async fn service_accounts(&self) -> Result<Page<ServiceAccountView>> {
+        self.get("/service-accounts", &[]).await
+    }
+
+    /// Makes a service account.
+    pub async fn add_service_account(&self, new: &NewServiceAccount) -> Result<ServiceAccountView> {
+        self.send(Method::POST, "/service-accounts", new).await
+    }
+
+    /// Locks or unlocks a service account.
+    pub async fn change_service_account(
+        &self,
+        name: &UserName,
+        change: &ServiceAccountChange,
+    ) -> Result<ServiceAccountView> {
+        self.send(Method::PATCH, &format!("/service-accounts/{name}"), change).await
+    }
+
+    /// Removes a service account.
+    pub async fn remove_service_account(&self, name: &UserName) -> Result<()> {
+        self.command(Method::DELETE, &format!("/service-accounts/{name}"), None).await
+    }
+
+    /// A service account's API tokens.
+    pub async fn api_tokens(&self, account: &UserName) -> Result<Page<ApiTokenView>> {
+        self.get(&format!("/service-accounts/{account}/tokens"), &[]).await
+    }
+
+    /// Makes an API token.
+    pub async fn make_api_token(&self, account: &UserName, new: &NewApiToken) -> Result<ApiTokenMade> {
+        self.send(Method::POST, &format!("/service-accounts/{account}/tokens"), new).await
+    }
+
+    /// Revokes one API token, or all of an account.
+    pub async fn revoke_api_tokens(&self, account: &UserName, one: Option<TokenId>) -> Result<()> {
+        let one = one.map(|id| format!("/{id}")).unwrap_or_default();
+        self.command(Method::DELETE, &format!("/service-accounts/{account}/tokens{one}"), None).await
     }
 
     /// Opens a session.

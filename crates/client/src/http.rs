@@ -41,8 +41,17 @@ struct Inner {
     http: reqwest::Client,
     gateway: GatewayUrl,
     tls: Arc<ClientConfig>,
-    sign_in: Option<Mutex<SignIn>>,
+    credential: Credential,
     step_up: OnceLock<Box<dyn StepUp>>,
+}
+
+/// What calls are signed with.
+enum Credential {
+    Nothing,
+    /// The tokens of the profile, which renew themselves.
+    SignIn(Mutex<SignIn>),
+    /// A service account's token, which lasts until it is over.
+    ApiToken(Redacted<String>),
 }
 
 struct SignIn {
@@ -68,7 +77,7 @@ impl Api {
     /// # Errors
     /// When TLS cannot be set up.
     pub fn anonymous(gateway: GatewayUrl, ca_pem: Option<&str>) -> Result<Self> {
-        Self::build(gateway, tls::config(ca_pem)?, None)
+        Self::build(gateway, tls::config(ca_pem)?, Credential::Nothing)
     }
 
     /// The gateway of the profile, asked as the person who signed in.
@@ -83,15 +92,23 @@ impl Api {
         }
         let gateway = GatewayUrl::parse(&profile.gateway)?;
         let tls = tls::config(profile.ca_pem.as_deref())?;
-        Self::build(gateway, tls, Some(Mutex::new(SignIn { store, profile })))
+        Self::build(gateway, tls, Credential::SignIn(Mutex::new(SignIn { store, profile })))
+    }
+
+    /// A gateway that is asked as the service account whose token this is. Nothing is read from a profile or kept.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn with_token(gateway: GatewayUrl, ca_pem: Option<&str>, token: Redacted<String>) -> Result<Self> {
+        Self::build(gateway, tls::config(ca_pem)?, Credential::ApiToken(token))
     }
 
     /// A gateway whose certificate is not checked: only to read what is checked by other means.
     pub(crate) fn unverified(gateway: GatewayUrl) -> Result<Self> {
-        Self::build(gateway, tls::unverified_config()?, None)
+        Self::build(gateway, tls::unverified_config()?, Credential::Nothing)
     }
 
-    fn build(gateway: GatewayUrl, tls: ClientConfig, sign_in: Option<Mutex<SignIn>>) -> Result<Self> {
+    fn build(gateway: GatewayUrl, tls: ClientConfig, credential: Credential) -> Result<Self> {
         let http = reqwest::Client::builder()
             .user_agent(USER_AGENT)
             .tls_backend_preconfigured(tls.clone())
@@ -103,7 +120,7 @@ impl Api {
             .build()
             .map_err(|_| ClientError::own("HOOP-9001", "the HTTP client cannot be set up"))?;
         let step_up = OnceLock::new();
-        Ok(Self(Arc::new(Inner { http, gateway, tls: Arc::new(tls), sign_in, step_up })))
+        Ok(Self(Arc::new(Inner { http, gateway, tls: Arc::new(tls), credential, step_up })))
     }
 
     /// Whom to ask when a call needs a fresh second factor. The first one given stays.
@@ -262,7 +279,11 @@ impl Api {
 
     /// The token to send, renewed if it is about to end. `None` when asking anonymously.
     async fn bearer(&self) -> Result<Option<Redacted<String>>> {
-        let Some(sign_in) = &self.0.sign_in else { return Ok(None) };
+        let sign_in = match &self.0.credential {
+            Credential::Nothing => return Ok(None),
+            Credential::ApiToken(token) => return Ok(Some(token.clone())),
+            Credential::SignIn(sign_in) => sign_in,
+        };
         let mut sign_in = sign_in.lock().await;
         if !sign_in.is_fresh() {
             self.refresh(&mut sign_in).await?;
@@ -272,8 +293,14 @@ impl Api {
 
     /// A token in place of one that the gateway just refused.
     async fn replace(&self, stale: &Redacted<String>) -> Result<Redacted<String>> {
-        let Some(sign_in) = &self.0.sign_in else {
-            return Err(ClientError::not_signed_in("you are not signed in"));
+        let sign_in = match &self.0.credential {
+            Credential::Nothing => return Err(ClientError::not_signed_in("you are not signed in")),
+            Credential::ApiToken(_) => {
+                return Err(ClientError::not_signed_in("the gateway does not take this API token").hint(
+                    "it is expired, revoked or mistyped, or its account is locked: ask an admin for another",
+                ));
+            }
+            Credential::SignIn(sign_in) => sign_in,
         };
         let mut sign_in = sign_in.lock().await;
         if sign_in.access()? == *stale {

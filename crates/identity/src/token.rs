@@ -22,6 +22,8 @@ pub enum Kind {
     Device,
     /// A new account's one-use set-up token.
     SetUp,
+    /// A service account's API token.
+    Api,
 }
 
 impl Kind {
@@ -33,8 +35,25 @@ impl Kind {
             Self::Code => "hoop_co_",
             Self::Device => "hoop_dc_",
             Self::SetUp => "hoop_su_",
+            Self::Api => "hoop_sa_",
         }
     }
+
+    /// Ends in a checksum: these lie in files and settings for months, so scanners must be able to tell one from a text
+    /// that looks alike, and a mistyped one costs no look-up.
+    const fn has_checksum(self) -> bool {
+        matches!(self, Self::Api)
+    }
+}
+
+/// Random bytes of every kind.
+const SECRET: usize = 32;
+/// Bytes of SHA-256 over prefix and secret, where a kind has a checksum.
+const CHECKSUM: usize = 4;
+
+fn checksum(kind: Kind, secret: &[u8]) -> [u8; CHECKSUM] {
+    let [a, b, c, d, ..] = sha256(&[kind.prefix().as_bytes(), secret].concat());
+    [a, b, c, d]
 }
 
 /// A text is not a token of the wanted kind. It says no more: what was sent may be a secret of another kind.
@@ -52,7 +71,11 @@ impl Token {
     /// # Errors
     /// [`NoRandomness`].
     pub fn generate(kind: Kind) -> Result<Self, NoRandomness> {
-        let body = Redacted::new(URL_SAFE_NO_PAD.encode(random::<32>()?));
+        let mut bytes = random::<SECRET>()?.to_vec();
+        if kind.has_checksum() {
+            bytes.extend(checksum(kind, &bytes));
+        }
+        let body = Redacted::new(URL_SAFE_NO_PAD.encode(bytes));
         Ok(Self(Redacted::new(format!("{}{}", kind.prefix(), body.expose()))))
     }
 
@@ -63,7 +86,9 @@ impl Token {
     pub fn parse(kind: Kind, text: &str) -> Result<Self, NotAToken> {
         let body = text.strip_prefix(kind.prefix()).ok_or(NotAToken)?;
         let bytes = URL_SAFE_NO_PAD.decode(body).map_err(|_| NotAToken)?;
-        if bytes.len() == 32 { Ok(Self(Redacted::new(text.to_owned()))) } else { Err(NotAToken) }
+        let (secret, sum) = bytes.split_at_checked(SECRET).ok_or(NotAToken)?;
+        let right = if kind.has_checksum() { sum == checksum(kind, secret) } else { sum.is_empty() };
+        if right { Ok(Self(Redacted::new(text.to_owned()))) } else { Err(NotAToken) }
     }
 
     /// The token, for the one who asked for it.
@@ -172,8 +197,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const KINDS: [Kind; 6] =
-        [Kind::Access, Kind::Refresh, Kind::Cookie, Kind::Code, Kind::Device, Kind::SetUp];
+    const KINDS: [Kind; 7] =
+        [Kind::Access, Kind::Refresh, Kind::Cookie, Kind::Code, Kind::Device, Kind::SetUp, Kind::Api];
 
     #[test]
     fn a_token_is_read_as_its_own_kind_alone() {
@@ -204,6 +229,23 @@ mod tests {
         ] {
             assert_eq!(Token::parse(Kind::Access, text), Err(NotAToken), "{text:?}");
         }
+    }
+
+    #[test]
+    fn one_wrong_letter_of_an_api_token_is_noticed_without_asking_anybody() {
+        let token = Token::generate(Kind::Api).unwrap();
+        let good = token.secret().expose();
+        assert_eq!(good.len(), "hoop_sa_".len() + 48);
+        assert_eq!(Token::parse(Kind::Api, good).unwrap(), token);
+        for at in "hoop_sa_".len()..good.len() {
+            let other = if good.as_bytes()[at] == b'A' { "B" } else { "A" };
+            let wrong = format!("{}{other}{}", &good[..at], &good[at + 1..]);
+            assert_eq!(Token::parse(Kind::Api, &wrong), Err(NotAToken), "{at}");
+        }
+        // Neither is the secret alone one, nor another kind's with the prefix exchanged.
+        assert!(Token::parse(Kind::Api, &good[..good.len() - 6]).is_err());
+        let access = Token::generate(Kind::Access).unwrap();
+        assert!(Token::parse(Kind::Api, &access.secret().expose().replace("_at_", "_sa_")).is_err());
     }
 
     #[test]

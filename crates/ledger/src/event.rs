@@ -83,6 +83,10 @@ codes! {
     UserChanged = "user.changed";
     /// An account was locked or unlocked by an administrator.
     UserLocked = "user.locked";
+    /// A service account was removed: its name is not given again.
+    UserRemoved = "user.removed";
+    /// An API token of a service account was made: name, scope and end are among the facts.
+    ApiTokenCreated = "api_token.created";
     /// A TOTP second factor was enrolled.
     TotpEnrolled = "totp.enrolled";
     /// A second factor was proven again under a sign-in (step-up).
@@ -155,12 +159,6 @@ codes! {
     RecordingExported = "recording.exported";
     /// Somebody had a recording verified: the outcome is among the facts.
     RecordingVerified = "recording.verified";
-    /// An agent made an account at a target for one session: its name and rights are among the facts.
-    AccountMade = "account.made";
-    /// An agent removed the account of a session, or found that it is gone.
-    AccountRemoved = "account.removed";
-    /// The account of a session that is over could not be removed, or one of its name is somebody else's.
-    AccountLeft = "account.left";
     /// The ledger up to this event was signed: the note is among the facts.
     LedgerCheckpoint = "ledger.checkpoint";
     /// Somebody read or exported the ledger.

@@ -1,10 +1,10 @@
 //! Who does something: a person, an agent, or the system itself.
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentId, AgentName, GroupName, LoginId, Timestamp, UserId, UserName};
+use crate::{AgentId, AgentName, GroupName, LoginId, Timestamp, TokenId, UserId, UserName};
 
 /// What somebody may do in the system as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -26,6 +26,55 @@ pub enum AuthMethod {
     PasswordTotp,
     /// An OpenID Connect provider.
     Oidc,
+    /// A service account's API token: no second factor stands behind it.
+    ApiToken,
+}
+
+/// The one thing that an API token opens. What is in no scope is closed to every API token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum TokenScope {
+    /// Opens sessions on the connections that rules allow, and sees its own.
+    #[serde(rename = "connect")]
+    Connect,
+    /// Reads sessions, recordings and the ledger, for an account whose role is auditor.
+    #[serde(rename = "evidence:read")]
+    EvidenceRead,
+    /// Provisions people and groups, for an identity provider, and does nothing else.
+    #[serde(rename = "scim")]
+    Scim,
+}
+
+impl TokenScope {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Connect, Self::EvidenceRead, Self::Scim];
+
+    /// The written form.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::EvidenceRead => "evidence:read",
+            Self::Scim => "scim",
+        }
+    }
+}
+
+impl fmt::Display for TokenScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A text that is no scope.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a scope is connect, evidence:read or scim")]
+pub struct UnknownScope;
+
+impl FromStr for TokenScope {
+    type Err = UnknownScope;
+    fn from_str(text: &str) -> Result<Self, UnknownScope> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == text).ok_or(UnknownScope)
+    }
 }
 
 /// The address a request came from, as the gateway's socket saw it.
@@ -54,6 +103,19 @@ pub enum Actor {
         /// When a second factor was last proven.
         mfa_at: Option<Timestamp>,
     },
+    /// A service account, by one of its API tokens.
+    ServiceAccount {
+        /// Its id.
+        id: UserId,
+        /// Its name at the time.
+        name: UserName,
+        /// The role in force.
+        role: Role,
+        /// The token.
+        token: TokenId,
+        /// What the token opens.
+        scope: TokenScope,
+    },
     /// An enrolled agent.
     Agent {
         /// Its id.
@@ -72,7 +134,7 @@ impl Actor {
     #[must_use]
     pub fn display_name(&self) -> &str {
         match self {
-            Self::User { name, .. } => name.as_str(),
+            Self::User { name, .. } | Self::ServiceAccount { name, .. } => name.as_str(),
             Self::Agent { name, .. } => name.as_str(),
             Self::System => "system",
             Self::Anonymous => "anonymous",

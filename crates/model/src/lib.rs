@@ -10,7 +10,7 @@ mod name;
 mod redacted;
 mod time;
 
-pub use actor::{Actor, AuthMethod, ClientAddress, Role};
+pub use actor::{Actor, AuthMethod, ClientAddress, Role, TokenScope, UnknownScope};
 pub use fault::{Blame, Code, Fault};
 pub use id::{
     AgentId, ConnectionId, EventId, GrantId, IdError, JoinTokenId, LoginId, NoticeId, RequestId, SessionId,

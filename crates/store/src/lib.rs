@@ -15,9 +15,9 @@ mod logins;
 mod notices;
 mod page;
 mod policies;
-mod providers;
 mod requests;
 mod secrets;
+mod services;
 mod sessions;
 mod users;
 
@@ -32,8 +32,8 @@ pub use logins::{ClientKind, Login, NewLogin, NewToken, Proof, Rotation, SignedI
 pub use notices::{NewNotice, NoticeState, NoticesWaiting, StoredNotice};
 pub use page::Page;
 pub use policies::{NewPolicy, PolicyVersion};
-pub use providers::ProviderToken;
 pub use requests::{Decision, NewRequest, Request, RequestFilter, RequestKind, RequestState, Review};
+pub use services::{ApiToken, NewApiToken, NewServiceAccount, ServiceAccount};
 pub use sessions::{
     NewSession, RecordingEnd, RecordingEnding, SessionEnd, SessionFilter, SessionProgress, SessionRecord,
     SessionState,

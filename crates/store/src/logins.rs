@@ -1,6 +1,6 @@
 //! Sign-ins and their tokens: one login per person and device, tokens as hashes alone.
 
-use hoop_model::{AuthMethod, LoginId, Redacted, Timestamp, TokenId, UserId};
+use hoop_model::{AuthMethod, LoginId, Redacted, Timestamp, TokenId, TokenScope, UserId};
 
 use crate::{
     Conflict, Factor, NewEvent, Sha256, Store, StoreError, User, UserSource,
@@ -14,6 +14,8 @@ pub enum ClientKind {
     Browser,
     /// The `hoop` command, by tokens.
     Cli,
+    /// A service account, by an API token.
+    Service,
 }
 
 /// What a token is for.
@@ -25,6 +27,8 @@ pub enum TokenKind {
     Refresh,
     /// A browser's cookie.
     Cookie,
+    /// A service account's token, for the API and within its scope.
+    Api,
 }
 
 /// A sign-in.
@@ -50,8 +54,18 @@ pub struct Login {
     pub address: String,
     /// With what.
     pub client: ClientKind,
+    /// All that it opens, if it is an API token.
+    pub scope: Option<TokenScope>,
     /// Ended early.
     pub revoked_at: Option<Timestamp>,
+}
+
+impl Login {
+    /// It was not ended, and its time is not over.
+    #[must_use]
+    pub fn is_good(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none() && self.expires_at > now && self.idle_until > now
+    }
 }
 
 /// A sign-in to keep.
@@ -154,11 +168,12 @@ pub struct Swept {
 }
 
 /// Logins are kept for 30 days after their end, for people who ask what signed in.
-const KEEP_LOGINS: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 3600);
+const KEEP_LOGINS_MICROS: i64 = 30 * 24 * 3600 * 1_000_000;
 
-words!(AuthMethod { PasswordTotp = "password_totp", Oidc = "oidc" });
-words!(ClientKind { Browser = "browser", Cli = "cli" });
-words!(TokenKind { Access = "access", Refresh = "refresh", Cookie = "cookie" });
+words!(AuthMethod { PasswordTotp = "password_totp", Oidc = "oidc", ApiToken = "api_token" });
+words!(ClientKind { Browser = "browser", Cli = "cli", Service = "service" });
+words!(TokenKind { Access = "access", Refresh = "refresh", Cookie = "cookie", Api = "api" });
+words!(TokenScope { Connect = "connect", EvidenceRead = "evidence:read", Scim = "scim" });
 
 macro_rules! columns {
     ($from:literal) => {
@@ -183,6 +198,8 @@ macro_rules! columns {
             "address, ",
             $from,
             "client, ",
+            $from,
+            "scope, ",
             $from,
             "revoked_at"
         )
@@ -210,6 +227,7 @@ impl Login {
             idle_until: row.time("idle_until")?,
             address: row.text("address")?,
             client: row.word("client")?,
+            scope: row.maybe_word("scope")?,
             revoked_at: row.maybe_time("revoked_at")?,
         })
     }
@@ -261,7 +279,11 @@ impl Tx {
         }
     }
 
-    async fn insert_tokens(&mut self, login: LoginId, tokens: &[NewToken]) -> Result<(), StoreError> {
+    pub(crate) async fn insert_tokens(
+        &mut self,
+        login: LoginId,
+        tokens: &[NewToken],
+    ) -> Result<(), StoreError> {
         let sql = "INSERT INTO tokens (id, login_id, kind, hash, expires_at) VALUES ($1, $2, $3, $4, $5)";
         for token in tokens {
             self.run(sql, args![token.id, login, token.kind, &token.hash, token.expires_at]).await?;
@@ -467,26 +489,19 @@ impl Store {
         self.read(sql, args![user, now]).await?.iter().map(Login::of).collect()
     }
 
-    /// Removes tokens and flows that are void, logins over for more than 30 days, and the identity provider's tokens of
-    /// people who are not signed in any more.
+    /// Removes tokens and flows that are void, and logins over for more than 30 days.
     ///
     /// # Errors
     /// The usual ones.
     pub async fn sweep(&self, now: Timestamp) -> Result<Swept, StoreError> {
         let mut tx = self.begin().await?;
-        let long_ago = now.before(KEEP_LOGINS);
+        let long_ago = Timestamp::from_micros(now.as_micros().saturating_sub(KEEP_LOGINS_MICROS));
         let tokens =
             tx.run("DELETE FROM tokens WHERE expires_at <= $1 RETURNING 1 AS gone", args![now]).await?;
         let flows =
             tx.run("DELETE FROM flows WHERE expires_at <= $1 RETURNING 1 AS gone", args![now]).await?;
         let sql = "DELETE FROM logins WHERE expires_at <= $1 RETURNING 1 AS gone";
         let logins = tx.run(sql, args![long_ago]).await?;
-        let sql = "DELETE FROM provider_tokens WHERE claimed_until <= $1 AND NOT EXISTS (\
-                   SELECT 1 FROM logins l WHERE l.user_id = provider_tokens.user_id AND l.revoked_at IS NULL \
-                   AND l.expires_at > $1 AND l.idle_until > $1) AND NOT EXISTS (\
-                   SELECT 1 FROM sessions s WHERE s.user_id = provider_tokens.user_id \
-                   AND s.state IN ('opening', 'live')) RETURNING 1 AS gone";
-        tx.run(sql, args![now]).await?;
         tx.commit().await?;
         let count = |rows: &[Row]| u64::try_from(rows.len()).unwrap_or(u64::MAX);
         Ok(Swept { tokens: count(&tokens), flows: count(&flows), logins: count(&logins) })

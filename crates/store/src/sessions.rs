@@ -1,8 +1,8 @@
 //! Sessions: granted, live, over; what their recording came to.
 
 use hoop_model::{
-    AgentId, AgentName, ConnectionId, ConnectionName, ProtocolId, RequestId, SessionId, Timestamp, UserId,
-    UserName,
+    AgentId, AgentName, ConnectionId, ConnectionName, LoginId, ProtocolId, RequestId, SessionId, Timestamp,
+    UserId, UserName,
 };
 
 use crate::{
@@ -43,6 +43,8 @@ pub struct SessionRecord {
     pub user: UserId,
     /// Their name at the time.
     pub user_name: UserName,
+    /// The sign-in that it was opened under.
+    pub login: Option<LoginId>,
     /// On what.
     pub connection: ConnectionId,
     /// Its name at the time.
@@ -102,6 +104,8 @@ pub struct NewSession {
     pub user: UserId,
     /// Their name.
     pub user_name: UserName,
+    /// The sign-in that it is opened under.
+    pub login: LoginId,
     /// On what.
     pub connection: ConnectionId,
     /// Its name.
@@ -216,7 +220,7 @@ macro_rules! columns {
         "id, user_id, user_name, connection_id, connection_name, protocol, agent_id, agent_name, state, grant_bytes, \
          grant_signature, secret_sealed, connector_key_sha256, certificate_expires_at, next_ticket, address, reason, \
          allowed_because, request_id, started_at, ends_at, ended_at, end_reason, end_code, requests, row_count, bytes_out, \
-         recording_bytes, recording_ending, recording_ended_at, manifest, manifest_seq"
+         recording_bytes, recording_ending, recording_ended_at, manifest, manifest_seq, login_id"
     };
 }
 
@@ -239,6 +243,7 @@ impl SessionRecord {
             id: row.id("id")?,
             user: row.id("user_id")?,
             user_name: row.name("user_name")?,
+            login: row.maybe_id("login_id")?,
             connection: row.id("connection_id")?,
             connection_name: row.name("connection_name")?,
             protocol: row.name("protocol")?,
@@ -296,8 +301,9 @@ impl Tx {
         let sql = concat!(
             "INSERT INTO sessions (id, user_id, user_name, folded_user_name, connection_id, connection_name, protocol, \
              agent_id, agent_name, state, grant_bytes, grant_signature, secret_sealed, connector_key_sha256, \
-             certificate_expires_at, address, reason, allowed_because, started_at, ends_at, request_id) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'opening', $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) \
+             certificate_expires_at, address, reason, allowed_because, started_at, ends_at, request_id, login_id) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'opening', $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, \
+             $21) \
              RETURNING ",
             columns!()
         );
@@ -322,6 +328,7 @@ impl Tx {
             new.started_at,
             new.ends_at,
             new.request,
+            new.login,
         ];
         found(self.run_one(sql, values).await?)
     }

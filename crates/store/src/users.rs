@@ -21,6 +21,8 @@ pub enum UserSource {
         /// The person's `sub` there.
         subject: String,
     },
+    /// Nobody: a service account, which comes with API tokens alone.
+    Service,
 }
 
 /// A person.
@@ -64,6 +66,7 @@ impl User {
     pub fn is_active(&self) -> bool {
         match self.source {
             UserSource::Oidc { .. } => true,
+            UserSource::Service => false,
             UserSource::Builtin => self.password_hash.is_some() && self.totp_secret_sealed.is_some(),
         }
     }
@@ -129,21 +132,27 @@ pub struct FailedAttempt {
 
 words!(Role { User = "user", Auditor = "auditor", Admin = "admin" });
 
-macro_rules! columns {
+macro_rules! user_columns {
     () => {
         "id, name, role, source, issuer, subject, group_names, locked, password_hash, totp_secret, totp_last_step, \
          pending_totp, setup_expires_at, failed_attempts, locked_until, created_at, last_login_at"
     };
 }
 
-const BY_IDENTITY: &str = concat!("SELECT ", columns!(), " FROM users WHERE issuer = $1 AND subject = $2");
+pub(crate) use user_columns;
+
+const BY_IDENTITY: &str =
+    concat!("SELECT ", user_columns!(), " FROM users WHERE issuer = $1 AND subject = $2");
 
 impl User {
-    fn of(row: &Row) -> Result<Self, StoreError> {
-        let source = match (row.maybe_text("issuer")?, row.maybe_text("subject")?) {
-            (Some(issuer), Some(subject)) => UserSource::Oidc { issuer, subject },
-            _ => UserSource::Builtin,
-        };
+    pub(crate) fn of(row: &Row) -> Result<Self, StoreError> {
+        let source =
+            match (row.text("source")?.as_str(), row.maybe_text("issuer")?, row.maybe_text("subject")?) {
+                ("oidc", Some(issuer), Some(subject)) => UserSource::Oidc { issuer, subject },
+                ("builtin", None, None) => UserSource::Builtin,
+                ("service", None, None) => UserSource::Service,
+                (other, ..) => return Err(StoreError::Corrupt(format!("a person's source {other:?}"))),
+            };
         Ok(Self {
             id: row.id("id")?,
             name: row.name("name")?,
@@ -164,14 +173,14 @@ impl User {
     }
 }
 
-fn changed(row: Option<Row>) -> Result<User, StoreError> {
+pub(crate) fn changed(row: Option<Row>) -> Result<User, StoreError> {
     User::of(&row.ok_or(StoreError::NotFound("user"))?)
 }
 
 impl Tx {
     /// A person, as they are in this transaction.
     pub(crate) async fn user(&mut self, id: UserId) -> Result<User, StoreError> {
-        let sql = concat!("SELECT ", columns!(), " FROM users WHERE id = $1");
+        let sql = concat!("SELECT ", user_columns!(), " FROM users WHERE id = $1");
         changed(self.run_one(sql, args![id]).await?)
     }
 
@@ -191,7 +200,7 @@ impl Tx {
                 concat!(
                     "UPDATE users SET name = $2, folded_name = $3, role = $4, group_names = $5 \
                      WHERE id = $1 AND issuer = $6 AND subject = $7 RETURNING ",
-                    columns!()
+                    user_columns!()
                 ),
                 user.id,
                 oidc.role.unwrap_or(user.role),
@@ -200,7 +209,7 @@ impl Tx {
                 concat!(
                     "INSERT INTO users (id, name, folded_name, role, group_names, source, issuer, subject, created_at) \
                      VALUES ($1, $2, $3, $4, $5, 'oidc', $6, $7, $8) RETURNING ",
-                    columns!()
+                    user_columns!()
                 ),
                 oidc.id,
                 oidc.role.unwrap_or(Role::User),
@@ -232,7 +241,7 @@ impl Store {
         let sql = concat!(
             "INSERT INTO users (id, name, folded_name, role, source, group_names, setup_hash, setup_expires_at, created_at) \
              VALUES ($1, $2, $3, $4, 'builtin', $5, $6, $7, $8) RETURNING ",
-            columns!()
+            user_columns!()
         );
         let values = args![
             new.id,
@@ -255,16 +264,17 @@ impl Store {
     /// # Errors
     /// The usual ones.
     pub async fn user(&self, id: UserId) -> Result<Option<User>, StoreError> {
-        let sql = concat!("SELECT ", columns!(), " FROM users WHERE id = $1");
+        let sql = concat!("SELECT ", user_columns!(), " FROM users WHERE id = $1");
         self.read_one(sql, args![id]).await?.as_ref().map(User::of).transpose()
     }
 
-    /// By login name, whatever the case.
+    /// A person by login name, whatever the case. Service accounts are no people.
     ///
     /// # Errors
     /// The usual ones.
     pub async fn user_by_name(&self, name: &UserName) -> Result<Option<User>, StoreError> {
-        let sql = concat!("SELECT ", columns!(), " FROM users WHERE folded_name = $1");
+        let sql =
+            concat!("SELECT ", user_columns!(), " FROM users WHERE folded_name = $1 AND source <> 'service'");
         self.read_one(sql, args![name.folded()]).await?.as_ref().map(User::of).transpose()
     }
 
@@ -276,7 +286,7 @@ impl Store {
         self.read_one(BY_IDENTITY, args![issuer, subject]).await?.as_ref().map(User::of).transpose()
     }
 
-    /// By name, `limit` of them after the name `after`.
+    /// People by name, `limit` of them after the name `after`.
     ///
     /// # Errors
     /// The usual ones.
@@ -287,8 +297,9 @@ impl Store {
     ) -> Result<Page<User, UserName>, StoreError> {
         let sql = concat!(
             "SELECT ",
-            columns!(),
-            " FROM users WHERE ($1 IS NULL OR folded_name > $1) ORDER BY folded_name LIMIT $2"
+            user_columns!(),
+            " FROM users WHERE source <> 'service' AND ($1 IS NULL OR folded_name > $1) \
+             ORDER BY folded_name LIMIT $2"
         );
         let after = after.map(UserName::folded);
         let rows = self.read(sql, args![after.as_deref(), u64::from(limit) + 1]).await?;
@@ -301,7 +312,9 @@ impl Store {
     /// # Errors
     /// The usual ones.
     pub async fn count_users(&self) -> Result<u64, StoreError> {
-        let row = self.read_one("SELECT COUNT(*) AS count FROM users", Vec::new()).await?;
+        let row = self
+            .read_one("SELECT COUNT(*) AS count FROM users WHERE source <> 'service'", Vec::new())
+            .await?;
         row.map_or(Ok(0), |row| row.count("count"))
     }
 
@@ -321,7 +334,7 @@ impl Store {
             "UPDATE users SET role = COALESCE($2, role), group_names = COALESCE($3, group_names), \
              locked = COALESCE($4, locked), failed_attempts = CASE WHEN $4 = 0 THEN 0 ELSE failed_attempts END, \
              locked_until = CASE WHEN $4 = 0 THEN NULL ELSE locked_until END WHERE id = $1 RETURNING ",
-            columns!()
+            user_columns!()
         );
         let values = args![id, change.role, change.groups.as_deref(), change.locked];
         let user = changed(tx.run_one(sql, values).await?)?;
@@ -349,7 +362,7 @@ impl Store {
         let sql = concat!(
             "UPDATE users SET password_hash = NULL, totp_secret = NULL, pending_totp = NULL, setup_hash = $2, \
              setup_expires_at = $3, failed_attempts = 0, locked_until = NULL WHERE id = $1 AND source = 'builtin' RETURNING ",
-            columns!()
+            user_columns!()
         );
         let user = changed(tx.run_one(sql, args![id, setup_token_hash, setup_expires_at]).await?)?;
         tx.put_recovery_codes(id, &[], at).await?;
@@ -370,7 +383,7 @@ impl Store {
     ) -> Result<Option<User>, StoreError> {
         let sql = concat!(
             "SELECT ",
-            columns!(),
+            user_columns!(),
             " FROM users WHERE setup_hash = $1 AND setup_expires_at > $2 AND locked = 0"
         );
         self.read_one(sql, args![hash, now]).await?.as_ref().map(User::of).transpose()
@@ -410,7 +423,7 @@ impl Store {
             "UPDATE users SET password_hash = $2, totp_secret = pending_totp, totp_last_step = $3, pending_totp = NULL, \
              setup_hash = NULL, setup_expires_at = NULL, failed_attempts = 0, locked_until = NULL \
              WHERE setup_hash = $1 AND setup_expires_at > $4 AND locked = 0 AND pending_totp IS NOT NULL RETURNING ",
-            columns!()
+            user_columns!()
         );
         let values = args![setup_token_hash, password_hash.expose().as_str(), totp_step, now];
         let row = tx.run_one(sql, values).await?.ok_or(StoreError::NotFound("set-up token"))?;

@@ -1,6 +1,6 @@
 //! Who calls: finds the sign-in of a request, by bearer token or cookie, and says whether it may come from there.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use axum::{
     extract::FromRequestParts,
@@ -8,11 +8,13 @@ use axum::{
 };
 use hoop_api::CSRF_HEADER;
 use hoop_identity::token::{Kind, Token};
-use hoop_model::{Actor, ClientAddress, Role, Timestamp};
+use hoop_ledger::event::EventCode;
+use hoop_model::{Actor, ClientAddress, Role, Timestamp, TokenScope};
 use hoop_store::{SignedIn, TokenKind};
+use serde_json::json;
 
 use super::{problem::Problematic, tokens};
-use crate::hub::{Shared, now};
+use crate::hub::{Shared, event, now};
 
 /// The cookie: `__Host-` ties it to this very host, to TLS and to the root path (RFC 6265bis §4.1.3.2).
 pub(crate) const COOKIE: &str = "__Host-hoop";
@@ -24,6 +26,8 @@ pub(crate) enum Credential {
     Bearer,
     /// The browser's cookie.
     Cookie,
+    /// A service account's token, in the same header: opens the endpoints of its scope.
+    ApiToken(TokenScope),
 }
 
 /// A signed-in person, as they are at this moment.
@@ -45,14 +49,27 @@ impl Caller {
         self.signed_in.user.role
     }
 
-    /// May see everybody's sessions and the ledger.
+    /// May see everybody's sessions and the ledger. An API token only if it was made for that.
     pub(crate) fn sees_all(&self) -> bool {
-        matches!(self.role(), Role::Admin | Role::Auditor)
+        let made_for_it = match self.credential {
+            Credential::ApiToken(scope) => scope == TokenScope::EvidenceRead,
+            Credential::Bearer | Credential::Cookie => true,
+        };
+        made_for_it && matches!(self.role(), Role::Admin | Role::Auditor)
     }
 }
 
-/// The person as the ledger writes them.
+/// The person or service account as the ledger writes them.
 pub(crate) fn actor(signed_in: &SignedIn) -> Actor {
+    if let Some((token, scope)) = signed_in.login.api_token() {
+        return Actor::ServiceAccount {
+            id: signed_in.user.id,
+            name: signed_in.user.name.clone(),
+            role: signed_in.user.role,
+            token,
+            scope,
+        };
+    }
     Actor::User {
         id: signed_in.user.id,
         name: signed_in.user.name.clone(),
@@ -77,10 +94,11 @@ pub(crate) async fn find(hub: &Shared, parts: &Parts) -> Result<Option<Caller>, 
     let (at, headers) = (now(), &parts.headers);
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         // A wrong token is not made good by a cookie.
-        let token = value.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
-        let Some(token) = token.and_then(|text| Token::parse(Kind::Access, text).ok()) else {
-            return Ok(None);
-        };
+        let text = value.to_str().ok().and_then(|text| text.strip_prefix("Bearer ")).unwrap_or_default();
+        if let Ok(token) = Token::parse(Kind::Api, text) {
+            return by_api_token(hub, parts, &token, at).await;
+        }
+        let Ok(token) = Token::parse(Kind::Access, text) else { return Ok(None) };
         let found = hub.store.login_by_token(TokenKind::Access, &token.hash(), at).await?;
         return Ok(found.map(|signed_in| Caller::new(signed_in, Credential::Bearer, None)));
     }
@@ -100,6 +118,37 @@ pub(crate) async fn find(hub: &Shared, parts: &Parts) -> Result<Option<Caller>, 
     }
     touch(hub, &signed_in, at).await?;
     Ok(Some(Caller::new(signed_in, Credential::Cookie, Some(csrf))))
+}
+
+/// How often the use of an API token is written down.
+const TOKEN_USE: Duration = Duration::from_secs(60);
+
+async fn by_api_token(
+    hub: &Shared,
+    parts: &Parts,
+    token: &Token,
+    at: Timestamp,
+) -> Result<Option<Caller>, Problematic> {
+    let From(address) = From::of(parts)?;
+    if !hub.throttle.api_token(address) {
+        metrics::counter!("hoop_logins_refused_total", "reason" => "throttled").increment(1);
+        return Err(Problematic::too_many(60));
+    }
+    let found = hub.store.login_by_token(TokenKind::Api, &token.hash(), at).await?;
+    let scope = found.as_ref().and_then(|signed_in| signed_in.login.scope);
+    let (Some(signed_in), Some(scope)) = (found, scope) else {
+        hub.throttle.wrong_api_token(address);
+        metrics::counter!("hoop_logins_refused_total", "reason" => "api token").increment(1);
+        let facts = json!({ "address": address.to_string(), "flow": "api token" });
+        hub.store.append(&[event(&Actor::Anonymous, EventCode::LoginFailed, [], facts)]).await?;
+        return Ok(None);
+    };
+    let login = &signed_in.login;
+    // Its first use is noted at once: whoever made it wants to see that it works.
+    if login.used_at == login.created_at || at.since(login.used_at) >= TOKEN_USE {
+        hub.store.touch_login(login.id, at, login.idle_until).await?;
+    }
+    Ok(Some(Caller::new(signed_in, Credential::ApiToken(scope), None)))
 }
 
 /// A browser says where a request comes from; another place may not use the cookie, not even to read.
@@ -176,12 +225,18 @@ pub(crate) fn wrong_role(who: &str) -> Problematic {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct From(pub(crate) IpAddr);
 
-impl<S: Sync> FromRequestParts<S> for From {
-    type Rejection = Problematic;
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problematic> {
+impl From {
+    fn of(parts: &Parts) -> Result<Self, Problematic> {
         let address = parts.extensions.get::<ClientAddress>();
         address
             .map(|address| Self(address.0))
             .ok_or_else(|| Problematic::internal("a request without an address"))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for From {
+    type Rejection = Problematic;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problematic> {
+        Self::of(parts)
     }
 }

@@ -237,6 +237,7 @@ pub(super) fn user_view(user: &User) -> UserView {
         source: match &user.source {
             UserSource::Builtin => "builtin".to_owned(),
             UserSource::Oidc { .. } => "oidc".to_owned(),
+            UserSource::Service => "service".to_owned(),
         },
         locked: user.locked,
         active: user.is_active(),

@@ -19,6 +19,7 @@ mod protocols;
 mod recovery;
 mod requests;
 mod rules;
+mod services;
 mod sessions;
 mod setup;
 mod step_up;
@@ -44,11 +45,12 @@ use hoop_api::{
     rules as rules_api,
     sessions::{self as sessions_api, VerifyReport},
 };
+use hoop_model::TokenScope;
 use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
 use utoipa::openapi::Type;
 
-pub use self::table::Who;
-use self::table::{Endpoint, Row};
+use self::table::Endpoint;
+pub use self::table::{Row, Who};
 use crate::{hub::Shared, relay::websocket};
 
 /// From a request's head to its answer's head; bodies of answers may stream for longer.
@@ -56,6 +58,11 @@ const REQUEST_TIME: Duration = Duration::from_secs(60);
 
 /// A rule file, with what JSON adds to it.
 const RULES_BODY: usize = 2 * hoop_policy::rules::LONGEST_FILE;
+
+/// What API tokens open. Everything else is closed to them.
+const CONNECT: &[TokenScope] = &[TokenScope::Connect];
+const EVIDENCE: &[TokenScope] = &[TokenScope::EvidenceRead];
+const CONNECT_OR_EVIDENCE: &[TokenScope] = &[TokenScope::Connect, TokenScope::EvidenceRead];
 
 const LIST: [(&str, Type); 2] = [("after", Type::String), ("limit", Type::Integer)];
 
@@ -66,6 +73,7 @@ fn endpoints() -> Vec<Endpoint> {
         sign_in_endpoints(),
         own_endpoints(),
         manage_endpoints(),
+        services::endpoints(),
         rules_endpoints(),
         request_endpoints(),
         session_endpoints(),
@@ -121,7 +129,9 @@ fn sign_in_endpoints() -> Vec<Endpoint> {
             .takes::<auth::SetUp>()
             .answers::<auth::SetUpStep>(),
         Endpoint::post("/logout", Who::SignedIn, "Ends this sign-in.", login::logout).answers_nothing(),
-        Endpoint::get("/whoami", Who::SignedIn, "Who is signed in.", login::whoami).answers::<auth::WhoAmI>(),
+        Endpoint::get("/whoami", Who::SignedIn, "Who is signed in.", login::whoami)
+            .answers::<auth::WhoAmI>()
+            .token(CONNECT_OR_EVIDENCE),
         Endpoint::post("/auth/step-up", Who::SignedIn, "Proves the second factor again.", step_up::by_code)
             .takes::<auth::StepUp>()
             .answers::<auth::WhoAmI>(),
@@ -176,7 +186,8 @@ fn manage_endpoints() -> Vec<Endpoint> {
             manage::connections,
         )
         .query(&[("all", Type::Boolean)])
-        .answers_page::<manage_api::ConnectionView>(),
+        .answers_page::<manage_api::ConnectionView>()
+        .token(CONNECT),
         Endpoint::new(
             Method::PUT,
             "/connections/{name}",
@@ -327,14 +338,18 @@ fn session_endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::post("/sessions", Who::SignedIn, "Opens a connection.", sessions::open)
             .takes::<sessions_api::OpenSession>()
-            .answers::<sessions_api::SessionOpened>(),
+            .answers::<sessions_api::SessionOpened>()
+            .token(CONNECT),
         Endpoint::get("/sessions", Who::SignedIn, "Sessions: one's own, or all.", sessions::list)
             .query(&filter)
-            .answers_page::<sessions_api::SessionView>(),
+            .answers_page::<sessions_api::SessionView>()
+            .token(CONNECT_OR_EVIDENCE),
         Endpoint::get("/sessions/{id}", Who::SignedIn, "One session.", sessions::show)
-            .answers::<sessions_api::SessionView>(),
+            .answers::<sessions_api::SessionView>()
+            .token(CONNECT_OR_EVIDENCE),
         Endpoint::post("/sessions/{id}/end", Who::SignedIn, "Ends one's own session.", sessions::end)
-            .answers_nothing(),
+            .answers_nothing()
+            .token(CONNECT),
         Endpoint::post("/sessions/{id}/kill", Who::Admin, "Ends a session.", sessions::kill)
             .takes::<sessions_api::KillSession>()
             .answers_nothing(),
@@ -345,22 +360,27 @@ fn session_endpoints() -> Vec<Endpoint> {
             sessions::renew_certificate,
         )
         .takes::<sessions_api::RenewCertificate>()
-        .answers::<sessions_api::RenewedCertificate>(),
+        .answers::<sessions_api::RenewedCertificate>()
+        .token(CONNECT),
         Endpoint::get("/sessions/{id}/timeline", Who::Evidence, "What happened in it.", evidence::timeline)
             .query(&timeline)
-            .answers::<sessions_api::Timeline>(),
+            .answers::<sessions_api::Timeline>()
+            .token(EVIDENCE),
         Endpoint::get(
             "/sessions/{id}/recording",
             Who::Evidence,
             "Its recording, encrypted.",
             evidence::recording,
         )
-        .answers_media("application/octet-stream"),
+        .answers_media("application/octet-stream")
+        .token(EVIDENCE),
         Endpoint::get("/sessions/{id}/export", Who::Evidence, "Its recording as text.", evidence::export)
             .query(&[("format", Type::String)])
-            .answers_media("text/plain"),
+            .answers_media("text/plain")
+            .token(EVIDENCE),
         Endpoint::post("/sessions/{id}/verify", Who::Evidence, "Checks its recording.", evidence::verify)
-            .answers::<VerifyReport>(),
+            .answers::<VerifyReport>()
+            .token(EVIDENCE),
     ]
 }
 
@@ -377,11 +397,13 @@ fn audit_endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::get("/audit/events", Who::Evidence, "Events, newest first.", audit::events)
             .query(&filter)
-            .answers_page::<audit_api::EventView>(),
+            .answers_page::<audit_api::EventView>()
+            .token(EVIDENCE),
         Endpoint::get("/audit/checkpoint", Who::Anyone, "The latest signed checkpoint.", audit::checkpoint)
             .answers::<audit_api::CheckpointView>(),
         Endpoint::get("/audit/verify", Who::Evidence, "Checks the whole ledger.", audit::verify)
-            .answers::<audit_api::LedgerReport>(),
+            .answers::<audit_api::LedgerReport>()
+            .token(EVIDENCE),
         Endpoint::get("/notices", Who::Evidence, "What people were told, newest first.", notices::list)
             .query(&LIST)
             .answers_page::<notices_api::NoticeView>(),
@@ -390,7 +412,8 @@ fn audit_endpoints() -> Vec<Endpoint> {
             .answers::<notices_api::TestNoticeSent>()
             .fresh(),
         Endpoint::get("/audit/export", Who::Evidence, "The ledger for an offline check.", audit::export)
-            .answers_media("application/jsonl"),
+            .answers_media("application/jsonl")
+            .token(EVIDENCE),
     ]
 }
 

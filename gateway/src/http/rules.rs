@@ -167,7 +167,10 @@ pub(super) async fn reach(
 async fn who_reaches(hub: &Shared, in_force: &InForce, name: &ConnectionName) -> Answer<Vec<ReachView>> {
     let connection = hub.store.connection_by_name(name).await?.ok_or(StoreError::NotFound("connection"))?;
     let facts = rules::facts(&connection, &sessions::definition_of(&connection)?);
-    let (mut items, mut after) = (Vec::new(), None);
+    let services = hub.store.service_accounts(now()).await?;
+    let services: Vec<_> = services.iter().map(|account| rules::person(&account.user, None)).collect();
+    let mut items: Vec<_> = in_force.policy.who_can_reach(&facts, &services).map(reach_view).collect();
+    let mut after = None;
     loop {
         let page = hub.store.users(after.as_ref(), 500).await?;
         let people: Vec<_> = page.items.iter().map(|user| rules::person(user, None)).collect();
@@ -186,7 +189,10 @@ async fn who_reaches(hub: &Shared, in_force: &InForce, name: &ConnectionName) ->
 }
 
 async fn what_is_reached(hub: &Shared, in_force: &InForce, name: &UserName) -> Answer<Vec<ReachView>> {
-    let user = hub.store.user_by_name(name).await?.ok_or(StoreError::NotFound("user"))?;
+    let user = match hub.store.user_by_name(name).await? {
+        Some(user) => user,
+        None => hub.store.service_account(name).await?.ok_or(StoreError::NotFound("user"))?,
+    };
     let person = rules::person(&user, None);
     let connections = hub.store.connections().await?;
     let facts = connections.iter().map(|connection| {

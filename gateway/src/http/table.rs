@@ -13,7 +13,7 @@ use axum::{
     response::Response,
     routing,
 };
-use hoop_model::Role;
+use hoop_model::{Role, TokenScope};
 use hoop_policy::Denial;
 use utoipa::{
     PartialSchema, ToSchema,
@@ -76,12 +76,15 @@ pub struct Row {
     pub who: Who,
     /// Only with a second factor that was proven a moment ago.
     pub fresh: bool,
+    /// API tokens of these scopes open it; of no other, and by default none.
+    pub scopes: &'static [TokenScope],
 }
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fresh = if self.fresh { "+fresh" } else { "" };
-        write!(f, "{} {} {}{fresh}", self.method, self.path, self.who)
+        write!(f, "{} {} {}{fresh}", self.method, self.path, self.who)?;
+        self.scopes.iter().try_for_each(|scope| write!(f, " token:{scope}"))
     }
 }
 
@@ -91,6 +94,7 @@ pub(crate) struct Endpoint {
     path: &'static str,
     who: Who,
     fresh: bool,
+    scopes: &'static [TokenScope],
     router: routing::MethodRouter<Shared>,
     operation: OperationBuilder,
     schemas: Vec<(String, RefOr<Schema>)>,
@@ -117,6 +121,7 @@ impl Endpoint {
             path,
             who,
             fresh: false,
+            scopes: &[],
             router: routing::on(filter, handler),
             operation,
             schemas: Vec::new(),
@@ -203,6 +208,12 @@ impl Endpoint {
         self
     }
 
+    /// API tokens of these scopes open it too.
+    pub(crate) const fn token(mut self, scopes: &'static [TokenScope]) -> Self {
+        self.scopes = scopes;
+        self
+    }
+
     fn reference<T: ToSchema + 'static>(&mut self) -> RefOr<Schema> {
         let name = T::name().into_owned();
         T::schemas(&mut self.schemas);
@@ -216,6 +227,7 @@ impl Endpoint {
             path: format!("{}{}", hoop_api::PREFIX, self.path),
             who: self.who,
             fresh: self.fresh,
+            scopes: self.scopes,
         }
     }
 }
@@ -234,25 +246,28 @@ fn operation_id(method: &Method, path: &str) -> String {
 /// The router: each endpoint behind the check that its row asks for.
 pub(crate) fn router(endpoints: Vec<Endpoint>, hub: &Shared) -> Router<Shared> {
     endpoints.into_iter().fold(Router::new(), |router, endpoint| {
-        let (who, fresh, hub) = (endpoint.who, endpoint.fresh, hub.clone());
+        let asks = Asks { who: endpoint.who, fresh: endpoint.fresh, scopes: endpoint.scopes };
+        let hub = hub.clone();
         let guard = axum::middleware::from_fn(move |request: Request, next: Next| {
             let hub = hub.clone();
-            async move { guarded(&hub, who, fresh, request, next).await }
+            async move { guarded(&hub, asks, request, next).await }
         });
         router.route(&format!("{}{}", hoop_api::PREFIX, endpoint.path), endpoint.router.layer(guard))
     })
 }
 
-async fn guarded(
-    hub: &Shared,
+/// What an endpoint asks of who calls it.
+#[derive(Debug, Clone, Copy)]
+struct Asks {
     who: Who,
     fresh: bool,
-    request: Request,
-    next: Next,
-) -> Result<Response, Problematic> {
+    scopes: &'static [TokenScope],
+}
+
+async fn guarded(hub: &Shared, asks: Asks, request: Request, next: Next) -> Result<Response, Problematic> {
     let (mut parts, body) = request.into_parts();
-    let admitted = admit(hub, who, &parts).await.and_then(|caller| match &caller {
-        Some(one) if fresh => proven_lately(hub, one).map(|()| caller),
+    let admitted = admit(hub, asks, &parts).await.and_then(|caller| match &caller {
+        Some(one) if asks.fresh => proven_lately(hub, one).map(|()| caller),
         _ => Ok(caller),
     });
     match admitted {
@@ -269,11 +284,15 @@ async fn guarded(
 }
 
 /// Who calls, if they may; nobody in particular where anybody may.
-async fn admit(hub: &Shared, who: Who, parts: &Parts) -> Result<Option<Caller>, Problematic> {
+async fn admit(hub: &Shared, asks: Asks, parts: &Parts) -> Result<Option<Caller>, Problematic> {
+    let who = asks.who;
     if who == Who::Anyone {
         return Ok(None);
     }
     let caller = caller::find(hub, parts).await?.ok_or_else(Problematic::unauthenticated)?;
+    if let Credential::ApiToken(scope) = caller.credential {
+        return opened_by(asks, scope, &caller).map(|()| Some(caller));
+    }
     let allowed = match who {
         Who::Anyone | Who::SignedIn | Who::Proven => true,
         Who::Browser => caller.credential == Credential::Cookie,
@@ -293,6 +312,22 @@ async fn admit(hub: &Shared, who: Who, parts: &Parts) -> Result<Option<Caller>, 
         Who::Evidence => caller::wrong_role("an admin or auditor"),
         _ => caller::wrong_role("an admin"),
     })
+}
+
+/// An API token opens what its scope is for, if its account's role does too. No second factor stands behind it, so it
+/// never opens what asks for one, nor what is for a person at a screen, whatever a row says.
+fn opened_by(asks: Asks, scope: TokenScope, caller: &Caller) -> Result<(), Problematic> {
+    let for_programs = match asks.who {
+        Who::SignedIn => true,
+        Who::Evidence => caller.sees_all(),
+        Who::Anyone | Who::Proven | Who::Browser | Who::Admin => false,
+    };
+    if for_programs && !asks.fresh && asks.scopes.contains(&scope) {
+        return Ok(());
+    }
+    metrics::counter!("hoop_http_refused_total", "reason" => "scope").increment(1);
+    Err(Problematic::forbidden("HOOP-3050", format!("an API token of the scope {scope} does not open this"))
+        .hint("the scope is chosen when the token is made, and what people must do themselves is in none"))
 }
 
 /// A change of privilege is for somebody who is there now: not for a stolen token, nor for an unattended screen.
@@ -321,7 +356,8 @@ pub(crate) fn openapi(endpoints: Vec<Endpoint>) -> OpenApi {
     problem.push(("Problem".to_owned(), <hoop_api::Problem as PartialSchema>::schema()));
     let mut components = ComponentsBuilder::new().schemas_from_iter(problem);
     for endpoint in endpoints {
-        let Row { path, who, fresh, .. } = endpoint.row();
+        let Row { path, who, fresh, scopes, .. } = endpoint.row();
+        let tokens: String = scopes.iter().map(|scope| format!(", or an API token `{scope}`")).collect();
         let fresh = if fresh { ", with a second factor that was proven a moment ago" } else { "" };
         components = components.schemas_from_iter(endpoint.schemas);
         let failed = Content::new(Some(RefOr::Ref(Ref::from_schema_name("Problem"))));
@@ -329,7 +365,7 @@ pub(crate) fn openapi(endpoints: Vec<Endpoint>) -> OpenApi {
             ResponseBuilder::new().description("what went wrong").content("application/json", failed);
         let operation = endpoint
             .operation
-            .description(Some(format!("For: {who}{fresh}.")))
+            .description(Some(format!("For: {who}{fresh}{tokens}.")))
             .response(endpoint.status, endpoint.answers.build())
             .response("default", failed.build());
         paths.add_path_operation(path, vec![http_method(&endpoint.method)], operation.build());

@@ -42,6 +42,12 @@ impl<K: Hash + Eq> Windows<K> {
         *count = count.saturating_add(1);
         *count <= limit
     }
+
+    /// Was the limit of this minute reached? Counts nothing.
+    fn is_spent(&self, key: &K, limit: u32, now: Instant) -> bool {
+        let windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        windows.get(key).is_some_and(|(began, count)| now.duration_since(*began) < MINUTE && *count >= limit)
+    }
 }
 
 /// All of them.
@@ -52,6 +58,7 @@ pub(crate) struct Throttle {
     names: Windows<String>,
     enrolments: Windows<IpAddr>,
     polls: Windows<IpAddr>,
+    wrong_tokens: Windows<IpAddr>,
 }
 
 impl Throttle {
@@ -62,6 +69,7 @@ impl Throttle {
             names: Windows::default(),
             enrolments: Windows::default(),
             polls: Windows::default(),
+            wrong_tokens: Windows::default(),
         }
     }
 
@@ -80,6 +88,17 @@ impl Throttle {
         self.polls.admit(neighbourhood(address), POLLS, Instant::now())
     }
 
+    /// May this address show an API token once more? Good ones cost nothing, so that programs may call as often as they
+    /// like.
+    pub(crate) fn api_token(&self, address: IpAddr) -> bool {
+        !self.wrong_tokens.is_spent(&neighbourhood(address), self.limit, Instant::now())
+    }
+
+    /// It was not a good one.
+    pub(crate) fn wrong_api_token(&self, address: IpAddr) {
+        self.wrong_tokens.admit(neighbourhood(address), self.limit, Instant::now());
+    }
+
     /// May this address try to enrol an agent once more?
     pub(crate) fn enrolment(&self, address: IpAddr) -> bool {
         self.enrolments.admit(neighbourhood(address), ENROLMENTS, Instant::now())
@@ -96,6 +115,8 @@ mod tests {
         assert!((0..3).all(|_| windows.admit("a", 3, now)));
         assert!(!windows.admit("a", 3, now));
         assert!(windows.admit("b", 3, now));
+        assert!(windows.is_spent(&"a", 3, now) && !windows.is_spent(&"b", 3, now));
+        assert!(!windows.is_spent(&"a", 3, now + MINUTE) && !windows.is_spent(&"never", 3, now));
         assert!(windows.admit("a", 3, now + MINUTE));
     }
 

@@ -1,7 +1,5 @@
 //! What happens without being asked: sessions that may not go on are ended, what is void is removed, the ledger is signed.
 
-pub(crate) mod reread;
-
 use std::{
     collections::{HashMap, hash_map::Entry},
     io::Write as _,
@@ -13,7 +11,7 @@ use hoop_control::grant::Grant;
 use hoop_ledger::{Checkpoint, CheckpointError, CheckpointKey};
 use hoop_model::{Blame, Fault, UserId};
 use hoop_policy::{Denial, Rules, rules::Staying};
-use hoop_store::{Connection, SessionRecord, StoreError, StoredCheckpoint, User};
+use hoop_store::{Connection, SessionRecord, StoreError, StoredCheckpoint, User, UserSource};
 use tokio::time::MissedTickBehavior;
 
 use crate::{
@@ -144,6 +142,9 @@ pub(crate) async fn no_longer(
         return over("HOOP-4014", "the connection of this session was removed");
     };
     let Some(user) = user else { return Ok(Some(Denial::Locked.to_fault())) };
+    if let Some(fault) = without_token(hub, session, user).await? {
+        return Ok(Some(fault));
+    }
     let Ok(definition) = sessions::definition_of(connection) else {
         return over("HOOP-4014", "the connection of this session cannot be read any more");
     };
@@ -195,6 +196,26 @@ pub(crate) async fn no_longer(
         Ok(_) => None,
         Err(leave) => Some(leave.to_fault()),
     })
+}
+
+/// A service account's session lives as long as the token that opened it.
+async fn without_token(
+    hub: &Shared,
+    session: &SessionRecord,
+    user: &User,
+) -> Result<Option<Fault>, StoreError> {
+    if user.source != UserSource::Service || user.locked {
+        return Ok(None);
+    }
+    let login = match session.login {
+        Some(login) => hub.store.login(login).await?,
+        None => None,
+    };
+    let good = login.is_some_and(|login| login.is_good(now()));
+    Ok((!good).then(|| {
+        Fault::new("HOOP-4017", Blame::Policy, "the API token of this session was revoked")
+            .with_hint("ask an admin for another token")
+    }))
 }
 
 fn elsewhere(what: &'static str) -> Result<Option<Fault>, StoreError> {

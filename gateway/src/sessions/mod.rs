@@ -203,7 +203,7 @@ async fn write_end(
     // Its own end, by the person or through their agent, is no kill.
     let own = match actor {
         Actor::Agent { .. } => true,
-        Actor::User { id, .. } => *id == session.user,
+        Actor::User { id, .. } | Actor::ServiceAccount { id, .. } => *id == session.user,
         Actor::System | Actor::Anonymous => false,
     };
     let killed = (!own).then(|| {

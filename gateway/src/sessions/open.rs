@@ -195,10 +195,14 @@ async fn grant(hub: &Shared, opening: &Opening) -> Result<Granted, Problematic> 
     let definition = definition_of(&connection)?;
     let running = hub.store.live_sessions_of_user(opening.caller.user.id).await?.len();
     let decided = decide(hub, opening, &connection, &definition, running, at).await?;
-    let (terms, request, break_glass, rules_version) = match decided {
+    let (mut terms, request, break_glass, rules_version) = match decided {
         Ok(decided) => decided,
         Err(refusal) => return Err(refuse(hub, opening, &refusal).await),
     };
+    // People sign in anew and work on; a token that is over is over.
+    if opening.caller.login.api_token().is_some() {
+        terms.ends_at = terms.ends_at.min(opening.caller.login.expires_at);
+    }
     // Said early; the store counts again when it keeps the session.
     if running >= hub.config.limits.sessions_per_user {
         return Err(too_many(running));
@@ -303,21 +307,14 @@ fn write_grant(opening: &Opening, granted: &Granted, id: SessionId, issued: &Iss
     }
 }
 
-/// What the agent is to do: as the connection has it, but as the user that the rule lays down; where sessions have
-/// accounts of their own, with that user's rights alone.
+/// What the agent is to do: as the connection has it, but as the user that the rule lays down.
 pub(crate) fn settings(
     definition: &ConnectionDefinition,
     target_user: Option<&TargetUser>,
 ) -> serde_json::Value {
     let mut settings = definition.settings.clone();
     if let (Some(settings), Some(user)) = (settings.as_object_mut(), target_user) {
-        match settings.get_mut("accounts").and_then(serde_json::Value::as_object_mut) {
-            Some(accounts) => {
-                accounts.insert("in_roles".to_owned(), json!([user.as_str()]));
-                accounts.remove("objects_to");
-            }
-            None => drop(settings.insert("user".to_owned(), user.as_str().into())),
-        }
+        settings.insert("user".to_owned(), user.as_str().into());
     }
     settings
 }
@@ -335,6 +332,7 @@ async fn keep(
         id: grant.session,
         user: grant.user,
         user_name: grant.user_name.clone(),
+        login: opening.caller.login.id,
         connection: grant.connection,
         connection_name: grant.connection_name.clone(),
         protocol: grant.protocol.clone(),

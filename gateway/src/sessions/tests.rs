@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use hoop_control::v1::{ToAgent, to_agent::Message};
 use hoop_model::{
-    Actor, AgentId, AgentName, Blame, ConnectionId, ConnectionName, Fault, JoinTokenId, ProtocolId, Redacted,
-    Role, SessionId, UserId, UserName,
+    Actor, AgentId, AgentName, Blame, ConnectionId, ConnectionName, Fault, JoinTokenId, LoginId, ProtocolId,
+    Redacted, Role, SessionId, UserId, UserName,
 };
 use hoop_store::{NewAgent, NewJoinToken, NewSession, NewUser, SessionEnd, SessionState};
 use hoop_tunnel::ticket::{ClaimSecret, SessionSecret};
@@ -87,6 +87,7 @@ impl World {
             id,
             user,
             user_name: name,
+            login: LoginId::generate(),
             connection: ConnectionId::generate(),
             connection_name: ConnectionName::new("pg").unwrap(),
             protocol: ProtocolId::new("postgres").unwrap(),

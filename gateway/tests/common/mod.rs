@@ -17,7 +17,7 @@ use std::{
 
 use hoop_gateway::{Gateway, Running, bootstrap, config::Config};
 use hoop_identity::{token, totp::TotpSecret};
-use hoop_model::{GroupName, Redacted, Role, Timestamp, UserName};
+use hoop_model::{GroupName, Redacted, Role, Timestamp, TokenScope, UserName};
 use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -174,6 +174,7 @@ impl World {
             id: hoop_model::SessionId::generate(),
             user: user.parse().unwrap(),
             user_name: UserName::new("somebody").unwrap(),
+            login: hoop_model::LoginId::generate(),
             connection: hoop_model::ConnectionId::generate(),
             connection_name: hoop_model::ConnectionName::new("pg").unwrap(),
             protocol: hoop_model::ProtocolId::new("postgres").unwrap(),
@@ -212,6 +213,31 @@ impl World {
         let ruled = self.rule(admin, json!({})).send().await.unwrap();
         assert_eq!(ruled.status(), StatusCode::OK);
         put
+    }
+
+    /// Makes a service account.
+    pub async fn service_account(&self, admin: &Tokens, name: &str, role: &str) -> Response {
+        let made = self.post("/service-accounts", &json!({ "name": name, "role": role }));
+        made.bearer_auth(&admin.access).send().await.unwrap()
+    }
+
+    /// Asks for an API token.
+    pub async fn make_api_token(&self, admin: &Tokens, account: &str, body: Value) -> Response {
+        let made = self.post(&format!("/service-accounts/{account}/tokens"), &body);
+        made.bearer_auth(&admin.access).send().await.unwrap()
+    }
+
+    /// An API token of an account.
+    pub async fn api_token(&self, admin: &Tokens, account: &str, scope: &str) -> ApiToken {
+        let made = self.make_api_token(admin, account, json!({ "name": "a test", "scope": scope })).await;
+        assert_eq!(made.status(), StatusCode::OK);
+        let made: Value = made.json().await.unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        ApiToken {
+            id: text(&made["view"]["id"]),
+            scope: scope.parse().unwrap(),
+            secret: text(&made["token"]),
+        }
     }
 
     /// Puts one rule in force, with changes: `dba` may open `pg`.
@@ -259,6 +285,20 @@ pub fn client(ca: &str) -> Client {
         .redirect(reqwest::redirect::Policy::none())
         .build()
         .unwrap()
+}
+
+#[derive(Debug, Clone)]
+pub struct ApiToken {
+    pub id: String,
+    pub scope: TokenScope,
+    pub secret: String,
+}
+
+impl ApiToken {
+    /// As those tests have it that show a bearer token.
+    pub fn bearer(&self) -> Tokens {
+        Tokens { access: self.secret.clone(), refresh: String::new() }
+    }
 }
 
 #[derive(Debug, Clone)]

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::{
     account::{ago, until, word},
-    api, connections, file, rules,
+    api, connections, file, rules, services,
 };
 use crate::{
     args::{self, AddUser, Admin, Agents, Connections, PutConnection, Seal, SetUser, Users},
@@ -26,6 +26,8 @@ pub(super) async fn run(command: Admin, out: &Out) -> Result {
     let api = api()?;
     match command {
         Admin::Users(command) => users(command, &api, out).await,
+        Admin::ServiceAccounts(command) => services::accounts(command, &api, out).await,
+        Admin::Tokens(command) => services::tokens(command, &api, out).await,
         Admin::Agents(command) => agents(command, &api, out).await,
         Admin::JoinToken(args) => join_token(args, &api, out).await,
         Admin::Connections(command) => connections(command, &api, out).await,

@@ -2,6 +2,7 @@
 
 mod account;
 mod admin;
+mod api_token;
 mod audit;
 mod connect;
 mod connections;
@@ -10,6 +11,7 @@ mod file;
 mod login;
 mod requests;
 mod rules;
+mod services;
 mod sessions;
 mod step_up;
 mod verify;
@@ -49,7 +51,10 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> Result {
     }
 }
 
-/// The gateway, asked as whoever is signed in. When it wants a fresh second factor, the person is asked for it.
+/// The gateway, asked as the service account whose token is in the environment, or else as whoever is signed in. When it wants a fresh second factor, the person is asked for it.
 fn api() -> Result<Api> {
+    if let Some(api) = api_token::api()? {
+        return Ok(api);
+    }
     Ok(Api::signed_in(ProfileStore::from_environment()?)?.with_step_up(step_up::AtTheTerminal))
 }

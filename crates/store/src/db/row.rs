@@ -117,6 +117,11 @@ impl Row {
         present(T::from_word(&self.text(column)?), column)
     }
 
+    pub(crate) fn maybe_word<T: Word>(&self, column: &str) -> Result<Option<T>, StoreError> {
+        let text = self.maybe_text(column)?;
+        text.map(|text| present(T::from_word(&text), column)).transpose()
+    }
+
     pub(crate) fn json<T: serde::de::DeserializeOwned>(&self, column: &str) -> Result<T, StoreError> {
         serde_json::from_str(&self.text(column)?).map_err(|_| corrupt(column))
     }

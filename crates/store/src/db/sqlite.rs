@@ -14,7 +14,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "begin", include_str!("../../../../migrations/sqlite/0001_begin.sql")),
     (2, "rules", include_str!("../../../../migrations/sqlite/0002_rules.sql")),
     (3, "identity", include_str!("../../../../migrations/sqlite/0003_identity.sql")),
-    (8, "providers", include_str!("../../../../migrations/sqlite/0008_providers.sql")),
+    (4, "services", include_str!("../../../../migrations/sqlite/0004_services.sql")),
 ];
 
 /// How long a writer waits for its turn (or for another process on the same file).

@@ -9,8 +9,8 @@ mod ledger;
 mod logins;
 mod notices;
 mod policies;
-mod providers;
 mod requests;
+mod services;
 mod sessions;
 mod things;
 mod users;
@@ -39,6 +39,7 @@ pub(crate) use cases;
 fn every_case() -> impl Iterator<Item = &'static Case> {
     [
         users::CASES,
+        services::CASES,
         logins::CASES,
         things::CASES,
         agents::CASES,
@@ -46,7 +47,6 @@ fn every_case() -> impl Iterator<Item = &'static Case> {
         ledger::CASES,
         notices::CASES,
         policies::CASES,
-        providers::CASES,
         requests::CASES,
     ]
     .into_iter()

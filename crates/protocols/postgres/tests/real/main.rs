@@ -2,7 +2,6 @@
 
 #![cfg(test)]
 
-mod accounts;
 mod bridge;
 mod gate;
 mod negotiation;
