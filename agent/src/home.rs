@@ -6,6 +6,7 @@
 //! STATE/sealing.key     P-256: opens credentials sealed to this agent
 //! STATE/signing.key     Ed25519, PEM: signs recordings
 //! STATE/identity.json   id, certificate, the gateway's CA and grant key; written once enrolled
+//! STATE/accounts/       accounts at targets that have to be removed
 //! STATE/spool/          recordings that the gateway has not acknowledged to the end
 //! ```
 //! All files are 0600 in a 0700 folder, replaced by rename after fsync.
@@ -126,6 +127,12 @@ impl Home {
         self.folder.join("spool")
     }
 
+    /// Where accounts at targets are written down.
+    #[must_use]
+    pub fn accounts(&self) -> PathBuf {
+        self.folder.join("accounts")
+    }
+
     /// Who this agent is, once it has enrolled.
     ///
     /// # Errors
@@ -180,7 +187,7 @@ fn keep(
 }
 
 /// Writes a file so that a crash leaves the old one or the new one.
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("new");
     let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
     file.write_all(content)?;

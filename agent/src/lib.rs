@@ -8,10 +8,12 @@
 //!
 //! - [`config`]: flags and environment. [`home`]: keys and identity on disk.
 //! - `link`: enrolment and the control stream. `data`: data connections and the streams in them.
+//! - `accounts`: an account at the target for each session, where a connection asks for it.
 //! - `session`: sessions and their limits. `target`: credentials, dialling, cancel. `recording`: tape, spool, upload.
 //!
 //! Only this process holds a target's credential in the clear.
 
+mod accounts;
 pub mod config;
 mod data;
 pub mod home;
@@ -28,6 +30,7 @@ use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    accounts::Keeper,
     config::AgentConfig,
     data::DataPlane,
     home::{Home, HomeError, Identity},
@@ -59,6 +62,9 @@ pub enum StartError {
     /// Its spool.
     #[error("the spool cannot be opened: {0}")]
     Spool(std::io::Error),
+    /// Its journal of accounts.
+    #[error("the journal of accounts cannot be opened: {0}")]
+    Accounts(std::io::Error),
     /// Its keys.
     #[error("{0}")]
     Data(String),
@@ -97,10 +103,12 @@ pub async fn start(config: AgentConfig) -> Result<Running, StartError> {
         stall: Duration::from_secs(config.stall_limit_seconds),
     };
     let spool = Spool::open(home.spool(), limits, &home.signing_key).map_err(StartError::Spool)?;
+    let accounts = Keeper::open(home.accounts()).map_err(StartError::Accounts)?;
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let around = Surroundings {
         home,
         spool: Arc::clone(&spool),
+        accounts,
         secrets: SecretPolicy::new(config.allow_secrets.clone()),
         allow_targets: config.allow_targets.clone(),
         resume_for: config.resume_for(),
@@ -122,6 +130,8 @@ pub async fn start(config: AgentConfig) -> Result<Running, StartError> {
         connected,
     };
     tasks.spawn(spool.keep(stop.clone()));
+    let (sweeping, until) = (accounts::sweep(Arc::clone(&sessions)), stop.clone());
+    tasks.spawn(async move { until.run_until_cancelled(sweeping).await });
     tasks.spawn(control.keep(stop.clone()));
     Ok(Running { id, sessions, stop, tasks, connected: heard })
 }

@@ -510,6 +510,42 @@ test('people: added with a link shown once, locked, changed; nobody changes them
   assert.deepEqual(mock.state.calls.at(-1), { method: 'PATCH', path: '/users/marie', body: { role: 'user', groups: ['dba'] } });
 });
 
+test('a person: what they are, reach and have open; locked from there', async () => {
+  await signIn(page, as('grace'), '/people');
+  await page.getByRole('link', { name: 'ada', exact: true }).click();
+  await page.getByRole('heading', { name: 'ada' }).waitFor();
+  const reach = page.getByRole('table', { name: 'What ada can reach' });
+  await reach.getByRole('row', { name: /vault.*emergency.*member of dba/ }).waitFor();
+  await page.getByRole('table', { name: 'Live sessions' }).getByRole('link', { name: 'clinic' }).waitFor();
+  await shot(page, 'person');
+  await page.getByRole('button', { name: 'Lock ada' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Lock' }).click();
+  await page.getByText('locked', { exact: true }).waitFor();
+  await page.getByRole('link', { name: 'What they did' }).click();
+  await page.getByRole('table', { name: 'Events' }).waitFor();
+  assert.match(page.url(), /\/audit\?actor=ada$/);
+  await page.goto('/people/nobody%2F..%2Fgrace');
+  await page.getByText('Nobody has this name.').waitFor();
+});
+
+test('groups: members, and the rules that name them', async () => {
+  mock.state.users[1].groups = ['dba', 'DBA / on-call: night'];
+  await signIn(page, as('linus'), '/people?view=groups');
+  const row = (name) => page.getByRole('table', { name: 'Groups' }).getByRole('row', { name });
+  await row(/^leads 0 1$/).waitFor();
+  await row(/^dba 2 2$/).waitFor();
+  await shot(page, 'groups');
+  await page.getByRole('link', { name: 'DBA / on-call: night' }).click();
+  await page.getByText('No rule names it.').waitFor();
+  await page.getByRole('table', { name: 'Members' }).getByRole('link', { name: 'ada' }).waitFor();
+  await page.goto('/people/groups/dba');
+  const rules = page.getByRole('table', { name: 'Rules that name it' });
+  await rules.getByRole('row', { name: 'fire may open in emergencies vault' }).waitFor();
+  await page.getByRole('table', { name: 'Members' }).getByRole('link', { name: 'grace' }).waitFor();
+  assert.equal(await page.getByRole('button', { name: 'Lock ada' }).count(), 0, 'an auditor changes nothing');
+  await shot(page, 'group');
+});
+
 test('agents: a join token with its command, shown once', async () => {
   await signIn(page, as('grace'), '/agents');
   await page.getByRole('table', { name: 'Agents' }).waitFor();
@@ -518,7 +554,10 @@ test('agents: a join token with its command, shown once', async () => {
   await page.getByRole('button', { name: 'Make token' }).click();
   await page.getByText(/^HOOP_AGENT_JOIN_TOKEN='hoop-join-v1\.site-c\.x+' hoop-agent run --gateway localhost:8443 --name site-c$/).waitFor();
   await page.waitForTimeout(300);
+  await page.getByRole('status').getByText('Waiting for site-c …').waitFor();
   await shot(page, 'join-token');
+  mock.state.agents.push({ ...mock.state.agents[0], id: 'agt_c', name: 'site-c' });
+  await page.getByText('site-c is online.').waitFor();
   await page.getByRole('button', { name: 'Done' }).click();
   await page.getByRole('button', { name: 'Remove site-b' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Remove' }).click();
@@ -610,6 +649,8 @@ test('dark, and on a phone', async () => {
   };
   await staysNarrow();
   for (const [path, seen, name] of [
+    ['/people/ada', page.getByRole('table', { name: 'What ada can reach' }), 'phone-person'],
+    ['/people/groups/dba', page.getByRole('table', { name: 'Members' }), 'phone-group'],
     ['/rules', page.getByRole('listitem', { name: 'dba-prod' }), 'phone-rules'],
     ['/rules?view=text', editor(), 'phone-rules-text'],
     ['/rules?view=history', page.getByRole('table', { name: 'Versions' }), 'phone-rules-history'],

@@ -7,6 +7,10 @@ export const meQuery = queryOptions({ queryKey: ['me'], queryFn: calls.whoami, s
 
 export const infoQuery = queryOptions({ queryKey: ['info'], queryFn: calls.info, staleTime: 600_000 });
 
+export const usersQuery = queryOptions({ queryKey: ['users', 'all'], queryFn: calls.users });
+
+export const rulesQuery = queryOptions({ queryKey: ['rules', 'in force'], queryFn: calls.rules });
+
 export const sessionQuery = (id: string) =>
   queryOptions({
     queryKey: ['session', id],

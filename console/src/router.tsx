@@ -16,6 +16,9 @@ type DeviceSearch = Optional<'code'>;
 type SessionsSearch = Optional<'user' | 'connection' | 'since' | 'until'> & { state: 'live' | 'past' };
 type AuditSearch = Optional<'code' | 'actor' | 'subject' | 'since' | 'until'>;
 
+interface PeopleSearch {
+  view?: 'groups' | undefined;
+}
 interface RequestsSearch {
   view?: View | undefined;
   state?: Narrowed | undefined;
@@ -161,7 +164,20 @@ const rules = createRoute({
 const people = createRoute({
   getParentRoute: () => shell,
   path: '/people',
-  component: lazyRouteComponent(() => import('./pages/People'), 'People'),
+  validateSearch: (search): PeopleSearch => ({ view: search['view'] === 'groups' ? 'groups' : undefined }),
+  component: lazyRouteComponent(() => import('./pages/people/People'), 'People'),
+});
+
+const person = createRoute({
+  getParentRoute: () => shell,
+  path: '/people/$name',
+  component: lazyRouteComponent(() => import('./pages/people/Person'), 'Person'),
+});
+
+const group = createRoute({
+  getParentRoute: () => shell,
+  path: '/people/groups/$name',
+  component: lazyRouteComponent(() => import('./pages/people/GroupDetail'), 'GroupDetail'),
 });
 
 const agents = createRoute({
@@ -185,7 +201,7 @@ export const router = createRouter({
       cli,
       device,
       stepUp,
-      shell.addChildren([connections, sessions, session, requests, request, rules, audit, people, agents, account]),
+      shell.addChildren([connections, sessions, session, requests, request, rules, audit, people, person, group, agents, account]),
     ]),
   ]),
   parseSearch,

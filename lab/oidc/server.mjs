@@ -85,6 +85,8 @@ function configuration(facts, state) {
     scopes: ['openid', 'offline_access', 'profile', 'email', 'groups'],
     // Claims of the granted scopes stand in the ID token, as most companies' providers have it.
     conformIdTokenClaims: false,
+    // Without asking for offline_access, as many companies' providers do for their own applications.
+    issueRefreshToken: (_, client) => client.grantTypeAllowed('refresh_token'),
     features: { devInteractions: { enabled: false } },
     interactions: { url: (_, interaction) => `/interaction/${interaction.uid}` },
     ttl: { Interaction: 600, Session: 3600, Grant: 3600, AccessToken: 600, IdToken: 600 },

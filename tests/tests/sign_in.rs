@@ -1,218 +1,21 @@
-//! Every way to sign in, over real processes: the company's provider, the command line's flows, set-up, tokens; and
+//! Every way to sign in here, over real processes: the command line's flows, set-up, tokens; and
 //! what somebody would try who is not entitled to it (THREATS A3, A7, A8, A9, E4).
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{
-    io::{BufRead as _, BufReader},
-    process::{Child, ChildStderr, Command, Stdio},
-};
-
-use hoop_testkit::{
-    Browser, Person, Provider, Reply, World, WorldOptions, binary, free_port, run, totp_ahead, totp_now,
-};
+use hoop_testkit::{Browser, LoginWaiting, Person, Reply, World, WorldOptions, run, totp_ahead, totp_now};
 use serde_json::{Value, json};
-
-/// Lines for the gateway's configuration; a test leaks them, it does not live long.
-fn leak(text: String) -> &'static str {
-    Box::leak(text.into_boxed_str())
-}
-
-// --- the company's provider
-
-const SECRET: &str = "canary-client-secret-4e1b";
-
-fn people(groups: &[&str]) -> Value {
-    json!([
-        { "name": "ada", "email": "ada@example.test", "groups": groups, "amr": ["pwd", "otp"] },
-        { "name": "mallory", "email": "grace@example.test", "email_verified": false, "groups": ["admins"] },
-    ])
-}
-
-fn with_provider() -> (World, Provider) {
-    let port = free_port();
-    let gateway = leak(format!(
-        "[oidc]\nissuer = \"http://127.0.0.1:{port}\"\nclient_id = \"hoop\"\nclient_secret = \"env:TEST_OIDC_SECRET\"\nscopes = [\"email\", \"groups\"]\nadmin_groups = [\"admins\"]\n[limits]\nlogin_attempts_per_minute = 1000\n"
-    ));
-    let world = World::with(WorldOptions {
-        gateway,
-        gateway_env: vec![("TEST_OIDC_SECRET", SECRET.to_owned())],
-        ..WorldOptions::default()
-    });
-    let redirect = format!("https://localhost:{}/api/v1/oidc/callback", world.port);
-    let provider = Provider::start(port, SECRET, &redirect, &people(&["engineers", "on-call"]));
-    (world, provider)
-}
-
-fn start(browser: &Browser) -> Reply {
-    browser.get("/api/v1/oidc/start?return=%2Fconnections")
-}
-
-#[test]
-fn the_companys_provider_signs_people_in_with_their_groups_of_the_day() {
-    let (world, provider) = with_provider();
-    let mut browser = world.browser("first");
-    let callback = provider.consent(&browser, &start(&browser), "ada");
-    let back = browser.get(&callback);
-    assert_eq!((back.status, back.redirect), (303, format!("{}/connections", browser.origin())));
-    let me = browser.whoami().json();
-    assert_eq!(
-        (&me["name"], &me["role"], &me["method"]),
-        (&json!("ada@example.test"), &json!("user"), &json!("oidc"))
-    );
-    assert_eq!(me["groups"], json!(["engineers", "on-call"]));
-    assert!(me["mfa_at"].is_string(), "the provider proved a second factor: {me}");
-    assert!(browser.get("/api/v1/connections").body.contains("\"pg\""));
-
-    // A group taken away at the provider is gone with the next sign-in, for every sign-in of that person.
-    provider.users(&people(&["on-call"]));
-    let mut again = world.browser("second");
-    let callback = provider.consent(&again, &start(&again), "ada");
-    assert_eq!(again.get(&callback).status, 303);
-    let now = again.whoami().json();
-    assert_eq!((&now["id"], &now["groups"]), (&me["id"], &json!(["on-call"])));
-    for browser in [&browser, &again] {
-        assert!(!browser.get("/api/v1/connections").body.contains("\"pg\""));
-    }
-    assert!(!world.gateway.log().contains(SECRET));
-}
-
-#[test]
-fn a_stolen_or_repeated_callback_signs_nobody_in() {
-    let (world, provider) = with_provider();
-    // The victim is led to a callback that the attacker's browser began, and the other way round.
-    let (attacker, mut victim) = (world.browser("attacker"), world.browser("victim"));
-    let callback = provider.consent(&attacker, &start(&attacker), "ada");
-    let refused = |reply: &Reply, code: &str| {
-        assert_eq!(reply.status, 303, "{reply:?}");
-        assert!(reply.redirect.ends_with(&format!("/login?error={code}")), "{reply:?}");
-    };
-    refused(&victim.get(&callback), "HOOP-3105");
-    assert_eq!(victim.whoami().status, 401);
-    // The state is used up by that, also for the browser that it belongs to.
-    refused(&attacker.get(&callback), "HOOP-3105");
-
-    let mut ada = world.browser("ada");
-    let callback = provider.consent(&ada, &start(&ada), "ada");
-    assert_eq!(ada.get(&callback).status, 303);
-    assert_eq!(ada.whoami().status, 200);
-    refused(&world.browser("replay").get(&callback), "HOOP-3105");
-    refused(&ada.get(&callback), "HOOP-3105");
-
-    for made_up in
-        ["/api/v1/oidc/callback?code=x&state=y", "/api/v1/oidc/callback?code=x", "/api/v1/oidc/callback"]
-    {
-        refused(&world.browser("nobody").get(made_up), "HOOP-3105");
-    }
-    // A state of one's own with a code of somebody else's: the provider refuses it, for the PKCE verifier is another.
-    let (mine, theirs) = (world.browser("mine"), world.browser("theirs"));
-    let of = |url: &str, key: &str| {
-        url.split(['?', '&']).find_map(|part| Some(part.strip_prefix(key)?.to_owned())).unwrap()
-    };
-    let (my, their) =
-        (provider.consent(&mine, &start(&mine), "ada"), provider.consent(&theirs, &start(&theirs), "ada"));
-    let mixed = my.replace(&of(&my, "code="), &of(&their, "code="));
-    let reply = mine.get(&mixed);
-    assert!(reply.redirect.contains("/login?error=HOOP-31"), "{reply:?}");
-}
-
-#[test]
-fn the_way_back_stays_at_the_gateway() {
-    let (world, provider) = with_provider();
-    for (n, evil) in
-        ["//evil.test", "/\\evil.test", "https://evil.test/", "/%09/evil.test", "javascript:alert(1)"]
-            .into_iter()
-            .enumerate()
-    {
-        let browser = world.browser(&format!("lured-{n}"));
-        let encoded: String = evil.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        let callback =
-            provider.consent(&browser, &browser.get(&format!("/api/v1/oidc/start?return={encoded}")), "ada");
-        let back = browser.get(&callback);
-        let host =
-            back.redirect.trim_start_matches("https://").split(['/', '\\', '?']).next().unwrap().to_owned();
-        assert_eq!(
-            (back.status, host),
-            (303, format!("localhost:{}", world.port)),
-            "{evil}: {}",
-            back.redirect
-        );
-    }
-}
-
-#[test]
-fn an_unverified_address_is_nobody() {
-    let (world, provider) = with_provider();
-    let mut browser = world.browser("mallory");
-    let callback = provider.consent(&browser, &start(&browser), "mallory");
-    assert!(browser.get(&callback).redirect.ends_with("/login?error=HOOP-3106"));
-    assert_eq!(browser.whoami().status, 401);
-    let users = run(world.hoop(&world.admin).args(["admin", "users", "ls", "-o", "json"]));
-    assert!(!users.contains("example.test"), "{users}");
-}
 
 // --- the command line's flows
 
-/// `hoop login` that waits for a browser.
-struct Waiting {
-    child: Child,
-    lines: BufReader<ChildStderr>,
-    told: String,
-}
-
-impl Waiting {
-    fn start(world: &World, profile: &str, how: &str) -> Self {
-        let ca = world.folder.path().join("gateway-ca.pem");
-        let mut child = Command::new(binary("hoop"))
-            .env("HOOP_CONFIG_DIR", world.folder.path().join("profiles").join(profile))
-            .env_remove("HTTPS_PROXY")
-            .args(["login", &format!("https://localhost:{}", world.port), how, "--ca"])
-            .arg(ca)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap());
-        Self { child, lines, told: String::new() }
-    }
-
-    /// What stands behind a word on a line of its messages.
-    fn after(&mut self, word: &str) -> String {
-        loop {
-            let mut line = String::new();
-            assert_ne!(
-                self.lines.read_line(&mut line).unwrap(),
-                0,
-                "it ended without saying {word}: {}",
-                self.told
-            );
-            self.told.push_str(&line);
-            if let Some(rest) = line.trim().strip_prefix(word) {
-                return format!("{word}{rest}");
-            }
-        }
-    }
-
-    fn finish(mut self) -> (Option<i32>, String) {
-        let status = self.child.wait().unwrap();
-        std::io::Read::read_to_string(&mut self.lines, &mut self.told).unwrap();
-        (status.code(), self.told)
-    }
-}
-
 fn query(url: &str, key: &str) -> String {
     url.split(['?', '&']).find_map(|part| part.strip_prefix(&format!("{key}="))).unwrap().to_owned()
-}
-
-fn as_person(world: &World, profile: &str) -> Person {
-    Person { profile: world.folder.path().join("profiles").join(profile), ..world.engineer.clone() }
 }
 
 #[test]
 fn the_browser_approves_a_command_line() {
     let world = World::start();
     let mut browser = world.signed_in_browser(&world.engineer);
-    let mut login = Waiting::start(&world, "by-browser", "--no-browser");
+    let mut login = LoginWaiting::start(&world, "by-browser", "--no-browser");
     let url = login.after("https://");
     assert!(url.starts_with(&format!("{}/cli?", browser.origin())), "{url}");
     let (port, state) = (query(&url, "port"), query(&url, "state"));
@@ -237,7 +40,7 @@ fn the_browser_approves_a_command_line() {
     assert_eq!(browser.get(&location).status, 200);
     let (code, told) = login.finish();
     assert_eq!(code, Some(0), "{told}");
-    let me = world.json(&as_person(&world, "by-browser"), &["whoami"]);
+    let me = world.json(&world.profile("by-browser"), &["whoami"]);
     assert_eq!((&me["name"], &me["method"]), (&json!("ada"), &json!("password_totp")), "{me}");
 
     // The code was used: without the verifier it would not have been good either.
@@ -249,7 +52,7 @@ fn the_browser_approves_a_command_line() {
 fn a_code_is_worth_nothing_without_its_verifier() {
     let world = World::start();
     let browser = world.signed_in_browser(&world.engineer);
-    let mut login = Waiting::start(&world, "robbed", "--no-browser");
+    let mut login = LoginWaiting::start(&world, "robbed", "--no-browser");
     let url = login.after("https://");
     let approval = json!({ "code_challenge": query(&url, "challenge"), "port": query(&url, "port").parse::<u16>().unwrap(), "state": query(&url, "state") });
     let location =
@@ -268,7 +71,7 @@ fn a_code_is_worth_nothing_without_its_verifier() {
 fn a_device_is_approved_or_refused_by_its_code() {
     let world = World::start();
     let browser = world.signed_in_browser(&world.engineer);
-    let mut login = Waiting::start(&world, "device", "--device");
+    let mut login = LoginWaiting::start(&world, "device", "--device");
     assert_eq!(login.after("Open"), format!("Open  {}/device", browser.origin()));
     let code = login.after("Type").trim_start_matches("Type").trim().to_owned();
     let decide = |code: &str, approve: bool| json!({ "user_code": code, "approve": approve });
@@ -285,9 +88,9 @@ fn a_device_is_approved_or_refused_by_its_code() {
     assert_eq!(browser.post("/api/v1/device/approve", &decide(&code, false)).status, 404, "decided once");
     let (status, told) = login.finish();
     assert_eq!(status, Some(0), "{told}");
-    assert_eq!(world.json(&as_person(&world, "device"), &["whoami"])["name"], "ada");
+    assert_eq!(world.json(&world.profile("device"), &["whoami"])["name"], "ada");
 
-    let mut login = Waiting::start(&world, "refused", "--device");
+    let mut login = LoginWaiting::start(&world, "refused", "--device");
     let code = login.after("Type").trim_start_matches("Type").trim().to_owned();
     assert_eq!(browser.post("/api/v1/device/approve", &decide(&code, false)).status, 204);
     let (status, told) = login.finish();

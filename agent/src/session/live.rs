@@ -10,7 +10,8 @@ use hoop_control::{grant::Grant, v1};
 use hoop_engine::{Credential, LoginCache, StreamContext, Target};
 use hoop_model::{Blame, Fault, Redacted, StreamId, Timestamp};
 use hoop_policy::Rules;
-use hoop_session::{Activity, Dial, Limits, Parts, Terminator, drive, ending};
+use hoop_recording::event::{Event, Record, Said};
+use hoop_session::{Activity, Dial, Limits, Parts, Tape as _, Terminator, drive, ending};
 use hoop_tunnel::{
     core::Limits as StreamLimits,
     stream::SessionStreams,
@@ -22,6 +23,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::Sessions;
 use crate::{
+    accounts::OpenAccount,
     data::{Carrier, streams::TunnelPipe},
     recording::{SessionTape, TapeHandle},
     target::{cancel::SessionDesk, dial::TargetDial},
@@ -36,6 +38,16 @@ const LOGIN: Duration = Duration::from_secs(30);
 /// Streams of one session at a time.
 const MOST_STREAMS: usize = 1000;
 
+/// The target's side of a session.
+pub(super) struct AtTarget {
+    pub(super) target: Arc<dyn Target>,
+    /// What its streams log in with.
+    pub(super) credential: Credential,
+    pub(super) dial: Arc<TargetDial>,
+    /// Its own account, if the credential is that one's.
+    pub(super) account: Option<OpenAccount>,
+}
+
 /// A session that runs.
 pub(crate) struct LiveSession {
     pub(crate) grant: Grant,
@@ -49,6 +61,7 @@ pub(crate) struct LiveSession {
     target: Arc<dyn Target>,
     credential: Credential,
     dial: Arc<TargetDial>,
+    account: Mutex<Option<OpenAccount>>,
     tape: Arc<SessionTape>,
     desk: Arc<SessionDesk>,
     activity: Arc<Activity>,
@@ -66,11 +79,9 @@ impl LiveSession {
         sessions: &Arc<Sessions>,
         grant: Grant,
         secret: Redacted<[u8; 32]>,
-        target: Arc<dyn Target>,
-        credential: Credential,
-        dial: Arc<TargetDial>,
+        AtTarget { target, credential, dial, account }: AtTarget,
         tape: Arc<SessionTape>,
-    ) -> Result<(), Fault> {
+    ) {
         let (terminator, _) = ending();
         let (desk, cancels) = SessionDesk::new();
         let session = Arc::new(Self {
@@ -85,6 +96,7 @@ impl LiveSession {
             over: CancellationToken::new(),
             target,
             credential,
+            account: Mutex::new(account),
             tape,
             desk: Arc::new(desk),
             activity: Arc::new(Activity::new(now())),
@@ -97,7 +109,6 @@ impl LiveSession {
         sessions.tasks.spawn(send_cancels(dial, cancels, session.over.clone()));
         sessions.tasks.spawn(Arc::clone(&session).watch(Arc::clone(sessions)));
         tracing::info!(session = %session.grant.session, connection = %session.grant.connection_name, "session opened");
-        Ok(())
     }
 
     /// A new stream of this session: runs until it ends.
@@ -200,6 +211,7 @@ impl LiveSession {
             self.terminator.cut();
             self.tasks.wait().await;
         }
+        self.close_account(sessions).await;
         let (tape, key) = (Arc::clone(&self.tape), Arc::clone(&sessions.around.home.signing_key));
         let text = format!("{} ({})", reason.message, reason.code);
         let (told, signing) = (text.clone(), Arc::clone(&key));
@@ -220,6 +232,18 @@ impl LiveSession {
         );
         self.over.cancel();
         tracing::info!(session = %id, code = %reason.code, "session ended");
+    }
+
+    /// Removes the session's own account, and says in the recording what became of it.
+    async fn close_account(&self, sessions: &Sessions) {
+        let account = self.account.lock().ok().and_then(|mut account| account.take());
+        let Some(account) = account else { return };
+        let text = account.close(sessions).await.into();
+        let event = Event::Said { kind: Said::Notice, text };
+        let kept = TapeHandle::new(Arc::clone(&self.tape)).append(Record { at: now(), stream: None, event });
+        if kept.is_err() {
+            tracing::warn!(session = %self.grant.session, "what became of a session's account is not in its recording");
+        }
     }
 
     fn counters(&self) -> Counters {

@@ -4,7 +4,7 @@ mod live;
 mod open;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -16,8 +16,9 @@ use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use live::LiveSession;
+pub(crate) use open::site_of;
 
-use crate::{home::Home, recording::Spool, target::credential::SecretPolicy};
+use crate::{accounts::Keeper, home::Home, recording::Spool, target::credential::SecretPolicy};
 
 /// Messages to the gateway that may wait while it is away; each session has at most a few.
 const WAITING: usize = 4096;
@@ -34,6 +35,7 @@ pub(crate) struct Meeting {
 pub(crate) struct Surroundings {
     pub(crate) home: Home,
     pub(crate) spool: Arc<Spool>,
+    pub(crate) accounts: Arc<Keeper>,
     pub(crate) secrets: SecretPolicy,
     pub(crate) allow_targets: Vec<String>,
     pub(crate) resume_for: Duration,
@@ -44,6 +46,8 @@ pub(crate) struct Sessions {
     pub(crate) around: Surroundings,
     meeting: Mutex<Option<Meeting>>,
     live: Mutex<HashMap<SessionId, Arc<LiveSession>>>,
+    /// Sessions that are being opened: the gateway may ask again meanwhile.
+    opening: Mutex<HashSet<SessionId>>,
     /// Ends told to the gateway again at each meeting, until it has the recording.
     ended: Mutex<HashMap<SessionId, v1::SessionEnded>>,
     news: mpsc::Sender<v1::from_agent::Message>,
@@ -63,6 +67,7 @@ impl Sessions {
             around,
             meeting: Mutex::default(),
             live: Mutex::default(),
+            opening: Mutex::default(),
             ended: Mutex::default(),
             news,
             tasks,
@@ -116,7 +121,10 @@ impl Sessions {
     pub(crate) async fn open(self: &Arc<Self>, request: v1::OpenSession) {
         let outcome = open::open(self, &request).await;
         let message = match outcome {
-            Ok(id) => v1::from_agent::Message::SessionReady(v1::SessionReady { session_id: id.to_string() }),
+            Ok(None) => return,
+            Ok(Some(id)) => {
+                v1::from_agent::Message::SessionReady(v1::SessionReady { session_id: id.to_string() })
+            }
             Err(open::Refusal { session, fault }) => {
                 tracing::warn!(session = session.map(|s| s.to_string()), code = %fault.code, reason = %fault.message, "a session was refused");
                 v1::from_agent::Message::SessionRefused(v1::SessionRefused {

@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use hoop_control::{grant, v1};
-use hoop_engine::{Address, Credential, SettingsError};
-use hoop_model::{Blame, Fault, SessionId, Timestamp};
+use hoop_engine::{Address, Credential, Protocol, SettingsError};
+use hoop_model::{Blame, ConnectionName, Fault, SessionId, Timestamp};
 use hoop_policy::rules::RecordingMode;
 use hoop_recording::{Compression, Start, hex};
 
-use super::{LiveSession, Sessions, secret};
-use crate::target::{credential, dial::TargetDial};
+use super::{LiveSession, Sessions, Surroundings, live::AtTarget, secret};
+use crate::{
+    accounts::{AccountSite, OpenAccount},
+    target::{credential, dial::TargetDial},
+};
 
 /// Why a session was not opened.
 pub(super) struct Refusal {
@@ -18,16 +21,40 @@ pub(super) struct Refusal {
     pub(super) fault: Fault,
 }
 
-/// Opens a session, or finds it open already (the gateway asks again after it was away).
-pub(super) async fn open(sessions: &Arc<Sessions>, request: &v1::OpenSession) -> Result<SessionId, Refusal> {
+/// A session that is being opened, until dropped.
+struct Opening<'a>(&'a Sessions, SessionId);
+
+impl<'a> Opening<'a> {
+    /// `None`: it is being opened already.
+    fn begin(sessions: &'a Sessions, id: SessionId) -> Option<Self> {
+        let began = sessions.opening.lock().is_ok_and(|mut opening| opening.insert(id));
+        began.then_some(Self(sessions, id))
+    }
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        if let Ok(mut opening) = self.0.opening.lock() {
+            opening.remove(&self.1);
+        }
+    }
+}
+
+/// Opens a session, or finds it open already (the gateway asks again after it was away). `None`: it is being opened, and
+/// whoever does so answers.
+pub(super) async fn open(
+    sessions: &Arc<Sessions>,
+    request: &v1::OpenSession,
+) -> Result<Option<SessionId>, Refusal> {
     let anonymous = |fault| Refusal { session: None, fault };
     let meeting = sessions.meeting().map_err(anonymous)?;
     let now = Timestamp::from(jiff::Timestamp::now());
     let grant = grant::verify(&request.grant, &request.signature, &meeting.grant_key, meeting.agent, now)
         .map_err(|error| anonymous(Fault::new("HOOP-4210", Blame::System, error.to_string())))?;
     let id = grant.session;
+    let Some(_opening) = Opening::begin(sessions, id) else { return Ok(None) };
     if sessions.find(id).is_some() {
-        return Ok(id);
+        return Ok(Some(id));
     }
     let refuse = |fault| Refusal { session: Some(id), fault };
     let secret = secret(&request.session_secret).ok_or_else(|| {
@@ -37,24 +64,44 @@ pub(super) async fn open(sessions: &Arc<Sessions>, request: &v1::OpenSession) ->
         let what = format!("this agent does not speak {}", grant.protocol);
         refuse(Fault::new("HOOP-4212", Blame::System, what).with_hint("upgrade the agent"))
     })?;
-    let target = protocol.configure(&grant.settings).map_err(|error| refuse(settings(&error)))?;
-    check_target(&target.address(), &sessions.around.allow_targets).map_err(refuse)?;
-    let credential = match target.credential() {
-        Some(source) => {
-            let (policy, key) = (&sessions.around.secrets, &sessions.around.home.opening_key);
-            credential::resolve(&source, grant.connection_name.as_str(), policy, key).map_err(refuse)?
-        }
-        None => Credential { user: String::new(), password: None },
-    };
-    let dial = TargetDial::prepare(target.address(), &target.tls()).map_err(refuse)?;
+    let site =
+        site_of(&sessions.around, protocol, &grant.settings, &grant.connection_name).map_err(refuse)?;
+    let (target, dial) = (Arc::clone(&site.target), Arc::clone(&site.dial));
+    let own = site.credential.clone();
+    // Dropped on any failure below, it is swept up.
+    let made = sessions.around.accounts.make(&grant, site).await.map_err(refuse)?;
+    let (account, credential) = made.map_or((None, own), |(account, login)| (Some(account), login));
     let strict = grant.recording == RecordingMode::Strict;
     let tape = sessions
         .around
         .spool
-        .begin(start(&grant, &request.grant, sessions, now), &meeting.recording_key, strict)
+        .begin(start(&grant, &request.grant, account.as_ref(), sessions, now), &meeting.recording_key, strict)
         .map_err(refuse)?;
-    LiveSession::begin(sessions, grant, secret, target, credential, Arc::new(dial), tape).map_err(refuse)?;
-    Ok(id)
+    if let Some(account) = &account {
+        account.tell_made(sessions);
+    }
+    let target = AtTarget { target, credential, dial, account };
+    LiveSession::begin(sessions, grant, secret, target, tape);
+    Ok(Some(id))
+}
+
+/// A connection's target, as this agent's owner lets it be reached, with the credential that its settings name.
+pub(crate) fn site_of(
+    around: &Surroundings,
+    protocol: &dyn Protocol,
+    from: &serde_json::Value,
+    connection: &ConnectionName,
+) -> Result<AccountSite, Fault> {
+    let target = protocol.configure(from).map_err(|error| settings(&error))?;
+    check_target(&target.address(), &around.allow_targets)?;
+    let credential = match target.credential() {
+        Some(source) => {
+            credential::resolve(&source, connection.as_str(), &around.secrets, &around.home.opening_key)?
+        }
+        None => Credential { user: String::new(), password: None },
+    };
+    let dial = Arc::new(TargetDial::prepare(target.address(), &target.tls())?);
+    Ok(AccountSite { target, credential, dial })
 }
 
 fn settings(error: &SettingsError) -> Fault {
@@ -72,7 +119,13 @@ fn check_target(address: &Address, allowed: &[String]) -> Result<(), Fault> {
         .with_hint("its owner can allow it with --allow-target"))
 }
 
-fn start(grant: &grant::Grant, grant_bytes: &[u8], sessions: &Sessions, at: Timestamp) -> Start {
+fn start(
+    grant: &grant::Grant,
+    grant_bytes: &[u8],
+    account: Option<&OpenAccount>,
+    sessions: &Sessions,
+    at: Timestamp,
+) -> Start {
     let hash = hex::encode(digest(&SHA256, grant_bytes).as_ref());
     let fact = |name: &str, value: String| (name.to_owned(), value);
     let mut facts = vec![
@@ -88,6 +141,9 @@ fn start(grant: &grant::Grant, grant_bytes: &[u8], sessions: &Sessions, at: Time
         fact("allowed_because", grant.allowed_because.clone()),
         fact("ends_at", grant.ends_at.to_string()),
     ];
+    if let Some(account) = account {
+        facts.push(fact("account", format!("{}, {}", account.account().name, account.describe())));
+    }
     facts.extend(grant.reason.clone().map(|reason| fact("reason", reason)));
     Start {
         session: grant.session,

@@ -1,6 +1,6 @@
 /** Agents: which are up, and the one-use tokens with which new ones enrol. */
 import { Alert, Badge, Button, Group, Modal, Select, Stack, Table, Text, TextInput } from '@mantine/core';
-import { useMutation, useQuery } from '@tanstack/react-query';
+import { queryOptions, useMutation, useQuery } from '@tanstack/react-query';
 import { type FormEvent, useState } from 'react';
 
 import * as calls from '../api/calls';
@@ -16,11 +16,13 @@ import { ProblemAlert } from '../ui/ProblemAlert';
 import { Time } from '../ui/Time';
 import { joinCommand } from './joinCommand';
 
+const agentsQuery = queryOptions({ queryKey: ['agents'], queryFn: calls.agents, refetchInterval: 10_000 });
+
 export function Agents() {
   const { manages } = useRights();
   const [joining, setJoining] = useState(false);
   const [removing, setRemoving] = useState<string>();
-  const list = useQuery({ queryKey: ['agents'], queryFn: calls.agents, refetchInterval: 10_000 });
+  const list = useQuery(agentsQuery);
   return (
     <Page
       title="Agents"
@@ -133,6 +135,7 @@ function NewJoinToken({ onClose }: { onClose: () => void }) {
           <Text size="sm" c="dimmed">
             Good once, until <Time at={make.data.expires_at} />.
           </Text>
+          <Joined name={name} />
           <Alert color="yellow" variant="light">
             It is shown only now.
           </Alert>
@@ -180,5 +183,16 @@ function NewJoinToken({ onClose }: { onClose: () => void }) {
         </Stack>
       </form>
     </Modal>
+  );
+}
+
+/** Has the agent come? Looked at often while somebody waits for it. */
+function Joined({ name }: { name: string }) {
+  const list = useQuery({ ...agentsQuery, refetchInterval: 3_000 });
+  const online = list.data?.find((agent) => agent.name === name)?.online ?? false;
+  return (
+    <Text size="sm" role="status" c={online ? 'teal' : 'dimmed'}>
+      {online ? `${name} is online.` : `Waiting for ${name} …`}
+    </Text>
   );
 }

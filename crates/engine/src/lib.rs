@@ -17,8 +17,10 @@
 //! - Memory is bounded: an engine that holds much says [`Engine::is_congested`], and its driver stops reading that side.
 //! - A fault ends this stream alone, with an error in the client's own protocol as the last output.
 
+mod account;
 mod protocol;
 
+pub use account::{Account, Accounts, Errand, ErrandOutput, Outcome};
 use bytes::{Bytes, BytesMut};
 pub use hoop_model::Timestamp;
 use hoop_model::{Fault, Redacted};

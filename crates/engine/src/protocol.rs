@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use hoop_model::{ProtocolId, Redacted, SessionId, StreamId, Timestamp, UserName};
 
-use crate::{Credential, Engine};
+use crate::{Accounts, Credential, Engine};
 
 /// One protocol this build speaks. The registry holds one value of each.
 pub trait Protocol: Send + Sync {
@@ -32,6 +32,11 @@ pub trait Target: Send + Sync {
 
     /// Where the credential comes from; `None`: the target asks for none.
     fn credential(&self) -> Option<CredentialSource>;
+
+    /// Makes the accounts of sessions; `None`: sessions use the credential itself.
+    fn accounts(&self) -> Option<Arc<dyn Accounts>> {
+        None
+    }
 
     /// Limits for what the recording keeps.
     fn recording_limits(&self) -> RecordingLimits;

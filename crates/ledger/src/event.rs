@@ -159,6 +159,12 @@ codes! {
     RecordingExported = "recording.exported";
     /// Somebody had a recording verified: the outcome is among the facts.
     RecordingVerified = "recording.verified";
+    /// An agent made an account at a target for one session: its name and rights are among the facts.
+    AccountMade = "account.made";
+    /// An agent removed the account of a session, or found that it is gone.
+    AccountRemoved = "account.removed";
+    /// The account of a session that is over could not be removed, or one of its name is somebody else's.
+    AccountLeft = "account.left";
     /// The ledger up to this event was signed: the note is among the facts.
     LedgerCheckpoint = "ledger.checkpoint";
     /// Somebody read or exported the ledger.

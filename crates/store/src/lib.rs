@@ -15,6 +15,7 @@ mod logins;
 mod notices;
 mod page;
 mod policies;
+mod providers;
 mod requests;
 mod secrets;
 mod services;
@@ -32,6 +33,7 @@ pub use logins::{ClientKind, Login, NewLogin, NewToken, Proof, Rotation, SignedI
 pub use notices::{NewNotice, NoticeState, NoticesWaiting, StoredNotice};
 pub use page::Page;
 pub use policies::{NewPolicy, PolicyVersion};
+pub use providers::ProviderToken;
 pub use requests::{Decision, NewRequest, Request, RequestFilter, RequestKind, RequestState, Review};
 pub use services::{ApiToken, NewApiToken, NewServiceAccount, ServiceAccount};
 pub use sessions::{

@@ -168,7 +168,7 @@ pub struct Swept {
 }
 
 /// Logins are kept for 30 days after their end, for people who ask what signed in.
-const KEEP_LOGINS_MICROS: i64 = 30 * 24 * 3600 * 1_000_000;
+const KEEP_LOGINS: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 3600);
 
 words!(AuthMethod { PasswordTotp = "password_totp", Oidc = "oidc", ApiToken = "api_token" });
 words!(ClientKind { Browser = "browser", Cli = "cli", Service = "service" });
@@ -489,19 +489,26 @@ impl Store {
         self.read(sql, args![user, now]).await?.iter().map(Login::of).collect()
     }
 
-    /// Removes tokens and flows that are void, and logins over for more than 30 days.
+    /// Removes tokens and flows that are void, logins over for more than 30 days, and the identity provider's tokens of
+    /// people who are not signed in any more.
     ///
     /// # Errors
     /// The usual ones.
     pub async fn sweep(&self, now: Timestamp) -> Result<Swept, StoreError> {
         let mut tx = self.begin().await?;
-        let long_ago = Timestamp::from_micros(now.as_micros().saturating_sub(KEEP_LOGINS_MICROS));
+        let long_ago = now.before(KEEP_LOGINS);
         let tokens =
             tx.run("DELETE FROM tokens WHERE expires_at <= $1 RETURNING 1 AS gone", args![now]).await?;
         let flows =
             tx.run("DELETE FROM flows WHERE expires_at <= $1 RETURNING 1 AS gone", args![now]).await?;
         let sql = "DELETE FROM logins WHERE expires_at <= $1 RETURNING 1 AS gone";
         let logins = tx.run(sql, args![long_ago]).await?;
+        let sql = "DELETE FROM provider_tokens WHERE claimed_until <= $1 AND NOT EXISTS (\
+                   SELECT 1 FROM logins l WHERE l.user_id = provider_tokens.user_id AND l.revoked_at IS NULL \
+                   AND l.expires_at > $1 AND l.idle_until > $1) AND NOT EXISTS (\
+                   SELECT 1 FROM sessions s WHERE s.user_id = provider_tokens.user_id \
+                   AND s.state IN ('opening', 'live')) RETURNING 1 AS gone";
+        tx.run(sql, args![now]).await?;
         tx.commit().await?;
         let count = |rows: &[Row]| u64::try_from(rows.len()).unwrap_or(u64::MAX);
         Ok(Swept { tokens: count(&tokens), flows: count(&flows), logins: count(&logins) })

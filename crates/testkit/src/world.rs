@@ -162,6 +162,11 @@ impl World {
         });
     }
 
+    /// Whoever signed in with a profile of this name.
+    pub fn profile(&self, name: &str) -> Person {
+        Person { profile: self.folder.path().join("profiles").join(name), ..self.engineer.clone() }
+    }
+
     /// Makes or replaces a connection to the world's PostgreSQL, with changes merged into its definition.
     pub fn put_connection(&self, name: &str, changes: Value) {
         let tls = if self.options.postgres.tls {

@@ -6,8 +6,8 @@
 use std::{sync::Arc, time::Duration};
 
 use hoop_control::v1::{
-    FromAgent, Hello, Ping, SessionEnded, SessionProgress, ToAgent, Welcome, from_agent::Message as From,
-    to_agent::Message as To,
+    AccountChanged, FromAgent, Hello, Ping, SessionEnded, SessionProgress, ToAgent, Welcome,
+    from_agent::Message as From, to_agent::Message as To,
 };
 use hoop_ledger::event::EventCode;
 use hoop_model::{Actor, Blame, Fault, SessionId};
@@ -240,8 +240,37 @@ async fn handle(hub: &Shared, agent: &Agent, message: FromAgent) -> Result<(), S
             let Some(session) = own(hub, agent, &ended.session_id).await? else { return Ok(()) };
             ended_by_agent(hub, agent, &session, ended).await
         }
+        Some(From::AccountChanged(changed)) => {
+            let Some(session) = own(hub, agent, &changed.session_id).await? else { return Ok(()) };
+            account_changed(hub, agent, &session, &changed).await
+        }
         Some(From::Pong(_) | From::Hello(_)) | None => Ok(()),
     }
+}
+
+/// What the agent did with a session's own account at the target.
+async fn account_changed(
+    hub: &Shared,
+    agent: &Agent,
+    session: &SessionRecord,
+    changed: &AccountChanged,
+) -> Result<(), StoreError> {
+    let code = match changed.change.as_str() {
+        "made" => EventCode::AccountMade,
+        "removed" => EventCode::AccountRemoved,
+        _ => EventCode::AccountLeft,
+    };
+    let detail: String = changed.detail.chars().filter(|c| !c.is_control()).take(500).collect();
+    let facts = json!({
+        "account": clip(&changed.account), "change": clip(&changed.change), "detail": detail,
+        "user": session.user_name, "connection": session.connection_name,
+    });
+    if code == EventCode::AccountLeft {
+        metrics::counter!("hoop_accounts_left_total").increment(1);
+        tracing::error!(agent.id = %agent.id, session.id = %session.id, account = clip(&changed.account), detail, "the account of a session could not be removed");
+    }
+    let told = event(&actor(agent), code, sessions::subjects(session), facts);
+    hub.store.append(&[told]).await.map(drop)
 }
 
 async fn ended_by_agent(

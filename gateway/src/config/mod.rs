@@ -101,6 +101,8 @@ pub struct Oidc {
     pub admin_groups: Vec<GroupName>,
     /// Whose members are auditors.
     pub auditor_groups: Vec<GroupName>,
+    /// How often it is asked again about people.
+    pub recheck: Duration,
 }
 
 /// Bounds on what others can make us hold or do.
@@ -259,6 +261,7 @@ fn oidc(layers: &Layers) -> Result<Option<Oidc>, ConfigError> {
         mfa_acr: list(layers, "oidc.mfa_acr"),
         admin_groups: groups(layers, "oidc.admin_groups")?,
         auditor_groups: groups(layers, "oidc.auditor_groups")?,
+        recheck: at_least(layers, "oidc.recheck", Duration::from_secs(1))?,
     }))
 }
 

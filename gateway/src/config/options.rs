@@ -181,6 +181,13 @@ pub const OPTIONS: &[OptionRow] = &[
     row("oidc.mfa_acr", Kind::List, "", "Any of these as `acr` proves a second factor."),
     row("oidc.admin_groups", Kind::List, "", "Members of these groups are admins."),
     row("oidc.auditor_groups", Kind::List, "", "Members of these groups are auditors."),
+    row(
+        "oidc.recheck",
+        Kind::Duration,
+        "5m",
+        "How often the provider is asked again about people who are signed in or have a session: what it takes away \
+         there ends here. It must give a refresh token; most do when `oidc.scopes` has `offline_access`.",
+    ),
     row("limits.connections_per_address", Kind::Count, "4096", "Open connections from one address."),
     row(
         "limits.half_open",

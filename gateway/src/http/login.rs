@@ -24,7 +24,10 @@ use super::{
     problem::{Answer, Problematic},
     step_up, tokens,
 };
-use crate::hub::{Hub, Shared, event, now};
+use crate::{
+    hub::{Hub, Shared, event, now},
+    jobs::reread,
+};
 
 /// A sign-in that was proven, and is to be kept.
 pub(super) struct Proven {
@@ -294,8 +297,11 @@ pub(super) async fn end(hub: &Hub, caller: &Caller, login: LoginId) -> Answer<()
 }
 
 /// Uses a refresh token up for a new pair (RFC 6749 §6, rotated as RFC 9700 §4.14.2 asks).
-pub(super) async fn refresh(hub: &Hub, address: IpAddr, token: &Redacted<String>) -> Answer<Response> {
+pub(super) async fn refresh(hub: &Shared, address: IpAddr, token: &Redacted<String>) -> Answer<Response> {
     let token = Token::parse(Kind::Refresh, token.expose()).map_err(|_| Problematic::unauthenticated())?;
+    if let Some(known) = hub.store.login_by_token(TokenKind::Refresh, &token.hash(), now()).await? {
+        reread::before_refresh(hub, known.user.id).await?;
+    }
     let at = now();
     let lives = hub.config.tokens;
     let secrets = Secrets::fresh(hub, Wanted::Tokens, at, at.after(lives.absolute))?;

@@ -71,8 +71,17 @@ impl Provider {
         self.settings.is_some()
     }
 
+    pub(crate) const fn settings(&self) -> Option<&Oidc> {
+        self.settings.as_ref()
+    }
+
+    /// How often it is asked about people.
+    pub(crate) fn recheck(&self) -> Option<Duration> {
+        self.settings.as_ref().map(|settings| settings.recheck)
+    }
+
     /// The provider as it described itself lately.
-    async fn current(
+    pub(crate) async fn current(
         &self,
         redirect_url: String,
     ) -> Result<(oidc::Provider, Arc<oidc::Http>, &Oidc), Problematic> {
@@ -147,7 +156,7 @@ fn failed(error: &OidcError) -> Problematic {
 
 /// Runs the relying party's work on a thread of its own: its futures borrow the HTTP function in a way that cannot be
 /// shown to be `Send`, and checking signatures is no work for the thread that relays.
-async fn aside<T: Send + 'static>(work: impl FnOnce(&Handle) -> T + Send + 'static) -> Answer<T> {
+pub(crate) async fn aside<T: Send + 'static>(work: impl FnOnce(&Handle) -> T + Send + 'static) -> Answer<T> {
     let runtime = Handle::current();
     tokio::task::spawn_blocking(move || work(&runtime)).await.map_err(Problematic::internal)
 }
@@ -170,7 +179,7 @@ pub(super) struct Start {
     return_to: Option<String>,
 }
 
-fn redirect_url(hub: &Hub) -> String {
+pub(crate) fn redirect_url(hub: &Hub) -> String {
     format!("{}{}/oidc/callback", hub.origin(), hoop_api::PREFIX)
 }
 
@@ -308,11 +317,17 @@ async fn finish(
     }
     let mfa_at = identity.mfa.then(|| identity.auth_time.unwrap_or_else(now));
     let step_up = remembered.step_up;
+    let again = identity.refresh_token.clone();
     // Groups may have changed with this sign-in: what they no longer allow ends now.
-    let (task, settings) = (hub.clone(), settings.clone());
-    let user = jobs::change(hub, async move { account(&task, identity, &settings).await }).await?;
+    let (task, of_task) = (hub.clone(), settings.clone());
+    let user = jobs::change(hub, async move { account(&task, identity, &of_task).await }).await?;
     if user.locked {
         return Err(Problematic::forbidden("HOOP-2002", "this account is locked"));
+    }
+    if let Some(token) = again {
+        let sealed = hub.keys.seal_flow("provider", token.expose()).map_err(Problematic::internal)?;
+        let at = now();
+        hub.store.keep_provider_token(user.id, &sealed, at, at.after(settings.recheck)).await?;
     }
     if let Some(waiting) = step_up {
         prove(hub, &user, waiting, mfa_at, address).await?;
@@ -345,7 +360,7 @@ async fn prove(
     Ok(())
 }
 
-async fn account(hub: &Hub, identity: Identity, settings: &Oidc) -> Answer<User> {
+pub(crate) async fn account(hub: &Hub, identity: Identity, settings: &Oidc) -> Answer<User> {
     let role = role(&identity, settings);
     let (issuer, subject) = (identity.issuer.clone(), identity.subject.clone());
     let person = OidcUser {
@@ -388,7 +403,7 @@ async fn account(hub: &Hub, identity: Identity, settings: &Oidc) -> Answer<User>
 }
 
 /// `None` when the operator maps no groups to roles: then admins give roles here.
-fn role(identity: &Identity, settings: &Oidc) -> Option<Role> {
+pub(crate) fn role(identity: &Identity, settings: &Oidc) -> Option<Role> {
     let in_any =
         |groups: &[hoop_model::GroupName]| identity.groups.iter().any(|group| groups.contains(group));
     if settings.admin_groups.is_empty() && settings.auditor_groups.is_empty() {

@@ -1,5 +1,7 @@
 //! What happens without being asked: sessions that may not go on are ended, what is void is removed, the ledger is signed.
 
+pub(crate) mod reread;
+
 use std::{
     collections::{HashMap, hash_map::Entry},
     io::Write as _,

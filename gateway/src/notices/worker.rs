@@ -167,16 +167,12 @@ async fn measure(store: &Store) -> Result<(), StoreError> {
 
 /// Gives up what is too old, with an event each, and forgets what is older still.
 pub(super) async fn tidy(store: &Store, at: Timestamp) -> Result<(), StoreError> {
-    let lost = store.give_up_notices(before(at, GIVEN_UP_AFTER), at, at.after(LEASE), given_up).await?;
+    let lost = store.give_up_notices(at.before(GIVEN_UP_AFTER), at, at.after(LEASE), given_up).await?;
     for notice in &lost {
         count("hoop_notices_given_up_total", notice.channel.as_str());
         tracing::error!(notice = %notice.id, channel = %notice.channel, topic = notice.topic, "a notice was given up");
     }
-    store.sweep_notices(before(at, KEPT_FOR)).await.map(|_| ())
-}
-
-fn before(at: Timestamp, age: Duration) -> Timestamp {
-    Timestamp::from_micros(at.as_micros().saturating_sub(i64::try_from(age.as_micros()).unwrap_or(i64::MAX)))
+    store.sweep_notices(at.before(KEPT_FOR)).await.map(|_| ())
 }
 
 fn given_up(notice: &StoredNotice) -> hoop_store::NewEvent {

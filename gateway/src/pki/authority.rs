@@ -220,9 +220,7 @@ fn template(name: &str, now: Timestamp, life: Duration) -> CertificateParams {
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
     let at = |t: Timestamp| epoch + Duration::from_secs(u64::try_from(t.as_seconds()).unwrap_or(0));
     let mut params = CertificateParams::default();
-    params.not_before = at(Timestamp::from_micros(
-        now.as_micros().saturating_sub(i64::try_from(BACKDATED.as_micros()).unwrap_or(0)),
-    ));
+    params.not_before = at(now.before(BACKDATED));
     params.not_after = at(now.after(life));
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);

@@ -307,14 +307,21 @@ fn write_grant(opening: &Opening, granted: &Granted, id: SessionId, issued: &Iss
     }
 }
 
-/// What the agent is to do: as the connection has it, but as the user that the rule lays down.
+/// What the agent is to do: as the connection has it, but as the user that the rule lays down; where sessions have
+/// accounts of their own, with that user's rights alone.
 pub(crate) fn settings(
     definition: &ConnectionDefinition,
     target_user: Option<&TargetUser>,
 ) -> serde_json::Value {
     let mut settings = definition.settings.clone();
     if let (Some(settings), Some(user)) = (settings.as_object_mut(), target_user) {
-        settings.insert("user".to_owned(), user.as_str().into());
+        match settings.get_mut("accounts").and_then(serde_json::Value::as_object_mut) {
+            Some(accounts) => {
+                accounts.insert("in_roles".to_owned(), json!([user.as_str()]));
+                accounts.remove("objects_to");
+            }
+            None => drop(settings.insert("user".to_owned(), user.as_str().into())),
+        }
     }
     settings
 }

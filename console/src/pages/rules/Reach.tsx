@@ -37,7 +37,7 @@ export function Reach({ question, connection, person, onAsk }: Props) {
         />
         <Choose key={question} question={question} about={about} onChoose={(name) => onAsk(question, name)} />
       </Group>
-      {about === undefined ? <Empty>{WORDS[question].ask}</Empty> : <Answer question={question} about={about} />}
+      {about === undefined ? <Empty>{WORDS[question].ask}</Empty> : <ReachAnswer question={question} about={about} />}
     </Stack>
   );
 }
@@ -69,7 +69,7 @@ function Choose({ question, about, onChoose }: ChooseProps) {
   );
 }
 
-function Answer({ question, about }: { question: Question; about: string }) {
+export function ReachAnswer({ question, about }: { question: Question; about: string }) {
   const reach = useQuery({ queryKey: ['rules', 'reach', question, about], queryFn: () => calls.reach(question, about) });
   const other = question === 'connection' ? 'Person' : 'Connection';
   return (

@@ -4,8 +4,8 @@ import { useQuery } from '@tanstack/react-query';
 import { getRouteApi } from '@tanstack/react-router';
 import { useState } from 'react';
 
-import * as calls from '../../api/calls';
-import { useRights } from '../../queries';
+import type * as calls from '../../api/calls';
+import { rulesQuery, useRights } from '../../queries';
 import { Fetched } from '../../ui/Fetched';
 import { Page } from '../../ui/Page';
 import { Time } from '../../ui/Time';
@@ -21,7 +21,7 @@ import { useDraft } from './useDraft';
 const route = getRouteApi('/signed-in/shell/rules');
 
 export function Rules() {
-  const rules = useQuery({ queryKey: ['rules', 'in force'], queryFn: calls.rules });
+  const rules = useQuery(rulesQuery);
   if (rules.data) return <Loaded inForce={rules.data} />;
   return (
     <Page title="Rules">

@@ -1,21 +1,15 @@
 /** Sessions, live and past: filtered, page by page; the live ones keep themselves up to date. */
-import { Button, Group, Table, Tabs, Text } from '@mantine/core';
+import { Button, Group, Tabs } from '@mantine/core';
 import { useInfiniteQuery } from '@tanstack/react-query';
 import { getRouteApi } from '@tanstack/react-router';
 
 import * as calls from '../../api/calls';
-import { bytes, count, span } from '../../lib/format';
 import { localToRfc3339 } from '../../lib/localTime';
 import { useRights } from '../../queries';
 import { Fetched } from '../../ui/Fetched';
-import { Listing } from '../../ui/Listing';
 import { FilterInput } from '../../ui/FilterInput';
 import { Page } from '../../ui/Page';
-import { TextLink } from '../../ui/RouterLink';
-import { Time } from '../../ui/Time';
-import { useNow } from '../../ui/useNow';
-import { KillButton } from './KillButton';
-import { StateBadge } from './StateBadge';
+import { SessionTable } from './SessionTable';
 
 const route = getRouteApi('/signed-in/shell/sessions');
 
@@ -69,55 +63,4 @@ export function Sessions() {
       ) : null}
     </Page>
   );
-}
-
-function SessionTable({ items, live, mayKill }: { items: calls.Session[]; live: boolean; mayKill: boolean }) {
-  const now = useNow(live);
-  return (
-    <Listing
-      label={live ? 'Live sessions' : 'Past sessions'}
-      minWidth={760}
-      columns={['Session', 'User', 'Started', 'Lasted', { number: 'Requests' }, { number: 'Rows' }, { number: 'Sent' }, 'State']}
-      actions={mayKill && live}
-    >
-      {items.map((item) => (
-        <Table.Tr key={item.id}>
-          <Table.Td>
-            <TextLink to="/sessions/$id" params={{ id: item.id }} fw={500} title={item.id}>
-              {item.connection}
-            </TextLink>
-            <Text size="xs" c="dimmed">
-              {item.protocol} · {item.address}
-            </Text>
-          </Table.Td>
-          <Table.Td>{item.user}</Table.Td>
-          <Table.Td>
-            <Time at={item.started_at} />
-          </Table.Td>
-          <Table.Td>{lasted(item, now)}</Table.Td>
-          <Table.Td ta="right">{count(item.requests)}</Table.Td>
-          <Table.Td ta="right">{count(item.rows)}</Table.Td>
-          <Table.Td ta="right">{bytes(item.bytes_out)}</Table.Td>
-          <Table.Td>
-            <StateBadge state={item.state} />
-            {item.end_reason ? (
-              <Text size="xs" c="dimmed" lineClamp={1} maw={180} title={item.end_reason}>
-                {item.end_reason}
-              </Text>
-            ) : null}
-          </Table.Td>
-          {mayKill && live ? (
-            <Table.Td>
-              <KillButton session={item} size="compact-xs" />
-            </Table.Td>
-          ) : null}
-        </Table.Tr>
-      ))}
-    </Listing>
-  );
-}
-
-function lasted(session: calls.Session, now: number): string {
-  const end = session.ended_at ? Date.parse(session.ended_at) : now;
-  return span((end - Date.parse(session.started_at)) / 1_000);
 }

@@ -47,7 +47,7 @@ pub struct RenewResponse {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FromAgent {
-    #[prost(oneof = "from_agent::Message", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "from_agent::Message", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub message: ::core::option::Option<from_agent::Message>,
 }
 /// Nested message and enum types in `FromAgent`.
@@ -67,6 +67,8 @@ pub mod from_agent {
         SessionEnded(super::SessionEnded),
         #[prost(message, tag = "6")]
         Pong(super::Pong),
+        #[prost(message, tag = "7")]
+        AccountChanged(super::AccountChanged),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -133,6 +135,19 @@ pub struct SessionEnded {
 pub struct Pong {
     #[prost(uint64, tag = "1")]
     pub nonce: u64,
+}
+/// An account that was made at a target for one session. `change`: made, removed, left (it could not be removed, and will
+/// be tried again) or foreign (one of its name is not the agent's, and is left alone).
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AccountChanged {
+    #[prost(string, tag = "1")]
+    pub session_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub account: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub change: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub detail: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ToAgent {

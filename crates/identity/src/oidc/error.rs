@@ -25,6 +25,9 @@ pub enum OidcError {
     /// The callback does not belong to this browser's sign-in: forged, repeated, or of another tab.
     #[error("the answer does not belong to a sign-in that was begun here: {0}")]
     Callback(&'static str),
+    /// The provider does not stand by a sign-in of before any more: the person was removed there, or its time is over.
+    #[error("the identity provider ended the sign-in")]
+    Ended,
     /// The provider's word is good, but the person cannot have an account here.
     #[error("the provider's claims make no account: {0}")]
     Claims(String),
@@ -58,6 +61,10 @@ impl From<&OidcError> for Fault {
             OidcError::Callback(_) => {
                 Self::new("HOOP-3105", Blame::Caller, "this sign-in was not begun here, or is over")
                     .with_hint(again)
+            }
+            OidcError::Ended => {
+                Self::new("HOOP-3108", Blame::Policy, "the identity provider ended your sign-in")
+                    .with_hint("sign in again: `hoop login`")
             }
             OidcError::Claims(_) => {
                 Self::new("HOOP-3106", Blame::Policy, "the identity provider's account cannot be used here")

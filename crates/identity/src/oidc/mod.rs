@@ -175,6 +175,8 @@ pub struct Identity {
     pub mfa: bool,
     /// When the person proved themselves, if the provider says.
     pub auth_time: Option<Timestamp>,
+    /// For [`Provider::again`], if the provider gives one. It replaces the one before.
+    pub refresh_token: Option<Redacted<String>>,
     /// What was left out of the claims, for the log.
     pub notes: Vec<String>,
 }

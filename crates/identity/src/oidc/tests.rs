@@ -44,6 +44,7 @@ struct Idp {
     metadata: Value,
     keys: Arc<Mutex<Value>>,
     token: Arc<Mutex<(u16, Value)>>,
+    userinfo: Arc<Mutex<(u16, Value)>>,
     seen: Arc<Mutex<Vec<String>>>,
 }
 
@@ -54,6 +55,7 @@ impl Idp {
             "authorization_endpoint": "https://idp.example/authorize",
             "token_endpoint": "https://idp.example/token",
             "jwks_uri": "https://idp.example/keys",
+            "userinfo_endpoint": "https://idp.example/userinfo",
             "response_types_supported": ["code"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["ES256", "HS256", "none"],
@@ -62,6 +64,7 @@ impl Idp {
             metadata,
             keys: Arc::new(Mutex::new(json!({"keys": [jwk(key, "1")]}))),
             token: Arc::new(Mutex::new((200, Value::Null))),
+            userinfo: Arc::new(Mutex::new((200, Value::Null))),
             seen: Arc::default(),
         }
     }
@@ -72,6 +75,7 @@ impl Idp {
             let (status, body) = match request.uri().path() {
                 "/.well-known/openid-configuration" => (200, idp.metadata.clone()),
                 "/keys" => (200, idp.keys.lock().unwrap().clone()),
+                "/userinfo" => idp.userinfo.lock().unwrap().clone(),
                 "/token" => idp.token.lock().unwrap().clone(),
                 _ => (404, Value::Null),
             };
@@ -400,4 +404,99 @@ async fn a_provider_that_lies_about_itself_is_refused() {
         let result = Provider::discover(config, &*idp.http()).await;
         assert!(matches!(result, Err(OidcError::Setting(_))), "{issuer}: {result:?}");
     }
+}
+
+/// Somebody who signed in before, as the provider tells of them now: no nonce.
+fn now_claims(changes: Value) -> Value {
+    let mut claims = json!({
+        "iss": ISSUER, "aud": "hoop", "sub": "42", "exp": NOW_SECONDS + 60, "iat": NOW_SECONDS,
+        "preferred_username": "ada", "groups": ["readers"], "amr": ["pwd", "otp"],
+    });
+    for (name, value) in changes.as_object().unwrap() {
+        claims[name] = value.clone();
+    }
+    claims
+}
+
+async fn again(idp: &Idp) -> Result<Identity, OidcError> {
+    let token = Redacted::new("canary-refresh".to_owned());
+    idp.provider().await.again(&token, "42", NOW, &*idp.http()).await
+}
+
+#[tokio::test]
+async fn somebody_is_asked_about_again() {
+    let key = key();
+    let idp = Idp::new(&key);
+    *idp.token.lock().unwrap() = (
+        200,
+        json!({
+            "access_token": "at", "token_type": "Bearer", "refresh_token": "next",
+            "id_token": sign(&key, "1", &now_claims(json!({}))),
+        }),
+    );
+    let identity = again(&idp).await.unwrap();
+    assert_eq!((identity.name.as_str(), identity.groups), ("ada", vec![GroupName::new("readers").unwrap()]));
+    assert!(!identity.mfa, "nobody proved anything just now");
+    assert_eq!(identity.refresh_token, Some(Redacted::new("next".into())));
+    let sent = idp.seen.lock().unwrap().pop().unwrap();
+    assert!(sent.contains("grant_type=refresh_token&refresh_token=canary-refresh"), "{sent}");
+
+    // Without an ID token the provider's userinfo tells.
+    *idp.token.lock().unwrap() = (200, json!({"access_token": "at", "token_type": "Bearer"}));
+    *idp.userinfo.lock().unwrap() =
+        (200, json!({"sub": "42", "preferred_username": "ada", "groups": ["leads"], "email": "a@b.org"}));
+    let identity = again(&idp).await.unwrap();
+    assert_eq!(identity.groups, [GroupName::new("leads").unwrap()]);
+    assert_eq!((identity.mfa, identity.refresh_token), (false, None));
+}
+
+#[tokio::test]
+async fn what_is_told_again_is_believed_no_more_than_at_first() {
+    let (key, stranger) = (key(), key());
+    let idp = Idp::new(&key);
+    let lies = [
+        ("somebody else", sign(&key, "1", &now_claims(json!({"sub": "43"})))),
+        ("another issuer", sign(&key, "1", &now_claims(json!({"iss": "https://other.example"})))),
+        ("another client", sign(&key, "1", &now_claims(json!({"aud": "other"})))),
+        ("another party", sign(&key, "1", &now_claims(json!({"azp": "other"})))),
+        ("over", sign(&key, "1", &now_claims(json!({"exp": NOW_SECONDS - 1})))),
+        ("old", sign(&key, "1", &now_claims(json!({"iat": NOW_SECONDS - 3600})))),
+        ("another key", sign(&stranger, "1", &now_claims(json!({})))),
+        ("another access token", sign(&key, "1", &now_claims(json!({"at_hash": "AAAA"})))),
+        ("no signature", format!("{}.", unsigned(&json!({"alg": "none"}), &now_claims(json!({}))))),
+    ];
+    for (what, token) in lies {
+        idp.answer(&token);
+        untrusted(again(&idp).await, what);
+    }
+    *idp.token.lock().unwrap() = (200, json!({"access_token": "at", "token_type": "Bearer"}));
+    for (status, body) in [
+        (200, json!({"sub": "43", "preferred_username": "ada", "groups": ["dba"]})),
+        (200, json!({"preferred_username": "ada", "groups": ["dba"]})),
+        (200, json!("dba")),
+    ] {
+        *idp.userinfo.lock().unwrap() = (status, body.clone());
+        untrusted(again(&idp).await, &body.to_string());
+    }
+}
+
+#[tokio::test]
+async fn only_a_void_token_is_the_end_of_a_sign_in() {
+    let idp = Idp::new(&key());
+    let table = [
+        (400, json!({"error": "invalid_grant"}), Some(OidcError::Ended)),
+        (400, json!({"error": "invalid_request"}), None),
+        (401, json!({"error": "invalid_client"}), None),
+        (503, json!({}), None),
+        (200, json!("nonsense"), None),
+    ];
+    for (status, body, expected) in table {
+        *idp.token.lock().unwrap() = (status, body.clone());
+        let error = again(&idp).await.unwrap_err();
+        assert_eq!(matches!(error, OidcError::Ended), expected.is_some(), "{body}: {error}");
+        assert!(!format!("{error:?} {error}").contains("canary"));
+    }
+    *idp.token.lock().unwrap() = (200, json!({"access_token": "at", "token_type": "Bearer"}));
+    *idp.userinfo.lock().unwrap() = (503, json!({}));
+    assert!(matches!(again(&idp).await, Err(OidcError::Unreachable(_))));
 }

@@ -5,12 +5,12 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use hoop_model::Timestamp;
+use hoop_model::{Redacted, Timestamp};
 use openidconnect::{
-    AccessTokenHash, AdditionalClaims, AuthorizationCode, ClaimsVerificationError, ClientId,
-    EmptyExtraTokenFields, IdTokenFields, IdTokenVerifier, JsonWebKeySet, Nonce, OAuth2TokenResponse,
-    PkceCodeVerifier, RequestTokenError, SignatureVerificationError, StandardErrorResponse,
-    StandardTokenResponse, TokenResponse,
+    AccessToken, AccessTokenHash, AdditionalClaims, AuthorizationCode, ClaimsVerificationError, ClientId,
+    EmptyExtraTokenFields, IdTokenFields, IdTokenVerifier, JsonWebKeySet, Nonce, NonceVerifier,
+    OAuth2TokenResponse, PkceCodeVerifier, RefreshToken, RequestTokenError, SignatureVerificationError,
+    StandardErrorResponse, StandardTokenResponse, TokenResponse, UserInfoClaims, UserInfoError,
     core::{
         CoreAuthDisplay, CoreAuthPrompt, CoreErrorResponseType, CoreGenderClaim, CoreJsonWebKey,
         CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm, CoreRevocableToken,
@@ -89,6 +89,28 @@ const ALGORITHMS: [CoreJwsSigningAlgorithm; 9] = [
     CoreJwsSigningAlgorithm::EdDsa,
 ];
 
+/// What an ID token and userinfo both tell of a person.
+struct Told<'a> {
+    subject: &'a str,
+    preferred_username: Option<&'a str>,
+    email: Option<&'a str>,
+    email_verified: Option<bool>,
+    more: &'a Map<String, Value>,
+}
+
+/// The two are different types with the same methods.
+macro_rules! told {
+    ($claims:ident) => {
+        Told {
+            subject: $claims.subject().as_str(),
+            preferred_username: $claims.preferred_username().map(|name| name.as_str()),
+            email: $claims.email().map(|email| email.as_str()),
+            email_verified: $claims.email_verified(),
+            more: &$claims.additional_claims().all,
+        }
+    };
+}
+
 impl Provider {
     /// Turns the browser's return into a person.
     ///
@@ -105,18 +127,80 @@ impl Provider {
         let response = self.exchange(code, pending, http).await?;
         let id_token = response.id_token().ok_or_else(|| untrusted("there is no ID token"))?;
         let nonce = Nonce::new(pending.nonce.expose().clone());
+        let claims = self.verified(id_token, &nonce, &response, now, http).await?;
+        let auth_time = check_auth_time(claims, pending.max_age, now)?;
+        Ok(Identity { refresh_token: refresh_token(&response), ..self.identity(claims, auth_time)? })
+    }
+
+    /// Asks about somebody who signed in before: what they are now. (OpenID Connect Core §12; without an ID token in the
+    /// answer, §5.3.) No second factor is proven by this.
+    ///
+    /// # Errors
+    /// [`OidcError::Ended`] when the provider does not stand by the sign-in any more; the others say nothing about it.
+    pub async fn again(
+        &self,
+        token: &Redacted<String>,
+        subject: &str,
+        now: Timestamp,
+        http: &Http,
+    ) -> Result<Identity, OidcError> {
+        let (client, call, token) = (self.client(), Calls(http), RefreshToken::new(token.expose().clone()));
+        let request = client.exchange_refresh_token(&token);
+        let request = request.map_err(|_| untrusted("it has no token endpoint"))?;
+        let response = request.request_async(&call).await.map_err(|error| match not_exchanged(&error) {
+            OidcError::Callback(_) => OidcError::Ended,
+            other => other,
+        })?;
+        let identity = match response.id_token() {
+            Some(id_token) => {
+                // There was no request of a browser that a nonce could bind it to.
+                let any = |_: Option<&Nonce>| Ok(());
+                let claims = self.verified(id_token, any, &response, now, http).await?;
+                self.identity(claims, None)?
+            }
+            None => self.user_info(response.access_token(), http).await?,
+        };
+        if identity.subject != subject {
+            return Err(untrusted("it answered about somebody else"));
+        }
+        Ok(Identity { mfa: false, refresh_token: refresh_token(&response), ..identity })
+    }
+
+    async fn user_info(&self, token: &AccessToken, http: &Http) -> Result<Identity, OidcError> {
+        let (client, call) = (self.client(), Calls(http));
+        let request = client.user_info(token.clone(), None);
+        let request = request.map_err(|_| untrusted("it gives neither an ID token nor has it userinfo"))?;
+        let claims: UserInfoClaims<Claims, CoreGenderClaim> =
+            request.request_async(&call).await.map_err(|error| match error {
+                UserInfoError::Request(failure) => OidcError::Unreachable(failure.to_string()),
+                UserInfoError::Response(status, ..) => {
+                    OidcError::Unreachable(format!("its userinfo answered {status}"))
+                }
+                _ => untrusted("its userinfo cannot be read"),
+            })?;
+        self.person(&told!(claims))
+    }
+
+    /// The claims of an ID token that is the provider's, for us, and belongs to this answer.
+    async fn verified<'t>(
+        &self,
+        id_token: &'t IdToken,
+        nonce: impl NonceVerifier + Copy,
+        response: &Response,
+        now: Timestamp,
+        http: &Http,
+    ) -> Result<&'t IdClaims, OidcError> {
         let mut verifier = self.verifier(self.metadata.jwks().clone(), now);
-        if matches!(id_token.claims(&verifier, &nonce), Err(ref error) if is_unknown_key(error)) {
+        if matches!(id_token.claims(&verifier, nonce), Err(ref error) if is_unknown_key(error)) {
             // Keys are rotated; whatever says so is believed only after a look at the provider's list of today.
             let call = Calls(http);
             let keys = JsonWebKeySet::fetch_async(self.metadata.jwks_uri(), &call).await;
             verifier = self.verifier(keys.map_err(|error| super::discovery(&error))?, now);
         }
-        let claims = id_token.claims(&verifier, &nonce).map_err(|error| not_verified(&error))?;
+        let claims = id_token.claims(&verifier, nonce).map_err(|error| not_verified(&error))?;
         self.check_authorized_party(claims)?;
-        check_access_token(id_token, claims, &verifier, &response)?;
-        let auth_time = check_auth_time(claims, pending.max_age, now)?;
-        self.identity(claims, auth_time)
+        check_access_token(id_token, claims, &verifier, response)?;
+        Ok(claims)
     }
 
     fn check_callback(&self, callback: &Callback, pending: &Pending) -> Result<AuthorizationCode, OidcError> {
@@ -185,32 +269,37 @@ impl Provider {
     }
 
     fn identity(&self, claims: &IdClaims, auth_time: Option<Timestamp>) -> Result<Identity, OidcError> {
-        let subject = claims.subject().as_str();
+        let methods = claims.auth_method_refs().into_iter().flatten().map(|method| method.as_str());
+        let context = claims.auth_context_ref().map(|context| context.as_str());
+        let mfa = claims::mfa(&self.config.mfa, methods, context);
+        Ok(Identity { mfa, auth_time, ..self.person(&told!(claims))? })
+    }
+
+    fn person(&self, told: &Told<'_>) -> Result<Identity, OidcError> {
+        let subject = told.subject;
         if subject.is_empty()
             || subject.len() > LONGEST_SUBJECT
             || !subject.bytes().all(|c| (b' '..=b'~').contains(&c))
         {
             return Err(OidcError::Claims("sub is not 1 to 255 ASCII characters".into()));
         }
-        let name = claims::name(
-            claims.preferred_username().map(|name| name.as_str()),
-            claims.email().map(|email| email.as_str()),
-            claims.email_verified(),
-        )?;
-        let (groups, notes) =
-            claims::groups(&claims.additional_claims().all, self.config.groups_claim.as_deref());
-        let methods = claims.auth_method_refs().into_iter().flatten().map(|method| method.as_str());
-        let context = claims.auth_context_ref().map(|context| context.as_str());
+        let name = claims::name(told.preferred_username, told.email, told.email_verified)?;
+        let (groups, notes) = claims::groups(told.more, self.config.groups_claim.as_deref());
         Ok(Identity {
             issuer: self.metadata.issuer().to_string(),
             subject: subject.to_owned(),
             name,
             groups,
-            mfa: claims::mfa(&self.config.mfa, methods, context),
-            auth_time,
+            mfa: false,
+            auth_time: None,
+            refresh_token: None,
             notes,
         })
     }
+}
+
+fn refresh_token(response: &Response) -> Option<Redacted<String>> {
+    response.refresh_token().map(|token| Redacted::new(token.secret().clone()))
 }
 
 /// The access token must be the one that the ID token was made with.

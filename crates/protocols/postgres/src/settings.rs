@@ -5,14 +5,17 @@
 use std::sync::Arc;
 
 use hoop_engine::{
-    Address, Credential, CredentialSource, Engine, Protocol, RecordingLimits, SecretSource, SettingsError,
-    StreamContext, Target, TlsPolicy,
+    Accounts, Address, Credential, CredentialSource, Engine, Protocol, RecordingLimits, SecretSource,
+    SettingsError, StreamContext, Target, TlsPolicy,
 };
 use hoop_model::{ProtocolId, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::engine::PostgresEngine;
+use crate::{
+    account::{AccountSettings, AccountTerms, PostgresAccounts},
+    engine::PostgresEngine,
+};
 
 /// PostgreSQL.
 #[derive(Debug)]
@@ -63,6 +66,9 @@ struct Settings {
     /// How much of the answers is kept in recordings.
     #[serde(default)]
     recording: Recording,
+    /// A database account of its own for each session. `user` then makes and removes them.
+    #[serde(default)]
+    accounts: Option<AccountSettings>,
 }
 
 /// How the connection to the server is protected.
@@ -115,7 +121,7 @@ const fn default_port() -> u16 {
     5432
 }
 
-fn wrong(what: impl Into<String>) -> SettingsError {
+pub(crate) fn wrong(what: impl Into<String>) -> SettingsError {
     SettingsError { protocol: NAME.to_owned(), what: what.into() }
 }
 
@@ -127,6 +133,7 @@ struct PostgresTarget {
     credential: CredentialSource,
     limits: RecordingLimits,
     engine: Arc<EngineSettings>,
+    accounts: Option<Arc<AccountTerms>>,
 }
 
 /// What an engine needs of the settings.
@@ -169,6 +176,10 @@ impl PostgresTarget {
             copy_per_request: settings.recording.copy_per_request_bytes.unwrap_or(default.copy_per_request),
             value: default.value,
         };
+        let accounts = settings.accounts.map(|accounts| accounts.check(&user, database.as_deref()));
+        let accounts = accounts.transpose()?.map(Arc::new);
+        // A session's own account has no database of its name.
+        let database = database.or_else(|| accounts.is_some().then(|| user.clone()));
         let engine = EngineSettings {
             database,
             tls: tls != TlsPolicy::Disabled,
@@ -181,6 +192,7 @@ impl PostgresTarget {
             credential: CredentialSource { user, password },
             limits,
             engine: Arc::new(engine),
+            accounts,
         })
     }
 }
@@ -227,6 +239,11 @@ impl Target for PostgresTarget {
 
     fn credential(&self) -> Option<CredentialSource> {
         Some(self.credential.clone())
+    }
+
+    fn accounts(&self) -> Option<Arc<dyn Accounts>> {
+        let terms = Arc::clone(self.accounts.as_ref()?);
+        Some(Arc::new(PostgresAccounts(terms)))
     }
 
     fn recording_limits(&self) -> RecordingLimits {
@@ -283,6 +300,7 @@ mod tests {
             (with(json!({"tls": {"client_key": "/k"}})), "client_certificate"),
             (with(json!({"tls": {"mode": "disabled", "ca_file": "/ca"}})), "disabled"),
             (with(json!({"recording": {"rows": 1}})), "rows"),
+            (with(json!({"accounts": {"in_roles": ["app"]}})), "own user"),
         ];
         for (settings, named) in cases {
             let error = configure(&settings).err().unwrap_or_default();
@@ -305,9 +323,17 @@ mod tests {
     #[test]
     fn the_schema_names_every_field() {
         let schema = Postgres.settings_schema();
-        for field in
-            ["host", "port", "user", "password", "tls", "recording", "database", "allow_md5_without_tls"]
-        {
+        for field in [
+            "host",
+            "port",
+            "user",
+            "password",
+            "tls",
+            "recording",
+            "database",
+            "allow_md5_without_tls",
+            "accounts",
+        ] {
             assert!(schema["properties"].get(field).is_some(), "{field}");
         }
         assert_eq!(schema["additionalProperties"], json!(false));

@@ -182,7 +182,10 @@ impl Startup {
             b"user" => self.user = Some(text(&value, "user's name")?),
             b"database" if value.is_empty() => {}
             b"database" => self.database = Some(text(&value, "database's name")?),
-            b"application_name" => self.application = text(&value, "application's name")?,
+            // A setting, whose name the server reads in any case: sent on beside ours, it would win.
+            name if name.eq_ignore_ascii_case(b"application_name") => {
+                self.application = text(&value, "application's name")?;
+            }
             b"replication" => {
                 self.replication = match value.to_ascii_lowercase().as_slice() {
                     b"true" | b"on" | b"yes" | b"1" | b"t" | b"y" => Replication::Physical,
@@ -249,6 +252,13 @@ mod tests {
             [(Bytes::from_static(b"client_encoding"), Bytes::from_static(b"UTF8"))]
         );
         assert!(startup.negotiate.is_none());
+        assert_eq!(startup.application_name(&UserName::new("ada").unwrap()), "psql (hoop:ada)");
+    }
+
+    #[test]
+    fn an_application_name_in_another_case_is_still_one() {
+        let startup = started(version::V3_0, b"user\0ada\0Application_Name\0psql\0\0");
+        assert!(startup.parameters.is_empty());
         assert_eq!(startup.application_name(&UserName::new("ada").unwrap()), "psql (hoop:ada)");
     }
 

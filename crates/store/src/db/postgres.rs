@@ -15,6 +15,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "rules", include_str!("../../../../migrations/postgres/0002_rules.sql")),
     (3, "identity", include_str!("../../../../migrations/postgres/0003_identity.sql")),
     (4, "services", include_str!("../../../../migrations/postgres/0004_services.sql")),
+    (8, "providers", include_str!("../../../../migrations/postgres/0008_providers.sql")),
 ];
 
 /// How long a caller waits for a connection before the database counts as away.

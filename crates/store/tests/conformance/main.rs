@@ -9,6 +9,7 @@ mod ledger;
 mod logins;
 mod notices;
 mod policies;
+mod providers;
 mod requests;
 mod services;
 mod sessions;
@@ -47,6 +48,7 @@ fn every_case() -> impl Iterator<Item = &'static Case> {
         ledger::CASES,
         notices::CASES,
         policies::CASES,
+        providers::CASES,
         requests::CASES,
     ]
     .into_iter()

@@ -15,6 +15,7 @@ use hoop_model::{Redacted, Timestamp};
 use hoop_policy::Permit;
 use hoop_recording::event::{Form, Said};
 
+pub(crate) use self::scram::verifier as scram_verifier;
 use self::scram::{Binding, First, Proven, ScramError};
 use crate::{
     fault::{self, Failure},

@@ -166,6 +166,20 @@ impl Proven {
     }
 }
 
+/// Iterations of the passwords that are made here. They are random numbers, so no more would be of use.
+const ITERATIONS: NonZeroU32 = NonZeroU32::MIN.saturating_add(4095);
+
+/// What a server stores of a password: from it nobody gets the password back.
+/// Form: <https://www.postgresql.org/docs/current/catalog-pg-authid.html>
+pub(crate) fn verifier(password: &Redacted<String>, salt: &[u8]) -> Redacted<String> {
+    let salted = salted_password(password, salt, ITERATIONS, &LoginCache::default());
+    let key = hmac::Key::new(hmac::HMAC_SHA256, salted.expose());
+    let stored = digest::digest(&digest::SHA256, hmac::sign(&key, b"Client Key").as_ref());
+    let server = hmac::sign(&key, b"Server Key");
+    let [salt, stored, server] = [salt, stored.as_ref(), server.as_ref()].map(|part| BASE64.encode(part));
+    Redacted::new(format!("SCRAM-SHA-256${ITERATIONS}:{salt}${stored}:{server}"))
+}
+
 fn salted_password(
     password: &Redacted<String>,
     salt: &[u8],
@@ -232,6 +246,15 @@ mod tests {
         let server_key = hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&key, b"Server Key").as_ref());
         let signature = BASE64.encode(hmac::sign(&server_key, message.as_bytes()));
         assert_eq!(signature, "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
+    }
+
+    #[test]
+    fn a_verifier_is_what_postgresql_makes() {
+        // The keys of the example of RFC 7677, in the form of pg_authid.
+        let salt = BASE64.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
+        let made = verifier(&password(), &salt);
+        let expected = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
+        assert_eq!(made.expose(), expected);
     }
 
     #[test]

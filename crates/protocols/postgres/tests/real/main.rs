@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod accounts;
 mod bridge;
 mod gate;
 mod negotiation;

@@ -1,18 +1,14 @@
-/** People: who may sign in, in which role and groups. Admins add, change and lock; auditors look. */
-import { Alert, Badge, Button, Group, Modal, Select, Stack, Table, Text, TextInput } from '@mantine/core';
-import { useMutation, useQuery } from '@tanstack/react-query';
+/** What admins do to people: add, change, reset, lock. */
+import { Alert, Button, Group, Modal, Select, Stack, Text, TextInput } from '@mantine/core';
+import { useMutation } from '@tanstack/react-query';
 import { type FormEvent, useState } from 'react';
 
-import * as calls from '../api/calls';
-import { groupProblem, splitGroups, userProblem } from '../lib/names';
-import { useForget, useMe, useRights } from '../queries';
-import { Confirm } from '../ui/Confirm';
-import { Copyable } from '../ui/Copyable';
-import { Fetched } from '../ui/Fetched';
-import { Listing } from '../ui/Listing';
-import { Page } from '../ui/Page';
-import { ProblemAlert } from '../ui/ProblemAlert';
-import { Time } from '../ui/Time';
+import * as calls from '../../api/calls';
+import { groupProblem, splitGroups, userProblem } from '../../lib/names';
+import { useForget } from '../../queries';
+import { Confirm } from '../../ui/Confirm';
+import { Copyable } from '../../ui/Copyable';
+import { ProblemAlert } from '../../ui/ProblemAlert';
 
 const ROLES = [
   { value: 'user', label: 'user: opens what groups allow' },
@@ -20,101 +16,15 @@ const ROLES = [
   { value: 'admin', label: 'admin: manages, and sees all sessions' },
 ];
 
-type Opened = { what: 'new' } | { what: 'change' | 'lock' | 'reset'; user: calls.User };
+export type Change = 'change' | 'lock' | 'reset';
 
-export function People() {
-  const { manages } = useRights();
-  const me = useMe();
-  const [opened, setOpened] = useState<Opened>();
-  const close = () => setOpened(undefined);
-  const list = useQuery({ queryKey: ['users'], queryFn: calls.users });
-  return (
-    <Page
-      title="People"
-      about="Who may sign in, as what."
-      actions={manages ? <Button onClick={() => setOpened({ what: 'new' })}>Add a person</Button> : null}
-    >
-      <Fetched query={list} isEmpty={(items) => items.length === 0} empty="Nobody yet.">
-        {(items) => (
-          <Listing label="People" minWidth={720} columns={['Name', 'Role', 'Groups', 'Source', 'Last sign-in', 'State']} actions={manages}>
-            {items.map((user) => (
-              <Table.Tr key={user.id}>
-                <Table.Td fw={500}>{user.name}</Table.Td>
-                <Table.Td>{user.role}</Table.Td>
-                <Table.Td>{user.groups.join(', ') || '–'}</Table.Td>
-                <Table.Td>{user.source === 'builtin' ? 'built-in' : user.source.toUpperCase()}</Table.Td>
-                <Table.Td>{user.last_login_at ? <Time at={user.last_login_at} /> : 'never'}</Table.Td>
-                <Table.Td>
-                  <UserState user={user} />
-                </Table.Td>
-                {manages ? (
-                  <Table.Td>
-                    {user.id === me.id ? (
-                      <Text size="xs" c="dimmed">
-                        you
-                      </Text>
-                    ) : (
-                      <Group gap={4} wrap="nowrap" justify="flex-end">
-                        <Button
-                          size="compact-xs"
-                          variant="subtle"
-                          aria-label={`Change ${user.name}`}
-                          onClick={() => setOpened({ what: 'change', user })}
-                        >
-                          Change
-                        </Button>
-                        {user.source === 'builtin' ? (
-                          <Button
-                            size="compact-xs"
-                            variant="subtle"
-                            aria-label={`Reset ${user.name}`}
-                            onClick={() => setOpened({ what: 'reset', user })}
-                          >
-                            Reset
-                          </Button>
-                        ) : null}
-                        <Button
-                          size="compact-xs"
-                          variant="subtle"
-                          color={user.locked ? undefined : 'red'}
-                          aria-label={`${user.locked ? 'Unlock' : 'Lock'} ${user.name}`}
-                          onClick={() => setOpened({ what: 'lock', user })}
-                        >
-                          {user.locked ? 'Unlock' : 'Lock'}
-                        </Button>
-                      </Group>
-                    )}
-                  </Table.Td>
-                ) : null}
-              </Table.Tr>
-            ))}
-          </Listing>
-        )}
-      </Fetched>
-      {opened?.what === 'new' ? <AddPerson onClose={close} /> : null}
-      {opened?.what === 'change' ? <ChangePerson user={opened.user} onClose={close} /> : null}
-      {opened?.what === 'reset' ? <ResetPerson user={opened.user} onClose={close} /> : null}
-      {opened?.what === 'lock' ? <LockPerson user={opened.user} onClose={close} /> : null}
-    </Page>
-  );
+/** The dialog of one of the changes. */
+export function PersonDialog({ what, user, onClose }: { what: Change; user: calls.User; onClose: () => void }) {
+  if (what === 'change') return <ChangePerson user={user} onClose={onClose} />;
+  return what === 'reset' ? <ResetPerson user={user} onClose={onClose} /> : <LockPerson user={user} onClose={onClose} />;
 }
 
-function UserState({ user }: { user: calls.User }) {
-  if (user.locked) {
-    return (
-      <Badge color="red" variant="light" tt="none">
-        locked
-      </Badge>
-    );
-  }
-  return (
-    <Badge color={user.active ? 'teal' : 'yellow'} variant="light" tt="none">
-      {user.active ? 'active' : 'not set up'}
-    </Badge>
-  );
-}
-
-function AddPerson({ onClose }: { onClose: () => void }) {
+export function AddPerson({ onClose }: { onClose: () => void }) {
   const forget = useForget();
   const [name, setName] = useState('');
   const [role, setRole] = useState('user');
