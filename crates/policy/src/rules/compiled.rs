@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use hoop_model::{GroupName, RuleName, UserName};
+use hoop_model::{ConnectionName, GroupName, LabelKey, LabelValue, RuleName, UserName};
 
 use super::{
     asking::{ConnectionFacts, Person, PersonKind},
     document::{BreakGlassRule, Connections, People, Rule},
     parse::AccessPolicy,
+    words::ConnectionPattern,
 };
 
 /// Access rules, ready to decide.
@@ -28,13 +29,13 @@ impl Policy {
         for (at, rule) in document.rules().iter().enumerate() {
             by_name.insert(rule.name.clone(), at);
             if rule.enabled {
-                rules.add(at, &rule.subjects.users, &rule.subjects.groups);
+                rules.add(at, &rule.subjects.users, &rule.subjects.groups, &rule.connections);
                 rules.add_services(at, &rule.subjects.service_accounts);
             }
         }
         let mut break_glass = Index::default();
         for (at, rule) in document.break_glass().iter().enumerate().filter(|(_, rule)| rule.enabled) {
-            break_glass.add(at, &rule.subjects.users, &rule.subjects.groups);
+            break_glass.add(at, &rule.subjects.users, &rule.subjects.groups, &rule.connections);
         }
         Self { document, rules, break_glass, by_name }
     }
@@ -45,14 +46,28 @@ impl Policy {
         &self.document
     }
 
-    /// The enabled rules about this person, in order.
-    pub(super) fn rules_for(&self, person: &Person) -> impl Iterator<Item = &Rule> {
-        self.rules.find(person).into_iter().filter_map(|at| self.document.rules().get(at))
+    /// The enabled rules about this person and this connection, in order.
+    pub(super) fn rules_for(
+        &self,
+        person: &Person,
+        connection: &ConnectionFacts,
+    ) -> impl Iterator<Item = &Rule> {
+        let found = self.rules.find(person, connection).into_iter();
+        found
+            .filter_map(|at| self.document.rules().get(at))
+            .filter(move |rule| rule.connections.select(connection))
     }
 
-    /// The enabled rules for this person's emergencies, in order.
-    pub(super) fn break_glass_for(&self, person: &Person) -> impl Iterator<Item = &BreakGlassRule> {
-        self.break_glass.find(person).into_iter().filter_map(|at| self.document.break_glass().get(at))
+    /// The enabled rules for this person's emergencies with this connection, in order.
+    pub(super) fn break_glass_for(
+        &self,
+        person: &Person,
+        connection: &ConnectionFacts,
+    ) -> impl Iterator<Item = &BreakGlassRule> {
+        let found = self.break_glass.find(person, connection).into_iter();
+        found
+            .filter_map(|at| self.document.break_glass().get(at))
+            .filter(move |rule| rule.connections.select(connection))
     }
 
     /// An enabled rule by its name.
@@ -61,10 +76,14 @@ impl Policy {
     }
 }
 
-/// Which rules are about whom.
+/// Which rules are about whom, and which may be about what.
 #[derive(Debug, Clone, Default)]
 struct Index {
     size: usize,
+    names: HashMap<ConnectionName, Vec<usize>>,
+    everything: Vec<usize>,
+    /// A rule with several labels stands under the first: it is a first sieve only.
+    labels: HashMap<LabelKey, HashMap<LabelValue, Vec<usize>>>,
     users: HashMap<String, Vec<usize>>,
     groups: HashMap<GroupName, Vec<usize>>,
     services: HashMap<String, Vec<usize>>,
@@ -76,8 +95,19 @@ impl Index {
         rule: usize,
         users: impl IntoIterator<Item = &'a UserName>,
         groups: impl IntoIterator<Item = &'a GroupName>,
+        connections: &Connections,
     ) {
         self.size = self.size.max(rule + 1);
+        for pattern in &connections.names {
+            match pattern {
+                ConnectionPattern::All => self.everything.push(rule),
+                ConnectionPattern::Name(name) => self.names.entry(name.clone()).or_default().push(rule),
+            }
+        }
+        for (key, values) in connections.labels.iter().take(1) {
+            let by_value = self.labels.entry(key.clone()).or_default();
+            values.iter().for_each(|value| by_value.entry(value.clone()).or_default().push(rule));
+        }
         for user in users {
             self.users.entry(user.folded()).or_default().push(rule);
         }
@@ -92,8 +122,8 @@ impl Index {
         }
     }
 
-    /// Their numbers in ascending order, each once.
-    fn find(&self, person: &Person) -> Vec<usize> {
+    /// Their numbers in ascending order, each once. Some may not select the connection after all.
+    fn find(&self, person: &Person, connection: &ConnectionFacts) -> Vec<usize> {
         let name = person.name.folded();
         let lists: Vec<&Vec<usize>> = match person.kind {
             PersonKind::Service => self.services.get(&name).into_iter().collect(),
@@ -102,20 +132,29 @@ impl Index {
                 self.users.get(&name).into_iter().chain(groups).collect()
             }
         };
-        merge(&lists, self.size)
+        let about = self.mark(lists);
+        let labelled = connection.labels.iter().filter_map(|(key, value)| self.labels.get(key)?.get(value));
+        let named = self.names.get(&connection.name).into_iter().chain([&self.everything]);
+        both(&about, &self.mark(named.chain(labelled)))
+    }
+
+    /// A bit a rule sorts and removes what is double in one pass, however many groups a person is in.
+    fn mark<'a>(&self, lists: impl IntoIterator<Item = &'a Vec<usize>>) -> Vec<u64> {
+        let mut marks = vec![0_u64; self.size / 64 + 1];
+        for rule in lists.into_iter().flatten() {
+            if let Some(word) = marks.get_mut(rule / 64) {
+                *word |= 1 << (rule % 64);
+            }
+        }
+        marks
     }
 }
 
-/// A bit a rule sorts and removes what is double in one pass, however many groups a person is in.
-fn merge(lists: &[&Vec<usize>], size: usize) -> Vec<usize> {
-    let mut marks = vec![0_u64; size / 64 + 1];
-    for rule in lists.iter().flat_map(|list| list.iter()) {
-        if let Some(word) = marks.get_mut(rule / 64) {
-            *word |= 1 << (rule % 64);
-        }
-    }
+/// The numbers that are marked in both.
+fn both(one: &[u64], other: &[u64]) -> Vec<usize> {
     let mut found = Vec::new();
-    for (at, mut word) in marks.into_iter().enumerate() {
+    for (at, (one, other)) in one.iter().zip(other).enumerate() {
+        let mut word = one & other;
         while word != 0 {
             found.push(at * 64 + word.trailing_zeros() as usize);
             word &= word - 1;

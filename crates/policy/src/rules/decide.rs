@@ -30,7 +30,7 @@ impl Policy {
             return Err(Refusal::Locked);
         }
         let mut nearest = Nearest::default();
-        for rule in self.rules_for(asking.person).filter(|rule| rule.connections.select(asking.connection)) {
+        for rule in self.rules_for(asking.person, asking.connection) {
             let (missing, approval) = missing(rule, asking, now);
             if missing.is_empty() {
                 return Ok(permit(rule, asking, approval, now));
@@ -50,7 +50,7 @@ impl Policy {
             return Err(Refusal::Locked);
         }
         let mut nearest = Nearest::default();
-        for rule in self.break_glass_for(person).filter(|rule| rule.connections.select(asking.connection)) {
+        for rule in self.break_glass_for(person, asking.connection) {
             let mut missing = Vec::new();
             missing.extend(missing_mfa(&rule.mfa, person, now));
             missing.extend(missing_reason(asking.reason));
@@ -78,8 +78,7 @@ impl Policy {
             return self.may_stay_in_emergency(staying, now);
         }
         let (mut nearest, mut other) = (Nearest::default(), None);
-        for rule in self.rules_for(staying.person).filter(|rule| rule.connections.select(staying.connection))
-        {
+        for rule in self.rules_for(staying.person, staying.connection) {
             let (missing, approval) = missing_of_live(rule, staying, now);
             if !missing.is_empty() {
                 nearest.consider(&rule.name, &rule.conditions.times, missing);
@@ -97,9 +96,8 @@ impl Policy {
     }
 
     fn may_stay_in_emergency(&self, staying: &Staying<'_>, now: Timestamp) -> Result<Stay, Leave> {
-        let selects = |rule: &&BreakGlassRule| rule.connections.select(staying.connection);
         let mut leave = Leave::NotAllowed;
-        for rule in self.break_glass_for(staying.person).filter(selects) {
+        for rule in self.break_glass_for(staying.person, staying.connection) {
             let ends_at = staying.ends_at.min(staying.opened_at.after(rule.limits.duration.duration()));
             let term = if staying.recording != RecordingMode::Strict {
                 Some(Term::Recording)

@@ -92,10 +92,10 @@ impl Policy {
             through: through.unwrap_or_default(),
             needs,
         };
-        let rules = self.rules_for(person).filter(|rule| rule.connections.select(connection));
+        let rules = self.rules_for(person, connection);
         let ordinary = rules
             .map(|rule| entry(&rule.name, false, rule.subjects.through(person), needs(rule, person.kind)));
-        let emergencies = self.break_glass_for(person).filter(|rule| rule.connections.select(connection));
+        let emergencies = self.break_glass_for(person, connection);
         let emergency = emergencies
             .map(|rule| entry(&rule.name, true, rule.subjects.through(person), needs_in_emergency(rule)));
         ordinary.chain(emergency).collect()

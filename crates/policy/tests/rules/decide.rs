@@ -368,27 +368,7 @@ fn approvers_approve_for_others_only() {
     assert_eq!((approval.count, user.unwrap().as_str()), (2, "x"));
 }
 
-fn some_groups() -> impl Strategy<Value = Vec<usize>> {
-    proptest::collection::vec(0..6_usize, 0..4)
-}
-
 proptest! {
-    /// The index finds what a walk over all rules finds, in the same order.
-    #[test]
-    fn the_index_is_as_good_as_a_walk(rules in proptest::collection::vec((some_groups(), 0..3_usize, any::<bool>()), 1..90), mine in some_groups()) {
-        let mut yaml = "version: 1\nrules:\n".to_owned();
-        for (n, (groups, user, enabled)) in rules.iter().enumerate() {
-            let groups: Vec<_> = groups.iter().map(|g| format!("g{g}")).collect();
-            let groups = if groups.is_empty() { String::new() } else { format!(", groups: [{}]", groups.join(", ")) };
-            yaml.push_str(&format!("- {{name: r{n}, enabled: {enabled}, subjects: {{users: [u{user}]{groups}}}, connections: {{names: [\"*\"]}}}}\n"));
-        }
-        let groups: Vec<_> = mine.iter().map(|g| format!("g{g}")).collect();
-        let me = person("U1", &groups.iter().map(String::as_str).collect::<Vec<_>>());
-        let expected = rules.iter().position(|(groups, user, enabled)| *enabled && (*user == 1 || groups.iter().any(|g| mine.contains(g))));
-        let found = policy(&yaml).decide(&asking(&me, &connection("pg", &[])), NOW).ok().map(|p| p.rule);
-        prop_assert_eq!(found, expected.map(|n| rule_name(&format!("r{n}"))));
-    }
-
     /// Whatever is allowed ends, later than now and not later than the longest duration.
     #[test]
     fn every_permission_ends(micros in any::<i64>(), hours in 1..720_u64, from in 0..24_u32) {

@@ -5,6 +5,7 @@ mod decide;
 mod diff;
 mod emergency;
 mod file;
+mod index;
 mod reach;
 mod stay;
 mod windows;
