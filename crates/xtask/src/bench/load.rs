@@ -267,9 +267,9 @@ fn add_cpu(
 }
 
 /// <https://www.postgresql.org/docs/current/protocol-message-formats.html>, StartupMessage, version 3.0.
-fn startup_message(user: &str) -> Vec<u8> {
+pub(super) fn startup_message(user: &str, database: &str) -> Vec<u8> {
     let mut body = 196_608_u32.to_be_bytes().to_vec();
-    for text in ["user", user, "database", DATABASE] {
+    for text in ["user", user, "database", database] {
         body.extend_from_slice(text.as_bytes());
         body.push(0);
     }
@@ -284,7 +284,7 @@ const GOODBYE: [u8; 5] = [b'X', 0, 0, 0, 4];
 fn open_plainly(path: &Path) -> Result<()> {
     let mut stream = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], path.port)))?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-    stream.write_all(&startup_message(&path.user))?;
+    stream.write_all(&startup_message(&path.user, DATABASE))?;
     stream.read_exact(&mut [0]).with_context(|| format!("nothing comes through {}", path.name))
 }
 
@@ -299,7 +299,7 @@ fn open_by_cli(path: &Path, program: &std::path::Path, profile: &std::path::Path
         .stderr(Stdio::piped())
         .spawn()?;
     let mut stdin = child.stdin.take().context("no stdin")?;
-    stdin.write_all(&startup_message(&path.user))?;
+    stdin.write_all(&startup_message(&path.user, DATABASE))?;
     let mut stdout = child.stdout.take().context("no stdout")?;
     let first = stdout.read_exact(&mut [0]);
     // The time is taken; the rest is courtesy, so that the session ends at once and is sealed.
@@ -333,7 +333,7 @@ fn mean(sorted: &[u64]) -> f64 {
 }
 
 /// The value that `part` of the others are not above (nearest rank).
-fn quantile(sorted: &[u64], part: f64) -> f64 {
+pub(super) fn quantile(sorted: &[u64], part: f64) -> f64 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index within the slice")]
     let rank = ((sorted.len() as f64 * part).ceil() as usize).clamp(1, sorted.len().max(1));
     sorted.get(rank - 1).map_or(0.0, |value| *value as f64)
@@ -381,7 +381,7 @@ mod tests {
 
     #[test]
     fn the_startup_message_is_that_of_the_protocol() {
-        let message = startup_message("ada");
+        let message = startup_message("ada", DATABASE);
         assert_eq!(message.len(), 33);
         assert_eq!(message, b"\0\0\0\x21\0\x03\0\0user\0ada\0database\0bench\0\0");
     }

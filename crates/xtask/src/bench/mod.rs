@@ -1,9 +1,10 @@
 //! `cargo xtask bench`: the same loads directly, through pgbouncer and through hoop, in one run on one machine; and how
-//! long policy takes to decide.
+//! long policy takes to decide, and a session to end that is no longer allowed.
 
 mod load;
 mod paths;
 mod policy;
+mod revoke;
 mod rows;
 
 use std::{
@@ -33,6 +34,7 @@ pub(crate) struct Options {
 enum What {
     Postgres(Postgres),
     Policy(policy::Policy),
+    Revoke(revoke::Revoke),
 }
 
 /// PostgreSQL: pgbench, COPY, session opening, idle sessions; rate, latency, CPU and memory.
@@ -96,6 +98,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     match &options.what {
         What::Postgres(options) => postgres(options),
         What::Policy(options) => policy::run(options),
+        What::Revoke(options) => revoke::run(options),
     }
 }
 
