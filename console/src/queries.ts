@@ -35,10 +35,17 @@ export const toDecideQuery = queryOptions({
   refetchInterval: SELDOM,
 });
 
-/** Emergencies in force, and those that wait for their review. */
+/** Emergencies: those in force first, then those that wait for their review. */
 export const emergenciesQuery = queryOptions({
   queryKey: ['requests', 'emergencies'],
-  queryFn: () => calls.everyRequest({ unreviewed: true }),
+  queryFn: async () => {
+    const [inForce, due] = await Promise.all([
+      calls.everyRequest({ kind: 'break_glass', state: 'approved' }),
+      calls.everyRequest({ unreviewed: true }),
+    ]);
+    // What ended in between is in both.
+    return [...inForce.filter((one) => !due.some(({ id }) => id === one.id)), ...due];
+  },
   refetchInterval: SELDOM,
 });
 

@@ -69,7 +69,7 @@ function list({ state, me, query }) {
   const found = state.requests.filter(
     (one) =>
       (query.get('mine') !== 'true' || one.person === me.name) &&
-      (query.get('unreviewed') !== 'true' || (one.kind === 'break_glass' && !one.review)) &&
+      (query.get('unreviewed') !== 'true' || (one.kind === 'break_glass' && one.state !== 'approved' && !one.review)) &&
       wants('state', one.state) &&
       wants('kind', one.kind),
   );

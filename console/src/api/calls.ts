@@ -153,7 +153,7 @@ export interface RequestFilter {
   mine?: boolean | undefined;
   state?: RequestState | undefined;
   kind?: RequestKind | undefined;
-  /** Emergencies without a closed review: those in force, too. */
+  /** Emergencies that are over and wait for their review. */
   unreviewed?: boolean | undefined;
 }
 

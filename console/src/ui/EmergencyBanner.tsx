@@ -15,12 +15,10 @@ export function EmergencyBanner() {
   const me = useMe();
   const open = useQuery(emergenciesQuery).data ?? [];
   if (open.length === 0) return null;
-  // Those that burn first; the list itself is by age.
-  const sorted = [...open.filter(burns), ...open.filter((one) => !burns(one))];
-  const rest = sorted.length - MOST;
+  const rest = open.length - MOST;
   return (
     <Stack component="section" aria-label="Emergencies" gap={4} className={classes.banner}>
-      {sorted.slice(0, MOST).map((one) => (
+      {open.slice(0, MOST).map((one) => (
         <Paper key={one.id} className={burns(one) ? classes.burning : classes.due} px="md" py={6}>
           <Group justify="space-between" gap="xs">
             <Text size="sm" component="div">
@@ -39,7 +37,7 @@ export function EmergencyBanner() {
         </Paper>
       ))}
       {rest > 0 ? (
-        <TextLink to="/requests" search={{ view: 'emergencies', state: 'unreviewed' }} size="sm">
+        <TextLink to="/requests" search={{ view: 'emergencies' }} size="sm">
           {rest} more
         </TextLink>
       ) : null}
