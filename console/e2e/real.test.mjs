@@ -9,11 +9,13 @@
  *   HOOP_E2E_CONNECTION    (optional) a connection that must be listed
  *   HOOP_E2E_STATEMENT     (optional) text that must stand in the replay of the newest past session
  *   HOOP_E2E_KILL          (optional) `1`: a session is live, and may be killed
+ *   HOOP_E2E_DEMO          (optional) what `cargo xtask demo --json` printed: access is asked for, approved and ended there
  */
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 
 import { launch, openPage, shot, signIn } from './browser.mjs';
+import { accessTests } from './real-access.mjs';
 import { totp } from './totp.mjs';
 
 const env = process.env;
@@ -94,3 +96,5 @@ test('a live session is followed, and killed', { skip: skip || (env.HOOP_E2E_KIL
   await page.keyboard.press('Enter');
   await page.getByText(/ended|ending|interrupted/).first().waitFor();
 });
+
+accessTests({ url, browser: () => browser, page: () => page, skip });

@@ -176,6 +176,7 @@ fn drive_console(console: &Console, parts: &Parts, demo: &State) -> Result<()> {
         ("HOOP_E2E_CONNECTION", demo::CONNECTION),
         ("HOOP_E2E_STATEMENT", "count(*) AS patients"),
         ("HOOP_E2E_KILL", "1"),
+        ("HOOP_E2E_DEMO", &demo::report(demo)?),
     ]);
     let outcome = shell::run(&mut script);
     if let Some(process) = Process::with_id(live.id()) {

@@ -372,6 +372,11 @@ rules:
     limits: {duration: 8h, idle: 30m}
 ";
 
+/// What `--json` prints of a demo, for a script.
+pub(crate) fn report(state: &State) -> Result<String> {
+    Ok(report::json(state)?.to_string())
+}
+
 /// Ends what runs: agent, gateway, PostgreSQL, in this order, so that sessions are sealed and acknowledged.
 pub(crate) fn stop(folder: &Path) -> Result<()> {
     let Some(mut state) = State::read(folder)? else {
