@@ -117,6 +117,25 @@ test('an emergency that ends elsewhere turns into a review due by itself', async
   await banner(page).waitFor({ state: 'detached' });
 });
 
+test('a page that nobody touches asks for nothing more, so that its sign-in can end', async () => {
+  const { page } = here;
+  await page.clock.install();
+  await signIn(page, as('grace'), '/audit');
+  await page.getByRole('table', { name: 'Events' }).waitFor();
+  const asked = [];
+  page.on('request', (request) => asked.push(request.url()));
+  await page.clock.runFor(20_000);
+  assert.ok(asked.length > 0, 'while somebody is there it asks');
+  await page.clock.fastForward(6 * 60_000);
+  asked.length = 0;
+  await page.clock.runFor(60_000);
+  assert.deepEqual(asked, []);
+  await page.keyboard.press('Tab');
+  const again = page.waitForRequest(/unreviewed=true/);
+  await page.clock.runFor(20_000);
+  await again;
+});
+
 test('who has no part in it sees no banner; many are counted', async () => {
   const { page, mock } = here;
   mock.state.requests.unshift(emergency('grace'));

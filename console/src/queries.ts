@@ -2,6 +2,7 @@
 import { queryOptions, useQueryClient, useSuspenseQuery } from '@tanstack/react-query';
 
 import * as calls from './api/calls';
+import { isAttended } from './lib/attended';
 
 export const meQuery = queryOptions({ queryKey: ['me'], queryFn: calls.whoami, staleTime: 60_000 });
 
@@ -28,38 +29,37 @@ export const requestQuery = (id: string) =>
 /** Asked on every page, so seldom enough. */
 const SELDOM = 15_000;
 
+/** Asked seldom, and only while somebody is there; till then what was known stands. */
+function seldom<T>(what: string, ask: () => Promise<T>) {
+  return queryOptions<T, Error, T, string[]>({
+    queryKey: ['requests', what],
+    queryFn: ({ client, queryKey }) => (isAttended() ? undefined : client.getQueryData<T>(queryKey)) ?? ask(),
+    refetchInterval: SELDOM,
+  });
+}
+
 /** What waits for the signed-in person's word. */
-export const toDecideQuery = queryOptions({
-  queryKey: ['requests', 'to decide'],
-  queryFn: async () => (await calls.everyRequest({ state: 'pending' })).filter((request) => request.may_decide),
-  refetchInterval: SELDOM,
-});
+export const toDecideQuery = seldom('to decide', async () =>
+  (await calls.everyRequest({ state: 'pending' })).filter((request) => request.may_decide),
+);
 
 /** Emergencies: those in force first, then those that wait for their review. */
-export const emergenciesQuery = queryOptions({
-  queryKey: ['requests', 'emergencies'],
-  queryFn: async () => {
-    const [inForce, due] = await Promise.all([
-      calls.everyRequest({ kind: 'break_glass', state: 'approved' }),
-      calls.everyRequest({ unreviewed: true }),
-    ]);
-    // What ended in between is in both.
-    return [...inForce.filter((one) => !due.some(({ id }) => id === one.id)), ...due];
-  },
-  refetchInterval: SELDOM,
+export const emergenciesQuery = seldom('emergencies', async () => {
+  const [inForce, due] = await Promise.all([
+    calls.everyRequest({ kind: 'break_glass', state: 'approved' }),
+    calls.everyRequest({ unreviewed: true }),
+  ]);
+  // What ended in between is in both.
+  return [...inForce.filter((one) => !due.some(({ id }) => id === one.id)), ...due];
 });
 
 /** One's own requests that wait or are in force. */
-export const myOpenRequestsQuery = queryOptions({
-  queryKey: ['requests', 'mine, open'],
-  queryFn: async () => {
-    const [waiting, inForce] = await Promise.all([
-      calls.everyRequest({ mine: true, state: 'pending' }),
-      calls.everyRequest({ mine: true, state: 'approved' }),
-    ]);
-    return [...inForce, ...waiting];
-  },
-  refetchInterval: SELDOM,
+export const myOpenRequestsQuery = seldom('mine, open', async () => {
+  const [waiting, inForce] = await Promise.all([
+    calls.everyRequest({ mine: true, state: 'pending' }),
+    calls.everyRequest({ mine: true, state: 'approved' }),
+  ]);
+  return [...inForce, ...waiting];
 });
 
 /** Is the session still under way, so that its figures change? */
