@@ -82,6 +82,7 @@ const fn method_of(method: AuthMethod) -> Option<MfaMethod> {
     match method {
         AuthMethod::PasswordTotp => Some(MfaMethod::Totp),
         AuthMethod::Oidc => Some(MfaMethod::Idp),
+        AuthMethod::SealedCodes => Some(MfaMethod::SealedCodes),
         AuthMethod::ApiToken => None,
     }
 }

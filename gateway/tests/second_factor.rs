@@ -82,10 +82,11 @@ const AT_THE_PROVIDER: (&str, &str) = ("GET", "/api/v1/auth/step-up/oidc");
 /// And this ends a session of one's own.
 const ENDS: (&str, &str) = ("POST", "/api/v1/sessions/{id}/end");
 /// These are for people who are about to sign in; a second factor is asked for behind them.
-const OPEN: [(&str, &str); 9] = [
+const OPEN: [(&str, &str); 10] = [
     ("GET", "/api/v1/info"),
     ("GET", "/api/v1/openapi.json"),
     ("POST", "/api/v1/login/password"),
+    ("POST", "/api/v1/login/sealed-codes"),
     ("GET", "/api/v1/oidc/start"),
     ("GET", "/api/v1/oidc/callback"),
     ("POST", "/api/v1/token"),

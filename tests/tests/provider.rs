@@ -239,3 +239,48 @@ fn a_provider_that_is_down_ends_nothing() {
     psql.kill().unwrap();
     assert!(!world.gateway.log().contains(SECRET));
 }
+
+/// A drill: the provider is taken down, two envelopes are opened, and everything else stays shut.
+#[test]
+fn while_the_provider_is_down_sealed_codes_open_an_emergency() {
+    let (world, provider) = with_provider();
+    world.apply(
+        "version: 1\nrules:\n  - name: daily\n    subjects: {groups: [engineers]}\n    connections: {names: [pg]}\n\
+         break_glass:\n  - name: oncall\n    subjects: {groups: [engineers]}\n    connections: {names: [pg]}\n    sealed_codes: true\n",
+    );
+    at_a_terminal(&world, &provider);
+    let make = ["admin", "sealed-codes", "make", "--holder", "ben", "--holder", "cat", "--needed", "2"];
+    let made = world.json(&world.admin, &make);
+    let code = |at: usize| made["codes"][at]["code"].as_str().unwrap();
+    drop(provider);
+
+    let ada = world.profile("emergency");
+    let sign_in = |codes: String| {
+        let mut login = world.hoop(&ada);
+        login.args(["login", &format!("https://localhost:{}", world.port), "--sealed-codes"]);
+        login.args(["--user", "ada@example.test", "--ca"]).arg(world.folder.path().join("gateway-ca.pem"));
+        let mut login = login.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        std::io::Write::write_all(login.stdin.as_mut().unwrap(), codes.as_bytes()).unwrap();
+        login.wait_with_output().unwrap()
+    };
+    let alone = sign_in(format!("{}\n\n", code(0)));
+    assert!(String::from_utf8(alone.stderr).unwrap().contains("HOOP-3061"));
+    assert!(sign_in(format!("{}\n{}\n\n", code(0), code(1))).status.success());
+
+    let query = || {
+        let mut psql = world.hoop(&ada);
+        psql.args(["connect", "pg", "--", "psql", "-XAtq", "-c", "SELECT 'in'"]).output().unwrap()
+    };
+    assert!(!query().status.success(), "the rule of every day asks for a second factor of hers");
+    let glass = ["break-glass", "pg", "--reason", "the provider is down", "--incident", "INC-9"];
+    let glass = world.json(&ada, &glass);
+    let id = glass["id"].as_str().unwrap();
+    assert_eq!(String::from_utf8(query().stdout).unwrap().trim(), "in");
+    let listed = world.hoop(&ada).args(["admin", "users", "ls"]).output().unwrap();
+    assert!(String::from_utf8(listed.stderr).unwrap().contains("HOOP-3060"));
+    world.json(&ada, &["requests", "end", id, "--reason", "it is back"]);
+    world.json(&world.admin, &["requests", "review", id, "--finding", "as it should be"]);
+    let used =
+        run(world.hoop(&world.admin).args(["audit", "ls", "--code", "sealed_codes.used", "-o", "json"]));
+    assert!(used.contains("\"ben\"") && used.contains("\"cat\"") && !used.contains(code(0)), "{used}");
+}

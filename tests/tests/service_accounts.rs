@@ -1,5 +1,4 @@
 //! A program with an API token, through the whole product.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     process::{Command, Stdio},

@@ -408,6 +408,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/login/sealed-codes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Signs in for an emergency.
+         * @description For: anyone.
+         */
+        post: operations["post_login_sealed_codes"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/logout": {
         parameters: {
             query?: never;
@@ -819,6 +839,50 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sealed-codes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Sets of sealed codes, without the codes.
+         * @description For: evidence.
+         */
+        get: operations["get_sealed_codes"];
+        put?: never;
+        /**
+         * Makes a set: its codes are shown once.
+         * @description For: admin, with a second factor that was proven a moment ago.
+         */
+        post: operations["post_sealed_codes"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sealed-codes/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Makes a set void.
+         * @description For: admin, with a second factor that was proven a moment ago.
+         */
+        delete: operations["delete_sealed_codes_id"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1315,6 +1379,51 @@ export interface components {
             /** @description Opaque to us, given back. */
             state: string;
         };
+        /** @description The codes, shown this once: to be printed, and given to their holders in envelopes. */
+        CodeSetMade: {
+            /** @description One for each holder. */
+            codes: components["schemas"]["HolderCode"][];
+            /** @description Void after. */
+            expires_at: string;
+            /** @description The set. */
+            id: string;
+            /**
+             * Format: int32
+             * @description How many holders it takes.
+             */
+            needed: number;
+        };
+        /** @description `GET /sealed-codes` (admin, auditor), newest first. */
+        CodeSetView: {
+            /** @description By holder, without the codes. */
+            codes: components["schemas"]["CodeView"][];
+            /** @description Void after. */
+            expires_at: string;
+            /** @description Enough codes are left, and it is neither revoked nor too old. */
+            good: boolean;
+            /** @description The set. */
+            id: string;
+            /** @description When. */
+            made_at: string;
+            /** @description Who made it. */
+            made_by: string;
+            /**
+             * Format: int32
+             * @description How many holders it takes.
+             */
+            needed: number;
+            /** @description Void since. */
+            revoked_at?: string | null;
+        };
+        /** @description What became of a code. */
+        CodeView: {
+            /** @description Who keeps it. */
+            holder: string;
+            /** @description Used when. */
+            used_at?: string | null;
+            /** @description For whose sign-in. */
+            used_by?: string | null;
+        };
         /** @description `PUT /connections/{name}` (admin): makes or replaces a connection. */
         ConnectionDefinition: {
             /** @description The agent that serves it. */
@@ -1425,6 +1534,13 @@ export interface components {
              */
             seconds: number;
         };
+        /** @description A holder's code. */
+        HolderCode: {
+            /** @description The secret. */
+            code: string;
+            /** @description Whose. */
+            holder: string;
+        };
         /** @description `GET /info` (anonymous): what a client must know before sign-in. */
         Info: {
             /** @description Certificates of the internal CA, PEM. */
@@ -1511,6 +1627,21 @@ export interface components {
              * @description Seconds that it is good for: 90 days if not said, at most 366.
              */
             ttl_seconds?: number;
+        };
+        /** @description `POST /sealed-codes` (admin): one code for each holder. */
+        NewCodeSet: {
+            /** @description Who keeps a code each: 2 to 20 different people. */
+            holders: string[];
+            /**
+             * Format: int32
+             * @description How many of them it takes, at least 2.
+             */
+            needed: number;
+            /**
+             * Format: int64
+             * @description Void after so many seconds, at most 366 days.
+             */
+            valid_for_seconds: number;
         };
         /** @description `POST /requests` (user). */
         NewRequest: {
@@ -1791,6 +1922,13 @@ export interface components {
             version: number;
             /** @description The rules as YAML, in canonical form: `hoop admin apply -f` reads it. */
             yaml: string;
+        };
+        /** @description `POST /login/sealed-codes` (anonymous): a way in while the identity provider is away, for an emergency alone. */
+        SealedCodesLogin: {
+            /** @description Codes of different holders of one set, as many as it needs. */
+            codes: string[];
+            /** @description Who signs in. */
+            name: string;
         };
         /** @description `PATCH /service-accounts/{name}` (admin). */
         ServiceAccountChange: {
@@ -2813,6 +2951,39 @@ export interface operations {
             };
         };
     };
+    post_login_sealed_codes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SealedCodesLogin"];
+            };
+        };
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Tokens"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     post_logout: {
         parameters: {
             query?: never;
@@ -3577,6 +3748,100 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["RulesView"];
                 };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_sealed_codes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["CodeSetView"][];
+                        next?: string;
+                    };
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_sealed_codes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewCodeSet"];
+            };
+        };
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CodeSetMade"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_sealed_codes_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description what went wrong */
             default: {

@@ -22,6 +22,18 @@ pub struct PasswordLogin {
     pub answer: Answer,
 }
 
+/// `POST /login/sealed-codes` (anonymous): a way in while the identity provider is away, for an emergency alone.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SealedCodesLogin {
+    /// Who signs in.
+    #[schema(value_type = String)]
+    pub name: UserName,
+    /// Codes of different holders of one set, as many as it needs.
+    #[schema(value_type = Vec<String>)]
+    pub codes: Vec<Redacted<String>>,
+}
+
 /// How a successful sign-in is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -10,6 +10,7 @@ pub mod manage;
 pub mod notices;
 pub mod requests;
 pub mod rules;
+pub mod sealed_codes;
 pub mod services;
 pub mod sessions;
 

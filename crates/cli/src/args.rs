@@ -1,5 +1,6 @@
 //! The command line: what there is, and the help that teaches it. Parsing alone; nothing is done here.
 
+mod sealed_codes;
 mod services;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
@@ -7,6 +8,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hoop_model::{AgentName, ConnectionName, GroupName, LoginId, RequestId, SessionId, Timestamp, UserName};
 
+pub(crate) use self::sealed_codes::SealedCodes;
 pub(crate) use self::services::{
     AddApiToken, AddServiceAccount, ApiTokens, OneServiceAccount, RevokeApiToken, ServiceAccounts,
 };
@@ -150,6 +152,7 @@ Examples:
   hoop login https://hoop.example.org            in the browser
   hoop login --device                            on a machine without a browser
   hoop login --password --user ada               built-in account: password and second factor
+  hoop login --sealed-codes --user ada           the identity provider is away, and it is an emergency
   hoop login URL --ca-fingerprint 3f:9a:...      a gateway with its own CA, as its start-up printed it
   printf '%s\\n%s\\n' \"$PASSWORD\" \"$CODE\" | hoop login URL --password --user ada")]
 pub(crate) struct Login {
@@ -157,13 +160,16 @@ pub(crate) struct Login {
     #[arg(env = "HOOP_GATEWAY")]
     pub(crate) url: Option<String>,
     /// Show a code to type into a browser elsewhere
-    #[arg(long, conflicts_with = "password")]
+    #[arg(long, conflicts_with = "by_name")]
     pub(crate) device: bool,
     /// Sign in with password and code; from a pipe: one a line
-    #[arg(long)]
+    #[arg(long, group = "by_name")]
     pub(crate) password: bool,
-    /// Your name, with --password
-    #[arg(long, value_name = "NAME", requires = "password")]
+    /// The identity provider is away: sign in with sealed codes of several holders, for an emergency alone
+    #[arg(long, group = "by_name")]
+    pub(crate) sealed_codes: bool,
+    /// Your name, with --password or --sealed-codes
+    #[arg(long, value_name = "NAME", requires = "by_name")]
     pub(crate) user: Option<UserName>,
     /// Trust the certificates in this PEM file and no others
     #[arg(long, value_name = "FILE", conflicts_with = "ca_fingerprint")]
@@ -679,6 +685,9 @@ pub(crate) enum Admin {
     /// Service accounts: programs that open connections or read evidence
     #[command(subcommand, visible_alias = "service-account")]
     ServiceAccounts(ServiceAccounts),
+    /// Sealed codes: a way in while the identity provider is away
+    #[command(subcommand)]
+    SealedCodes(SealedCodes),
     /// API tokens of service accounts
     #[command(subcommand, visible_alias = "token")]
     Tokens(ApiTokens),
@@ -778,6 +787,7 @@ impl Admin {
                     one.form
                 }
             }),
+            Self::SealedCodes(command) => Some(command.form()),
             Self::Tokens(command) => Some(match command {
                 ApiTokens::Ls(OneServiceAccount { form, .. })
                 | ApiTokens::Add(AddApiToken { form, .. })

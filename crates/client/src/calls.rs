@@ -10,6 +10,7 @@ use hoop_api::{
     },
     requests::{BreakGlass, EndRequest, Extend, NewRequest, RequestView, ReviewFinding, Word},
     rules::{ReachView, RulesChange, RulesChanged, RulesVersion, RulesView},
+    sealed_codes::{CodeSetMade, CodeSetView, NewCodeSet},
     services::{
         ApiTokenMade, ApiTokenView, NewApiToken, NewServiceAccount, ServiceAccountChange, ServiceAccountView,
     },
@@ -18,7 +19,7 @@ use hoop_api::{
         VerifyReport,
     },
 };
-use hoop_model::{AgentName, ConnectionName, LoginId, RequestId, SessionId, TokenId, UserName};
+use hoop_model::{AgentName, CodeSetId, ConnectionName, LoginId, RequestId, SessionId, TokenId, UserName};
 use reqwest::Method;
 
 use crate::{
@@ -222,7 +223,31 @@ impl Api {
         self.send(Method::POST, &format!("/users/{name}/reset"), &serde_json::json!({})).await
     }
 
+    /// Sets of sealed codes, without the codes.
+    pub async fn sealed_codes(&self) -> Result<Page<CodeSetView>> {
+        self.get("/sealed-codes", &[]).await
+    }
+
+    /// Makes a set; its codes are shown this once.
+    ///
+    /// # Errors
+    /// [`ClientError`](crate::ClientError).
+    pub async fn make_sealed_codes(&self, new: &NewCodeSet) -> Result<CodeSetMade> {
+        self.send(Method::POST, "/sealed-codes", new).await
+    }
+
+    /// Makes a set void.
+    ///
+    /// # Errors
+    /// [`ClientError`](crate::ClientError).
+    pub async fn revoke_sealed_codes(&self, id: CodeSetId) -> Result<()> {
+        self.command(Method::DELETE, &format!("/sealed-codes/{id}"), None).await
+    }
+
     /// Service accounts.
+    ///
+    /// # Errors
+    /// [`ClientError`](crate::ClientError).
     pub async fn service_accounts(&self) -> Result<Page<ServiceAccountView>> {
         self.get("/service-accounts", &[]).await
     }

@@ -97,6 +97,12 @@ codes! {
     RecoveryCodesMade = "recovery_codes.made";
     /// A recovery code was used in place of a second factor.
     RecoveryCodeUsed = "recovery_codes.used";
+    /// Sealed codes for an emergency without the identity provider were made.
+    SealedCodesMade = "sealed_codes.made";
+    /// Some of them were used: somebody signed in with them.
+    SealedCodesUsed = "sealed_codes.used";
+    /// A set of them was revoked.
+    SealedCodesRevoked = "sealed_codes.revoked";
     /// A one-use token for enrolling an agent was created.
     JoinTokenCreated = "join_token.created";
     /// A join token was used.

@@ -28,6 +28,8 @@ pub enum AuthMethod {
     Oidc,
     /// A service account's API token: no second factor stands behind it.
     ApiToken,
+    /// Sealed codes of several holders, while there was no other way to sign in: good for an emergency alone.
+    SealedCodes,
 }
 
 /// The one thing that an API token opens. What is in no scope is closed to every API token.

@@ -124,6 +124,8 @@ ids! {
     RequestId = "req";
     /// Something that people are told outside, on one channel.
     NoticeId = "ntc";
+    /// Sealed codes that were made together.
+    CodeSetId = "cod";
 }
 
 /// One byte stream of a session (a database connection, say): counted from 0 by the connector.

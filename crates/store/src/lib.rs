@@ -17,6 +17,7 @@ mod page;
 mod policies;
 mod providers;
 mod requests;
+mod sealed_codes;
 mod secrets;
 mod services;
 mod sessions;
@@ -35,6 +36,7 @@ pub use page::Page;
 pub use policies::{NewPolicy, PolicyVersion};
 pub use providers::ProviderToken;
 pub use requests::{Decision, NewRequest, Request, RequestFilter, RequestKind, RequestState, Review};
+pub use sealed_codes::{CodeSet, NewCodeSet, SealedCode};
 pub use services::{ApiToken, NewApiToken, NewServiceAccount, ServiceAccount};
 pub use sessions::{
     NewSession, RecordingEnd, RecordingEnding, SessionEnd, SessionFilter, SessionProgress, SessionRecord,

@@ -126,6 +126,8 @@ pub enum Proof {
     },
     /// The word of an identity provider, just now.
     Provider,
+    /// Sealed codes, which are used up: of one set, of as many holders as it needs.
+    SealedCodes(Vec<Sha256>),
     /// Another sign-in of the same person, which must still be good.
     Login(LoginId),
 }
@@ -170,7 +172,7 @@ pub struct Swept {
 /// Logins are kept for 30 days after their end, for people who ask what signed in.
 const KEEP_LOGINS: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 3600);
 
-words!(AuthMethod { PasswordTotp = "password_totp", Oidc = "oidc", ApiToken = "api_token" });
+words!(AuthMethod { PasswordTotp = "password_totp", Oidc = "oidc", ApiToken = "api_token", SealedCodes = "sealed_codes" });
 words!(ClientKind { Browser = "browser", Cli = "cli", Service = "service" });
 words!(TokenKind { Access = "access", Refresh = "refresh", Cookie = "cookie", Api = "api" });
 words!(TokenScope { Connect = "connect", EvidenceRead = "evidence:read", Scim = "scim" });
@@ -270,6 +272,7 @@ impl Tx {
             }
             Proof::Provider if matches!(user.source, UserSource::Oidc { .. }) => Ok(()),
             Proof::Provider => Err(Conflict::Revoked.into()),
+            Proof::SealedCodes(hashes) => self.use_sealed_codes(user, hashes, at).await,
             Proof::Login(id) => {
                 let sql = "SELECT id FROM logins \
                      WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL AND expires_at > $3 AND idle_until > $3";

@@ -216,7 +216,7 @@ async fn poll(hub: &Hub, address: IpAddr, code: &Redacted<String>) -> Answer<Res
 async fn finish(hub: &Hub, address: IpAddr, approved: Approved, flow: &'static str) -> Answer<Response> {
     let user = hub.store.user(approved.user).await?.filter(|user| !user.locked).ok_or_else(void)?;
     let Approved { method, mfa_at, login, .. } = approved;
-    let proven = Proven { user, method, mfa_at, proof: Proof::Login(login), address, flow };
+    let proven = Proven { user, method, mfa_at, proof: Proof::Login(login), address, flow, told: None };
     match login::keep(hub, &proven, Wanted::Tokens).await {
         Err(problem) if problem.is_conflict() => Err(void()),
         answer => answer,

@@ -15,14 +15,16 @@ use hoop_identity::{
 };
 use hoop_ledger::event::EventCode;
 use hoop_model::{Actor, AuthMethod, LoginId, Redacted, Timestamp, TokenId, UserName};
-use hoop_store::{ClientKind, Factor, NewLogin, NewToken, Proof, SignedIn, TokenKind, User, UserSource};
+use hoop_store::{
+    ClientKind, Factor, NewEvent, NewLogin, NewToken, Proof, SignedIn, TokenKind, User, UserSource,
+};
 use serde_json::json;
 
 use super::{
     body::Json,
     caller::{self, COOKIE, Caller, Credential, From, SignedInCaller},
     problem::{Answer, Problematic},
-    step_up, tokens,
+    sealed_codes, step_up, tokens,
 };
 use crate::{
     hub::{Hub, Shared, event, now},
@@ -38,6 +40,8 @@ pub(super) struct Proven {
     pub(super) address: IpAddr,
     /// How it was done, for the ledger.
     pub(super) flow: &'static str,
+    /// What else the ledger is told.
+    pub(super) told: Option<NewEvent>,
 }
 
 /// Keeps a sign-in and answers as wanted.
@@ -48,14 +52,18 @@ pub(super) async fn keep(hub: &Hub, proven: &Proven, wanted: Wanted) -> Answer<R
         Wanted::Cookie => (ClientKind::Browser, lives.cookie_idle),
         Wanted::Tokens => (ClientKind::Cli, lives.idle),
     };
+    let longest = match proven.method {
+        AuthMethod::SealedCodes => lives.absolute.min(sealed_codes::SIGN_IN),
+        _ => lives.absolute,
+    };
     let login = NewLogin {
         id: LoginId::generate(),
         user: proven.user.id,
         method: proven.method,
         mfa_at: proven.mfa_at,
         created_at: at,
-        expires_at: at.after(lives.absolute),
-        idle_until: at.after(idle.min(lives.absolute)),
+        expires_at: at.after(longest),
+        idle_until: at.after(idle.min(longest)),
         address: proven.address.to_string(),
         client,
     };
@@ -75,6 +83,7 @@ pub(super) async fn keep(hub: &Hub, proven: &Proven, wanted: Wanted) -> Answer<R
     if matches!(proven.proof, Proof::Factors { factor: Factor::RecoveryCode(_), .. }) {
         told.push(event(&actor, EventCode::RecoveryCodeUsed, subjects, json!({ "address": login.address })));
     }
+    told.extend(proven.told.clone());
     let signed_in = hub.store.create_login(&login, &secrets.kept, &proven.proof, &told).await?;
     metrics::counter!("hoop_logins_total", "flow" => proven.flow).increment(1);
     secrets.answer(hub, signed_in)
@@ -199,6 +208,7 @@ pub(super) async fn password(
                 method: AuthMethod::PasswordTotp,
                 mfa_at: Some(at),
                 address,
+                told: None,
             };
             match keep_once(&hub, &proven, request.answer).await? {
                 Some(response) => Ok(response),

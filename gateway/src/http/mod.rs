@@ -19,6 +19,7 @@ mod protocols;
 mod recovery;
 mod requests;
 mod rules;
+mod sealed_codes;
 mod services;
 mod sessions;
 mod setup;
@@ -73,6 +74,7 @@ fn endpoints() -> Vec<Endpoint> {
         sign_in_endpoints(),
         own_endpoints(),
         manage_endpoints(),
+        sealed_codes::endpoints(),
         services::endpoints(),
         rules_endpoints(),
         request_endpoints(),
@@ -128,10 +130,13 @@ fn sign_in_endpoints() -> Vec<Endpoint> {
         Endpoint::post("/setup", Who::Anyone, "Sets up a new account.", setup::set_up)
             .takes::<auth::SetUp>()
             .answers::<auth::SetUpStep>(),
-        Endpoint::post("/logout", Who::SignedIn, "Ends this sign-in.", login::logout).answers_nothing(),
+        Endpoint::post("/logout", Who::SignedIn, "Ends this sign-in.", login::logout)
+            .answers_nothing()
+            .in_emergency(),
         Endpoint::get("/whoami", Who::SignedIn, "Who is signed in.", login::whoami)
             .answers::<auth::WhoAmI>()
-            .token(CONNECT_OR_EVIDENCE),
+            .token(CONNECT_OR_EVIDENCE)
+            .in_emergency(),
         Endpoint::post("/auth/step-up", Who::SignedIn, "Proves the second factor again.", step_up::by_code)
             .takes::<auth::StepUp>()
             .answers::<auth::WhoAmI>(),
@@ -187,6 +192,7 @@ fn manage_endpoints() -> Vec<Endpoint> {
         )
         .query(&[("all", Type::Boolean)])
         .answers_page::<manage_api::ConnectionView>()
+        .in_emergency()
         .token(CONNECT),
         Endpoint::new(
             Method::PUT,
@@ -292,16 +298,19 @@ fn request_endpoints() -> Vec<Endpoint> {
             requests::list,
         )
         .query(&filter)
-        .answers_page::<requests_api::RequestView>(),
+        .answers_page::<requests_api::RequestView>()
+        .in_emergency(),
         Endpoint::post("/requests", Who::Proven, "Asks for access that others approve.", requests::ask)
             .takes::<requests_api::NewRequest>()
             .answers::<requests_api::RequestView>(),
         Endpoint::post("/break-glass", Who::Proven, "Opens an emergency.", requests::break_glass)
             .takes::<requests_api::BreakGlass>()
             .answers::<requests_api::RequestView>()
-            .fresh(),
+            .fresh()
+            .in_emergency(),
         Endpoint::get("/requests/{id}", Who::SignedIn, "One of them.", requests::show)
-            .answers::<requests_api::RequestView>(),
+            .answers::<requests_api::RequestView>()
+            .in_emergency(),
         Endpoint::post("/requests/{id}/approve", Who::Proven, "Says yes.", requests::approve)
             .takes::<requests_api::Word>()
             .answers::<requests_api::RequestView>()
@@ -312,7 +321,8 @@ fn request_endpoints() -> Vec<Endpoint> {
             .fresh(),
         Endpoint::post("/requests/{id}/end", Who::Proven, "Withdraws or revokes.", requests::end)
             .takes::<requests_api::EndRequest>()
-            .answers::<requests_api::RequestView>(),
+            .answers::<requests_api::RequestView>()
+            .in_emergency(),
         Endpoint::post("/requests/{id}/extend", Who::Proven, "Lets an emergency go on.", requests::extend)
             .takes::<requests_api::Extend>()
             .answers::<requests_api::RequestView>()
@@ -339,17 +349,21 @@ fn session_endpoints() -> Vec<Endpoint> {
         Endpoint::post("/sessions", Who::SignedIn, "Opens a connection.", sessions::open)
             .takes::<sessions_api::OpenSession>()
             .answers::<sessions_api::SessionOpened>()
-            .token(CONNECT),
+            .token(CONNECT)
+            .in_emergency(),
         Endpoint::get("/sessions", Who::SignedIn, "Sessions: one's own, or all.", sessions::list)
             .query(&filter)
             .answers_page::<sessions_api::SessionView>()
-            .token(CONNECT_OR_EVIDENCE),
+            .token(CONNECT_OR_EVIDENCE)
+            .in_emergency(),
         Endpoint::get("/sessions/{id}", Who::SignedIn, "One session.", sessions::show)
             .answers::<sessions_api::SessionView>()
-            .token(CONNECT_OR_EVIDENCE),
+            .token(CONNECT_OR_EVIDENCE)
+            .in_emergency(),
         Endpoint::post("/sessions/{id}/end", Who::SignedIn, "Ends one's own session.", sessions::end)
             .answers_nothing()
-            .token(CONNECT),
+            .token(CONNECT)
+            .in_emergency(),
         Endpoint::post("/sessions/{id}/kill", Who::Admin, "Ends a session.", sessions::kill)
             .takes::<sessions_api::KillSession>()
             .answers_nothing(),
@@ -361,7 +375,8 @@ fn session_endpoints() -> Vec<Endpoint> {
         )
         .takes::<sessions_api::RenewCertificate>()
         .answers::<sessions_api::RenewedCertificate>()
-        .token(CONNECT),
+        .token(CONNECT)
+        .in_emergency(),
         Endpoint::get("/sessions/{id}/timeline", Who::Evidence, "What happened in it.", evidence::timeline)
             .query(&timeline)
             .answers::<sessions_api::Timeline>()

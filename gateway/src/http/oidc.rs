@@ -334,7 +334,7 @@ async fn finish(
         return Ok((StatusCode::SEE_OTHER.into_response(), remembered.return_to));
     }
     let proof = Proof::Provider;
-    let proven = Proven { user, method: AuthMethod::Oidc, mfa_at, proof, address, flow: "oidc" };
+    let proven = Proven { user, method: AuthMethod::Oidc, mfa_at, proof, address, flow: "oidc", told: None };
     Ok((login::keep(hub, &proven, Wanted::Cookie).await?, remembered.return_to))
 }
 

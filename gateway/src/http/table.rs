@@ -13,7 +13,7 @@ use axum::{
     response::Response,
     routing,
 };
-use hoop_model::{Role, TokenScope};
+use hoop_model::{AuthMethod, Role, TokenScope};
 use hoop_policy::Denial;
 use utoipa::{
     PartialSchema, ToSchema,
@@ -78,13 +78,16 @@ pub struct Row {
     pub fresh: bool,
     /// API tokens of these scopes open it; of no other, and by default none.
     pub scopes: &'static [TokenScope],
+    /// Also for who signed in with sealed codes.
+    pub emergency: bool,
 }
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fresh = if self.fresh { "+fresh" } else { "" };
         write!(f, "{} {} {}{fresh}", self.method, self.path, self.who)?;
-        self.scopes.iter().try_for_each(|scope| write!(f, " token:{scope}"))
+        self.scopes.iter().try_for_each(|scope| write!(f, " token:{scope}"))?;
+        if self.emergency { f.write_str(" emergency") } else { Ok(()) }
     }
 }
 
@@ -95,6 +98,7 @@ pub(crate) struct Endpoint {
     who: Who,
     fresh: bool,
     scopes: &'static [TokenScope],
+    emergency: bool,
     router: routing::MethodRouter<Shared>,
     operation: OperationBuilder,
     schemas: Vec<(String, RefOr<Schema>)>,
@@ -122,6 +126,7 @@ impl Endpoint {
             who,
             fresh: false,
             scopes: &[],
+            emergency: false,
             router: routing::on(filter, handler),
             operation,
             schemas: Vec::new(),
@@ -208,6 +213,12 @@ impl Endpoint {
         self
     }
 
+    /// Whoever signed in with sealed codes may call it too: what an emergency takes, and nothing else.
+    pub(crate) const fn in_emergency(mut self) -> Self {
+        self.emergency = true;
+        self
+    }
+
     /// API tokens of these scopes open it too.
     pub(crate) const fn token(mut self, scopes: &'static [TokenScope]) -> Self {
         self.scopes = scopes;
@@ -228,6 +239,7 @@ impl Endpoint {
             who: self.who,
             fresh: self.fresh,
             scopes: self.scopes,
+            emergency: self.emergency,
         }
     }
 }
@@ -246,7 +258,8 @@ fn operation_id(method: &Method, path: &str) -> String {
 /// The router: each endpoint behind the check that its row asks for.
 pub(crate) fn router(endpoints: Vec<Endpoint>, hub: &Shared) -> Router<Shared> {
     endpoints.into_iter().fold(Router::new(), |router, endpoint| {
-        let asks = Asks { who: endpoint.who, fresh: endpoint.fresh, scopes: endpoint.scopes };
+        let Endpoint { who, fresh, scopes, emergency, .. } = endpoint;
+        let asks = Asks { who, fresh, scopes, emergency };
         let hub = hub.clone();
         let guard = axum::middleware::from_fn(move |request: Request, next: Next| {
             let hub = hub.clone();
@@ -262,6 +275,7 @@ struct Asks {
     who: Who,
     fresh: bool,
     scopes: &'static [TokenScope],
+    emergency: bool,
 }
 
 async fn guarded(hub: &Shared, asks: Asks, request: Request, next: Next) -> Result<Response, Problematic> {
@@ -292,6 +306,11 @@ async fn admit(hub: &Shared, asks: Asks, parts: &Parts) -> Result<Option<Caller>
     let caller = caller::find(hub, parts).await?.ok_or_else(Problematic::unauthenticated)?;
     if let Credential::ApiToken(scope) = caller.credential {
         return opened_by(asks, scope, &caller).map(|()| Some(caller));
+    }
+    if caller.signed_in.login.method == AuthMethod::SealedCodes && !asks.emergency {
+        metrics::counter!("hoop_http_refused_total", "reason" => "sealed codes").increment(1);
+        let what = "a sign-in by sealed codes is good for an emergency alone";
+        return Err(Problematic::forbidden("HOOP-3060", what).hint("`hoop break-glass NAME`"));
     }
     let allowed = match who {
         Who::Anyone | Who::SignedIn | Who::Proven => true,

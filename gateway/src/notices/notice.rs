@@ -52,6 +52,8 @@ topics! {
     RequestEnded = "request.ended", Info;
     /// Somebody opened an emergency.
     BreakGlassStarted = "break_glass.started", Critical;
+    /// Somebody signed in with sealed codes.
+    SealedCodesUsed = "break_glass.sealed_codes_used", Critical;
     /// Somebody else let it go on.
     BreakGlassExtended = "break_glass.extended", Critical;
     /// It ended.

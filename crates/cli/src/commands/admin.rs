@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::{
     account::{ago, until, word},
-    api, connections, file, rules, services,
+    api, connections, file, rules, sealed_codes, services,
 };
 use crate::{
     args::{self, AddUser, Admin, Agents, Connections, PutConnection, Seal, SetUser, Users},
@@ -27,6 +27,7 @@ pub(super) async fn run(command: Admin, out: &Out) -> Result {
     match command {
         Admin::Users(command) => users(command, &api, out).await,
         Admin::ServiceAccounts(command) => services::accounts(command, &api, out).await,
+        Admin::SealedCodes(command) => sealed_codes::run(command, &api, out).await,
         Admin::Tokens(command) => services::tokens(command, &api, out).await,
         Admin::Agents(command) => agents(command, &api, out).await,
         Admin::JoinToken(args) => join_token(args, &api, out).await,

@@ -26,15 +26,19 @@ pub(super) async fn login(args: Login, out: &Out) -> Result {
     let api = Api::anonymous(gateway.clone(), ca_pem.as_deref())?;
     let tokens = if args.password {
         by_password(&args, &api, before.as_ref(), out).await?
+    } else if args.sealed_codes {
+        by_sealed_codes(&args, &api, before.as_ref(), out).await?
     } else if args.device {
         by_device(&api, out).await?
     } else {
         by_browser(&args, &api, out).await?
     };
     login::keep(&store, &gateway, ca_pem, &tokens)?;
+    let next =
+        if args.sealed_codes { "hoop break-glass NAME --reason ... --incident ..." } else { "hoop ls" };
     out.data(&account::identity(&tokens.user), |_| {
         let name = out.look(Look::Bold, &text::line(tokens.user.name.as_str()));
-        format!("Signed in at {gateway} as {name}. Next: hoop ls")
+        format!("Signed in at {gateway} as {name}. Next: {next}")
     })?;
     Ok(())
 }
@@ -60,14 +64,31 @@ async fn ca(args: &Login, gateway: &GatewayUrl, before: Option<&Profile>) -> Res
 }
 
 async fn by_password(args: &Login, api: &Api, before: Option<&Profile>, out: &Out) -> Result<Tokens> {
-    let name = match &args.user {
-        Some(name) => name.clone(),
-        None => ask_name(before.and_then(|profile| profile.user.as_deref()))?,
-    };
+    let name = name(args, before)?;
     let password = prompt::secret("Password:")?;
     let code = prompt::secret("Code of the second factor:")?;
     let secret = PasswordAndCode { name, password, code };
     Ok(out.waiting("Signing in", login::with_password(api, &secret)).await?)
+}
+
+async fn by_sealed_codes(args: &Login, api: &Api, before: Option<&Profile>, out: &Out) -> Result<Tokens> {
+    let name = name(args, before)?;
+    let mut codes = Vec::new();
+    loop {
+        let code = prompt::secret(&format!("Code of holder {} (empty: that is all):", codes.len() + 1))?;
+        if code.expose().trim().is_empty() {
+            break;
+        }
+        codes.push(code);
+    }
+    Ok(out.waiting("Signing in", login::with_sealed_codes(api, &name, &codes)).await?)
+}
+
+fn name(args: &Login, before: Option<&Profile>) -> Result<UserName> {
+    match &args.user {
+        Some(name) => Ok(name.clone()),
+        None => ask_name(before.and_then(|profile| profile.user.as_deref())),
+    }
 }
 
 fn ask_name(before: Option<&str>) -> Result<UserName> {

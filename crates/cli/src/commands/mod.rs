@@ -11,6 +11,7 @@ mod file;
 mod login;
 mod requests;
 mod rules;
+mod sealed_codes;
 mod services;
 mod sessions;
 mod step_up;

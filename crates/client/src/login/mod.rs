@@ -46,6 +46,15 @@ pub async fn with_password(api: &Api, secret: &PasswordAndCode) -> Result<Tokens
     api.send(Method::POST, "/login/password", &body).await
 }
 
+/// Signs in with sealed codes of several holders, for an emergency.
+///
+/// # Errors
+/// What the gateway says.
+pub async fn with_sealed_codes(api: &Api, name: &UserName, codes: &[Redacted<String>]) -> Result<Tokens> {
+    let codes: Vec<_> = codes.iter().map(Redacted::expose).collect();
+    api.send(Method::POST, "/login/sealed-codes", &json!({ "name": name, "codes": codes })).await
+}
+
 /// Keeps a sign-in in the profile.
 ///
 /// # Errors

@@ -203,6 +203,9 @@ pub struct BreakGlassRule {
     /// The second factor, fresh if not said otherwise.
     #[serde(default = "fresh", deserialize_with = "fresh_mfa")]
     pub mfa: MfaRule,
+    /// Also for who signed in with sealed codes, while the identity provider was away.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub sealed_codes: bool,
     /// Within which limits. It is always recorded strictly.
     #[serde(default)]
     pub limits: BreakGlassLimits,

@@ -352,10 +352,13 @@ pub enum MfaMethod {
     Passkey,
     /// The identity provider says that it saw one.
     Idp,
+    /// Sealed codes of several holders. No rule names it: emergencies have a switch of their own for it.
+    #[serde(skip)]
+    SealedCodes,
 }
 
 impl MfaMethod {
-    /// All of them.
+    /// All that a rule can name.
     pub const ALL: [Self; 3] = [Self::Totp, Self::Passkey, Self::Idp];
 
     /// As it is written in a rule.
@@ -365,6 +368,7 @@ impl MfaMethod {
             Self::Totp => "totp",
             Self::Passkey => "passkey",
             Self::Idp => "idp",
+            Self::SealedCodes => "sealed_codes",
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Break-glass: who may, and who may not although it is an emergency.
 
 use hoop_model::UserName;
-use hoop_policy::rules::{Asking, MfaMethod, MfaProof, Missing, Person, PersonKind, RecordingMode, Refusal};
+use hoop_policy::rules::{
+    AccessPolicy, Asking, MfaMethod, MfaProof, Missing, Person, PersonKind, RecordingMode, Refusal,
+};
 
 use crate::world::{NOW, ago, asking, connection, minutes, person, policy, rule_name, service};
 
@@ -87,4 +89,30 @@ fn a_review_is_closed_by_somebody_else() {
     }
     assert!(!may(&Person { locked: true, ..guard.clone() }, true, "b", "ada"));
     assert!(!may(&Person { groups: guard.groups, ..service("bot") }, true, "b", "ada"));
+}
+
+#[test]
+fn sealed_codes_are_for_emergencies_that_name_them() {
+    let sealed = Some(MfaProof { at: ago(minutes(55)), method: MfaMethod::SealedCodes });
+    let ada = Person { mfa: sealed, ..person("ada", &["oncall"]) };
+    let pg = connection("pg", &[]);
+    let asking = Asking { reason: Some("the provider is down"), ..asking(&ada, &pg) };
+    let rules = |word: &str| {
+        policy(&format!(
+            "version: 1\nrules:\n- {{name: r, subjects: {{groups: [oncall]}}, connections: {{names: [pg]}}}}\n\
+             break_glass:\n- {{name: b, subjects: {{groups: [oncall]}}, connections: {{names: [pg]}}{word}}}\n"
+        ))
+    };
+    assert_eq!(rules(", sealed_codes: true").break_glass(&asking, NOW).unwrap().rule, rule_name("b"));
+    for word in ["", ", sealed_codes: false"] {
+        assert!(matches!(rules(word).break_glass(&asking, NOW), Err(Refusal::Missing { .. })), "{word}");
+    }
+    let daily = rules(", sealed_codes: true").decide(&asking, NOW);
+    assert!(matches!(daily, Err(Refusal::Missing { .. })), "no ordinary way in: {daily:?}");
+    for word in [", mfa: {methods: [sealed_codes]}", ", sealed_codes: yes please"] {
+        let yaml = format!(
+            "version: 1\nrules: []\nbreak_glass:\n- {{name: b, subjects: {{groups: [x]}}, connections: {{names: [pg]}}{word}}}\n"
+        );
+        assert!(AccessPolicy::from_yaml(&yaml).is_err(), "{word}");
+    }
 }

@@ -16,6 +16,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (3, "identity", include_str!("../../../../migrations/postgres/0003_identity.sql")),
     (4, "services", include_str!("../../../../migrations/postgres/0004_services.sql")),
     (8, "providers", include_str!("../../../../migrations/postgres/0008_providers.sql")),
+    (9, "sealed_codes", include_str!("../../../../migrations/postgres/0009_sealed_codes.sql")),
 ];
 
 /// How long a caller waits for a connection before the database counts as away.

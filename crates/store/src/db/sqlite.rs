@@ -16,6 +16,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (3, "identity", include_str!("../../../../migrations/sqlite/0003_identity.sql")),
     (4, "services", include_str!("../../../../migrations/sqlite/0004_services.sql")),
     (8, "providers", include_str!("../../../../migrations/sqlite/0008_providers.sql")),
+    (9, "sealed_codes", include_str!("../../../../migrations/sqlite/0009_sealed_codes.sql")),
 ];
 
 /// How long a writer waits for its turn (or for another process on the same file).

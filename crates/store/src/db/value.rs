@@ -1,8 +1,8 @@
 //! The three types of value that both databases share, and how ours become them.
 
 use hoop_model::{
-    AgentId, AgentName, ChannelName, ConnectionId, ConnectionName, EventId, GroupName, JoinTokenId, LoginId,
-    NoticeId, ProtocolId, RequestId, SessionId, Timestamp, TokenId, UserId, UserName,
+    AgentId, AgentName, ChannelName, CodeSetId, ConnectionId, ConnectionName, EventId, GroupName,
+    JoinTokenId, LoginId, NoticeId, ProtocolId, RequestId, SessionId, Timestamp, TokenId, UserId, UserName,
 };
 
 /// A value bound to a statement; each kind has its own NULL, since PostgreSQL wants to know the type of one.
@@ -147,7 +147,19 @@ macro_rules! ids {
         }
     )*};
 }
-ids!(AgentId, ConnectionId, EventId, JoinTokenId, LoginId, NoticeId, RequestId, SessionId, TokenId, UserId);
+ids!(
+    AgentId,
+    ConnectionId,
+    EventId,
+    JoinTokenId,
+    LoginId,
+    NoticeId,
+    CodeSetId,
+    RequestId,
+    SessionId,
+    TokenId,
+    UserId
+);
 
 macro_rules! names {
     ($($name:ident),*) => {$(

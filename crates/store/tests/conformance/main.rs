@@ -11,6 +11,7 @@ mod notices;
 mod policies;
 mod providers;
 mod requests;
+mod sealed_codes;
 mod services;
 mod sessions;
 mod things;
@@ -40,6 +41,7 @@ pub(crate) use cases;
 fn every_case() -> impl Iterator<Item = &'static Case> {
     [
         users::CASES,
+        sealed_codes::CASES,
         services::CASES,
         logins::CASES,
         things::CASES,
