@@ -1,6 +1,6 @@
 import { http, HttpResponse } from 'msw';
 import { setupServer } from 'msw/node';
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 
 import * as calls from './calls';
 import { rememberCsrf } from './client';
@@ -36,6 +36,22 @@ test('a change carries the token of the session, a read does not', async () => {
   await calls.whoami();
   await calls.killSession('ses_1', 'why');
   expect(seen).toEqual([null, 'tok']);
+});
+
+test('what a page asks by itself with nobody there says so', async () => {
+  const seen: (string | null)[] = [];
+  server.use(
+    http.get('*/api/v1/info', ({ request }) => {
+      seen.push(request.headers.get('x-hoop-unattended'));
+      return HttpResponse.json({});
+    }),
+  );
+  window.dispatchEvent(new Event('keydown'));
+  await calls.info();
+  const now = vi.spyOn(Date, 'now').mockReturnValue(Date.now() + 5 * 60_000);
+  await calls.info();
+  now.mockRestore();
+  expect(seen).toEqual([null, '1']);
 });
 
 test('an id cannot leave its place in the path', async () => {

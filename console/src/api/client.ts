@@ -4,6 +4,7 @@
  */
 import createClient, { type Middleware } from 'openapi-fetch';
 
+import { isAttended } from '../lib/attended';
 import { type ApiProblem, problemFrom, unreachable } from './problem';
 import type { components, paths } from './schema';
 import { fetchWithFactor } from './stepUp';
@@ -11,6 +12,7 @@ import { fetchWithFactor } from './stepUp';
 export type Schemas = components['schemas'];
 
 const CSRF_HEADER = 'x-hoop-csrf';
+const UNATTENDED_HEADER = 'x-hoop-unattended';
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 let csrf: string | undefined;
@@ -20,8 +22,10 @@ export function rememberCsrf(token: string | null | undefined): void {
   csrf = token ?? undefined;
 }
 
-const addCsrf: Middleware = {
+const addHeaders: Middleware = {
   onRequest({ request }) {
+    // What a page asks by itself with nobody there keeps no sign-in alive.
+    if (!isAttended()) request.headers.set(UNATTENDED_HEADER, '1');
     if (csrf !== undefined && !SAFE_METHODS.has(request.method)) request.headers.set(CSRF_HEADER, csrf);
     return request;
   },
@@ -33,7 +37,7 @@ export const client = createClient<paths>({
   // Looked up at each call, so that tests can stand in for the network.
   fetch: (request) => fetchWithFactor(request, (one) => globalThis.fetch(one)),
 });
-client.use(addCsrf);
+client.use(addHeaders);
 
 interface Outcome<T> {
   data?: T;

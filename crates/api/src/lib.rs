@@ -23,6 +23,8 @@ pub const PREFIX: &str = "/api/v1";
 
 /// The header that carries the CSRF token of a browser session (double submit, with a `SameSite=Strict` cookie).
 pub const CSRF_HEADER: &str = "x-hoop-csrf";
+/// A page asks by itself, with nobody there: its request is no use of the sign-in, which ends when it is not used.
+pub const UNATTENDED_HEADER: &str = "x-hoop-unattended";
 
 /// An error: HTTP status by `blame`, body as here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -6,7 +6,7 @@ use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, header, request::Parts},
 };
-use hoop_api::CSRF_HEADER;
+use hoop_api::{CSRF_HEADER, UNATTENDED_HEADER};
 use hoop_identity::token::{Kind, Token};
 use hoop_ledger::event::EventCode;
 use hoop_model::{Actor, AuthMethod, ClientAddress, Role, Timestamp, TokenScope};
@@ -120,7 +120,9 @@ pub(crate) async fn find(hub: &Shared, parts: &Parts) -> Result<Option<Caller>, 
                 .hint("reload the page"));
         }
     }
-    touch(hub, &signed_in, at).await?;
+    if !headers.contains_key(UNATTENDED_HEADER) {
+        touch(hub, &signed_in, at).await?;
+    }
     Ok(Some(Caller::new(signed_in, Credential::Cookie, Some(csrf))))
 }
 

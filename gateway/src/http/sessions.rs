@@ -22,7 +22,7 @@ use super::{
     problem::{Answer, Problematic},
 };
 use crate::{
-    hub::{Hub, Shared},
+    hub::{Hub, Shared, now},
     sessions::{self, Opening},
 };
 
@@ -129,6 +129,11 @@ pub(super) async fn end(
     let session = visible(&hub, &caller, &id).await?;
     if session.user != caller.signed_in.user.id {
         return Err(Problematic::forbidden("HOOP-3003", "only the session's owner may do this"));
+    }
+    if session.ends_at <= now() {
+        // Its agent ended it, and the connector says good-bye before the agent's word is here.
+        sessions::end_by_system(&hub, session.id, &Denial::GrantEnded.to_fault()).await?;
+        return Ok(StatusCode::NO_CONTENT);
     }
     let fault = Fault::new("HOOP-4000", Blame::Caller, "the person closed it");
     sessions::end_as(&hub, session.id, &caller.actor, &fault.message, fault.code.as_str(), Some(&fault))
