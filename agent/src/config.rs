@@ -56,6 +56,10 @@ pub struct AgentConfig {
     #[arg(long, env = "HOOP_AGENT_STALL_LIMIT_SECONDS", default_value_t = 120)]
     pub stall_limit_seconds: u64,
 
+    /// `hoop-agent break-glass` opens a way in once the gateway has been away for so many seconds.
+    #[arg(long, env = "HOOP_AGENT_BREAK_GLASS_AFTER_SECONDS", default_value_t = 60)]
+    pub break_glass_after_seconds: u64,
+
     /// A stream whose network path is gone waits so many seconds for its client to come back.
     #[arg(long, env = "HOOP_AGENT_RESUME_SECONDS", default_value_t = 300)]
     pub resume_seconds: u64,

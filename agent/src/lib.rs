@@ -9,6 +9,7 @@
 //! - [`config`]: flags and environment. [`home`]: keys and identity on disk.
 //! - `link`: enrolment and the control stream. `data`: data connections and the streams in them.
 //! - `accounts`: an account at the target for each session, where a connection asks for it.
+//! - `emergency`: a way in on this host while the gateway is down.
 //! - `session`: sessions and their limits. `target`: credentials, dialling, cancel. `recording`: tape, spool, upload.
 //!
 //! Only this process holds a target's credential in the clear.
@@ -16,6 +17,7 @@
 mod accounts;
 pub mod config;
 mod data;
+pub mod emergency;
 pub mod home;
 mod link;
 mod recording;
@@ -33,6 +35,7 @@ use crate::{
     accounts::Keeper,
     config::AgentConfig,
     data::DataPlane,
+    emergency::Emergencies,
     home::{Home, HomeError, Identity},
     link::{
         control::Control,
@@ -65,6 +68,9 @@ pub enum StartError {
     /// Its journal of accounts.
     #[error("the journal of accounts cannot be opened: {0}")]
     Accounts(std::io::Error),
+    /// Its book of emergencies.
+    #[error("the book of emergencies cannot be read: {0}")]
+    Emergencies(std::io::Error),
     /// Its keys.
     #[error("{0}")]
     Data(String),
@@ -101,14 +107,19 @@ pub async fn start(config: AgentConfig) -> Result<Running, StartError> {
         behind_bytes: config.spool_behind_bytes,
         behind: Duration::from_secs(config.spool_behind_seconds),
         stall: Duration::from_secs(config.stall_limit_seconds),
+        sync: false,
     };
+    let after = Duration::from_secs(config.break_glass_after_seconds);
+    let emergencies = Emergencies::open(&config.state_dir, after).map_err(StartError::Emergencies)?;
     let spool = Spool::open(home.spool(), limits, &home.signing_key).map_err(StartError::Spool)?;
+    emergencies.untold().into_iter().for_each(|session| spool.hold(session));
     let accounts = Keeper::open(home.accounts()).map_err(StartError::Accounts)?;
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let around = Surroundings {
         home,
         spool: Arc::clone(&spool),
         accounts,
+        emergencies,
         secrets: SecretPolicy::new(config.allow_secrets.clone()),
         allow_targets: config.allow_targets.clone(),
         resume_for: config.resume_for(),
@@ -132,6 +143,8 @@ pub async fn start(config: AgentConfig) -> Result<Running, StartError> {
     tasks.spawn(spool.keep(stop.clone()));
     let (sweeping, until) = (accounts::sweep(Arc::clone(&sessions)), stop.clone());
     tasks.spawn(async move { until.run_until_cancelled(sweeping).await });
+    let (door, until) = (emergency::serve(Arc::clone(&sessions)), stop.clone());
+    tasks.spawn(async move { until.run_until_cancelled(door).await });
     tasks.spawn(control.keep(stop.clone()));
     Ok(Running { id, sessions, stop, tasks, connected: heard })
 }

@@ -1,7 +1,7 @@
 //! `hoop-agent`: reads its configuration, runs, drains.
 
 use clap::{Parser, Subcommand};
-use hoop_agent::config::AgentConfig;
+use hoop_agent::{config::AgentConfig, emergency::ask::BreakGlass};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -27,6 +27,9 @@ struct Arguments {
 enum Command {
     /// Enrol if need be, then serve until stopped.
     Run(AgentConfig),
+    /// A way in on this host while the gateway is down.
+    #[command(subcommand)]
+    BreakGlass(BreakGlass),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -35,7 +38,10 @@ fn main() -> anyhow::Result<()> {
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("another cryptographic provider is installed"))?;
-    let Command::Run(mut config) = arguments.command;
+    let mut config = match arguments.command {
+        Command::Run(config) => config,
+        Command::BreakGlass(BreakGlass::Open(args)) => return hoop_agent::emergency::ask::open(&args),
+    };
     config.join_token = std::env::var("HOOP_AGENT_JOIN_TOKEN").ok().map(Into::into);
     let runtime = match config.worker_threads {
         0 | 1 => tokio::runtime::Builder::new_current_thread().enable_all().build()?,

@@ -8,6 +8,7 @@
 
 mod agents;
 pub mod bootstrap;
+mod capabilities;
 pub mod config;
 mod http;
 mod hub;

@@ -23,6 +23,7 @@ use crate::{
     FIRST_WAIT, LONGEST_WAIT,
     config::GatewayAddress,
     data::{Claims, DataPlane},
+    emergency,
     home::Identity,
     recording::upload,
     session::{Meeting, Sessions},
@@ -74,6 +75,7 @@ impl Control {
             let began = tokio::time::Instant::now();
             let Some(outcome) = stop.run_until_cancelled(self.once()).await else { return };
             let was_up = self.connected.send_replace(false);
+            self.sessions.around.emergencies.link(false);
             let Err(lost) = outcome else { continue };
             if matches!(lost, Lost::Renewed) {
                 continue;
@@ -119,6 +121,11 @@ impl Control {
             _ => return Err(Lost::Welcome("it does not come first".to_owned())),
         };
         let claims = self.welcome(welcome)?;
+        let emergencies = &self.sessions.around.emergencies;
+        emergencies.link(true);
+        for used in emergencies.reports() {
+            send(&out, FromAgent::EmergencyUsed(used)).await?;
+        }
         for end in self.sessions.ends() {
             send(&out, FromAgent::SessionEnded(end)).await?;
         }
@@ -188,6 +195,8 @@ impl Control {
             ToAgent::Drain(drain) => {
                 tracing::info!(reason = drain.reason, "the gateway is going away for a while")
             }
+            ToAgent::EmergencyKnown(answer) => emergency::known(&self.sessions, &answer),
+            ToAgent::CapabilitiesRevoked(revoked) => self.sessions.around.emergencies.revoked(&revoked),
             ToAgent::Welcome(_) => return Err(Lost::Welcome("it came twice".to_owned())),
         }
         Ok(())

@@ -139,6 +139,7 @@ mod tests {
             behind_bytes: 1 << 20,
             behind: Duration::from_secs(5),
             stall: Duration::from_secs(5),
+            sync: false,
         };
         let key = RecordingPrivateKey::generate().unwrap();
         SessionTape::create(folder, start, key.public(), strict, limits, Arc::default()).unwrap()

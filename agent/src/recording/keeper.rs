@@ -1,7 +1,7 @@
 //! The spool: all tapes of this agent, and the task that commits what streams left pending.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::PathBuf,
     sync::{Arc, Mutex, Weak, atomic::Ordering},
     time::Duration,
@@ -77,6 +77,8 @@ pub(crate) struct Spool {
     limits: TapeLimits,
     tapes: Mutex<HashMap<SessionId, Arc<SessionTape>>>,
     unfinished: Mutex<Vec<Unfinished>>,
+    /// Recordings of sessions that the gateway does not know yet: it would refuse them.
+    held: Mutex<HashSet<SessionId>>,
     pub(super) bell: Arc<Bell>,
     /// An upload to the gateway is under way.
     pub(super) connected: std::sync::atomic::AtomicBool,
@@ -95,8 +97,8 @@ impl Spool {
         let tapes = restore::restore(&folder, key, limits, &bell)?;
         tapes.iter().for_each(|tape| bell.ring_upload(tape));
         let tapes = tapes.into_iter().map(|tape| (tape.session(), tape)).collect();
-        let (tapes, unfinished) = (Mutex::new(tapes), Mutex::default());
-        Ok(Arc::new(Self { folder, limits, tapes, unfinished, bell, connected: false.into() }))
+        let (tapes, unfinished, held) = (Mutex::new(tapes), Mutex::default(), Mutex::default());
+        Ok(Arc::new(Self { folder, limits, tapes, unfinished, held, bell, connected: false.into() }))
     }
 
     /// Begins a recording.
@@ -106,12 +108,55 @@ impl Spool {
         key: &RecordingPublicKey,
         strict: bool,
     ) -> Result<Arc<SessionTape>, Fault> {
-        let tape =
-            SessionTape::create(&self.folder, start, key, strict, self.limits, Arc::clone(&self.bell))?;
+        self.begin_with(start, key, strict, self.limits)
+    }
+
+    /// Begins one that cannot reach the gateway: everything is on the disk itself before it counts, and nothing is sent
+    /// before the gateway knows of the session.
+    pub(crate) fn begin_offline(
+        &self,
+        start: Start,
+        key: &RecordingPublicKey,
+    ) -> Result<Arc<SessionTape>, Fault> {
+        self.hold(start.session);
+        let endless = Duration::from_secs(u64::from(u32::MAX));
+        let limits = TapeLimits { behind_bytes: u64::MAX, behind: endless, stall: endless, sync: true };
+        self.begin_with(start, key, false, limits)
+    }
+
+    fn begin_with(
+        &self,
+        start: Start,
+        key: &RecordingPublicKey,
+        strict: bool,
+        limits: TapeLimits,
+    ) -> Result<Arc<SessionTape>, Fault> {
+        let tape = SessionTape::create(&self.folder, start, key, strict, limits, Arc::clone(&self.bell))?;
         if let Ok(mut tapes) = self.tapes.lock() {
             tapes.insert(tape.session(), Arc::clone(&tape));
         }
         Ok(tape)
+    }
+
+    /// Keeps a recording here until it is released.
+    pub(crate) fn hold(&self, session: SessionId) {
+        if let Ok(mut held) = self.held.lock() {
+            held.insert(session);
+        }
+    }
+
+    /// A recording may go.
+    pub(crate) fn release(&self, session: SessionId) {
+        if let Ok(mut held) = self.held.lock() {
+            held.remove(&session);
+        }
+        if let Some(tape) = self.find(session) {
+            self.bell.ring_upload(&tape);
+        }
+    }
+
+    pub(super) fn is_held(&self, session: SessionId) -> bool {
+        self.held.lock().map_or(true, |held| held.contains(&session))
     }
 
     /// Every recording that is not yet delivered.

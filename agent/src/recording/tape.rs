@@ -32,6 +32,8 @@ pub(crate) struct TapeLimits {
     pub(crate) behind: Duration,
     /// Longest stall.
     pub(crate) stall: Duration,
+    /// What is written reaches the disk itself before it counts.
+    pub(crate) sync: bool,
 }
 
 /// The recording of one session at the agent.
@@ -388,6 +390,9 @@ impl SessionTape {
         let sealed = writer.seal_chunk().map_err(|error| TapeError(failed(error)))?;
         if let Some(chunk) = &sealed {
             self.write(&chunk.bytes)?;
+        }
+        if self.limits.sync {
+            self.sync().map_err(|error| TapeError(failed(error)))?;
         }
         self.keep_up_to(taken, self.written());
         drop(inner);

@@ -45,7 +45,7 @@ pub(crate) async fn upload(
             for session in rewound.lock().map(|mut list| std::mem::take(&mut *list)).unwrap_or_default() {
                 sent.remove(&session);
             }
-            for tape in spool.bell.take_uploads() {
+            for tape in spool.bell.take_uploads().into_iter().filter(|tape| !spool.is_held(tape.session())) {
                 if send(&tape, &mut sent, &parts).await.is_err() {
                     return;
                 }

@@ -11,7 +11,7 @@ use hoop_engine::{Credential, LoginCache, StreamContext, Target};
 use hoop_model::{Blame, Fault, Redacted, StreamId, Timestamp};
 use hoop_policy::Rules;
 use hoop_recording::event::{Event, Record, Said};
-use hoop_session::{Activity, Dial, Limits, Parts, Tape as _, Terminator, drive, ending};
+use hoop_session::{Activity, Dial, Limits, Parts, Pipe, Tape as _, Terminator, drive, ending};
 use hoop_tunnel::{
     core::Limits as StreamLimits,
     stream::SessionStreams,
@@ -24,7 +24,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::Sessions;
 use crate::{
     accounts::OpenAccount,
-    data::{Carrier, streams::TunnelPipe},
+    data::Carrier,
     recording::{SessionTape, TapeHandle},
     target::{cancel::SessionDesk, dial::TargetDial},
 };
@@ -39,13 +39,13 @@ const LOGIN: Duration = Duration::from_secs(30);
 const MOST_STREAMS: usize = 1000;
 
 /// The target's side of a session.
-pub(super) struct AtTarget {
-    pub(super) target: Arc<dyn Target>,
+pub(crate) struct AtTarget {
+    pub(crate) target: Arc<dyn Target>,
     /// What its streams log in with.
-    pub(super) credential: Credential,
-    pub(super) dial: Arc<TargetDial>,
+    pub(crate) credential: Credential,
+    pub(crate) dial: Arc<TargetDial>,
     /// Its own account, if the credential is that one's.
-    pub(super) account: Option<OpenAccount>,
+    pub(crate) account: Option<OpenAccount>,
 }
 
 /// A session that runs.
@@ -75,13 +75,13 @@ fn now() -> Timestamp {
 
 impl LiveSession {
     /// Starts a session's own tasks: its watch and its cancel requests.
-    pub(super) fn begin(
+    pub(crate) fn begin(
         sessions: &Arc<Sessions>,
         grant: Grant,
         secret: Redacted<[u8; 32]>,
         AtTarget { target, credential, dial, account }: AtTarget,
         tape: Arc<SessionTape>,
-    ) {
+    ) -> Arc<Self> {
         let (terminator, _) = ending();
         let (desk, cancels) = SessionDesk::new();
         let session = Arc::new(Self {
@@ -109,10 +109,15 @@ impl LiveSession {
         sessions.tasks.spawn(send_cancels(dial, cancels, session.over.clone()));
         sessions.tasks.spawn(Arc::clone(&session).watch(Arc::clone(sessions)));
         tracing::info!(session = %session.grant.session, connection = %session.grant.connection_name, "session opened");
+        session
     }
 
     /// A new stream of this session: runs until it ends.
-    pub(crate) fn start_stream(self: &Arc<Self>, stream: StreamId, client: TunnelPipe) -> Result<(), Fault> {
+    pub(crate) fn start_stream<C: Pipe + 'static>(
+        self: &Arc<Self>,
+        stream: StreamId,
+        client: C,
+    ) -> Result<(), Fault> {
         if self.terminator.reason().is_some() {
             return Err(Fault::new("HOOP-4203", Blame::Policy, "the session has ended"));
         }
@@ -168,7 +173,7 @@ impl LiveSession {
                 break reason;
             }
             let counters = self.counters();
-            if counters != told {
+            if counters != told && !sessions.around.emergencies.is_untold(self.grant.session) {
                 sessions.tell(v1::from_agent::Message::SessionProgress(self.progress(&counters)));
                 told = counters;
             }

@@ -15,10 +15,12 @@ use hoop_recording::RecordingPublicKey;
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub(crate) use live::LiveSession;
-pub(crate) use open::site_of;
+pub(crate) use live::{AtTarget, LiveSession};
+pub(crate) use open::{site_of, start};
 
-use crate::{accounts::Keeper, home::Home, recording::Spool, target::credential::SecretPolicy};
+use crate::{
+    accounts::Keeper, emergency::Emergencies, home::Home, recording::Spool, target::credential::SecretPolicy,
+};
 
 /// Messages to the gateway that may wait while it is away; each session has at most a few.
 const WAITING: usize = 4096;
@@ -36,6 +38,7 @@ pub(crate) struct Surroundings {
     pub(crate) home: Home,
     pub(crate) spool: Arc<Spool>,
     pub(crate) accounts: Arc<Keeper>,
+    pub(crate) emergencies: Arc<Emergencies>,
     pub(crate) secrets: SecretPolicy,
     pub(crate) allow_targets: Vec<String>,
     pub(crate) resume_for: Duration,
@@ -93,10 +96,15 @@ impl Sessions {
 
     /// What this agent tells the gateway about itself when they meet.
     pub(crate) fn hello(&self) -> v1::Hello {
-        let live: Vec<String> =
-            self.live.lock().map(|live| live.keys().map(ToString::to_string).collect()).unwrap_or_default();
+        // What the gateway has not been told of, it would end.
+        let known = |id: &SessionId| !self.around.emergencies.is_untold(*id);
+        let live = self
+            .live
+            .lock()
+            .map(|live| live.keys().filter(|id| known(id)).map(ToString::to_string).collect());
+        let live: Vec<String> = live.unwrap_or_default();
         let tapes = self.around.spool.tapes();
-        let spool = tapes.iter().map(|tape| v1::SpoolState {
+        let spool = tapes.iter().filter(|tape| known(&tape.session())).map(|tape| v1::SpoolState {
             session_id: tape.session().to_string(),
             chunks: 0,
             live: self.find(tape.session()).is_some(),
@@ -114,7 +122,23 @@ impl Sessions {
         let open: Vec<SessionId> = self.around.spool.tapes().iter().map(|tape| tape.session()).collect();
         let Ok(mut ended) = self.ended.lock() else { return Vec::new() };
         ended.retain(|id, _| open.contains(id));
-        ended.values().cloned().collect()
+        let told = ended.iter().filter(|(id, _)| !self.around.emergencies.is_untold(**id));
+        told.map(|(_, end)| end.clone()).collect()
+    }
+
+    /// The gateway knows of a session now: its recording goes, and its end, if it has ended.
+    pub(crate) fn release(&self, id: SessionId) {
+        self.around.spool.release(id);
+        let end = self.ended.lock().ok().and_then(|ended| ended.get(&id).cloned());
+        if let Some(end) = end {
+            self.tell(v1::from_agent::Message::SessionEnded(end));
+        }
+    }
+
+    /// Runs a task that the agent waits for when it stops.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move { stop.run_until_cancelled(task).await });
     }
 
     /// A session asked for by the gateway.
@@ -173,7 +197,9 @@ impl Sessions {
         if let Ok(mut live) = self.live.lock() {
             live.remove(&id);
         }
-        self.tell(v1::from_agent::Message::SessionEnded(end));
+        if !self.around.emergencies.is_untold(id) {
+            self.tell(v1::from_agent::Message::SessionEnded(end));
+        }
     }
 }
 

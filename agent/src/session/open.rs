@@ -119,7 +119,8 @@ fn check_target(address: &Address, allowed: &[String]) -> Result<(), Fault> {
         .with_hint("its owner can allow it with --allow-target"))
 }
 
-fn start(
+/// How a recording begins.
+pub(crate) fn start(
     grant: &grant::Grant,
     grant_bytes: &[u8],
     account: Option<&OpenAccount>,

@@ -264,6 +264,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/capabilities": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Ways in while the gateway is down.
+         * @description For: evidence.
+         */
+        get: operations["get_capabilities"];
+        put?: never;
+        /**
+         * Makes one: text and code, once.
+         * @description For: admin, with a second factor that was proven a moment ago.
+         */
+        post: operations["post_capabilities"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/capabilities/{id}/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Takes one back.
+         * @description For: admin, with a second factor that was proven a moment ago.
+         */
+        post: operations["post_capabilities_id_revoke"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/cli-login": {
         parameters: {
             query?: never;
@@ -1360,6 +1404,51 @@ export interface components {
             /** @description Why. */
             reason: string;
         };
+        /** @description A capability that was made: shown once. */
+        CapabilityMade: {
+            /** @description The agent at which it is good. */
+            agent: string;
+            /** @description The text to keep on the agent's host. Opens nothing without the code. */
+            capability: string;
+            /** @description The code, for the holder alone. */
+            code: string;
+            /** @description Its id. */
+            id: string;
+            /**
+             * Format: int64
+             * @description Longest session.
+             */
+            session_seconds: number;
+            /** @description Good until then. */
+            valid_until: string;
+        };
+        /** @description A capability, as `GET /capabilities` lists it. */
+        CapabilityView: {
+            /** @description To what. */
+            connection: string;
+            /** @description Whose it is. */
+            holder: string;
+            /** @description Its id. */
+            id: string;
+            /** @description When. */
+            made_at: string;
+            /** @description Who made it. */
+            made_by: string;
+            /**
+             * Format: int32
+             * @description How often.
+             */
+            most_uses: number;
+            /** @description Not good since then. */
+            revoked_at?: string | null;
+            /**
+             * Format: int32
+             * @description How many uses were heard of.
+             */
+            uses: number;
+            /** @description Good until then. */
+            valid_until: string;
+        };
         /** @description `GET /audit/checkpoint` (anonymous: a checkpoint is meant to be spread). */
         CheckpointView: {
             /** @description C2SP signed note. */
@@ -1627,6 +1716,28 @@ export interface components {
              * @description Seconds that it is good for: 90 days if not said, at most 366.
              */
             ttl_seconds?: number;
+        };
+        /** @description `POST /capabilities` (admin). */
+        NewCapability: {
+            /** @description To what. It is good at this connection's agent alone. */
+            connection: string;
+            /** @description For whom: somebody whom an emergency rule lets in there. */
+            holder: string;
+            /**
+             * Format: int64
+             * @description Longest session; the rule may allow less: then that.
+             */
+            session_seconds: number;
+            /**
+             * Format: int32
+             * @description How often, at most 10.
+             */
+            uses: number;
+            /**
+             * Format: int64
+             * @description Good for so long, at most 90 days.
+             */
+            valid_seconds: number;
         };
         /** @description `POST /sealed-codes` (admin): one code for each holder. */
         NewCodeSet: {
@@ -2686,6 +2797,100 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["RequestView"];
                 };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_capabilities: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["CapabilityView"][];
+                        next?: string;
+                    };
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_capabilities: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewCapability"];
+            };
+        };
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CapabilityMade"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_capabilities_id_revoke: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description what went wrong */
             default: {

@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod auth;
+pub mod capabilities;
 pub mod manage;
 pub mod notices;
 pub mod requests;

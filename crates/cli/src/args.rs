@@ -6,7 +6,9 @@ mod services;
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use hoop_model::{AgentName, ConnectionName, GroupName, LoginId, RequestId, SessionId, Timestamp, UserName};
+use hoop_model::{
+    AgentName, CapabilityId, ConnectionName, GroupName, LoginId, RequestId, SessionId, Timestamp, UserName,
+};
 
 pub(crate) use self::sealed_codes::SealedCodes;
 pub(crate) use self::services::{
@@ -699,6 +701,9 @@ pub(crate) enum Admin {
     /// Connections
     #[command(subcommand, visible_alias = "connection")]
     Connections(Connections),
+    /// Ways in while the gateway is down, made beforehand
+    #[command(subcommand)]
+    Emergency(Emergency),
     /// Put access rules in force from a file
     #[command(after_help = "\
 The whole file replaces what is in force; the same file again changes nothing. Sessions that the new rules do not
@@ -773,6 +778,56 @@ pub(crate) struct ReachArgs {
     form: Form,
 }
 
+/// `hoop admin emergency`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Emergency {
+    /// Make one: a text for the agent's host and a code for its holder
+    #[command(after_help = "\
+The holder must be somebody whom an emergency rule (break_glass) lets into the connection. While the gateway is down they
+open it on the agent's host: hoop-agent break-glass open --help. The session is recorded there and told of afterwards;
+somebody else reviews it.
+
+  hoop admin emergency make pg-prod --holder ada --valid-for 30d --session 1h --out ada.cap")]
+    Make(MakeCapability),
+    /// List them, with what was heard of their use
+    Ls(Form),
+    /// Take one back: its agent hears of it now, or when it is back
+    Revoke(OneCapability),
+}
+
+/// `hoop admin emergency make`
+#[derive(Debug, Args)]
+pub(crate) struct MakeCapability {
+    /// To which connection: good at its agent alone
+    pub(crate) connection: ConnectionName,
+    /// For whom
+    #[arg(long, value_name = "NAME")]
+    pub(crate) holder: UserName,
+    /// Good for so long, at most 90d
+    #[arg(long, value_name = "TIME", value_parser = period, default_value = "30d")]
+    pub(crate) valid_for: Duration,
+    /// Longest session; the rule may allow less
+    #[arg(long, value_name = "TIME", value_parser = period, default_value = "1h")]
+    pub(crate) session: Duration,
+    /// How often, at most 10
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    pub(crate) uses: u32,
+    /// Write the text to this file, which must not exist
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// A capability.
+#[derive(Debug, Args)]
+pub(crate) struct OneCapability {
+    /// Its id: cap_…
+    pub(crate) id: CapabilityId,
+    #[command(flatten)]
+    form: Form,
+}
+
 impl Admin {
     const fn form(&self) -> Option<Form> {
         match self {
@@ -799,6 +854,9 @@ impl Admin {
             Self::Connections(Connections::Show(args) | Connections::Delete(args)) => Some(args.form),
             Self::Connections(Connections::Put(args)) => Some(args.form),
             Self::Connections(Connections::Seal(args)) => Some(args.form),
+            Self::Emergency(Emergency::Make(args)) => Some(args.form),
+            Self::Emergency(Emergency::Ls(form)) => Some(*form),
+            Self::Emergency(Emergency::Revoke(args)) => Some(args.form),
             Self::Apply(args) => Some(args.form),
             Self::Export(args) => Some(args.form),
             Self::Rules(RulesCommand::Ls(form)) => Some(*form),

@@ -4,6 +4,7 @@ use hoop_api::{
     Info, Page,
     audit::{CheckpointView, EventView, LedgerReport},
     auth::{DeviceStart, LoginView, RecoveryCodes, RecoveryCodesLeft, WhoAmI},
+    capabilities::{CapabilityMade, CapabilityView, NewCapability},
     manage::{
         AgentView, ConnectionDefinition, ConnectionView, JoinToken, JoinTokenRequest, NewUser,
         NewUserCreated, UserChange, UserView,
@@ -19,7 +20,9 @@ use hoop_api::{
         VerifyReport,
     },
 };
-use hoop_model::{AgentName, CodeSetId, ConnectionName, LoginId, RequestId, SessionId, TokenId, UserName};
+use hoop_model::{
+    AgentName, CapabilityId, CodeSetId, ConnectionName, LoginId, RequestId, SessionId, TokenId, UserName,
+};
 use reqwest::Method;
 
 use crate::{
@@ -196,6 +199,21 @@ impl Api {
     /// Removes an agent.
     pub async fn remove_agent(&self, name: &AgentName) -> Result<()> {
         self.command(Method::DELETE, &format!("/agents/{name}"), None).await
+    }
+
+    /// Ways in while the gateway is down.
+    pub async fn capabilities(&self) -> Result<Page<CapabilityView>> {
+        self.get("/capabilities", &[]).await
+    }
+
+    /// Makes one.
+    pub async fn make_capability(&self, wanted: &NewCapability) -> Result<CapabilityMade> {
+        self.send(Method::POST, "/capabilities", wanted).await
+    }
+
+    /// Takes one back.
+    pub async fn revoke_capability(&self, id: CapabilityId) -> Result<()> {
+        self.command(Method::POST, &format!("/capabilities/{id}/revoke"), None).await
     }
 
     /// A token with which an agent enrols.

@@ -113,6 +113,11 @@ impl GrantSigner {
         self.0.public_key().as_ref().to_vec()
     }
 
+    /// Signs other bytes of the gateway's under a context of their own.
+    pub(crate) fn sign_bytes(&self, context: &[u8], bytes: &[u8]) -> Vec<u8> {
+        self.0.sign(&[context, bytes].concat()).as_ref().to_vec()
+    }
+
     /// The grant's bytes and the signature over them.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! Transport is gRPC over mutual TLS under ALPN [`ALPN`] on the gateway's public port. The agent dials; the gateway
 //! never does. Both sides import this crate; it opens no socket itself.
 
+pub mod capability;
 pub mod grant;
 pub mod seal;
 

@@ -15,6 +15,11 @@ pub trait Protocol: Send + Sync {
     /// The JSON Schema of its settings: console forms and CLI help are made from it.
     fn settings_schema(&self) -> serde_json::Value;
 
+    /// The name that its clients expect of a socket in a folder.
+    fn socket_name(&self) -> &'static str {
+        "socket"
+    }
+
     /// Reads a connection's settings.
     ///
     /// # Errors

@@ -171,6 +171,14 @@ codes! {
     AccountRemoved = "account.removed";
     /// The account of a session that is over could not be removed, or one of its name is somebody else's.
     AccountLeft = "account.left";
+    /// A way in while the gateway is down was made: holder, agent, connection and limits are among the facts.
+    CapabilityMade = "capability.made";
+    /// It was taken back.
+    CapabilityRevoked = "capability.revoked";
+    /// An agent told of a use that cannot have been: the reason is among the facts.
+    CapabilityRefused = "capability.refused";
+    /// The glass was broken at an agent while the gateway was down: the times of both clocks are among the facts.
+    BreakGlassOffline = "break_glass.offline";
     /// The ledger up to this event was signed: the note is among the facts.
     LedgerCheckpoint = "ledger.checkpoint";
     /// Somebody read or exported the ledger.

@@ -126,6 +126,8 @@ ids! {
     NoticeId = "ntc";
     /// Sealed codes that were made together.
     CodeSetId = "cod";
+    /// A way in while the gateway is down, made beforehand.
+    CapabilityId = "cap";
 }
 
 /// One byte stream of a session (a database connection, say): counted from 0 by the connector.

@@ -13,8 +13,8 @@ mod time;
 pub use actor::{Actor, AuthMethod, ClientAddress, Role, TokenScope, UnknownScope};
 pub use fault::{Blame, Code, Fault};
 pub use id::{
-    AgentId, CodeSetId, ConnectionId, EventId, GrantId, IdError, JoinTokenId, LoginId, NoticeId, RequestId,
-    SessionId, StreamId, TokenId, UserId,
+    AgentId, CapabilityId, CodeSetId, ConnectionId, EventId, GrantId, IdError, JoinTokenId, LoginId,
+    NoticeId, RequestId, SessionId, StreamId, TokenId, UserId,
 };
 pub use name::{
     AgentName, ChannelName, ConnectionName, GroupName, LabelKey, LabelValue, NameError, ProtocolId, RuleName,

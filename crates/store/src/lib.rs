@@ -5,6 +5,7 @@
 //! keys, must not read a clock (times are arguments), and must not decide policy.
 
 mod agents;
+mod capabilities;
 mod connections;
 mod db;
 mod error;
@@ -24,6 +25,7 @@ mod sessions;
 mod users;
 
 pub use agents::{Agent, JoinToken, NewAgent, NewJoinToken};
+pub use capabilities::{Capability, CapabilityUse, NewCapability};
 pub use connections::{Connection, NewConnection};
 pub use db::Store;
 pub use error::{Conflict, StoreError};

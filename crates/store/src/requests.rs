@@ -208,7 +208,35 @@ impl Tx {
         Request::of(&row.ok_or(StoreError::NotFound("request"))?)
     }
 
-    async fn settle(
+    pub(crate) async fn insert_request(&mut self, new: &NewRequest) -> Result<Request, StoreError> {
+        let sql = concat!(
+            "INSERT INTO requests (id, kind, user_id, user_name, connection_id, connection_name, rule, become, \
+             statement, reason, incident, duration_seconds, needed, state, created_at, decide_until) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 'pending', $14, $15) RETURNING ",
+            columns!()
+        );
+        let values = args![
+            new.id,
+            new.kind,
+            new.user,
+            &new.user_name,
+            new.connection,
+            &new.connection_name,
+            new.rule.as_str(),
+            new.become_user.as_deref(),
+            new.statement.as_deref(),
+            new.reason.as_str(),
+            new.incident.as_deref(),
+            new.duration_seconds,
+            new.needed,
+            new.created_at,
+            new.decide_until
+        ];
+        let row = self.run_one(sql, values).await?.ok_or(StoreError::NotFound("request"))?;
+        Request::of(&row)
+    }
+
+    pub(crate) async fn settle(
         &mut self,
         id: RequestId,
         state: RequestState,
@@ -254,31 +282,7 @@ impl Store {
         if review_first && unreviewed > 0 {
             return Err(Conflict::Changed.into());
         }
-        let sql = concat!(
-            "INSERT INTO requests (id, kind, user_id, user_name, connection_id, connection_name, rule, become, \
-             statement, reason, incident, duration_seconds, needed, state, created_at, decide_until) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 'pending', $14, $15) RETURNING ",
-            columns!()
-        );
-        let values = args![
-            new.id,
-            new.kind,
-            new.user,
-            &new.user_name,
-            new.connection,
-            &new.connection_name,
-            new.rule.as_str(),
-            new.become_user.as_deref(),
-            new.statement.as_deref(),
-            new.reason.as_str(),
-            new.incident.as_deref(),
-            new.duration_seconds,
-            new.needed,
-            new.created_at,
-            new.decide_until
-        ];
-        let row = tx.run_one(sql, values).await?.ok_or(StoreError::NotFound("request"))?;
-        let mut request = Request::of(&row)?;
+        let mut request = tx.insert_request(new).await?;
         if new.needed == 0 {
             let until = request.ends_after(new.created_at);
             request = tx.settle(new.id, RequestState::Approved, new.created_at, Some(until)).await?;

@@ -104,8 +104,8 @@ pub struct NewSession {
     pub user: UserId,
     /// Their name.
     pub user_name: UserName,
-    /// The sign-in that it is opened under.
-    pub login: LoginId,
+    /// The sign-in that it is opened under; `None`: it was opened while the gateway was down.
+    pub login: Option<LoginId>,
     /// On what.
     pub connection: ConnectionId,
     /// Its name.
@@ -297,7 +297,7 @@ impl Tx {
         found(self.run_one(BY_ID, args![id]).await?)
     }
 
-    async fn insert_session(&mut self, new: &NewSession) -> Result<SessionRecord, StoreError> {
+    pub(crate) async fn insert_session(&mut self, new: &NewSession) -> Result<SessionRecord, StoreError> {
         let sql = concat!(
             "INSERT INTO sessions (id, user_id, user_name, folded_user_name, connection_id, connection_name, protocol, \
              agent_id, agent_name, state, grant_bytes, grant_signature, secret_sealed, connector_key_sha256, \

@@ -216,6 +216,17 @@ impl World {
         self.gateway = start_gateway(self.folder.path(), &self.options);
     }
 
+    /// kill -9 of the gateway.
+    pub fn stop_gateway(&mut self) {
+        self.gateway.kill();
+    }
+
+    /// A new gateway on the same state.
+    pub fn start_gateway(&mut self) {
+        self.gateway = start_gateway(self.folder.path(), &self.options);
+        wait_until("the gateway's port", || std::net::TcpStream::connect(("127.0.0.1", self.port)).ok());
+    }
+
     /// Waits until the gateway has the agent.
     pub fn wait_for_agent(&self) {
         wait_until("the agent at the gateway", || {

@@ -20,6 +20,7 @@ use tonic::{Status, Streaming};
 
 use super::{Link, enrol::clip, server::Peer, server::unavailable};
 use crate::{
+    capabilities,
     hub::{Hub, Shared, event, now},
     sessions,
 };
@@ -96,6 +97,10 @@ async fn begin(
     let ahead = usize::try_from(hub.config.dial_ahead).unwrap_or(0);
     let waiting = hub.relay.begin_epoch(agent.id, epoch, ahead);
     hub.agents.connect(&link);
+    if let Err(error) = capabilities::tell_revoked(hub, &link).await {
+        finish(hub, agent, &link, "store failed").await;
+        return Err(unavailable(&error));
+    }
     if waiting > 0 {
         link.dial_out(waiting);
     }
@@ -244,6 +249,7 @@ async fn handle(hub: &Shared, agent: &Agent, message: FromAgent) -> Result<(), S
             let Some(session) = own(hub, agent, &changed.session_id).await? else { return Ok(()) };
             account_changed(hub, agent, &session, &changed).await
         }
+        Some(From::EmergencyUsed(heard)) => capabilities::used(hub, agent, &heard).await,
         Some(From::Pong(_) | From::Hello(_)) | None => Ok(()),
     }
 }

@@ -15,8 +15,10 @@ use std::{
     },
 };
 
-use hoop_control::v1::{DialOut, Drain, EndSession, OpenSession, ToAgent, to_agent::Message};
-use hoop_model::{AgentId, AgentName, Blame, Fault, SessionId};
+use hoop_control::v1::{
+    CapabilitiesRevoked, DialOut, Drain, EmergencyKnown, EndSession, OpenSession, ToAgent, to_agent::Message,
+};
+use hoop_model::{AgentId, AgentName, Blame, CapabilityId, Fault, SessionId};
 use hoop_tunnel::ticket::ClaimSecret;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -69,6 +71,16 @@ impl Link {
             session_id: session.to_string(),
             fault: Some(fault.into()),
         }))
+    }
+
+    pub(crate) fn emergency_known(&self, session: SessionId, refused: Option<&Fault>) -> bool {
+        let session_id = session.to_string();
+        self.say(Message::EmergencyKnown(EmergencyKnown { session_id, refused: refused.map(Into::into) }))
+    }
+
+    pub(crate) fn capabilities_revoked(&self, ids: &[CapabilityId]) -> bool {
+        let ids = ids.iter().map(ToString::to_string).collect();
+        self.say(Message::CapabilitiesRevoked(CapabilitiesRevoked { ids }))
     }
 
     pub(crate) fn dial_out(&self, count: usize) -> bool {

@@ -5,6 +5,7 @@
 mod audit;
 mod body;
 mod caller;
+mod capabilities;
 mod console;
 mod devices;
 mod evidence;
@@ -42,8 +43,8 @@ use axum::{
     routing,
 };
 use hoop_api::{
-    Info, audit as audit_api, auth, manage as manage_api, notices as notices_api, requests as requests_api,
-    rules as rules_api,
+    Info, audit as audit_api, auth, capabilities as capabilities_api, manage as manage_api,
+    notices as notices_api, requests as requests_api, rules as rules_api,
     sessions::{self as sessions_api, VerifyReport},
 };
 use hoop_model::TokenScope;
@@ -78,6 +79,7 @@ fn endpoints() -> Vec<Endpoint> {
         services::endpoints(),
         rules_endpoints(),
         request_endpoints(),
+        capability_endpoints(),
         session_endpoints(),
         audit_endpoints(),
     ]
@@ -330,6 +332,25 @@ fn request_endpoints() -> Vec<Endpoint> {
         Endpoint::post("/requests/{id}/review", Who::Proven, "Closes its review.", requests::review)
             .takes::<requests_api::ReviewFinding>()
             .answers::<requests_api::RequestView>()
+            .fresh(),
+    ]
+}
+
+fn capability_endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::get(
+            "/capabilities",
+            Who::Evidence,
+            "Ways in while the gateway is down.",
+            capabilities::list,
+        )
+        .answers_page::<capabilities_api::CapabilityView>(),
+        Endpoint::post("/capabilities", Who::Admin, "Makes one: text and code, once.", capabilities::make)
+            .takes::<capabilities_api::NewCapability>()
+            .answers::<capabilities_api::CapabilityMade>()
+            .fresh(),
+        Endpoint::post("/capabilities/{id}/revoke", Who::Admin, "Takes one back.", capabilities::revoke)
+            .answers_nothing()
             .fresh(),
     ]
 }

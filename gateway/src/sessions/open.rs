@@ -339,7 +339,7 @@ async fn keep(
         id: grant.session,
         user: grant.user,
         user_name: grant.user_name.clone(),
-        login: opening.caller.login.id,
+        login: Some(opening.caller.login.id),
         connection: grant.connection,
         connection_name: grant.connection_name.clone(),
         protocol: grant.protocol.clone(),

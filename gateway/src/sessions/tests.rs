@@ -87,7 +87,7 @@ impl World {
             id,
             user,
             user_name: name,
-            login: LoginId::generate(),
+            login: Some(LoginId::generate()),
             connection: ConnectionId::generate(),
             connection_name: ConnectionName::new("pg").unwrap(),
             protocol: ProtocolId::new("postgres").unwrap(),

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use hoop_control::v1::{
-    EndSession, EnrolRequest, FromAgent, Hello, OpenSession, SessionReady, ToAgent,
-    from_agent::Message as From, gateway_client::GatewayClient, to_agent::Message as To,
+    EmergencyKnown, EmergencyUsed, EndSession, EnrolRequest, FromAgent, Hello, OpenSession, SessionReady,
+    ToAgent, from_agent::Message as From, gateway_client::GatewayClient, to_agent::Message as To,
 };
 use hoop_model::AgentName;
 use rcgen::{CertificateParams, KeyPair};
@@ -64,6 +64,25 @@ impl Agent {
         loop {
             if let To::EndSession(end) = self.hear().await {
                 return end;
+            }
+        }
+    }
+
+    /// What the gateway says of an emergency.
+    pub async fn tells_of(&mut self, used: EmergencyUsed) -> EmergencyKnown {
+        self.out.send(FromAgent { message: Some(From::EmergencyUsed(used)) }).await.unwrap();
+        loop {
+            if let To::EmergencyKnown(known) = self.hear().await {
+                return known;
+            }
+        }
+    }
+
+    /// The next list of revoked capabilities.
+    pub async fn revoked(&mut self) -> Vec<String> {
+        loop {
+            if let To::CapabilitiesRevoked(revoked) = self.hear().await {
+                return revoked.ids;
             }
         }
     }

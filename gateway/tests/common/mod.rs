@@ -174,7 +174,7 @@ impl World {
             id: hoop_model::SessionId::generate(),
             user: user.parse().unwrap(),
             user_name: UserName::new("somebody").unwrap(),
-            login: hoop_model::LoginId::generate(),
+            login: Some(hoop_model::LoginId::generate()),
             connection: hoop_model::ConnectionId::generate(),
             connection_name: hoop_model::ConnectionName::new("pg").unwrap(),
             protocol: hoop_model::ProtocolId::new("postgres").unwrap(),

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::{
     account::{ago, until, word},
-    api, connections, file, rules, sealed_codes, services,
+    api, connections, emergency, file, rules, sealed_codes, services,
 };
 use crate::{
     args::{self, AddUser, Admin, Agents, Connections, PutConnection, Seal, SetUser, Users},
@@ -32,6 +32,7 @@ pub(super) async fn run(command: Admin, out: &Out) -> Result {
         Admin::Agents(command) => agents(command, &api, out).await,
         Admin::JoinToken(args) => join_token(args, &api, out).await,
         Admin::Connections(command) => connections(command, &api, out).await,
+        Admin::Emergency(command) => emergency::run(command, &api, out).await,
         Admin::Apply(args) => rules::apply(&args, &api, out).await,
         Admin::Export(args) => rules::export(&args, &api, out).await,
         Admin::Rules(command) => rules::run(command, &api, out).await,

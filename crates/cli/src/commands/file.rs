@@ -34,6 +34,16 @@ pub(super) fn open(path: &Path) -> Result<io::BufReader<File>> {
     Ok(File::open(path).map(io::BufReader::new).map_err(|error| unusable(path, "read", &error))?)
 }
 
+/// Writes a small secret text to a new file that nobody else can read.
+pub(super) fn keep_secret(path: &Path, text: &str) -> Result {
+    if path.exists() {
+        let exists = io::Error::from(io::ErrorKind::AlreadyExists);
+        return Err(unusable(path, "written", &exists).into());
+    }
+    profile::write_private(path, text.as_bytes()).map_err(|error| unusable(path, "written", &error))?;
+    Ok(())
+}
+
 /// Writes a body to a private file, or to stdout; gives its length. A file that broke off is not left behind.
 pub(super) async fn save(body: Body, to: Option<&Path>) -> Result<u64> {
     match to.filter(|path| *path != Path::new("-")) {

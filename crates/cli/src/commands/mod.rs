@@ -7,6 +7,7 @@ mod audit;
 mod connect;
 mod connections;
 mod devices;
+mod emergency;
 mod file;
 mod login;
 mod requests;

@@ -47,7 +47,7 @@ pub struct RenewResponse {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FromAgent {
-    #[prost(oneof = "from_agent::Message", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "from_agent::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub message: ::core::option::Option<from_agent::Message>,
 }
 /// Nested message and enum types in `FromAgent`.
@@ -69,6 +69,8 @@ pub mod from_agent {
         Pong(super::Pong),
         #[prost(message, tag = "7")]
         AccountChanged(super::AccountChanged),
+        #[prost(message, tag = "8")]
+        EmergencyUsed(super::EmergencyUsed),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -149,9 +151,30 @@ pub struct AccountChanged {
     #[prost(string, tag = "4")]
     pub detail: ::prost::alloc::string::String,
 }
+/// A session that was opened at the agent with a capability while the gateway was away. Told at each meeting until answered.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EmergencyUsed {
+    #[prost(string, tag = "1")]
+    pub session_id: ::prost::alloc::string::String,
+    /// JSON of hoop_control::capability::Capability, exactly the bytes signed
+    #[prost(bytes = "bytes", tag = "2")]
+    pub capability: ::prost::bytes::Bytes,
+    /// JSON of hoop_control::capability::Statement, exactly the bytes signed
+    #[prost(bytes = "bytes", tag = "3")]
+    pub statement: ::prost::bytes::Bytes,
+    /// Ed25519 by the holder's key
+    #[prost(bytes = "bytes", tag = "4")]
+    pub statement_signature: ::prost::bytes::Bytes,
+    /// by the agent's clock
+    #[prost(int64, tag = "5")]
+    pub started_at_us: i64,
+    /// the gateway had been away for so long, by the agent's monotonic clock
+    #[prost(uint64, tag = "6")]
+    pub away_seconds: u64,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ToAgent {
-    #[prost(oneof = "to_agent::Message", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "to_agent::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub message: ::core::option::Option<to_agent::Message>,
 }
 /// Nested message and enum types in `ToAgent`.
@@ -171,6 +194,10 @@ pub mod to_agent {
         Ping(super::Ping),
         #[prost(message, tag = "6")]
         Drain(super::Drain),
+        #[prost(message, tag = "7")]
+        EmergencyKnown(super::EmergencyKnown),
+        #[prost(message, tag = "8")]
+        CapabilitiesRevoked(super::CapabilitiesRevoked),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -227,6 +254,20 @@ pub struct Ping {
 pub struct Drain {
     #[prost(string, tag = "1")]
     pub reason: ::prost::alloc::string::String,
+}
+/// The gateway knows the session now and takes its recording; or it does not, and says why.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EmergencyKnown {
+    #[prost(string, tag = "1")]
+    pub session_id: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub refused: ::core::option::Option<Fault>,
+}
+/// All that are revoked and have not ended by themselves, at each meeting and at each revocation.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CapabilitiesRevoked {
+    #[prost(string, repeated, tag = "1")]
+    pub ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Fault {

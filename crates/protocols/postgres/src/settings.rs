@@ -34,6 +34,11 @@ impl Protocol for Postgres {
         schemars::schema_for!(Settings).to_value()
     }
 
+    fn socket_name(&self) -> &'static str {
+        // What libpq makes of a folder and its default port.
+        ".s.PGSQL.5432"
+    }
+
     fn configure(&self, settings: &serde_json::Value) -> Result<Arc<dyn Target>, SettingsError> {
         let settings = Settings::deserialize(settings).map_err(|error| wrong(error.to_string()))?;
         Ok(Arc::new(PostgresTarget::check(settings)?))

@@ -1,8 +1,9 @@
 //! The three types of value that both databases share, and how ours become them.
 
 use hoop_model::{
-    AgentId, AgentName, ChannelName, CodeSetId, ConnectionId, ConnectionName, EventId, GroupName,
-    JoinTokenId, LoginId, NoticeId, ProtocolId, RequestId, SessionId, Timestamp, TokenId, UserId, UserName,
+    AgentId, AgentName, CapabilityId, ChannelName, CodeSetId, ConnectionId, ConnectionName, EventId,
+    GroupName, JoinTokenId, LoginId, NoticeId, ProtocolId, RequestId, SessionId, Timestamp, TokenId, UserId,
+    UserName,
 };
 
 /// A value bound to a statement; each kind has its own NULL, since PostgreSQL wants to know the type of one.
@@ -149,6 +150,7 @@ macro_rules! ids {
 }
 ids!(
     AgentId,
+    CapabilityId,
     ConnectionId,
     EventId,
     JoinTokenId,

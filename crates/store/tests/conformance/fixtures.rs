@@ -113,7 +113,7 @@ pub(crate) fn new_session(user: &User, agent: &Agent, connection: &str) -> NewSe
         id: SessionId::generate(),
         user: user.id,
         user_name: user.name.clone(),
-        login: LoginId::generate(),
+        login: Some(LoginId::generate()),
         connection: ConnectionId::generate(),
         connection_name: ConnectionName::new(connection).unwrap(),
         protocol: ProtocolId::new("postgres").unwrap(),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod agents;
+mod capabilities;
 mod crash;
 mod fixtures;
 mod ledger;
@@ -46,6 +47,7 @@ fn every_case() -> impl Iterator<Item = &'static Case> {
         logins::CASES,
         things::CASES,
         agents::CASES,
+        capabilities::CASES,
         sessions::CASES,
         ledger::CASES,
         notices::CASES,

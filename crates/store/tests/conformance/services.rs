@@ -209,6 +209,6 @@ async fn a_session_knows_its_sign_in(store: Store) {
     let (ada, agent) = (user(&store, "ada").await, agent(&store, "east").await);
     let new = new_session(&ada, &agent, "pg");
     let kept = store.create_session(&new, 9, &[]).await.unwrap();
-    assert_eq!(kept.login, Some(new.login));
-    assert_eq!(store.live_sessions().await.unwrap()[0].login, Some(new.login));
+    assert_eq!(kept.login, new.login);
+    assert_eq!(store.live_sessions().await.unwrap()[0].login, new.login);
 }
