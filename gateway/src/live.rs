@@ -8,6 +8,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 
 use hoop_model::{AgentId, Fault, SessionId, Timestamp};
@@ -15,12 +16,16 @@ use hoop_tunnel::ticket::{SessionSecret, Ticket, TicketError, TicketWindow};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use crate::hub::now;
+
 /// One session in use.
 #[derive(Debug)]
 pub(crate) struct Live {
     pub(crate) id: SessionId,
     pub(crate) agent: AgentId,
     pub(crate) ends_at: Timestamp,
+    /// The same by a clock that nobody sets: a wall clock that goes back gives no session more time.
+    deadline: Instant,
     /// Cancelled when its connections are to be cut.
     pub(crate) cut: CancellationToken,
     pub(crate) bytes_up: AtomicU64,
@@ -36,6 +41,7 @@ impl Live {
             id,
             agent,
             ends_at,
+            deadline: Instant::now() + ends_at.since(now()),
             cut: CancellationToken::new(),
             bytes_up: AtomicU64::new(0),
             bytes_down: AtomicU64::new(0),
@@ -43,6 +49,11 @@ impl Live {
             window: Mutex::default(),
             streams: AtomicUsize::new(0),
         }
+    }
+
+    /// Its time is over, by one clock or the other.
+    pub(crate) fn is_late(&self, at: Timestamp, on_the_clock: Instant) -> bool {
+        self.ends_at <= at || self.deadline <= on_the_clock
     }
 
     /// Checks a ticket and uses it up.
@@ -130,6 +141,8 @@ impl LiveSessions {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn live() -> Arc<Live> {
@@ -146,6 +159,17 @@ mod tests {
         assert_eq!(live.admit(&ticket), Err(TicketError::Used));
         let forged = Ticket::derive(&SessionSecret::from_bytes([2; 32]), other.id, 1);
         assert_eq!(other.admit(&forged), Err(TicketError::Forged));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_gives_no_session_more_time() {
+        let (start, hour) = (now(), Duration::from_secs(3600));
+        let secret = SessionSecret::from_bytes([1; 32]);
+        let live = Live::new(SessionId::generate(), AgentId::generate(), start.after(hour), secret);
+        let counted = Instant::now();
+        assert!(!live.is_late(start, counted));
+        assert!(live.is_late(start.after(hour), counted), "set forward: over at once");
+        assert!(live.is_late(start.before(hour), counted + hour), "set back: over in its time all the same");
     }
 
     #[test]

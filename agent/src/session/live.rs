@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -51,6 +51,8 @@ pub(crate) struct AtTarget {
 /// A session that runs.
 pub(crate) struct LiveSession {
     pub(crate) grant: Grant,
+    /// Its end by a clock that nobody sets: a wall clock that goes back gives no session more time.
+    deadline: Instant,
     pub(crate) secret: SessionSecret,
     pub(crate) window: Mutex<TicketWindow>,
     pub(crate) streams: SessionStreams<Carrier>,
@@ -103,6 +105,7 @@ impl LiveSession {
             login_cache: Arc::default(),
             tasks: TaskTracker::new(),
             dial: Arc::clone(&dial),
+            deadline: Instant::now() + grant.ends_at.since(now()),
             grant,
         });
         sessions.keep(&session);
@@ -186,14 +189,15 @@ impl LiveSession {
     fn next_look(&self) -> Duration {
         let at = now();
         let idle_at = self.activity.last_input().after(Duration::from_secs(self.grant.idle_timeout_seconds));
-        let limit = self.grant.ends_at.min(idle_at).since(at).max(Duration::from_millis(50));
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let limit = self.grant.ends_at.min(idle_at).since(at).min(left).max(Duration::from_millis(50));
         let quiet = at.since(self.activity.last_input()) > PROGRESS * 2;
         if quiet { limit.min(PROGRESS * 15) } else { limit.min(PROGRESS) }
     }
 
     fn time_is_up(&self) -> Option<Fault> {
         let at = now();
-        if at >= self.grant.ends_at {
+        if at >= self.grant.ends_at || Instant::now() >= self.deadline {
             return Some(
                 Fault::new("HOOP-4206", Blame::Policy, "the session reached the end of its grant")
                     .with_hint("open a new session with `hoop connect`"),

@@ -419,9 +419,9 @@ mod tests {
             Topic::ALL.iter().filter(|topic| channel.topics.include(**topic)).count()
         };
         assert_eq!(told("['*']"), Topic::ALL.len());
-        assert_eq!(told("[]"), 5);
-        assert_eq!(told("['request.*']"), 9);
-        assert_eq!(told("['request.created', 'notice.test']"), 7);
+        assert_eq!(told("[]"), 6);
+        assert_eq!(told("['request.*']"), 10);
+        assert_eq!(told("['request.created', 'notice.test']"), 8);
     }
 
     #[test]

@@ -5,7 +5,7 @@ pub(crate) mod reread;
 use std::{
     collections::{HashMap, hash_map::Entry},
     io::Write as _,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use hoop_api::manage::ConnectionDefinition;
@@ -75,8 +75,8 @@ async fn tidy_up(hub: &Shared) -> Result<(), StoreError> {
 
 /// Sessions in memory whose time is over: cheap, and so looked at often.
 async fn end_late(hub: &Shared) -> Result<(), StoreError> {
-    let at = now();
-    for live in hub.live.all().into_iter().filter(|live| live.ends_at <= at) {
+    let (at, on_the_clock) = (now(), Instant::now());
+    for live in hub.live.all().into_iter().filter(|live| live.is_late(at, on_the_clock)) {
         sessions::end_by_system(hub, live.id, &Denial::GrantEnded.to_fault()).await?;
     }
     Ok(())

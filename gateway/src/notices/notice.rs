@@ -216,7 +216,7 @@ mod tests {
             assert_eq!(text.parse::<Topic>(), Err(UnknownTopic), "{text:?}");
         }
         let for_all = Topic::ALL.iter().filter(|topic| topic.is_for_all()).count();
-        assert_eq!(for_all, 5);
+        assert_eq!(for_all, 6);
     }
 
     #[test]
