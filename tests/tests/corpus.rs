@@ -29,12 +29,13 @@ struct Target {
     seeds: fn() -> Vec<(&'static str, Vec<u8>)>,
 }
 
-const TARGETS: [Target; 6] = [
+const TARGETS: [Target; 7] = [
     Target { name: "client_hello", body: hoop_tunnel::fuzz_client_hello, seeds: hellos },
     Target { name: "ledger_reader", body: hoop_ledger::fuzz_reader, seeds: ledgers },
     Target { name: "postgres_client", body: hoop_postgres::fuzz::client, seeds: client_messages },
     Target { name: "postgres_target", body: hoop_postgres::fuzz::target, seeds: target_messages },
     Target { name: "recording_reader", body: hoop_recording::fuzz_reader, seeds: recordings },
+    Target { name: "scim_reader", body: hoop_scim::fuzz_reader, seeds: provisioning },
     Target { name: "tunnel_frames", body: hoop_tunnel::fuzz_frames, seeds: frames },
 ];
 
@@ -91,6 +92,21 @@ fn seeds_and_past_findings_pass() {
             (target.body)(&bytes);
         }
     }
+}
+
+/// What providers send: filters, paths, resources, patches.
+fn provisioning() -> Vec<(&'static str, Vec<u8>)> {
+    let texts = [
+        ("filter", r#"userName eq "ada@example.org""#),
+        ("path", r#"members[value eq "usr_a]\"b"].display"#),
+        ("user", r#"{"userName":"ada","externalId":"00u1","active":"True","name":{"givenName":"Ada"}}"#),
+        ("group", r#"{"displayName":"dba","members":[{"value":"usr_a"},"usr_b"]}"#),
+        (
+            "patch",
+            r#"{"Operations":[{"op":"Remove","path":"members[value eq \"usr_a\"]"},{"op":"replace","value":{"active":false,"displayName":"x"}}]}"#,
+        ),
+    ];
+    texts.into_iter().map(|(name, text)| (name, text.as_bytes().to_vec())).collect()
 }
 
 /// The first flight of a TLS client with these application protocols.

@@ -7,8 +7,8 @@
 use std::{fmt, str::FromStr};
 
 use hoop_model::{
-    Actor, AgentId, ConnectionId, EventId, GrantId, JoinTokenId, LoginId, SessionId, Timestamp, TokenId,
-    UserId,
+    Actor, AgentId, ConnectionId, EventId, GrantId, GroupId, JoinTokenId, LoginId, SessionId, Timestamp,
+    TokenId, UserId,
 };
 use hoop_recording::{Frame, Hash, VerifyingKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -83,10 +83,16 @@ codes! {
     UserChanged = "user.changed";
     /// An account was locked or unlocked by an administrator.
     UserLocked = "user.locked";
-    /// A service account was removed: its name is not given again.
+    /// A service account was removed, or a person by the identity provider: the name is nobody else's.
     UserRemoved = "user.removed";
     /// An API token of a service account was made: name, scope and end are among the facts.
     ApiTokenCreated = "api_token.created";
+    /// The identity provider made a group.
+    GroupCreated = "group.created";
+    /// The identity provider changed a group: who came and went is among the facts.
+    GroupChanged = "group.changed";
+    /// The identity provider removed a group.
+    GroupRemoved = "group.removed";
     /// A TOTP second factor was enrolled.
     TotpEnrolled = "totp.enrolled";
     /// A second factor was proven again under a sign-in (step-up).
@@ -249,6 +255,7 @@ macro_rules! subjects {
 
 subjects! {
     User(UserId);
+    Group(GroupId);
     Login(LoginId);
     Token(TokenId);
     Agent(AgentId);

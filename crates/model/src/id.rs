@@ -104,6 +104,8 @@ macro_rules! ids {
 ids! {
     /// A person or a service account.
     UserId = "usr";
+    /// A group that an identity provider provisions.
+    GroupId = "grp";
     /// A sign-in of one person on one device; refresh and access tokens belong to it.
     LoginId = "lgn";
     /// One access or refresh token.

@@ -13,7 +13,7 @@ mod time;
 pub use actor::{Actor, AuthMethod, ClientAddress, Role, TokenScope, UnknownScope};
 pub use fault::{Blame, Code, Fault};
 pub use id::{
-    AgentId, CapabilityId, CodeSetId, ConnectionId, EventId, GrantId, IdError, JoinTokenId, LoginId,
+    AgentId, CapabilityId, CodeSetId, ConnectionId, EventId, GrantId, GroupId, IdError, JoinTokenId, LoginId,
     NoticeId, RequestId, SessionId, StreamId, TokenId, UserId,
 };
 pub use name::{

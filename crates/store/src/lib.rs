@@ -18,6 +18,7 @@ mod page;
 mod policies;
 mod providers;
 mod requests;
+mod scim;
 mod sealed_codes;
 mod secrets;
 mod services;
@@ -38,6 +39,7 @@ pub use page::Page;
 pub use policies::{NewPolicy, PolicyVersion};
 pub use providers::ProviderToken;
 pub use requests::{Decision, NewRequest, Request, RequestFilter, RequestKind, RequestState, Review};
+pub use scim::{GroupStep, NewScimUser, ScimChange, ScimGroup, ScimUsers};
 pub use sealed_codes::{CodeSet, NewCodeSet, SealedCode};
 pub use services::{ApiToken, NewApiToken, NewServiceAccount, ServiceAccount};
 pub use sessions::{

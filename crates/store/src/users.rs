@@ -38,7 +38,7 @@ pub struct User {
     pub groups: Vec<GroupName>,
     /// Who vouches for them.
     pub source: UserSource,
-    /// Locked by an admin: may not sign in or keep a session.
+    /// Locked by an admin, or switched off by the identity provider: may not sign in or keep a session.
     pub locked: bool,
     /// Password hash (PHC string); none before set-up.
     pub password_hash: Option<Redacted<String>>,
@@ -134,7 +134,7 @@ words!(Role { User = "user", Auditor = "auditor", Admin = "admin" });
 
 macro_rules! user_columns {
     () => {
-        "id, name, role, source, issuer, subject, group_names, locked, password_hash, totp_secret, totp_last_step, \
+        "id, name, role, source, issuer, subject, group_names, locked + deprovisioned AS locked, password_hash, totp_secret, totp_last_step, \
          pending_totp, setup_expires_at, failed_attempts, locked_until, created_at, last_login_at"
     };
 }
@@ -198,7 +198,9 @@ impl Tx {
         let (sql, id, role) = match before {
             Some(user) => (
                 concat!(
-                    "UPDATE users SET name = $2, folded_name = $3, role = $4, group_names = $5 \
+                    "UPDATE users SET name = CASE WHEN scim_since IS NULL THEN $2 ELSE name END, \
+                     folded_name = CASE WHEN scim_since IS NULL THEN $3 ELSE folded_name END, role = $4, \
+                     group_names = CASE WHEN scim_since IS NULL THEN $5 ELSE group_names END \
                      WHERE id = $1 AND issuer = $6 AND subject = $7 RETURNING ",
                     user_columns!()
                 ),

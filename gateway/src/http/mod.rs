@@ -20,6 +20,7 @@ mod protocols;
 mod recovery;
 mod requests;
 mod rules;
+mod scim;
 mod sealed_codes;
 mod services;
 mod sessions;
@@ -77,6 +78,7 @@ fn endpoints() -> Vec<Endpoint> {
         manage_endpoints(),
         sealed_codes::endpoints(),
         services::endpoints(),
+        scim::endpoints(),
         rules_endpoints(),
         request_endpoints(),
         capability_endpoints(),
@@ -526,7 +528,8 @@ const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-
 
 /// What a browser must know about everything that comes from here.
 async fn headers(request: Request, next: Next) -> Response {
-    let api = request.uri().path().starts_with(hoop_api::PREFIX);
+    let path = request.uri().path();
+    let api = path.starts_with(hoop_api::PREFIX) || path.starts_with(scim::PREFIX);
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(CSP));

@@ -84,6 +84,11 @@ impl Problematic {
         self.fault.code.as_str()
     }
 
+    /// What happened, for people.
+    pub(crate) fn message(&self) -> &str {
+        &self.fault.message
+    }
+
     pub(crate) const fn status(&self) -> StatusCode {
         self.status
     }

@@ -10,7 +10,7 @@ use axum::{
     handler::Handler,
     http::{Method, request::Parts},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse, Response},
     routing,
 };
 use hoop_model::{AuthMethod, Role, TokenScope};
@@ -50,6 +50,8 @@ pub enum Who {
     Evidence,
     /// Admins.
     Admin,
+    /// Nobody but API tokens of the row's scopes.
+    Program,
 }
 
 impl fmt::Display for Who {
@@ -61,6 +63,7 @@ impl fmt::Display for Who {
             Self::Browser => "browser",
             Self::Evidence => "evidence",
             Self::Admin => "admin",
+            Self::Program => "program",
         })
     }
 }
@@ -94,6 +97,9 @@ impl fmt::Display for Row {
 /// One endpoint.
 pub(crate) struct Endpoint {
     method: Method,
+    prefix: &'static str,
+    /// How the guard's refusals are told.
+    refusal: fn(Problematic) -> Response,
     path: &'static str,
     who: Who,
     fresh: bool,
@@ -122,6 +128,8 @@ impl Endpoint {
         let filter = routing::MethodFilter::try_from(method.clone()).unwrap_or(routing::MethodFilter::GET);
         Self {
             method,
+            prefix: hoop_api::PREFIX,
+            refusal: IntoResponse::into_response,
             path,
             who,
             fresh: false,
@@ -225,6 +233,13 @@ impl Endpoint {
         self
     }
 
+    /// Elsewhere than the rest of the API, with refusals in a form of its own.
+    pub(crate) const fn under(mut self, prefix: &'static str, refusal: fn(Problematic) -> Response) -> Self {
+        self.prefix = prefix;
+        self.refusal = refusal;
+        self
+    }
+
     fn reference<T: ToSchema + 'static>(&mut self) -> RefOr<Schema> {
         let name = T::name().into_owned();
         T::schemas(&mut self.schemas);
@@ -235,7 +250,7 @@ impl Endpoint {
     pub(crate) fn row(&self) -> Row {
         Row {
             method: self.method.clone(),
-            path: format!("{}{}", hoop_api::PREFIX, self.path),
+            path: format!("{}{}", self.prefix, self.path),
             who: self.who,
             fresh: self.fresh,
             scopes: self.scopes,
@@ -258,14 +273,14 @@ fn operation_id(method: &Method, path: &str) -> String {
 /// The router: each endpoint behind the check that its row asks for.
 pub(crate) fn router(endpoints: Vec<Endpoint>, hub: &Shared) -> Router<Shared> {
     endpoints.into_iter().fold(Router::new(), |router, endpoint| {
-        let Endpoint { who, fresh, scopes, emergency, .. } = endpoint;
+        let Endpoint { who, fresh, scopes, emergency, refusal, .. } = endpoint;
         let asks = Asks { who, fresh, scopes, emergency };
         let hub = hub.clone();
         let guard = axum::middleware::from_fn(move |request: Request, next: Next| {
             let hub = hub.clone();
-            async move { guarded(&hub, asks, request, next).await }
+            async move { guarded(&hub, asks, request, next).await.map_err(refusal) }
         });
-        router.route(&format!("{}{}", hoop_api::PREFIX, endpoint.path), endpoint.router.layer(guard))
+        router.route(&format!("{}{}", endpoint.prefix, endpoint.path), endpoint.router.layer(guard))
     })
 }
 
@@ -317,6 +332,7 @@ async fn admit(hub: &Shared, asks: Asks, parts: &Parts) -> Result<Option<Caller>
         Who::Browser => caller.credential == Credential::Cookie,
         Who::Evidence => matches!(caller.role(), Role::Admin | Role::Auditor),
         Who::Admin => caller.role() == Role::Admin,
+        Who::Program => false,
     };
     if allowed {
         // Rights, credentials and evidence are not for somebody who proved a password alone, wherever that was.
@@ -329,6 +345,7 @@ async fn admit(hub: &Shared, asks: Asks, parts: &Parts) -> Result<Option<Caller>
     Err(match who {
         Who::Browser => Problematic::forbidden("HOOP-3004", "this is to be done in the console"),
         Who::Evidence => caller::wrong_role("an admin or auditor"),
+        Who::Program => caller::wrong_role("a service account with an API token for it"),
         _ => caller::wrong_role("an admin"),
     })
 }
@@ -337,7 +354,7 @@ async fn admit(hub: &Shared, asks: Asks, parts: &Parts) -> Result<Option<Caller>
 /// never opens what asks for one, nor what is for a person at a screen, whatever a row says.
 fn opened_by(asks: Asks, scope: TokenScope, caller: &Caller) -> Result<(), Problematic> {
     let for_programs = match asks.who {
-        Who::SignedIn => true,
+        Who::SignedIn | Who::Program => true,
         Who::Evidence => caller.sees_all(),
         Who::Anyone | Who::Proven | Who::Browser | Who::Admin => false,
     };

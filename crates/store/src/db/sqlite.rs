@@ -15,6 +15,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "rules", include_str!("../../../../migrations/sqlite/0002_rules.sql")),
     (3, "identity", include_str!("../../../../migrations/sqlite/0003_identity.sql")),
     (4, "services", include_str!("../../../../migrations/sqlite/0004_services.sql")),
+    (5, "scim", include_str!("../../../../migrations/sqlite/0005_scim.sql")),
     (6, "capabilities", include_str!("../../../../migrations/sqlite/0006_capabilities.sql")),
     (8, "providers", include_str!("../../../../migrations/sqlite/0008_providers.sql")),
     (9, "sealed_codes", include_str!("../../../../migrations/sqlite/0009_sealed_codes.sql")),

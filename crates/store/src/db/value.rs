@@ -1,7 +1,7 @@
 //! The three types of value that both databases share, and how ours become them.
 
 use hoop_model::{
-    AgentId, AgentName, CapabilityId, ChannelName, CodeSetId, ConnectionId, ConnectionName, EventId,
+    AgentId, AgentName, CapabilityId, ChannelName, CodeSetId, ConnectionId, ConnectionName, EventId, GroupId,
     GroupName, JoinTokenId, LoginId, NoticeId, ProtocolId, RequestId, SessionId, Timestamp, TokenId, UserId,
     UserName,
 };
@@ -153,6 +153,7 @@ ids!(
     CapabilityId,
     ConnectionId,
     EventId,
+    GroupId,
     JoinTokenId,
     LoginId,
     NoticeId,
@@ -177,4 +178,4 @@ macro_rules! names {
         }
     )*};
 }
-names!(AgentName, ChannelName, ConnectionName, ProtocolId, UserName);
+names!(AgentName, ChannelName, ConnectionName, GroupName, ProtocolId, UserName);

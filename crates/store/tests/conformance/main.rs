@@ -12,6 +12,7 @@ mod notices;
 mod policies;
 mod providers;
 mod requests;
+mod scim;
 mod sealed_codes;
 mod services;
 mod sessions;
@@ -44,6 +45,7 @@ fn every_case() -> impl Iterator<Item = &'static Case> {
         users::CASES,
         sealed_codes::CASES,
         services::CASES,
+        scim::CASES,
         logins::CASES,
         things::CASES,
         agents::CASES,

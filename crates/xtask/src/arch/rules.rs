@@ -6,8 +6,8 @@ use super::{
 };
 
 /// Folders of crates that do no I/O: time, sockets and storage belong to whoever drives them.
-const PURE: [&str; 5] =
-    ["crates/model", "crates/policy", "crates/recording", "crates/ledger", "crates/engine"];
+const PURE: [&str; 6] =
+    ["crates/model", "crates/policy", "crates/scim", "crates/recording", "crates/ledger", "crates/engine"];
 /// Protocols live below this folder; each is pure too.
 const PROTOCOLS: &str = "crates/protocols/";
 /// The one place that lists the protocols.
