@@ -47,6 +47,9 @@ pub enum Conflict {
     /// A bound on how many there may be is reached.
     #[error("there are too many of them")]
     TooMany,
+    /// Nobody would be left to give rights.
+    #[error("at least one admin must be left who is not locked")]
+    LastAdmin,
 }
 
 impl From<Conflict> for StoreError {

@@ -194,6 +194,12 @@ impl Tx {
         }
     }
 
+    /// How many there are who may sign in.
+    async fn admins(&mut self) -> Result<u64, StoreError> {
+        let sql = "SELECT COUNT(*) AS count FROM users WHERE role = $1 AND locked = 0 AND deprovisioned = 0";
+        self.run_one(sql, args![Role::Admin]).await?.map_or(Ok(0), |row| row.count("count"))
+    }
+
     async fn keep_oidc(&mut self, oidc: &OidcUser, before: Option<&User>) -> Result<User, StoreError> {
         let (sql, id, role) = match before {
             Some(user) => (
@@ -323,7 +329,7 @@ impl Store {
     /// Changes role, groups or lock.
     ///
     /// # Errors
-    /// `NotFound`.
+    /// `NotFound`; `Conflict(LastAdmin)` when no admin would be left who may sign in.
     pub async fn change_user(
         &self,
         id: UserId,
@@ -332,6 +338,7 @@ impl Store {
         events: &[NewEvent],
     ) -> Result<User, StoreError> {
         let mut tx = self.begin().await?;
+        let before = tx.user(id).await?;
         let sql = concat!(
             "UPDATE users SET role = COALESCE($2, role), group_names = COALESCE($3, group_names), \
              locked = COALESCE($4, locked), failed_attempts = CASE WHEN $4 = 0 THEN 0 ELSE failed_attempts END, \
@@ -340,6 +347,10 @@ impl Store {
         );
         let values = args![id, change.role, change.groups.as_deref(), change.locked];
         let user = changed(tx.run_one(sql, values).await?)?;
+        let is_admin = |user: &User| user.role == Role::Admin && !user.locked;
+        if is_admin(&before) && !is_admin(&user) && tx.admins().await? == 0 {
+            return Err(Conflict::LastAdmin.into());
+        }
         if change.locked == Some(true) {
             tx.revoke_logins(id, at).await?;
         }

@@ -14,8 +14,24 @@ use super::{
     body::Json,
     caller::{Admin, Evidence},
     problem::Answer,
+    table::{Endpoint, Who},
 };
 use crate::{capabilities, hub::Shared};
+
+/// The rows of the table.
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::get("/capabilities", Who::Evidence, "Ways in while the gateway is down.", list)
+            .answers_page::<CapabilityView>(),
+        Endpoint::post("/capabilities", Who::Admin, "Makes one: text and code, once.", make)
+            .takes::<NewCapability>()
+            .answers::<CapabilityMade>()
+            .fresh(),
+        Endpoint::post("/capabilities/{id}/revoke", Who::Admin, "Takes one back.", revoke)
+            .answers_nothing()
+            .fresh(),
+    ]
+}
 
 pub(super) async fn list(
     State(hub): State<Shared>,

@@ -44,8 +44,7 @@ use axum::{
     routing,
 };
 use hoop_api::{
-    Info, audit as audit_api, auth, capabilities as capabilities_api, manage as manage_api,
-    notices as notices_api, requests as requests_api, rules as rules_api,
+    Info, audit as audit_api, auth, manage as manage_api, notices as notices_api, rules as rules_api,
     sessions::{self as sessions_api, VerifyReport},
 };
 use hoop_model::TokenScope;
@@ -80,8 +79,8 @@ fn endpoints() -> Vec<Endpoint> {
         services::endpoints(),
         scim::endpoints(),
         rules_endpoints(),
-        request_endpoints(),
-        capability_endpoints(),
+        requests::endpoints(),
+        capabilities::endpoints(),
         session_endpoints(),
         audit_endpoints(),
     ]
@@ -282,78 +281,6 @@ fn rules_endpoints() -> Vec<Endpoint> {
         )
         .query(&[("connection", Type::String), ("person", Type::String)])
         .answers_page::<rules_api::ReachView>(),
-    ]
-}
-
-fn request_endpoints() -> Vec<Endpoint> {
-    let filter = [
-        ("mine", Type::Boolean),
-        ("state", Type::String),
-        ("kind", Type::String),
-        ("unreviewed", Type::Boolean),
-        ("after", Type::String),
-        ("limit", Type::Integer),
-    ];
-    vec![
-        Endpoint::get(
-            "/requests",
-            Who::SignedIn,
-            "Requests: one's own, those one may decide.",
-            requests::list,
-        )
-        .query(&filter)
-        .answers_page::<requests_api::RequestView>()
-        .in_emergency(),
-        Endpoint::post("/requests", Who::Proven, "Asks for access that others approve.", requests::ask)
-            .takes::<requests_api::NewRequest>()
-            .answers::<requests_api::RequestView>(),
-        Endpoint::post("/break-glass", Who::Proven, "Opens an emergency.", requests::break_glass)
-            .takes::<requests_api::BreakGlass>()
-            .answers::<requests_api::RequestView>()
-            .fresh()
-            .in_emergency(),
-        Endpoint::get("/requests/{id}", Who::SignedIn, "One of them.", requests::show)
-            .answers::<requests_api::RequestView>()
-            .in_emergency(),
-        Endpoint::post("/requests/{id}/approve", Who::Proven, "Says yes.", requests::approve)
-            .takes::<requests_api::Word>()
-            .answers::<requests_api::RequestView>()
-            .fresh(),
-        Endpoint::post("/requests/{id}/deny", Who::Proven, "Says no.", requests::deny)
-            .takes::<requests_api::Word>()
-            .answers::<requests_api::RequestView>()
-            .fresh(),
-        Endpoint::post("/requests/{id}/end", Who::Proven, "Withdraws or revokes.", requests::end)
-            .takes::<requests_api::EndRequest>()
-            .answers::<requests_api::RequestView>()
-            .in_emergency(),
-        Endpoint::post("/requests/{id}/extend", Who::Proven, "Lets an emergency go on.", requests::extend)
-            .takes::<requests_api::Extend>()
-            .answers::<requests_api::RequestView>()
-            .fresh(),
-        Endpoint::post("/requests/{id}/review", Who::Proven, "Closes its review.", requests::review)
-            .takes::<requests_api::ReviewFinding>()
-            .answers::<requests_api::RequestView>()
-            .fresh(),
-    ]
-}
-
-fn capability_endpoints() -> Vec<Endpoint> {
-    vec![
-        Endpoint::get(
-            "/capabilities",
-            Who::Evidence,
-            "Ways in while the gateway is down.",
-            capabilities::list,
-        )
-        .answers_page::<capabilities_api::CapabilityView>(),
-        Endpoint::post("/capabilities", Who::Admin, "Makes one: text and code, once.", capabilities::make)
-            .takes::<capabilities_api::NewCapability>()
-            .answers::<capabilities_api::CapabilityMade>()
-            .fresh(),
-        Endpoint::post("/capabilities/{id}/revoke", Who::Admin, "Takes one back.", capabilities::revoke)
-            .answers_nothing()
-            .fresh(),
     ]
 }
 

@@ -16,11 +16,13 @@ use hoop_api::{
 use hoop_model::{RequestId, UserId};
 use hoop_store::{Request, RequestFilter, RequestKind, RequestState};
 use serde::Deserialize;
+use utoipa::openapi::Type;
 
 use super::{
     body::Json,
     caller::{From, SignedInCaller},
     problem::{Answer, Problematic},
+    table::{Endpoint, Who},
 };
 use crate::{
     hub::Shared,
@@ -28,6 +30,55 @@ use crate::{
 };
 
 const MOST: u32 = 200;
+
+/// The rows of the table.
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    let filter = [
+        ("mine", Type::Boolean),
+        ("state", Type::String),
+        ("kind", Type::String),
+        ("unreviewed", Type::Boolean),
+        ("after", Type::String),
+        ("limit", Type::Integer),
+    ];
+    vec![
+        Endpoint::get("/requests", Who::SignedIn, "Requests: one's own, those one may decide.", list)
+            .query(&filter)
+            .answers_page::<RequestView>()
+            .in_emergency(),
+        Endpoint::post("/requests", Who::Proven, "Asks for access that others approve.", ask)
+            .takes::<NewRequest>()
+            .answers::<RequestView>(),
+        Endpoint::post("/break-glass", Who::Proven, "Opens an emergency.", break_glass)
+            .takes::<BreakGlass>()
+            .answers::<RequestView>()
+            .fresh()
+            .in_emergency(),
+        Endpoint::get("/requests/{id}", Who::SignedIn, "One of them.", show)
+            .answers::<RequestView>()
+            .in_emergency(),
+        Endpoint::post("/requests/{id}/approve", Who::Proven, "Says yes.", approve)
+            .takes::<Word>()
+            .answers::<RequestView>()
+            .fresh(),
+        Endpoint::post("/requests/{id}/deny", Who::Proven, "Says no.", deny)
+            .takes::<Word>()
+            .answers::<RequestView>()
+            .fresh(),
+        Endpoint::post("/requests/{id}/end", Who::Proven, "Withdraws or revokes.", end)
+            .takes::<EndRequest>()
+            .answers::<RequestView>()
+            .in_emergency(),
+        Endpoint::post("/requests/{id}/extend", Who::Proven, "Lets an emergency go on.", extend)
+            .takes::<Extend>()
+            .answers::<RequestView>()
+            .fresh(),
+        Endpoint::post("/requests/{id}/review", Who::Proven, "Closes its review.", review)
+            .takes::<ReviewFinding>()
+            .answers::<RequestView>()
+            .fresh(),
+    ]
+}
 
 /// Who may see the request of the path. Others are told that there is none.
 impl FromRequestParts<Shared> for Concerned {

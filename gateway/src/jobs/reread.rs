@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use hoop_identity::oidc::{Identity, OidcError};
 use hoop_ledger::EventCode;
-use hoop_model::{Actor, Fault, Redacted, UserId};
+use hoop_model::{Actor, Fault, GroupName, Redacted, Role, UserId};
 use hoop_store::{ProviderToken, StoreError, User, UserSource};
 use serde_json::json;
 use tokio::{runtime::Handle, time::MissedTickBehavior};
@@ -131,15 +131,24 @@ async fn keep(hub: &Hub, token: &ProviderToken, next: Option<&Redacted<String>>)
 /// somebody here, and that must not keep groups from being taken away.
 async fn follow(hub: &Shared, user: User, identity: Identity) -> Result<(), Problematic> {
     let Some(settings) = hub.oidc.settings().cloned() else { return Ok(()) };
-    let is_same =
-        user.groups == identity.groups && role(&identity, &settings).is_none_or(|role| role == user.role);
-    if is_same {
-        metrics::counter!("hoop_reread_total", "outcome" => "same").increment(1);
+    let same = |groups: &[GroupName], role: Role| user.groups == groups && user.role == role;
+    let count = |outcome| metrics::counter!("hoop_reread_total", "outcome" => outcome).increment(1);
+    if same(&identity.groups, role(&identity, &settings).unwrap_or(user.role)) {
+        count("same");
         return Ok(());
     }
-    metrics::counter!("hoop_reread_total", "outcome" => "changed").increment(1);
-    let (task, identity) = (hub.clone(), Identity { name: user.name, ..identity });
-    jobs::change(hub, async move { account(&task, identity, &settings).await }).await?;
+    let after = account(hub, Identity { name: user.name.clone(), ..identity }, &settings).await?;
+    if same(&after.groups, after.role) {
+        // The provider provisions this person, and their claim is not asked.
+        count("same");
+        return Ok(());
+    }
+    count("changed");
+    // It is written; now it is carried out, as often as it takes.
+    if let Err(error) = jobs::sweep_sessions(hub).await {
+        hub.sweep_again.notify_one();
+        return Err(error.into());
+    }
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use crate::fixtures::*;
 
 crate::cases![
     names_are_unique_whatever_the_case,
+    an_admin_is_left_also_in_a_race,
     a_refused_change_appends_nothing,
     set_up_is_done_once,
     set_up_races_have_one_winner,
@@ -210,4 +211,26 @@ async fn people_are_listed_in_pages(store: Store) {
     let names: Vec<_> = all.iter().map(|user| user.name.as_str()).collect();
     assert_eq!(names, ["a_z", "Ada", "bob", "cy", "Zed"]);
     assert_eq!(third.next, None);
+}
+
+async fn an_admin_is_left_also_in_a_race(store: Store) {
+    let (ada, bob) = (user(&store, "ada").await, user(&store, "bob").await);
+    let role = |role| UserChange { role: Some(role), ..Default::default() };
+    let lock = UserChange { locked: Some(true), ..Default::default() };
+    for admin in [&ada, &bob] {
+        store.change_user(admin.id, &role(Role::Admin), NOW, &[]).await.unwrap();
+    }
+    let changed = race(2, |number| {
+        let (store, id, change) = (store.clone(), [ada.id, bob.id][number], lock.clone());
+        async move { store.change_user(id, &change, NOW, &events(1)).await.is_ok() }
+    })
+    .await;
+    assert_eq!(changed.iter().filter(|changed| **changed).count(), 1, "each locked the other");
+    let (left, gone) = if changed[0] { (bob, ada) } else { (ada, bob) };
+    for change in [lock, role(Role::User), role(Role::Auditor)] {
+        assert_eq!(conflict(store.change_user(left.id, &change, NOW, &events(1)).await), Conflict::LastAdmin);
+    }
+    let unlock = UserChange { locked: Some(false), ..Default::default() };
+    store.change_user(gone.id, &unlock, NOW, &[]).await.unwrap();
+    store.change_user(left.id, &role(Role::User), NOW, &[]).await.unwrap();
 }
