@@ -4,7 +4,7 @@
 //! address (docs/decisions/0008-provisioning-by-subject.md). Built-in accounts, service accounts, admins and roles are out
 //! of reach.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, str::FromStr};
 
 use axum::{
     body::Bytes,
@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use hoop_ledger::event::{EventCode, Subject};
-use hoop_model::{GroupId, GroupName, TokenScope, UserId, UserName};
+use hoop_model::{GroupId, NameError, TokenScope, UserId, UserName};
 use hoop_scim::{Filter, GroupChange, ScimError};
 use hoop_store::{Conflict, GroupStep, NewScimUser, ScimChange, ScimGroup, StoreError, User, UserSource};
 use serde_json::{Value, json};
@@ -239,6 +239,17 @@ impl Wanted {
     }
 }
 
+/// What is no id is nobody's.
+fn id_of<T: FromStr>(text: &str) -> Result<T, Refused> {
+    text.parse().map_err(|_| Refused::not_found())
+}
+
+fn name_of<T: FromStr<Err = NameError>>(attribute: &str, text: &str) -> Result<T, Refused> {
+    let wrong =
+        |error| Refused::new(StatusCode::BAD_REQUEST, Some("invalidValue"), &format!("{attribute}: {error}"));
+    text.parse().map_err(wrong)
+}
+
 // --- people
 
 fn user_resource(hub: &Hub, user: &User) -> Value {
@@ -252,15 +263,8 @@ fn user_resource(hub: &Hub, user: &User) -> Value {
     })
 }
 
-fn user_id(text: &str) -> Result<UserId, Refused> {
-    text.parse().map_err(|_| Refused::not_found())
-}
-
-fn user_name(text: &str) -> Result<UserName, Refused> {
-    let wrong = |error: hoop_model::NameError| {
-        Refused::new(StatusCode::BAD_REQUEST, Some("invalidValue"), &format!("userName: {error}"))
-    };
-    UserName::new(text).map_err(wrong)
+async fn known_user(hub: &Hub, id: &str) -> Result<User, Refused> {
+    hub.store.provisioned_user(id_of(id)?).await?.ok_or_else(Refused::not_found)
 }
 
 async fn users(State(hub): State<Shared>, Query(query): Query<HashMap<String, String>>) -> Answer {
@@ -290,7 +294,7 @@ async fn users(State(hub): State<Shared>, Query(query): Query<HashMap<String, St
 }
 
 async fn user(State(hub): State<Shared>, Path(id): Path<String>) -> Answer {
-    let user = hub.store.provisioned_user(user_id(&id)?).await?.ok_or_else(Refused::not_found)?;
+    let user = known_user(&hub, &id).await?;
     ok(&user_resource(&hub, &user))
 }
 
@@ -310,7 +314,7 @@ async fn add_user(State(hub): State<Shared>, SignedInCaller(caller): SignedInCal
         id: UserId::generate(),
         issuer: settings.issuer.clone(),
         subject,
-        name: user_name(&wanted.user_name)?,
+        name: name_of("userName", &wanted.user_name)?,
         active: wanted.active,
         at: now(),
     };
@@ -330,14 +334,15 @@ async fn change_user(
     id: &str,
     wanted: hoop_scim::UserChange,
 ) -> Answer {
-    let known = hub.store.provisioned_user(user_id(id)?).await?.ok_or_else(Refused::not_found)?;
+    let known = known_user(hub, id).await?;
     let same_subject =
         |text: &String| matches!(&known.source, UserSource::Oidc { subject, .. } if subject == text);
     if wanted.external_id.as_ref().is_some_and(|text| !same_subject(text)) {
         let detail = "externalId is who somebody is, and does not change: remove them and add another";
         return Err(Refused::new(StatusCode::BAD_REQUEST, Some("mutability"), detail));
     }
-    let name = wanted.user_name.as_deref().map(user_name).transpose()?.filter(|name| *name != known.name);
+    let name = wanted.user_name.as_deref().map(|text| name_of::<UserName>("userName", text)).transpose()?;
+    let name = name.filter(|name| *name != known.name);
     let active = wanted.active;
     if name.is_none() && active.is_none_or(|active| active != known.locked) {
         return ok(&user_resource(hub, &known));
@@ -379,7 +384,7 @@ async fn delete_user(
     SignedInCaller(caller): SignedInCaller,
     Path(id): Path<String>,
 ) -> Answer {
-    let known = hub.store.provisioned_user(user_id(&id)?).await?.ok_or_else(Refused::not_found)?;
+    let known = known_user(&hub, &id).await?;
     let facts = json!({ "source": "scim", "name": known.name });
     let told = event(&caller.actor, EventCode::UserRemoved, [known.id.into()], facts);
     let task = hub.clone();
@@ -406,15 +411,8 @@ fn group_resource(hub: &Hub, group: &ScimGroup, with_members: bool) -> Value {
     shown
 }
 
-fn group_id(text: &str) -> Result<GroupId, Refused> {
-    text.parse().map_err(|_| Refused::not_found())
-}
-
-fn group_name(text: &str) -> Result<GroupName, Refused> {
-    let wrong = |error: hoop_model::NameError| {
-        Refused::new(StatusCode::BAD_REQUEST, Some("invalidValue"), &format!("displayName: {error}"))
-    };
-    GroupName::new(text).map_err(wrong)
+async fn known_group(hub: &Hub, id: &str) -> Result<ScimGroup, Refused> {
+    hub.store.group(id_of(id)?).await?.ok_or_else(Refused::not_found)
 }
 
 fn member_ids(members: &[String]) -> Result<Vec<UserId>, Refused> {
@@ -455,7 +453,7 @@ async fn group(
     Path(id): Path<String>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Answer {
-    let group = hub.store.group(group_id(&id)?).await?.ok_or_else(Refused::not_found)?;
+    let group = known_group(&hub, &id).await?;
     ok(&group_resource(&hub, &group, Wanted::of(&query)?.with_members))
 }
 
@@ -463,7 +461,7 @@ async fn add_group(State(hub): State<Shared>, SignedInCaller(caller): SignedInCa
     let wanted = hoop_scim::Group::parse(&body)?;
     let new = ScimGroup {
         id: GroupId::generate(),
-        name: group_name(&wanted.display_name)?,
+        name: name_of("displayName", &wanted.display_name)?,
         external_id: wanted.external_id,
         members: member_ids(&wanted.members)?,
     };
@@ -481,7 +479,7 @@ async fn change_group(
     id: &str,
     steps: Vec<GroupStep>,
 ) -> Answer {
-    let known = hub.store.group(group_id(id)?).await?.ok_or_else(Refused::not_found)?;
+    let known = known_group(hub, id).await?;
     let (mut added, mut removed, mut all, mut name) = (Vec::new(), Vec::new(), None, None);
     for step in &steps {
         match step {
@@ -510,7 +508,7 @@ async fn put_group(
     body: Bytes,
 ) -> Answer {
     let wanted = hoop_scim::Group::parse(&body)?;
-    let mut steps = vec![GroupStep::Rename(group_name(&wanted.display_name)?)];
+    let mut steps = vec![GroupStep::Rename(name_of("displayName", &wanted.display_name)?)];
     steps.extend(wanted.external_id.map(GroupStep::ExternalId));
     steps.push(GroupStep::Replace(member_ids(&wanted.members)?));
     change_group(&hub, caller, &id, steps).await
@@ -524,7 +522,7 @@ async fn patch_group(
 ) -> Answer {
     let step = |change: GroupChange| {
         Ok(match change {
-            GroupChange::Rename(name) => GroupStep::Rename(group_name(&name)?),
+            GroupChange::Rename(name) => GroupStep::Rename(name_of("displayName", &name)?),
             GroupChange::ExternalId(id) => GroupStep::ExternalId(id),
             GroupChange::Add(members) => GroupStep::Add(member_ids(&members)?),
             // Who is no member need not be removed, whatever they are called.
@@ -543,7 +541,7 @@ async fn delete_group(
     SignedInCaller(caller): SignedInCaller,
     Path(id): Path<String>,
 ) -> Answer {
-    let known = hub.store.group(group_id(&id)?).await?.ok_or_else(Refused::not_found)?;
+    let known = known_group(&hub, &id).await?;
     let facts = json!({ "source": "scim", "name": known.name, "members": known.members });
     let told = event(&caller.actor, EventCode::GroupRemoved, about(known.id, &known.members), facts);
     let task = hub.clone();

@@ -105,13 +105,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 fn postgres(options: &Postgres) -> Result<()> {
     packages::ensure(&[&packages::POSTGRESQL, &packages::OPENSSL, &packages::PGBOUNCER])?;
     let effort = if options.quick { QUICK } else { FULL };
-    let folder = match &options.state {
-        Some(folder) => folder.clone(),
-        None => packages::cache()?.join("bench"),
-    };
-    if State::read(&folder)?.is_some() {
-        demo::stop(&folder)?;
-    }
+    let folder = folder(options.state.as_ref())?;
     let shape = Shape {
         dev: options.dev,
         build: !options.no_build,
@@ -135,6 +129,18 @@ fn postgres(options: &Postgres) -> Result<()> {
         write_json(file, &rows)?;
     }
     stopped
+}
+
+/// Where the database is kept between runs; what still runs there is ended.
+fn folder(chosen: Option<&PathBuf>) -> Result<PathBuf> {
+    let folder = match chosen {
+        Some(folder) => folder.clone(),
+        None => packages::cache()?.join("bench"),
+    };
+    if State::read(&folder)?.is_some() {
+        demo::stop(&folder)?;
+    }
+    Ok(folder)
 }
 
 fn write_json(file: &Path, rows: &Rows) -> Result<()> {

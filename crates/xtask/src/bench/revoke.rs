@@ -54,13 +54,7 @@ const ENDLESS: &str = "SELECT repeat('x', 1000), generate_series(1, 1000000000)"
 
 pub(super) fn run(options: &Revoke) -> Result<()> {
     packages::ensure(&[&packages::POSTGRESQL, &packages::OPENSSL])?;
-    let folder = match &options.state {
-        Some(folder) => folder.clone(),
-        None => packages::cache()?.join("bench"),
-    };
-    if State::read(&folder)?.is_some() {
-        demo::stop(&folder)?;
-    }
+    let folder = super::folder(options.state.as_ref())?;
     let shape = Shape {
         dev: options.dev,
         build: !options.no_build,
