@@ -329,3 +329,23 @@ async fn hostile_requests_get_an_answer_in_scims_words() {
         assert_eq!(answer.headers()["content-type"], "application/scim+json");
     }
 }
+
+#[tokio::test]
+async fn a_new_name_is_no_lock_and_a_lock_hides_no_switch() {
+    let scene = Scene::start().await;
+    let path = format!("/Users/{}", scene.add("ada@example.org", "00u1").await);
+    let renamed = json!({ "userName": "eda@example.org", "externalId": "00u1", "active": true });
+    assert_eq!(scene.call("PUT", &path, renamed).await.0, 200);
+    assert_eq!((scene.world.events("user.changed").await, scene.world.events("user.locked").await), (1, 0));
+    // Switched off at the provider while an admin's lock is on: the admin's unlocking does not switch it on.
+    let lock = async |locked: bool| {
+        let change = scene.world.request(reqwest::Method::PATCH, "/users/eda@example.org");
+        let change = change.bearer_auth(&scene.admin.access).json(&json!({ "locked": locked }));
+        assert_eq!(change.send().await.unwrap().status(), StatusCode::OK);
+    };
+    lock(true).await;
+    let off = json!([{ "op": "replace", "path": "active", "value": false }]);
+    assert_eq!(scene.patch(&path, off).await.0, 200);
+    lock(false).await;
+    assert_eq!(scene.call("GET", &path, json!(null)).await.1["active"], false);
+}

@@ -343,8 +343,9 @@ async fn change_user(
     }
     let name = wanted.user_name.as_deref().map(|text| name_of::<UserName>("userName", text)).transpose()?;
     let name = name.filter(|name| *name != known.name);
-    let active = wanted.active;
-    if name.is_none() && active.is_none_or(|active| active != known.locked) {
+    // On is nothing new for who is on; off is, also for somebody whom an admin has locked and may unlock.
+    let active = wanted.active.filter(|active| !*active || known.locked);
+    if name.is_none() && active.is_none() {
         return ok(&user_resource(hub, &known));
     }
     let facts = json!({
