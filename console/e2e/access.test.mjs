@@ -84,6 +84,17 @@ test('a denial says why, and hostile words do nothing', async () => {
   assert.equal(await page.locator('img').count(), 0, 'no markup of a stranger in the page');
 });
 
+test('who approves one statement reads every character of it, the hidden ones too', async () => {
+  const { page } = here;
+  await signIn(page, as('mary'), '/requests/req_singlesinglesinglesinglesi');
+  const statement = page.getByRole('region', { name: 'The statement' });
+  await statement.getByText('In database finance, exactly as written.').waitFor();
+  const text = await statement.getByLabel('Statement text').innerText();
+  assert.match(text, /DELETE FROM invoices -- the second of the two\n {2}WHERE id = 4712\n/);
+  assert.match(text, /\\u\{202e\} eslaf DNA \\u\{2066\}/, 'nothing reorders what others put their names to');
+  await shot(page, 'request-of-one-statement');
+});
+
 test('somebody else was quicker: it is told, and what stands is the present state', async () => {
   const { page, mock } = here;
   mock.state.proven = true;

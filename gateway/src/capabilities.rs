@@ -57,7 +57,7 @@ pub(crate) async fn make(
     let in_force = hub.rules.in_force(&hub.store).await?;
     let person = rules::person(&holder, Some((at, AuthMethod::PasswordTotp)));
     let question = Question::new(person, &connection, &definition, Ipv4Addr::LOCALHOST.into());
-    let allowed = in_force.policy.break_glass(&question.asking(Some("a capability"), &[], 0), at);
+    let allowed = in_force.policy.break_glass(&question.asking(Some("a capability"), None, &[], 0), at);
     let allowed = allowed.map_err(|refusal| refusal.to_fault(&connection.name))?;
     let (code, key) = HolderKey::generate().map_err(Problematic::internal)?;
     let longest = session.min(allowed.ends_at.since(at));

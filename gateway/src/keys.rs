@@ -12,7 +12,7 @@ use std::{
 
 use hoop_control::grant::GrantSigner;
 use hoop_identity::secretbox::{SecretBox, SecretError};
-use hoop_model::{Redacted, SessionId, UserId};
+use hoop_model::{Redacted, RequestId, SessionId, UserId};
 use hoop_recording::{RecordingPrivateKey, SigningKey};
 use hoop_store::{Store, StoreError};
 use hoop_tunnel::ticket::SessionSecret;
@@ -123,6 +123,16 @@ impl Keys {
 
     pub(crate) fn open_totp(&self, user: UserId, sealed: &[u8]) -> Result<Redacted<Vec<u8>>, SecretError> {
         self.sealer.open(&format!("totp {user}"), sealed)
+    }
+
+    /// Seals the text of a statement that is asked for.
+    pub(crate) fn seal_statement(&self, request: RequestId, text: &str) -> Result<Vec<u8>, SecretError> {
+        self.sealer.seal(&format!("statement {request}"), text.as_bytes())
+    }
+
+    pub(crate) fn open_statement(&self, request: RequestId, sealed: &[u8]) -> Result<String, SecretError> {
+        let opened = self.sealer.open(&format!("statement {request}"), sealed)?;
+        String::from_utf8(opened.expose().clone()).map_err(|_| SecretError::Open)
     }
 
     /// Seals what a flow remembers.

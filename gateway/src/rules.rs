@@ -7,9 +7,12 @@ use std::{
 
 use hoop_api::manage::ConnectionDefinition;
 use hoop_model::{AuthMethod, RequestId, Timestamp, UserName};
-use hoop_policy::rules::{
-    AccessPolicy, Approval, Asking, ConnectionFacts, MfaMethod, MfaProof, Person, PersonKind, Policy,
-    TargetUser,
+use hoop_policy::{
+    OnlyStatement,
+    rules::{
+        AccessPolicy, Approval, Asking, ConnectionFacts, MfaMethod, MfaProof, Person, PersonKind, Policy,
+        TargetUser,
+    },
 };
 use hoop_store::{
     Connection, PolicyVersion, Request, RequestKind, SignedIn, Store, StoreError, User, UserSource,
@@ -114,11 +117,13 @@ impl Question {
     pub(crate) fn asking<'a>(
         &'a self,
         reason: Option<&'a str>,
+        only: Option<&'a OnlyStatement>,
         approvals: &'a [Approval],
         live_sessions: u32,
     ) -> Asking<'a> {
         let Self { person, connection, address } = self;
-        Asking { person, connection, address: *address, reason, end_to_end: true, approvals, live_sessions }
+        let (address, end_to_end) = (*address, true);
+        Asking { person, connection, address, reason, end_to_end, only, approvals, live_sessions }
     }
 }
 
@@ -168,11 +173,16 @@ fn approval(request: &Request, person: &UserName) -> Option<Approval> {
         None => None,
         Some(name) => Some(name.parse::<TargetUser>().ok()?),
     };
+    let only = match &asked.statement {
+        None => None,
+        Some(one) => Some(OnlyStatement::from_parts(one.sha256.parse().ok()?, one.database.clone())),
+    };
     Some(Approval {
         person: person.clone(),
         rule: asked.rule.parse().ok()?,
         connection: asked.connection_name.clone(),
         target_user,
+        only,
         until: request.ends_at?,
     })
 }

@@ -245,3 +245,101 @@ async fn who_is_not_eligible_breaks_no_glass() {
     }
     assert_eq!(scene.world.events("break_glass.started").await, 0);
 }
+
+const FIX: &str = "update bed set free = true where id = 7 -- röom 'nine'";
+
+impl Scene {
+    async fn ask_for(&self, statement: Value) -> Response {
+        let body = json!({
+            "connection": "pg", "duration_seconds": 600, "reason": "a bed is stuck", "statement": statement,
+        });
+        self.post(&self.ada, "/requests", body).await
+    }
+
+    async fn approved_for(&self, statement: Value) -> String {
+        let asked: Value = self.ask_for(statement).await.json().await.unwrap();
+        let id = asked["id"].as_str().unwrap().to_owned();
+        for who in [&self.bob, &self.cyd] {
+            assert_eq!(self.word(who, &id, "approve").await.status(), StatusCode::OK);
+        }
+        id
+    }
+
+    fn open_for(&self, statement: &Value) -> reqwest::RequestBuilder {
+        let mut body = self.world.opening();
+        body["statement"] = statement.clone();
+        self.world.post("/sessions", &body).bearer_auth(&self.ada.access)
+    }
+}
+
+/// THREATS A13: one statement was approved; nothing else is, and that only once.
+#[tokio::test]
+async fn one_approved_statement_opens_one_session_for_it_alone() {
+    let mut scene = Scene::start().await;
+    let fix = json!({ "text": FIX, "database": "clinic" });
+    let id = scene.approved_for(fix.clone()).await;
+    assert_eq!(scene.refused().await, "HOOP-2007", "no whole session");
+    for other in [
+        json!({ "text": FIX.replace('7', "8"), "database": "clinic" }),
+        json!({ "text": format!("{FIX}; drop table bed"), "database": "clinic" }),
+        json!({ "text": FIX, "database": "billing" }),
+    ] {
+        let refused = scene.open_for(&other).send().await.unwrap();
+        assert_eq!(problem(refused).await, (403, "HOOP-2007".to_owned()), "{other}");
+    }
+
+    let opening = tokio::spawn(scene.open_for(&fix).send());
+    let asked = scene.agent.asked().await;
+    let session = common::agent::session_of(&asked);
+    let grant: Value = serde_json::from_slice(&asked.grant).unwrap();
+    assert_eq!(grant["only"]["database"], "clinic", "{grant}");
+    assert_eq!(grant["only"]["sha256"].as_str().unwrap().len(), 64);
+    assert!(!grant.to_string().contains("update bed"), "the text may hold what nobody else is to read");
+    scene.agent.confirm(&session).await;
+    assert_eq!(opening.await.unwrap().unwrap().status(), StatusCode::OK);
+
+    let again = scene.open_for(&fix).send().await.unwrap();
+    assert_eq!(problem(again).await, (403, "HOOP-2028".to_owned()));
+    let began = Instant::now();
+    let ended = scene.post(&scene.bob, &format!("/requests/{id}/end"), json!({ "reason": "enough" })).await;
+    assert_eq!(ended.status(), StatusCode::OK);
+    scene.world.is_over(&session, began, "its end").await;
+}
+
+/// Who decides reads every character; nobody else does, and no event holds it.
+#[tokio::test]
+async fn the_text_is_for_those_who_decide() {
+    let scene = Scene::start().await;
+    let asked: Value =
+        scene.ask_for(json!({ "text": FIX, "database": "clinic" })).await.json().await.unwrap();
+    let path = format!("/requests/{}", asked["id"].as_str().unwrap());
+    let shown = scene.world.request(Method::GET, &path).bearer_auth(&scene.bob.access);
+    let shown: Value = shown.send().await.unwrap().json().await.unwrap();
+    assert_eq!(shown["statement"], json!({ "text": FIX, "database": "clinic" }));
+    let mut eve = scene.world.person("eve", Role::User, &["dba"]).await;
+    let eve = scene.world.tokens(&mut eve).await;
+    let hidden = scene.world.request(Method::GET, &path).bearer_auth(&eve.access);
+    assert_eq!(hidden.send().await.unwrap().status(), 404);
+    let filter = hoop_store::EventFilter { limit: 500, ..Default::default() };
+    for event in scene.world.running.store().search_events(&filter).await.unwrap() {
+        assert!(!format!("{event:?}").contains("update bed"), "{event:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_statement_that_nobody_can_approve_is_refused() {
+    let scene = Scene::start().await;
+    for wrong in [
+        json!({ "text": "", "database": "clinic" }),
+        json!({ "text": " ;\n", "database": "clinic" }),
+        json!({ "text": "select 1\0", "database": "clinic" }),
+        json!({ "text": "x".repeat(64 * 1024 + 1), "database": "clinic" }),
+        json!({ "text": "select 1", "database": "" }),
+        json!({ "text": "select 1", "database": "cli\nnic" }),
+    ] {
+        let refused = scene.ask_for(wrong.clone()).await;
+        assert_eq!(problem(refused).await, (400, "HOOP-2029".to_owned()), "{wrong:.60}");
+    }
+    let unknown = scene.ask_for(json!({ "text": "select 1", "database": "clinic", "twice": true })).await;
+    assert_eq!(unknown.status(), StatusCode::UNPROCESSABLE_ENTITY);
+}

@@ -20,7 +20,10 @@ CREATE TABLE requests (
     connection_name TEXT NOT NULL,
     rule TEXT NOT NULL,
     become TEXT,
-    statement TEXT,
+    -- For one statement alone: its text sealed, by whose hash an approval is bound to it.
+    statement_sealed BYTEA,
+    statement_sha256 TEXT,
+    statement_database TEXT,
     reason TEXT NOT NULL,
     incident TEXT,
     duration_seconds BIGINT NOT NULL,
@@ -38,7 +41,9 @@ CREATE TABLE requests (
     reviewed_at BIGINT,
     finding TEXT,
     CHECK (state <> 'approved' OR ends_at IS NOT NULL),
-    CHECK (kind = 'access' OR incident IS NOT NULL)
+    CHECK (kind = 'access' OR incident IS NOT NULL),
+    CHECK ((statement_sealed IS NULL) = (statement_sha256 IS NULL)
+        AND (statement_sealed IS NULL) = (statement_database IS NULL))
 );
 CREATE INDEX requests_of_user ON requests (user_id, id);
 CREATE INDEX requests_open ON requests (state) WHERE state IN ('pending', 'approved');

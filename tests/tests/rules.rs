@@ -96,3 +96,45 @@ fn an_emergency_opens_at_once_is_recorded_strictly_and_ends_with_its_sessions() 
     let reviewed = world.json(&world.admin, &["requests", "review", id, "--finding", "restarted it"]);
     assert_eq!(reviewed["review"]["finding"], json!("restarted it"));
 }
+
+/// THREATS A13 with real parts: others read one statement, and exactly that is run, once, whatever else is tried.
+#[test]
+fn one_approved_statement_is_run_as_it_was_read_and_once() {
+    let world = World::start();
+    world.apply(ASKED);
+    world.postgres.script(
+        "CREATE TABLE bed (id int, ward text); GRANT ALL ON bed TO app;\n\
+         INSERT INTO bed VALUES (7, 'röd'), (8, 'blå');",
+    );
+    let fix = "UPDATE bed SET ward = 'grön' -- moved\n  WHERE id = 7 RETURNING ward;";
+    let file = world.folder.path().join("fix.sql");
+    std::fs::write(&file, format!("{fix}\n")).unwrap();
+    let fix_file = format!("@{}", file.display());
+    let asked =
+        world.json(&world.engineer, &["request", "pg", "--statement", &fix_file, "--reason", "bed 7"]);
+    let id = asked["id"].as_str().unwrap();
+
+    let shown = world.hoop(&world.admin).args(["requests", "show", id]).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("-- moved\n      WHERE id = 7"), "{shown}");
+    world.json(&world.admin, &["requests", "approve", id]);
+    assert!(!query(&world, "SELECT 1").status.success(), "no whole session");
+
+    let mut psql = world.hoop(&world.engineer);
+    let script = "psql -XAtqc 'SELECT 1'; psql -XAtqc \"$HOOP_STATEMENT; DROP TABLE bed\"; \
+                  PGOPTIONS='-c search_path=pg_temp' psql -XAtqc \"$HOOP_STATEMENT\"; \
+                  PGDATABASE=template1 psql -XAtqc \"$HOOP_STATEMENT\"; \
+                  psql -XAtqc \"$HOOP_STATEMENT\"; psql -XAtqc \"$HOOP_STATEMENT\"";
+    psql.args(["connect", "pg", "--statement", &fix_file, "--", "sh", "-c", script]);
+    let done = psql.output().unwrap();
+    let (out, told) = (String::from_utf8(done.stdout).unwrap(), String::from_utf8(done.stderr).unwrap());
+    assert_eq!(out.trim(), "grön", "{told}");
+    assert_eq!(told.matches("HOOP-2027").count(), 4, "{told}");
+    assert_eq!(told.matches("HOOP-2028").count(), 1, "{told}");
+    assert_eq!(world.postgres.script("SELECT ward FROM bed ORDER BY id;").trim(), "grön\nblå");
+
+    let mut again = world.hoop(&world.engineer);
+    again.args(["connect", "pg", "--statement", &fix_file, "--", "psql", "-XAtqc", fix]);
+    let told = String::from_utf8(again.output().unwrap().stderr).unwrap();
+    assert!(told.contains("HOOP-2028"), "{told}");
+}

@@ -9,7 +9,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use hoop_engine::{CancelKey, CloseReason, Credential, Errand, ErrandOutput, Outcome, StreamContext, Target};
 use hoop_model::{Blame, Fault, StreamId, Timestamp};
-use hoop_policy::Rules;
+use hoop_policy::{Rules, Warrant};
 use hoop_recording::event::Record;
 use hoop_session::{
     Activity, CancelDesk, Dial, Limits, Mark, Parts, SocketPipe, Tape, TapeError, drive, ending,
@@ -88,8 +88,7 @@ impl Site {
             dial: Arc::clone(&self.dial) as Arc<dyn Dial>,
             tape: Arc::new(Untaped),
             desk: Arc::new(Untaped),
-            rules: Arc::new(Rules { allow_replication: false }),
-            ends_at: at.after(LONGEST),
+            warrant: Arc::new(Warrant::new(Rules::default(), at.after(LONGEST))),
             activity: Arc::new(Activity::new(at)),
             ending,
             limits: Limits::default(),

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hoop_control::{grant::Grant, v1};
 use hoop_engine::{Credential, LoginCache, StreamContext, Target};
 use hoop_model::{Blame, Fault, Redacted, StreamId, Timestamp};
-use hoop_policy::Rules;
+use hoop_policy::Warrant;
 use hoop_recording::event::{Event, Record, Said};
 use hoop_session::{Activity, Dial, Limits, Parts, Pipe, Tape as _, Terminator, drive, ending};
 use hoop_tunnel::{
@@ -59,7 +59,7 @@ pub(crate) struct LiveSession {
     pub(crate) terminator: Terminator,
     /// Its recording is finished.
     pub(crate) over: CancellationToken,
-    rules: Arc<Rules>,
+    warrant: Arc<Warrant>,
     target: Arc<dyn Target>,
     credential: Credential,
     dial: Arc<TargetDial>,
@@ -87,7 +87,7 @@ impl LiveSession {
         let (terminator, _) = ending();
         let (desk, cancels) = SessionDesk::new();
         let session = Arc::new(Self {
-            rules: Arc::new(Rules { allow_replication: grant.allow_replication }),
+            warrant: Arc::new(Warrant::new(grant.rules(), grant.ends_at)),
             secret: SessionSecret::from_bytes(*secret.expose()),
             window: Mutex::default(),
             streams: SessionStreams::new(
@@ -145,8 +145,7 @@ impl LiveSession {
             dial: Arc::clone(&self.dial) as Arc<dyn Dial>,
             tape: Arc::new(TapeHandle::new(Arc::clone(&self.tape))),
             desk: Arc::clone(&self.desk) as _,
-            rules: Arc::clone(&self.rules),
-            ends_at: self.grant.ends_at,
+            warrant: Arc::clone(&self.warrant),
             activity: Arc::clone(&self.activity),
             ending: self.terminator.listen(),
             limits: Limits::default(),

@@ -32,6 +32,13 @@ export function requestsWorld() {
   return [
     made('waits', 'linus', 'billing', { decisions: [word('bob', true, 'fine, as agreed')] }),
     made('hostile', 'new.person', 'billing', { needed: 1, reason: 'user\u202enimda \u001b]52;c;cm0gLXJm\u0007 <img src=x onerror=alert(1)>' }),
+    made('single', 'linus', 'billing', {
+      reason: 'ticket 4712: one invoice was booked twice',
+      statement: {
+        text: "DELETE FROM invoices -- the second of the two\n  WHERE id = 4712\n    AND note = 'x' /*\u202e eslaf DNA \u2066*/;",
+        database: 'finance',
+      },
+    }),
     made('approved', 'linus', 'clinic', { state: 'approved', needed: 1, decisions: [word('mary', true)], ends_at: ago(-HOUR) }),
     made('denied', 'ada', 'billing', { state: 'denied', decisions: [word('mary', false, 'ask finance')], ended_at: ago(100) }),
     made('over', 'linus', 'billing', { state: 'expired', ends_at: ago(600), ended_at: ago(600), end_reason: 'its time is over' }),

@@ -1937,6 +1937,7 @@ export interface components {
             duration_seconds: number;
             /** @description Why. */
             reason: string;
+            statement?: components["schemas"]["SingleStatement"] | null;
         };
         /** @description `POST /service-accounts` (admin). It can do nothing before it has a token, and nothing that no rule lets it. */
         NewServiceAccount: {
@@ -2000,6 +2001,7 @@ export interface components {
             csr_pem: string;
             /** @description Why, for the ledger. */
             reason?: string | null;
+            statement?: components["schemas"]["SingleStatement"] | null;
         };
         /** @description `POST /login/password` (anonymous). A browser gets a cookie, a CLI gets tokens. */
         PasswordLogin: {
@@ -2125,6 +2127,7 @@ export interface components {
             rule: string;
             /** @description How far it has come. */
             state: components["schemas"]["RequestState"];
+            statement?: components["schemas"]["SingleStatement"] | null;
             /** @description As whom at the target, where the rule lays it down. */
             target_user?: string | null;
         };
@@ -2349,6 +2352,13 @@ export interface components {
             otpauth_url?: string | null;
             /** @description Recovery codes, shown this once, with `active`: each stands in for one code of the authenticator. */
             recovery_codes?: string[];
+        };
+        /** @description One statement, by its exact text. White space around it and semicolons after it are no part of it. */
+        SingleStatement: {
+            /** @description In which database; the connection's own if absent. */
+            database?: string | null;
+            /** @description Its text, values and all. */
+            text: string;
         };
         /** @description `POST /auth/step-up` (built-in accounts): proves the second factor again, for the sign-in that asks. */
         StepUp: {

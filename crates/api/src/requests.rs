@@ -15,6 +15,20 @@ pub struct NewRequest {
     pub duration_seconds: u64,
     /// Why.
     pub reason: String,
+    /// For this statement alone, once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<SingleStatement>,
+}
+
+/// One statement, by its exact text. White space around it and semicolons after it are no part of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SingleStatement {
+    /// Its text, values and all.
+    pub text: String,
+    /// In which database; the connection's own if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
 }
 
 /// `POST /break-glass` (those whom a rule lets): in force at once.
@@ -112,6 +126,9 @@ pub struct RequestView {
     pub target_user: Option<String>,
     /// Why.
     pub reason: String,
+    /// For this statement alone, in one session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<SingleStatement>,
     /// Which incident.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incident: Option<String>,

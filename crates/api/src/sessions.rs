@@ -4,6 +4,8 @@ use hoop_model::{AgentId, AgentName, ConnectionName, ProtocolId, SessionId, Time
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::requests::SingleStatement;
+
 /// `POST /sessions` (user): opens a connection.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -16,6 +18,9 @@ pub struct OpenSession {
     /// Why, for the ledger.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// For this statement alone, once: as it was approved, where the rule wants that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<SingleStatement>,
 }
 
 /// Answer to [`OpenSession`]: what a connector needs.

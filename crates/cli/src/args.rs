@@ -2,6 +2,7 @@
 
 mod sealed_codes;
 mod services;
+mod statement;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
@@ -14,6 +15,7 @@ pub(crate) use self::sealed_codes::SealedCodes;
 pub(crate) use self::services::{
     AddApiToken, AddServiceAccount, ApiTokens, OneServiceAccount, RevokeApiToken, ServiceAccounts,
 };
+pub(crate) use self::statement::OneStatement;
 use crate::output::Format;
 
 /// Exit codes, as the help shows them.
@@ -253,7 +255,11 @@ pub(crate) struct Ls {
 #[command(after_help = "\
 Examples:
   hoop request pg-prod --for 2h --reason 'INC-42: slow reports'
-  hoop connect pg-prod                       waits until it is approved, then opens")]
+  hoop connect pg-prod                       waits until it is approved, then opens
+
+One statement, which those who approve read word by word:
+  hoop request pg-prod --statement @fix.sql --reason 'INC-42: free bed 7'
+  hoop connect pg-prod --statement @fix.sql -- sh -c 'psql -X -c \"$HOOP_STATEMENT\"'")]
 pub(crate) struct Ask {
     /// To which connection
     pub(crate) name: ConnectionName,
@@ -263,6 +269,8 @@ pub(crate) struct Ask {
     /// Why: those who approve read it
     #[arg(long)]
     pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) only: OneStatement,
     #[command(flatten)]
     form: Form,
 }
@@ -400,6 +408,8 @@ Examples:
   hoop connect pg-prod -- pg_dump -t visits  the same
   hoop connect pg-prod --socket              a Unix socket besides the port
   hoop connect pg-prod --stdio               one stream over stdin and stdout
+  hoop connect pg-prod --statement @fix.sql -- sh -c 'psql -X -c \"$HOOP_STATEMENT\"'
+                                             this statement alone, as it was approved
 
 The port takes connections of your own user only. Nobody needs the target's password: the agent has it.")]
 pub(crate) struct Connect {
@@ -424,6 +434,8 @@ pub(crate) struct Connect {
     /// Let other users of this machine use the port
     #[arg(long)]
     pub(crate) allow_local_users: bool,
+    #[command(flatten)]
+    pub(crate) only: OneStatement,
     #[command(flatten)]
     form: Form,
     /// Program to run with the connection in its environment

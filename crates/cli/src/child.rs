@@ -17,12 +17,13 @@ pub(crate) struct Running {
 }
 
 /// Starts it.
-pub(crate) fn start(command: &[OsString], target: &Target) -> Result<Running> {
+pub(crate) fn start(command: &[OsString], target: &Target, statement: Option<&str>) -> Result<Running> {
     let Some((program, arguments)) = command.split_first() else {
         return Err(ClientError::usage("HOOP-1014", "there is no program after `--`").into());
     };
     let mut prepared = Command::new(program);
     prepared.args(arguments).envs(target.environment()).kill_on_drop(false);
+    prepared.envs(statement.map(|text| ("HOOP_STATEMENT", text)));
     for name in target.removed() {
         prepared.env_remove(name);
     }
@@ -158,7 +159,7 @@ mod tests {
 
     async fn code_of(script: &str) -> u8 {
         let command = ["sh", "-c", script].map(OsString::from);
-        match start(&command, &target()).unwrap().wait().await {
+        match start(&command, &target(), None).unwrap().wait().await {
             Ok(()) => 0,
             Err(failure) => failure.code(),
         }
@@ -184,9 +185,9 @@ mod tests {
     fn a_program_that_is_not_there_is_our_own_error() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let _inside = runtime.enter();
-        let error = start(&["/nonexistent/psql".into()], &target()).unwrap_err();
+        let error = start(&["/nonexistent/psql".into()], &target(), None).unwrap_err();
         assert_eq!(error.code(), 1);
-        assert_eq!(start(&[], &target()).unwrap_err().code(), 2);
+        assert_eq!(start(&[], &target(), None).unwrap_err().code(), 2);
     }
 
     #[tokio::test]
@@ -194,7 +195,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let ready = folder.path().join("ready");
         let script = format!("trap 'exit 7' TERM; touch {}; while :; do sleep 0.05; done", ready.display());
-        let running = start(&["sh", "-c", &script].map(OsString::from), &target()).unwrap();
+        let running = start(&["sh", "-c", &script].map(OsString::from), &target(), None).unwrap();
         let pid = running.child.id();
         let waiting = tokio::spawn(async move { running.wait().await });
         while !ready.exists() {

@@ -220,6 +220,7 @@ impl Capability {
             ends_at: at.after(longest).min(self.valid_until),
             idle_timeout_seconds: self.idle_timeout_seconds,
             allow_replication: false,
+            only: None,
             rule: self.rule.clone(),
             rules_version: self.rules_version,
             recording: RecordingMode::Bounded,

@@ -8,7 +8,7 @@ use hoop_model::{
     AgentId, AuthMethod, ConnectionId, ConnectionName, GrantId, ProtocolId, RequestId, RuleName, SessionId,
     Timestamp, UserId, UserName,
 };
-use hoop_policy::rules::RecordingMode;
+use hoop_policy::{OnlyStatement, Rules, rules::RecordingMode};
 use serde::{Deserialize, Serialize};
 
 const CONTEXT: &[u8] = b"hoop grant v1\n";
@@ -54,6 +54,9 @@ pub struct Grant {
     pub idle_timeout_seconds: u64,
     /// May replicate.
     pub allow_replication: bool,
+    /// May run this statement alone, once. An agent that does not know this refuses the grant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<OnlyStatement>,
     /// The rule that allowed it.
     pub rule: RuleName,
     /// The version of the rules.
@@ -70,6 +73,14 @@ pub struct Grant {
     pub break_glass: bool,
     /// Which condition allowed it.
     pub allowed_because: String,
+}
+
+impl Grant {
+    /// What its requests may be.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        Rules { allow_replication: self.allow_replication, only: self.only.clone() }
+    }
 }
 
 /// A grant that cannot be trusted.
@@ -184,6 +195,7 @@ mod tests {
             ends_at: NOW.after(std::time::Duration::from_secs(60)),
             idle_timeout_seconds: 60,
             allow_replication: false,
+            only: None,
             rule: "engineers".parse().unwrap(),
             rules_version: 1,
             recording: RecordingMode::Bounded,

@@ -58,14 +58,24 @@ pub enum Question {
     LogIn {
         /// The database named by the client.
         database: String,
+        /// The first setting it brings along that changes what a statement's text means.
+        setting: Option<String>,
     },
     /// See [`Action::Statement`].
     Statement {
         /// Statement text.
         text: Bytes,
     },
+    /// See [`Action::Prepare`].
+    Prepare {
+        /// Statement text.
+        text: Bytes,
+    },
     /// See [`Action::Execute`].
-    Execute,
+    Execute {
+        /// Values may be bound to it.
+        bound: bool,
+    },
     /// See [`Action::FunctionCall`].
     FunctionCall {
         /// The function's object id.
@@ -82,9 +92,10 @@ impl Question {
     #[must_use]
     pub fn as_action(&self) -> Action<'_> {
         match self {
-            Self::LogIn { database } => Action::LogIn { database },
+            Self::LogIn { database, setting } => Action::LogIn { database, setting: setting.as_deref() },
             Self::Statement { text } => Action::Statement { text },
-            Self::Execute => Action::Execute,
+            Self::Prepare { text } => Action::Prepare { text },
+            Self::Execute { bound } => Action::Execute { bound: *bound },
             Self::FunctionCall { function } => Action::FunctionCall { function: *function },
             Self::Replicate => Action::Replicate,
             Self::Cancel => Action::Cancel,

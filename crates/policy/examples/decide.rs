@@ -65,6 +65,7 @@ fn everywhere(policy: &Policy) -> f64 {
             address: IpAddr::from([192, 168, 0, 1]),
             reason: None,
             end_to_end: false,
+            only: None,
             approvals: &[],
             live_sessions: 0,
         };
@@ -94,6 +95,7 @@ fn main() {
                 address: IpAddr::from([10, 1, 2, 3]),
                 reason,
                 end_to_end: false,
+                only: None,
                 approvals: &[],
                 live_sessions: 0,
             };

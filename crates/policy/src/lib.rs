@@ -1,15 +1,18 @@
 //! Who may open what, and which requests may go on to a target.
 //!
-//! Two questions, each a pure function of its arguments (`now` is one of them), each denying what it does not know:
+//! Two questions, neither with I/O or a clock (`now` is an argument), each denying what it does not know:
 //!
 //! - [`rules::Policy::decide`]: may this person open this connection? Answers with a [`rules::Permission`] or a
 //!   [`rules::Refusal`].
-//! - [`decide`]: may this request of a running session go to the target? Answers with a [`Permit`] or a [`Denial`].
+//! - [`Warrant::decide`]: may this request of a running session go to the target? Answers with a [`Permit`] or a
+//!   [`Denial`].
 //!
 //! A [`Permit`] cannot be made outside this crate. Code that moves a request to a target takes one, so a path that
 //! forgot to ask does not compile.
 
 mod request;
 pub mod rules;
+mod statement;
 
-pub use request::{Action, Denial, Permit, Rules, Verdict, decide};
+pub use request::{Action, Denial, Permit, Rules, Verdict, Warrant};
+pub use statement::{NotAHash, OnlyStatement, StatementHash};

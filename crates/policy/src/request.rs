@@ -1,9 +1,14 @@
 //! May this request of a running session go to the target?
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use hoop_model::{Blame, Fault, Timestamp};
 use serde::{Deserialize, Serialize};
+
+use crate::OnlyStatement;
 
 /// What the requests of a session may be. `Default` is the strictest.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -12,6 +17,9 @@ pub struct Rules {
     /// Streaming or logical replication (`replication=` at start-up).
     #[serde(default)]
     pub allow_replication: bool,
+    /// Nothing but this statement, once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<OnlyStatement>,
 }
 
 /// What a client asks of a target, as far as policy looks at it.
@@ -21,14 +29,24 @@ pub enum Action<'a> {
     LogIn {
         /// The database named by the client.
         database: &'a str,
+        /// The first setting it brings along that changes what a statement's text means.
+        setting: Option<&'a str>,
     },
     /// To run a statement.
     Statement {
         /// Its text, in the encoding of the session.
         text: &'a [u8],
     },
+    /// To prepare a statement, for an [`Action::Execute`].
+    Prepare {
+        /// Its text, in the encoding of the session.
+        text: &'a [u8],
+    },
     /// To run something prepared earlier, whose statement was permitted then.
-    Execute,
+    Execute {
+        /// Values may be bound to it, which its text does not show.
+        bound: bool,
+    },
     /// To call a function by its number (PostgreSQL's function-call message).
     FunctionCall {
         /// The function's object id.
@@ -40,7 +58,7 @@ pub enum Action<'a> {
     Cancel,
 }
 
-/// Proof that policy was asked and said yes. Only [`decide`] makes one.
+/// Proof that policy was asked and said yes. Only [`Warrant::decide`] makes one.
 #[derive(Debug)]
 pub struct Permit {
     _made_here: (),
@@ -70,6 +88,27 @@ pub enum Denial {
     /// Replication is off for this connection.
     #[error("replication is not allowed on this connection")]
     Replication,
+    /// The session is for one statement, and this is none or another.
+    #[error("this session is for one approved statement alone, and this is another")]
+    OtherStatement,
+    /// Its text is right, but not all that it would run with.
+    #[error("this session is for one approved statement alone, and bound values are no part of its text")]
+    BoundValues,
+    /// It was run.
+    #[error("the approved statement has been run: it was approved for once")]
+    StatementRan,
+    /// The approval names another database.
+    #[error("this session is for one approved statement in database {database}")]
+    OtherDatabase {
+        /// The one approved.
+        database: String,
+    },
+    /// The client brings a setting under which the approved text may mean something else.
+    #[error("this session is for one approved statement alone, and setting {setting} may change its meaning")]
+    Setting {
+        /// Its name.
+        setting: String,
+    },
 }
 
 impl Denial {
@@ -81,27 +120,68 @@ impl Denial {
             Self::MfaMissing | Self::MfaTooOld { .. } => ("HOOP-2003", "run `hoop login` again"),
             Self::GrantEnded => ("HOOP-2004", "run `hoop connect` again for a new session"),
             Self::Replication => ("HOOP-2005", "an admin can set allow_replication in the access rule"),
+            Self::OtherStatement => ("HOOP-2027", "send it exactly as it was approved: `psql -X -c TEXT`"),
+            Self::BoundValues => ("HOOP-2027", "write the values into the text, and have that approved"),
+            Self::StatementRan => ("HOOP-2028", "ask anew: `hoop request NAME --statement TEXT`"),
+            Self::OtherDatabase { .. } => ("HOOP-2027", "connect to that one"),
+            Self::Setting { .. } => ("HOOP-2027", "connect without it"),
         };
         Fault::new(code, Blame::Policy, self.to_string()).with_hint(hint)
     }
 }
 
-/// Decides one request of a session that runs under `rules` until `ends_at`.
-///
-/// # Errors
-/// The [`Denial`] to tell the client.
-pub fn decide(rules: &Rules, ends_at: Timestamp, action: &Action<'_>, now: Timestamp) -> Verdict {
-    if now >= ends_at {
-        return Err(Denial::GrantEnded);
+/// What the requests of a running session are decided by. All its streams share one.
+#[derive(Debug)]
+pub struct Warrant {
+    rules: Rules,
+    ends_at: Timestamp,
+    /// The one statement that `rules` allow was run.
+    ran: AtomicBool,
+}
+
+impl Warrant {
+    /// For a session that runs under `rules` until `ends_at`.
+    #[must_use]
+    pub const fn new(rules: Rules, ends_at: Timestamp) -> Self {
+        Self { rules, ends_at, ran: AtomicBool::new(false) }
     }
-    match action {
-        Action::Replicate if !rules.allow_replication => Err(Denial::Replication),
-        Action::Replicate
-        | Action::LogIn { .. }
-        | Action::Statement { .. }
-        | Action::Execute
-        | Action::FunctionCall { .. }
-        | Action::Cancel => Ok(Permit { _made_here: () }),
+
+    /// Decides one request.
+    ///
+    /// # Errors
+    /// The [`Denial`] to tell the client.
+    pub fn decide(&self, action: &Action<'_>, now: Timestamp) -> Verdict {
+        if now >= self.ends_at {
+            return Err(Denial::GrantEnded);
+        }
+        if matches!(action, Action::Replicate) && !self.rules.allow_replication {
+            return Err(Denial::Replication);
+        }
+        if let Some(only) = &self.rules.only {
+            self.is_all_approved(only, action)?;
+        }
+        Ok(Permit { _made_here: () })
+    }
+
+    fn is_all_approved(&self, only: &OnlyStatement, action: &Action<'_>) -> Result<(), Denial> {
+        match action {
+            Action::LogIn { setting: Some(setting), .. } => {
+                Err(Denial::Setting { setting: (*setting).to_owned() })
+            }
+            Action::LogIn { database, setting: None } if *database != only.database() => {
+                Err(Denial::OtherDatabase { database: only.database().to_owned() })
+            }
+            Action::LogIn { .. } | Action::Cancel => Ok(()),
+            Action::Statement { text } | Action::Prepare { text } if !only.is(text) => {
+                Err(Denial::OtherStatement)
+            }
+            Action::Prepare { .. } => Ok(()),
+            Action::Execute { bound: true } => Err(Denial::BoundValues),
+            Action::Statement { .. } | Action::Execute { bound: false } => {
+                if self.ran.swap(true, Ordering::AcqRel) { Err(Denial::StatementRan) } else { Ok(()) }
+            }
+            Action::FunctionCall { .. } | Action::Replicate => Err(Denial::OtherStatement),
+        }
     }
 }
 
@@ -111,30 +191,115 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
 
-    #[test]
-    fn replication_needs_the_rule() {
-        let later = NOW.after(Duration::from_secs(60));
-        assert_eq!(
-            decide(&Rules::default(), later, &Action::Replicate, NOW).unwrap_err(),
-            Denial::Replication
-        );
-        let rules = Rules { allow_replication: true };
-        assert!(decide(&rules, later, &Action::Replicate, NOW).is_ok());
+    fn warrant(rules: Rules) -> Warrant {
+        Warrant::new(rules, NOW.after(Duration::from_secs(60)))
+    }
+
+    fn only(text: &str) -> Warrant {
+        let only = Some(OnlyStatement::new(text, "clinic"));
+        warrant(Rules { allow_replication: true, only })
     }
 
     #[test]
+    fn replication_needs_the_rule() {
+        assert_eq!(
+            warrant(Rules::default()).decide(&Action::Replicate, NOW).unwrap_err(),
+            Denial::Replication
+        );
+        let rules = Rules { allow_replication: true, only: None };
+        assert!(warrant(rules).decide(&Action::Replicate, NOW).is_ok());
+    }
+
+    const EVERY: [Action<'static>; 8] = [
+        Action::LogIn { database: "clinic", setting: None },
+        Action::Statement { text: b"select 1" },
+        Action::Prepare { text: b"select 1" },
+        Action::Execute { bound: false },
+        Action::Execute { bound: true },
+        Action::FunctionCall { function: 1 },
+        Action::Replicate,
+        Action::Cancel,
+    ];
+
+    #[test]
     fn nothing_runs_at_the_deadline() {
-        let all = [
-            Action::LogIn { database: "clinic" },
-            Action::Statement { text: b"select 1" },
-            Action::Execute,
-            Action::FunctionCall { function: 1 },
-            Action::Replicate,
-            Action::Cancel,
-        ];
-        let rules = Rules { allow_replication: true };
-        for action in all {
-            assert_eq!(decide(&rules, NOW, &action, NOW).unwrap_err(), Denial::GrantEnded);
+        let ended = Warrant::new(Rules { allow_replication: true, only: None }, NOW);
+        for action in EVERY {
+            assert_eq!(ended.decide(&action, NOW).unwrap_err(), Denial::GrantEnded);
         }
+    }
+
+    #[test]
+    fn an_approved_statement_runs_once_by_either_way() {
+        let text = Action::Statement { text: b"select 1" };
+        let twice = only("select 1");
+        assert!(twice.decide(&text, NOW).is_ok());
+        assert_eq!(twice.decide(&text, NOW).unwrap_err(), Denial::StatementRan);
+        assert_eq!(
+            twice.decide(&Action::Execute { bound: false }, NOW).unwrap_err(),
+            Denial::StatementRan,
+            "prepared before, run after"
+        );
+
+        let prepared = only("select 1");
+        for _ in 0..2 {
+            assert!(prepared.decide(&Action::Prepare { text: b"select 1" }, NOW).is_ok(), "it runs nothing");
+        }
+        assert!(prepared.decide(&Action::Execute { bound: false }, NOW).is_ok());
+        assert_eq!(
+            prepared.decide(&Action::Execute { bound: false }, NOW).unwrap_err(),
+            Denial::StatementRan
+        );
+    }
+
+    #[test]
+    fn an_approval_of_one_statement_is_good_for_no_other() {
+        let warrant = only("update bed set free = true where id = 7");
+        for other in [
+            "update bed set free = true where id = 8",
+            "update bed set free = true where id = 7 or true",
+            "update bed set free = true where id = 7; drop table bed",
+            "update bed set free = true where id = 7 -- ;",
+            "update bed set free = true  where id = 7",
+            "UPDATE bed set free = true where id = 7",
+            "update b\u{435}d set free = true where id = 7",
+            "begin",
+            "",
+            ";",
+        ] {
+            for action in
+                [Action::Statement { text: other.as_bytes() }, Action::Prepare { text: other.as_bytes() }]
+            {
+                assert_eq!(warrant.decide(&action, NOW).unwrap_err(), Denial::OtherStatement, "{other:?}");
+            }
+        }
+        let denied = |action: Action<'_>| warrant.decide(&action, NOW).unwrap_err();
+        assert_eq!(denied(Action::FunctionCall { function: 1 }), Denial::OtherStatement);
+        assert_eq!(denied(Action::Replicate), Denial::OtherStatement);
+        assert_eq!(denied(Action::Execute { bound: true }), Denial::BoundValues);
+        assert_eq!(
+            denied(Action::LogIn { database: "billing", setting: None }),
+            Denial::OtherDatabase { database: "clinic".into() }
+        );
+        assert_eq!(
+            denied(Action::LogIn { database: "clinic", setting: Some("options") }),
+            Denial::Setting { setting: "options".into() }
+        );
+        let whole = b"update bed set free = true where id = 7";
+        assert!(warrant.decide(&Action::Statement { text: whole }, NOW).is_ok(), "none of that used it up");
+    }
+
+    #[test]
+    fn of_all_that_come_at_once_one_runs() {
+        let warrant = only("select 1");
+        let ran = std::thread::scope(|scope| {
+            let tries: Vec<_> = (0..8)
+                .map(|_| {
+                    scope.spawn(|| warrant.decide(&Action::Statement { text: b"select 1" }, NOW).is_ok())
+                })
+                .collect();
+            tries.into_iter().map(|one| u32::from(one.join().unwrap())).sum::<u32>()
+        });
+        assert_eq!(ran, 1);
     }
 }

@@ -12,7 +12,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use hoop_engine::{CloseReason, Engine, Event, Side};
 use hoop_model::{Blame, Fault, StreamId, Timestamp};
-use hoop_policy::Rules;
+use hoop_policy::Warrant;
 use hoop_recording::event::Record;
 use tokio::time::{Instant, Sleep};
 
@@ -54,9 +54,7 @@ pub struct Parts<C> {
     /// The session's cancel desk.
     pub desk: Arc<dyn CancelDesk>,
     /// Which requests may go on.
-    pub rules: Arc<Rules>,
-    /// When the grant ends.
-    pub ends_at: Timestamp,
+    pub warrant: Arc<Warrant>,
     /// What the session does.
     pub activity: Arc<Activity>,
     /// Says when the session is to end.
@@ -79,7 +77,7 @@ pub struct StreamEnd {
 /// Runs a stream to its end. Dropping the future cuts both sides at once; the end is then not recorded.
 pub async fn drive<C: Pipe>(parts: Parts<C>) -> StreamEnd {
     let mut driver = Driver {
-        clerk: Clerk::new(parts.stream, parts.rules, parts.ends_at, parts.tape, parts.activity),
+        clerk: Clerk::new(parts.stream, parts.warrant, parts.tape, parts.activity),
         engine: parts.engine,
         client: parts.client,
         target: Target::Untouched,

@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 use bytes::Bytes;
 use hoop_engine::{CancelKey, CloseReason, Engine, Event, Output, RequestId, Side};
 use hoop_model::{StreamId, Timestamp};
-use hoop_policy::{Rules, decide};
+use hoop_policy::Warrant;
 use hoop_recording::event::{Form, Record};
 
 use crate::{Activity, Mark, Tape, TapeError};
@@ -30,8 +30,7 @@ pub(crate) struct Turn {
 /// Asks policy and writes the recording for one stream.
 pub(crate) struct Clerk {
     pub(crate) stream: StreamId,
-    pub(crate) rules: Arc<Rules>,
-    pub(crate) ends_at: Timestamp,
+    pub(crate) warrant: Arc<Warrant>,
     pub(crate) tape: Arc<dyn Tape>,
     pub(crate) activity: Arc<Activity>,
     /// The last request that makes the target work, and the last that it answered.
@@ -42,12 +41,11 @@ pub(crate) struct Clerk {
 impl Clerk {
     pub(crate) fn new(
         stream: StreamId,
-        rules: Arc<Rules>,
-        ends_at: Timestamp,
+        warrant: Arc<Warrant>,
         tape: Arc<dyn Tape>,
         activity: Arc<Activity>,
     ) -> Self {
-        Self { stream, rules, ends_at, tape, activity, asked: None, answered: None }
+        Self { stream, warrant, tape, activity, asked: None, answered: None }
     }
 
     /// The target may be working on something.
@@ -63,7 +61,7 @@ impl Clerk {
             match engine.poll_output() {
                 Output::Send { to, bytes } => turn.sends.push((to, bytes)),
                 Output::Decide { id, question } => {
-                    let verdict = decide(&self.rules, self.ends_at, &question.as_action(), now);
+                    let verdict = self.warrant.decide(&question.as_action(), now);
                     engine.handle_verdict(id, verdict, now);
                 }
                 Output::Record(event) => {

@@ -17,7 +17,7 @@ use hoop_engine::{
     Timestamp,
 };
 use hoop_model::{Blame, Fault, StreamId};
-use hoop_policy::{Denial, Permit, Rules};
+use hoop_policy::{Denial, Permit, Rules, Warrant};
 use hoop_recording::event::{Form, Record};
 use hoop_session::{
     Activity, CancelDesk, Dial, Ending, Limits, Mark, Parts, Pending, SocketPipe, StreamEnd, Tape, TapeError,
@@ -208,8 +208,7 @@ impl Stage {
             dial: Arc::new(Loopback(target.local_addr().unwrap())),
             tape: Arc::clone(&tape) as _,
             desk: Arc::clone(&desk) as _,
-            rules: Arc::new(Rules::default()),
-            ends_at,
+            warrant: Arc::new(Warrant::new(Rules::default(), ends_at)),
             activity: Arc::new(Activity::default()),
             ending: heard,
             limits: Limits { high_water: 64 * 1024, farewell: Duration::from_secs(1) },

@@ -38,7 +38,9 @@ pub use notices::{NewNotice, NoticeState, NoticesWaiting, StoredNotice};
 pub use page::Page;
 pub use policies::{NewPolicy, PolicyVersion};
 pub use providers::ProviderToken;
-pub use requests::{Decision, NewRequest, Request, RequestFilter, RequestKind, RequestState, Review};
+pub use requests::{
+    AskedStatement, Decision, NewRequest, Request, RequestFilter, RequestKind, RequestState, Review,
+};
 pub use scim::{GroupStep, NewScimUser, ScimChange, ScimGroup, ScimUsers};
 pub use sealed_codes::{CodeSet, NewCodeSet, SealedCode};
 pub use services::{ApiToken, NewApiToken, NewServiceAccount, ServiceAccount};

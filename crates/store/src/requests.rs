@@ -94,8 +94,8 @@ pub struct NewRequest {
     pub rule: String,
     /// As whom at the target.
     pub become_user: Option<String>,
-    /// For this statement alone.
-    pub statement: Option<String>,
+    /// For this statement alone, in one session.
+    pub statement: Option<AskedStatement>,
     /// Why.
     pub reason: String,
     /// Which emergency.
@@ -108,6 +108,17 @@ pub struct NewRequest {
     pub created_at: Timestamp,
     /// Void then, if nobody decided.
     pub decide_until: Timestamp,
+}
+
+/// The only statement that a request is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskedStatement {
+    /// Its text, sealed by the caller: it may hold patients' data.
+    pub sealed: Vec<u8>,
+    /// The text's hash, as policy writes it.
+    pub sha256: String,
+    /// In which database.
+    pub database: String,
 }
 
 /// One word on a request.
@@ -144,8 +155,8 @@ pub struct RequestFilter {
 
 macro_rules! columns {
     () => {
-        "id, kind, user_id, user_name, connection_id, connection_name, rule, become, statement, reason, incident, \
-         duration_seconds, needed, state, created_at, decide_until, decided_at, ends_at, ended_at, end_reason, \
+        "id, kind, user_id, user_name, connection_id, connection_name, rule, become, statement_sealed, \
+         statement_sha256, statement_database, reason, incident, duration_seconds, needed, state, created_at, decide_until, decided_at, ends_at, ended_at, end_reason, \
          extended_by, reviewed_by, reviewed_by_name, reviewed_at, finding"
     };
 }
@@ -161,6 +172,14 @@ impl Request {
                 finding: row.text("finding")?,
             }),
         };
+        let statement = match row.maybe_bytes("statement_sealed")? {
+            None => None,
+            Some(sealed) => Some(AskedStatement {
+                sealed,
+                sha256: row.text("statement_sha256")?,
+                database: row.text("statement_database")?,
+            }),
+        };
         let asked = NewRequest {
             id: row.id("id")?,
             kind: row.word("kind")?,
@@ -170,7 +189,7 @@ impl Request {
             connection_name: row.name("connection_name")?,
             rule: row.text("rule")?,
             become_user: row.maybe_text("become")?,
-            statement: row.maybe_text("statement")?,
+            statement,
             reason: row.text("reason")?,
             incident: row.maybe_text("incident")?,
             duration_seconds: row.count("duration_seconds")?,
@@ -211,8 +230,9 @@ impl Tx {
     pub(crate) async fn insert_request(&mut self, new: &NewRequest) -> Result<Request, StoreError> {
         let sql = concat!(
             "INSERT INTO requests (id, kind, user_id, user_name, connection_id, connection_name, rule, become, \
-             statement, reason, incident, duration_seconds, needed, state, created_at, decide_until) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 'pending', $14, $15) RETURNING ",
+             statement_sealed, statement_sha256, statement_database, reason, incident, duration_seconds, needed, \
+             state, created_at, decide_until) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 'pending', $16, $17) RETURNING ",
             columns!()
         );
         let values = args![
@@ -224,7 +244,9 @@ impl Tx {
             &new.connection_name,
             new.rule.as_str(),
             new.become_user.as_deref(),
-            new.statement.as_deref(),
+            new.statement.as_ref().map(|statement| statement.sealed.as_slice()),
+            new.statement.as_ref().map(|statement| statement.sha256.as_str()),
+            new.statement.as_ref().map(|statement| statement.database.as_str()),
             new.reason.as_str(),
             new.incident.as_deref(),
             new.duration_seconds,

@@ -333,6 +333,14 @@ impl Tx {
         found(self.run_one(sql, values).await?)
     }
 
+    /// An approval of one statement is good for one session.
+    async fn unused(&mut self, request: RequestId) -> Result<(), StoreError> {
+        let sql = "SELECT COUNT(*) AS count FROM requests r JOIN sessions s ON s.request_id = r.id \
+                   WHERE r.id = $1 AND r.statement_sealed IS NOT NULL";
+        let used: u64 = self.run_one(sql, args![request]).await?.map_or(Ok(0), |row| row.count("count"))?;
+        if used == 0 { Ok(()) } else { Err(Conflict::Used.into()) }
+    }
+
     /// How many sessions of a person are opening or live, in this transaction.
     async fn live_sessions(&mut self, user: UserId) -> Result<u64, StoreError> {
         let sql =
@@ -388,6 +396,9 @@ impl Store {
         tx.present_agent(new.agent).await?;
         if tx.live_sessions(new.user).await? >= most_live {
             return Err(Conflict::TooMany.into());
+        }
+        if let Some(request) = new.request {
+            tx.unused(request).await?;
         }
         let session = tx.insert_session(new).await?;
         tx.append(events).await?;

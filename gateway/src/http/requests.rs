@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     hub::Shared,
-    requests::{self, By, Concerned, May},
+    requests::{self, By, Concerned, May, statements},
 };
 
 const MOST: u32 = 200;
@@ -151,6 +151,7 @@ pub(super) async fn list(
 
 async fn view(hub: &Shared, caller: UserId, may: May, request: Request) -> Answer<RequestView> {
     let asked = request.asked;
+    let statement = statements::open(hub, &asked)?;
     let decisions = hub.store.decisions(asked.id).await?;
     let decided = decisions.iter().any(|decision| decision.by == caller);
     let pending = request.state == RequestState::Pending;
@@ -174,6 +175,7 @@ async fn view(hub: &Shared, caller: UserId, may: May, request: Request) -> Answe
         rule: asked.rule,
         target_user: asked.become_user,
         reason: asked.reason,
+        statement,
         incident: asked.incident,
         duration_seconds: asked.duration_seconds,
         needed: asked.needed,
@@ -216,8 +218,7 @@ pub(super) async fn ask(
     by: By,
     Json(new): Json<NewRequest>,
 ) -> Answer<Json<RequestView>> {
-    let wanted = Duration::from_secs(new.duration_seconds);
-    let request = requests::ask(&hub, &by, &new.connection, wanted, &new.reason).await?;
+    let request = requests::ask(&hub, &by, &new).await?;
     answer(&hub, &by, request).await
 }
 

@@ -12,7 +12,7 @@ use hoop_api::manage::ConnectionDefinition;
 use hoop_control::grant::Grant;
 use hoop_ledger::{Checkpoint, CheckpointError, CheckpointKey};
 use hoop_model::{Blame, Fault, UserId};
-use hoop_policy::{Denial, Rules, rules::Staying};
+use hoop_policy::{Denial, rules::Staying};
 use hoop_store::{Connection, SessionRecord, StoreError, StoredCheckpoint, User, UserSource};
 use tokio::time::MissedTickBehavior;
 
@@ -184,7 +184,7 @@ pub(crate) async fn no_longer(
         break_glass: grant.break_glass,
         recording: grant.recording,
         target_user: target_user.as_ref(),
-        rules: &Rules { allow_replication: grant.allow_replication },
+        rules: &grant.rules(),
         approvals: &standing.approvals,
         end_to_end: true,
     };

@@ -3,16 +3,18 @@
 //! An approval is bound to person, connection, rule and user at the target, and to an absolute end. Every change that
 //! may end a session goes through [`jobs::change`].
 
+pub(crate) mod statements;
 mod told;
 
 use std::{net::IpAddr, time::Duration};
 
+use hoop_api::{manage::ConnectionDefinition, requests::NewRequest as Asked};
 use hoop_ledger::event::EventCode;
 use hoop_model::{Actor, Blame, ConnectionName, Fault, RequestId, Role, Timestamp};
 use hoop_policy::rules::{Missing, Refusal};
 use hoop_store::{
-    Conflict, Connection, Decision, NewRequest, Request, RequestKind, RequestState, Review, SignedIn,
-    StoreError,
+    AskedStatement, Conflict, Connection, Decision, NewRequest, Request, RequestKind, RequestState, Review,
+    SignedIn, StoreError,
 };
 use serde_json::json;
 use told::{end_code, told, told_of};
@@ -104,6 +106,7 @@ fn text(what: &str, text: &str) -> Result<(), Problematic> {
 struct Wish<'a> {
     by: &'a By,
     connection: Connection,
+    definition: ConnectionDefinition,
     question: Question,
     in_force: std::sync::Arc<InForce>,
     at: Timestamp,
@@ -117,14 +120,14 @@ impl<'a> Wish<'a> {
         let definition = sessions::definition_of(&connection)?;
         let question = Question::new(rules::caller(&by.caller), &connection, &definition, by.address);
         let in_force = hub.rules.in_force(&hub.store).await?;
-        Ok(Self { by, connection, question, in_force, at: now() })
+        Ok(Self { by, connection, definition, question, in_force, at: now() })
     }
 
     /// The terms are the rules', not the person's.
     fn request(self, kind: RequestKind, terms: Terms, reason: &str) -> NewRequest {
         let user = &self.by.caller.user;
         NewRequest {
-            id: RequestId::generate(),
+            id: terms.id,
             kind,
             user: user.id,
             user_name: user.name.clone(),
@@ -132,7 +135,7 @@ impl<'a> Wish<'a> {
             connection_name: self.connection.name,
             rule: terms.rule,
             become_user: terms.become_user,
-            statement: None,
+            statement: terms.statement,
             reason: reason.to_owned(),
             incident: terms.incident,
             duration_seconds: terms.duration.as_secs(),
@@ -144,6 +147,8 @@ impl<'a> Wish<'a> {
 }
 
 struct Terms {
+    id: RequestId,
+    statement: Option<AskedStatement>,
     rule: String,
     become_user: Option<String>,
     incident: Option<String>,
@@ -153,16 +158,14 @@ struct Terms {
 }
 
 /// Asks for access that others must approve.
-pub(crate) async fn ask(
-    hub: &Shared,
-    by: &By,
-    name: &ConnectionName,
-    wanted: Duration,
-    reason: &str,
-) -> Result<Request, Problematic> {
+pub(crate) async fn ask(hub: &Shared, by: &By, wanted: &Asked) -> Result<Request, Problematic> {
+    let (name, reason) = (&wanted.connection, wanted.reason.as_str());
     text("reason", reason)?;
     let wish = Wish::new(hub, by, name).await?;
-    let rule = match wish.in_force.policy.decide(&wish.question.asking(Some(reason), &[], 0), wish.at) {
+    let statement = wanted.statement.as_ref();
+    let only = statement.map(|statement| statements::only(&wish.definition, statement)).transpose()?;
+    let asking = wish.question.asking(Some(reason), only.as_ref(), &[], 0);
+    let rule = match wish.in_force.policy.decide(&asking, wish.at) {
         Ok(_) => {
             let fault = Fault::new("HOOP-2020", Blame::Caller, "this needs no approval");
             return Err(fault.with_hint(format!("hoop connect {name} --reason …")).into());
@@ -177,11 +180,18 @@ pub(crate) async fn ask(
     let Some((approval, target_user)) = wish.in_force.policy.approval_wanted(&rule) else {
         return Err(Refusal::NotAllowed.to_fault(name).into());
     };
-    let duration = wanted.min(approval.longest.duration());
+    let duration = Duration::from_secs(wanted.duration_seconds).min(approval.longest.duration());
     if duration.is_zero() {
         return Err(Problematic::bad_request("duration_seconds must not be 0"));
     }
+    let id = RequestId::generate();
+    let statement = match (statement, &only) {
+        (Some(statement), Some(only)) => Some(statements::seal(hub, id, statement, only)?),
+        _ => None,
+    };
     let terms = Terms {
+        id,
+        statement,
         rule: rule.to_string(),
         become_user: target_user.map(ToString::to_string),
         incident: None,
@@ -192,7 +202,7 @@ pub(crate) async fn ask(
     let new = wish.request(RequestKind::Access, terms, reason);
     let facts = json!({
         "reason": new.reason, "duration_seconds": new.duration_seconds, "needed": new.needed,
-        "target_user": new.become_user,
+        "target_user": new.become_user, "only": only,
     });
     let told = told_of(hub, &new, None, &by.actor, EventCode::RequestCreated, facts);
     hub.store.create_request(&new, MOST, false, &[told]).await.map_err(refused)
@@ -209,10 +219,12 @@ pub(crate) async fn break_glass(
     text("reason", reason)?;
     text("incident", incident)?;
     let wish = Wish::new(hub, by, name).await?;
-    let asking = wish.question.asking(Some(reason), &[], 0);
+    let asking = wish.question.asking(Some(reason), None, &[], 0);
     let allowed = wish.in_force.policy.break_glass(&asking, wish.at);
     let allowed = allowed.map_err(|refusal| refusal.to_fault(name))?;
     let terms = Terms {
+        id: RequestId::generate(),
+        statement: None,
         rule: allowed.rule.to_string(),
         become_user: allowed.target_user.as_ref().map(ToString::to_string),
         incident: Some(incident.to_owned()),

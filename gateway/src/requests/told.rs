@@ -37,6 +37,9 @@ pub(super) fn told_of(
         .text(format!("by {}", actor.display_name()))
         .fact("reason", &asked.reason)
         .link(format!("{}/requests/{}", hub.origin(), asked.id));
+    if asked.statement.is_some() {
+        notice = notice.fact("for", "one statement");
+    }
     if let Some(incident) = &asked.incident {
         notice = notice.fact("incident", incident);
     }

@@ -29,6 +29,7 @@ use crate::{
     jobs,
     live::Live,
     pki::{self, Issued, PkiError},
+    requests::statements,
     rules::{self, Question, Standing},
 };
 
@@ -228,7 +229,12 @@ async fn decide(
     let standing = Standing::load(&hub.store, &opening.caller.user, connection).await?;
     let question = Question::new(rules::caller(&opening.caller), connection, definition, opening.address);
     let running = u32::try_from(running).unwrap_or(u32::MAX);
-    let asking = question.asking(opening.request.reason.as_deref(), &standing.approvals, running);
+    let only = match &opening.request.statement {
+        None => None,
+        Some(statement) => Some(statements::only(definition, statement)?),
+    };
+    let reason = opening.request.reason.as_deref();
+    let asking = question.asking(reason, only.as_ref(), &standing.approvals, running);
     let refusal = match in_force.policy.decide(&asking, at) {
         Ok(terms) => {
             let request = terms.approval_used.and_then(|used| standing.behind(used));
@@ -297,6 +303,7 @@ fn write_grant(opening: &Opening, granted: &Granted, id: SessionId, issued: &Iss
         ends_at: granted.terms.ends_at,
         idle_timeout_seconds: granted.terms.idle_timeout.as_secs(),
         allow_replication: granted.terms.rules.allow_replication,
+        only: granted.terms.rules.only.clone(),
         rule: granted.terms.rule.clone(),
         rules_version: granted.rules_version,
         recording: granted.terms.recording,
@@ -364,7 +371,7 @@ async fn keep(
         "allowed_because": grant.allowed_because, "ends_at": grant.ends_at,
         "idle_timeout_seconds": grant.idle_timeout_seconds, "connector_key_sha256": grant.connector_key_sha256,
         "rule": grant.rule, "rules_version": grant.rules_version, "recording": grant.recording, "request": grant.request,
-        "break_glass": grant.break_glass, "target_user": grant.target_user,
+        "break_glass": grant.break_glass, "target_user": grant.target_user, "only": grant.only,
         "end_to_end": true,
     });
     let subjects = [
@@ -385,6 +392,11 @@ async fn keep(
         match error {
             StoreError::Conflict(Conflict::TooMany) => too_many(most),
             StoreError::Conflict(Conflict::Locked) => Denial::Locked.to_fault().into(),
+            StoreError::Conflict(Conflict::Used) => {
+                let message = "the approval of this statement was good for one session, which there was";
+                let fault = Fault::new("HOOP-2028", Blame::Policy, message);
+                fault.with_hint("ask anew: `hoop request NAME --statement TEXT`").into()
+            }
             StoreError::Conflict(Conflict::Revoked) => offline(&granted.agent.name).into(),
             other => Problematic::from(other),
         }

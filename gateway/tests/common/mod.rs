@@ -266,9 +266,12 @@ impl World {
 
     /// The same for a key of one's own.
     pub fn open_for(&self, who: &Tokens, key: &rcgen::KeyPair) -> RequestBuilder {
-        let request = rcgen::CertificateParams::default().serialize_request(key).unwrap();
-        let body = json!({ "connection": "pg", "csr_pem": request.pem().unwrap() });
-        self.post("/sessions", &body).bearer_auth(&who.access)
+        self.post("/sessions", &opening(key)).bearer_auth(&who.access)
+    }
+
+    /// What is sent to open the world's connection.
+    pub fn opening(&self) -> Value {
+        opening(&rcgen::KeyPair::generate().unwrap())
     }
 
     pub async fn events(&self, code: &str) -> usize {
@@ -343,4 +346,9 @@ fn merge(into: &mut Value, changes: &Value) {
     for (key, value) in changes.as_object().unwrap() {
         into[key] = value.clone();
     }
+}
+
+fn opening(key: &rcgen::KeyPair) -> Value {
+    let request = rcgen::CertificateParams::default().serialize_request(key).unwrap();
+    json!({ "connection": "pg", "csr_pem": request.pem().unwrap() })
 }

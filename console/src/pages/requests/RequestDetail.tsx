@@ -7,6 +7,7 @@ import type { ReactNode } from 'react';
 import type { AccessRequest } from '../../api/calls';
 import { counted, span } from '../../lib/format';
 import { requestQuery, useMe, useRights } from '../../queries';
+import { Sql } from '../../replay/Sql';
 import { Copyable } from '../../ui/Copyable';
 import { Fetched } from '../../ui/Fetched';
 import { Page } from '../../ui/Page';
@@ -35,6 +36,7 @@ export function RequestDetail() {
         {(found) => (
           <Stack gap="md" maw={760}>
             <Facts request={found} />
+            <Only request={found} />
             <Said request={found} />
             <WayIn request={found} />
             <Actions key={id} request={found} />
@@ -73,6 +75,25 @@ function Facts({ request }: { request: AccessRequest }) {
             </div>
           ))}
         </SimpleGrid>
+      </Stack>
+    </Paper>
+  );
+}
+
+/** All that an approval lets somebody run: every character of it, since it is what others put their names to. */
+function Only({ request }: { request: AccessRequest }) {
+  const { statement } = request;
+  if (!statement) return null;
+  return (
+    <Paper withBorder p="md" component="section" aria-label="The statement">
+      <Stack gap="xs">
+        <Title order={2} size="h5">
+          For this statement alone, once
+        </Title>
+        <Text size="sm" c="dimmed">
+          In database <Visible text={statement.database ?? ''} oneLine />, exactly as written.
+        </Text>
+        <Sql text={statement.text} />
       </Stack>
     </Paper>
   );
@@ -152,7 +173,9 @@ function WayIn({ request }: { request: AccessRequest }) {
   const own = request.person === me.name;
   return (
     <>
-      {own && request.state === 'approved' ? <Copyable value={`hoop connect ${request.connection}`} label="Connect" /> : null}
+      {own && request.state === 'approved' ? (
+        <Copyable value={`hoop connect ${request.connection}${request.statement ? ' --statement @FILE' : ''}`} label="Connect" />
+      ) : null}
       {own && request.state === 'pending' ? (
         <Text size="sm" c="dimmed">
           A running <code>hoop connect {request.connection}</code> goes on by itself once it is approved.

@@ -1,6 +1,6 @@
 //! `hoop connect`: opens sessions, and gives them to clients on this machine.
 
-use hoop_api::requests::RequestState;
+use hoop_api::requests::{RequestState, SingleStatement};
 use hoop_client::{
     Api, ClientError,
     connector::{Carriage, Happening, Over, SessionConnector, Wanted},
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{
     account::{span, until, word},
-    api, requests,
+    api, requests, statement,
 };
 use crate::{
     args::{Connect, Transport},
@@ -26,6 +26,8 @@ struct Opened {
     session: SessionConnector,
     locals: Locals,
     target: Target,
+    /// All that may be run on it.
+    statement: Option<String>,
 }
 
 pub(super) async fn connect(args: Connect, out: &Out) -> Result {
@@ -53,6 +55,9 @@ pub(super) async fn connect(args: Connect, out: &Out) -> Result {
 
 fn check(args: &Connect) -> Result {
     let several = args.names.len() > 1;
+    if several && args.only.statement.is_some() {
+        return Err(ClientError::usage("HOOP-1015", "--statement goes with one connection only").into());
+    }
     if several && (args.stdio || args.port.is_some() || !args.command.is_empty()) {
         let error =
             ClientError::usage("HOOP-1015", "--port, --stdio and a program go with one connection only");
@@ -61,12 +66,13 @@ fn check(args: &Connect) -> Result {
     Ok(())
 }
 
-fn wanted(args: &Connect, name: &ConnectionName) -> Wanted {
+fn wanted(args: &Connect, name: &ConnectionName, statement: Option<&SingleStatement>) -> Wanted {
     let carriage = match args.transport {
         Transport::Tcp => Carriage::Tcp,
         Transport::Websocket => Carriage::WebSocket,
     };
-    Wanted { connection: name.clone(), reason: args.reason.clone(), carriage }
+    let (connection, reason, statement) = (name.clone(), args.reason.clone(), statement.cloned());
+    Wanted { connection, reason, statement, carriage }
 }
 
 async fn open_all(api: &Api, args: &Connect, user: &UserName, out: &Out) -> Result<Vec<Opened>> {
@@ -93,21 +99,22 @@ async fn open_session(
     api: &Api,
     args: &Connect,
     name: &ConnectionName,
+    only: Option<&SingleStatement>,
     out: &Out,
 ) -> Result<SessionConnector> {
-    let opening = SessionConnector::open(api, wanted(args, name));
+    let opening = SessionConnector::open(api, wanted(args, name, only));
     let refused = match out.waiting("Opening the session", opening).await {
         Err(error) if error.is(APPROVAL) => error,
         other => return Ok(other?),
     };
-    let Some(request) = requests::open_request(api, name).await? else { return Err(refused.into()) };
+    let Some(request) = requests::open_request(api, name, only).await? else { return Err(refused.into()) };
     let what = format!("Waiting for approval of {} (by {} of those in charge)", request.id, request.needed);
     if !out.is_json() && request.state == RequestState::Pending {
         out.note(format!("{} is not decided yet; Ctrl-C leaves it as it is.", request.id));
     }
     let decided = out.waiting(&what, requests::decided(api, request.id)).await?;
     if decided.state == RequestState::Approved {
-        return Ok(SessionConnector::open(api, wanted(args, name)).await?);
+        return Ok(SessionConnector::open(api, wanted(args, name, only)).await?);
     }
     let by = decided.decisions.iter().find(|word| !word.approves);
     let said = by.map(|word| format!(" by {}", word.by)).unwrap_or_default();
@@ -126,7 +133,8 @@ async fn open(
     user: &UserName,
     out: &Out,
 ) -> Result<Opened> {
-    let session = open_session(api, args, name, out).await?;
+    let only = statement::wanted(&args.only)?;
+    let session = open_session(api, args, name, only.as_ref(), out).await?;
     let facts = session.facts();
     let other_users = if args.allow_local_users { OtherUsers::Allow } else { OtherUsers::Refuse };
     let port = match args.port {
@@ -145,11 +153,12 @@ async fn open(
     let target = Target {
         protocol: facts.protocol.clone(),
         user: user.clone(),
-        database: facts.default_database.clone(),
+        database: args.only.database.clone().or_else(|| facts.default_database.clone()),
         port: port.as_ref().map(LocalListener::port),
         socket: socket.as_ref().map(|socket| socket.folder().display().to_string()),
     };
-    Ok(Opened { session, locals: Locals { port, socket }, target })
+    let statement = only.map(|only| only.text);
+    Ok(Opened { session, locals: Locals { port, socket }, target, statement })
 }
 
 /// An open session, as JSON shows it.
@@ -201,6 +210,11 @@ fn show(one: &Opened, out: &Out) -> Result {
         facts.id,
         until(facts.ends_at),
     ))?;
+    if one.statement.is_some() {
+        out.note(
+            "  It is for the one statement that was approved, exactly as written, once: `psql -X -c TEXT`.",
+        );
+    }
     if target.port.is_some_and(|port| port != usual_port(&target.protocol))
         && usual_port(&target.protocol) != 0
     {
@@ -256,7 +270,7 @@ fn all_over(ended: Vec<hoop_client::Result<Over>>) -> Result {
 
 async fn run_program(args: &Connect, opened: &[Opened], out: &Out) -> Result {
     let Some(one) = opened.first() else { return Ok(()) };
-    let running = child::start(&args.command, &one.target)?;
+    let running = child::start(&args.command, &one.target, one.statement.as_deref())?;
     let happened = |happening| tell(&happening, out);
     let serving = one.session.serve(&one.locals, &happened);
     let mut running = std::pin::pin!(running.wait());
@@ -273,7 +287,8 @@ async fn run_program(args: &Connect, opened: &[Opened], out: &Out) -> Result {
 
 async fn over_stdio(api: &Api, args: &Connect, out: &Out) -> Result {
     let Some(name) = args.names.first() else { return Ok(()) };
-    let session = open_session(api, args, name, out).await?;
+    let only = statement::wanted(&args.only)?;
+    let session = open_session(api, args, name, only.as_ref(), out).await?;
     let stdio = tokio::io::join(tokio::io::stdin(), tokio::io::stdout());
     let result = tokio::select! {
         carried = session.carry(stdio) => carried.map_err(Into::into),

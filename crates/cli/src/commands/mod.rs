@@ -15,6 +15,7 @@ mod rules;
 mod sealed_codes;
 mod services;
 mod sessions;
+mod statement;
 mod step_up;
 mod verify;
 

@@ -1,14 +1,15 @@
 //! `hoop request|requests|break-glass`: access that others approve, emergencies that others review.
 
 use hoop_api::requests::{
-    BreakGlass, EndRequest, Extend, NewRequest, RequestKind, RequestState, RequestView, ReviewFinding, Word,
+    BreakGlass, EndRequest, Extend, NewRequest, RequestKind, RequestState, RequestView, ReviewFinding,
+    SingleStatement, Word,
 };
 use hoop_client::Api;
 use hoop_model::{ConnectionName, RequestId};
 
 use super::{
     account::{span, until, word},
-    api,
+    api, statement,
 };
 use crate::{
     args::{Ask, BreakGlassArgs, Requests, RequestsList},
@@ -18,16 +19,21 @@ use crate::{
 
 pub(super) async fn ask(args: Ask, out: &Out) -> Result {
     let api = api()?;
-    let new =
-        NewRequest { connection: args.name, duration_seconds: args.duration.as_secs(), reason: args.reason };
+    let new = NewRequest {
+        connection: args.name,
+        duration_seconds: args.duration.as_secs(),
+        reason: args.reason,
+        statement: statement::wanted(&args.only)?,
+    };
     let request = api.ask(&new).await?;
     out.data(&request, |request| {
         format!(
             "{} waits for {} of those who may approve. They see it in the console and with `hoop requests`.\n\
-             `hoop connect {}` waits for them.",
+             `hoop connect {}{}` waits for them.",
             request.id,
             approvals(request.needed),
-            request.connection
+            request.connection,
+            if request.statement.is_some() { " --statement …" } else { "" }
         )
     })?;
     Ok(())
@@ -110,6 +116,7 @@ fn details(item: &RequestView) -> String {
         format!("  reason    {}", text::line(&item.reason)),
         format!("  for       {}", span(item.duration_seconds)),
     ];
+    lines.extend(item.statement.as_ref().map(statement::shown));
     lines.extend(item.incident.as_ref().map(|incident| format!("  incident  {}", text::line(incident))));
     for decision in &item.decisions {
         let verdict = if decision.approves { "approved" } else { "denied" };
@@ -127,10 +134,17 @@ fn details(item: &RequestView) -> String {
 }
 
 /// The caller's own request for a connection that is pending, or was approved while the gateway was being asked.
-pub(super) async fn open_request(api: &Api, name: &ConnectionName) -> Result<Option<RequestView>> {
+pub(super) async fn open_request(
+    api: &Api,
+    name: &ConnectionName,
+    only: Option<&SingleStatement>,
+) -> Result<Option<RequestView>> {
     let page = api.requests(true, false).await?;
     let is_open = |state| matches!(state, RequestState::Pending | RequestState::Approved);
-    Ok(page.items.into_iter().find(|item| is_open(item.state) && item.connection == *name))
+    let is_it = |item: &RequestView| {
+        is_open(item.state) && item.connection == *name && statement::is_for(item.statement.as_ref(), only)
+    };
+    Ok(page.items.into_iter().find(is_it))
 }
 
 /// Waits until a request is decided.

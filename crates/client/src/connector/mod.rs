@@ -15,7 +15,10 @@ mod watch;
 
 use std::sync::Arc;
 
-use hoop_api::sessions::{OpenSession, SessionOpened};
+use hoop_api::{
+    requests::SingleStatement,
+    sessions::{OpenSession, SessionOpened},
+};
 use hoop_model::{ConnectionName, ProtocolId, SessionId, Timestamp};
 use hoop_tunnel::{
     core::Limits,
@@ -50,6 +53,8 @@ pub struct Wanted {
     pub connection: ConnectionName,
     /// Why.
     pub reason: Option<String>,
+    /// For this statement alone.
+    pub statement: Option<SingleStatement>,
     /// How session data travels.
     pub carriage: Carriage,
 }
@@ -105,6 +110,7 @@ impl SessionConnector {
             connection: wanted.connection.clone(),
             csr_pem: key.request()?,
             reason: wanted.reason,
+            statement: wanted.statement,
         };
         let opened = api.open_session(&request).await?;
         Self::assemble(api, wanted.connection, wanted.carriage, key, &opened)

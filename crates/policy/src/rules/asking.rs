@@ -12,7 +12,7 @@ use super::{
     document::People,
     words::{MfaMethod, RecordingMode, TargetUser},
 };
-use crate::Rules;
+use crate::{OnlyStatement, Rules};
 
 /// What kind of account it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +67,8 @@ pub struct Approval {
     pub connection: ConnectionName,
     /// As this user at the target.
     pub target_user: Option<TargetUser>,
+    /// For this statement alone; for whole sessions if absent.
+    pub only: Option<OnlyStatement>,
     /// Until then, and not a moment longer.
     pub until: Timestamp,
 }
@@ -84,6 +86,8 @@ pub struct Asking<'a> {
     pub reason: Option<&'a str>,
     /// Whether the gateway cannot read along.
     pub end_to_end: bool,
+    /// Wanted for this statement alone.
+    pub only: Option<&'a OnlyStatement>,
     /// What was approved; what does not fit is ignored.
     pub approvals: &'a [Approval],
     /// Sessions of this person that live now.

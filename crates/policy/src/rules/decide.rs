@@ -18,7 +18,7 @@ use super::{
     windows,
     words::{MfaMethod, RecordingMode, TargetUser},
 };
-use crate::Rules;
+use crate::{OnlyStatement, Rules};
 
 impl Policy {
     /// May this person open this connection now?
@@ -55,7 +55,7 @@ impl Policy {
             missing.extend(missing_emergency_mfa(rule, person, now));
             missing.extend(missing_reason(asking.reason));
             if missing.is_empty() {
-                return Ok(permit_emergency(rule, person, now));
+                return Ok(permit_emergency(rule, asking, now));
             }
             nearest.consider(&rule.name, &[], missing);
         }
@@ -179,6 +179,7 @@ struct Circumstances<'a> {
     address: IpAddr,
     reason: Option<&'a str>,
     end_to_end: bool,
+    only: Option<&'a OnlyStatement>,
     approvals: &'a [Approval],
     /// An approval is no good for longer than the rule says, counted from here.
     since: Timestamp,
@@ -188,8 +189,9 @@ struct Circumstances<'a> {
 type Found = (Vec<Missing>, Option<(usize, Timestamp)>);
 
 pub(super) fn missing(rule: &Rule, asking: &Asking<'_>, now: Timestamp) -> Found {
-    let Asking { person, connection, address, reason, end_to_end, approvals, live_sessions } = *asking;
-    let around = Circumstances { person, connection, address, reason, end_to_end, approvals, since: now };
+    let Asking { person, connection, address, reason, end_to_end, only, approvals, live_sessions } = *asking;
+    let around =
+        Circumstances { person, connection, address, reason, end_to_end, only, approvals, since: now };
     let (mut missing, approval) = missing_always(rule, &around, now);
     missing.extend(missing_mfa(&rule.conditions.mfa, person, now));
     if let Some(limit) = rule.limits.sessions.filter(|limit| live_sessions >= *limit) {
@@ -199,12 +201,10 @@ pub(super) fn missing(rule: &Rule, asking: &Asking<'_>, now: Timestamp) -> Found
 }
 
 fn missing_of_live(rule: &Rule, staying: &Staying<'_>, now: Timestamp) -> Found {
-    let Staying { person, connection, address, reason, end_to_end, approvals, opened_at, .. } = *staying;
-    missing_always(
-        rule,
-        &Circumstances { person, connection, address, reason, end_to_end, approvals, since: opened_at },
-        now,
-    )
+    let Staying { person, connection, address, reason, end_to_end, approvals, .. } = *staying;
+    let (only, since) = (staying.rules.only.as_ref(), staying.opened_at);
+    let around = Circumstances { person, connection, address, reason, end_to_end, only, approvals, since };
+    missing_always(rule, &around, now)
 }
 
 fn missing_always(rule: &Rule, around: &Circumstances<'_>, now: Timestamp) -> Found {
@@ -246,6 +246,7 @@ fn approved(
             && is_same(&approval.person, &around.person.name)
             && approval.connection == around.connection.name
             && approval.target_user == rule.target_user
+            && approval.only.as_ref() == around.only
     };
     let fitting = around.approvals.iter().enumerate().filter(|(_, approval)| fits(approval));
     fitting
@@ -288,21 +289,21 @@ fn permit(
         idle_timeout: rule.limits.idle.duration(),
         recording: rule.limits.recording,
         target_user: rule.target_user.clone(),
-        rules: Rules { allow_replication: rule.allow_replication },
+        rules: Rules { allow_replication: rule.allow_replication, only: asking.only.cloned() },
         because: format!("rule {}: {through}", rule.name),
         approval_used: approval.map(|(index, _)| index),
     }
 }
 
-fn permit_emergency(rule: &BreakGlassRule, person: &Person, now: Timestamp) -> BreakGlassPermission {
-    let through = rule.subjects.through(person).unwrap_or_default();
+fn permit_emergency(rule: &BreakGlassRule, asking: &Asking<'_>, now: Timestamp) -> BreakGlassPermission {
+    let through = rule.subjects.through(asking.person).unwrap_or_default();
     BreakGlassPermission {
         rule: rule.name.clone(),
         ends_at: now.after(rule.limits.duration.duration()),
         idle_timeout: rule.limits.idle.duration(),
         recording: RecordingMode::Strict,
         target_user: rule.target_user.clone(),
-        rules: Rules::default(),
+        rules: Rules { allow_replication: false, only: asking.only.cloned() },
         because: format!("break-glass rule {}: {through}", rule.name),
         review_before_next_use: rule.review_before_next_use,
         reviewers: rule.reviewers.clone(),

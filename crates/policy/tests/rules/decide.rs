@@ -3,9 +3,12 @@
 use std::net::IpAddr;
 
 use hoop_model::{GroupName, Timestamp, UserName};
-use hoop_policy::rules::{
-    Approval, Asking, ConnectionFacts, MfaMethod, MfaProof, Missing, Person, PersonKind, Policy,
-    RecordingMode, Refusal,
+use hoop_policy::{
+    OnlyStatement,
+    rules::{
+        Approval, Asking, ConnectionFacts, MfaMethod, MfaProof, Missing, Person, PersonKind, Policy,
+        RecordingMode, Refusal,
+    },
 };
 use proptest::prelude::*;
 
@@ -231,17 +234,44 @@ fn names_with_special_characters_are_only_themselves() {
     assert_eq!(refusal(&policy, &asking(&person("a.a", &[]), &connection("pgxx", &[]))), Refusal::NotAllowed);
 }
 
+/// THREATS A13: an approval of one statement opens a session for that statement in that database, and no other; one of
+/// whole sessions opens no session for a statement that nobody read.
+#[test]
+fn an_approval_of_one_statement_is_good_for_that_one() {
+    let (policy, approved) = (policy(STRICT), OnlyStatement::new("select 1", "clinic"));
+    let mut world = fitting();
+    let whole = world.approvals[0].clone();
+    world.approvals = vec![whole.clone(), Approval { only: Some(approved.clone()), ..whole.clone() }];
+    let ask = |world: &World, only: Option<&OnlyStatement>| {
+        let (person, connection) = (&world.person, &world.connection);
+        let World { address, reason, end_to_end, ref approvals, live_sessions, .. } = *world;
+        let asking =
+            Asking { person, connection, address, reason, end_to_end, only, approvals, live_sessions };
+        policy.decide(&asking, world.now)
+    };
+    let permission = ask(&world, Some(&approved)).unwrap();
+    assert_eq!((permission.approval_used, permission.rules.only.as_ref()), (Some(1), Some(&approved)));
+    let permission = ask(&world, None).unwrap();
+    assert_eq!((permission.approval_used, permission.rules.only), (Some(0), None));
+    for other in [OnlyStatement::new("select 2", "clinic"), OnlyStatement::new("select 1", "billing")] {
+        assert!(ask(&world, Some(&other)).is_err(), "{other:?}");
+    }
+    world.approvals = vec![whole];
+    assert!(ask(&world, Some(&approved)).is_err());
+}
+
 /// THREATS A13: an approval is good for one person, rule, connection, user at the target and time.
 #[test]
 fn an_approval_is_good_for_nothing_else() {
     type Spoil = fn(&mut Approval);
-    let spoils: [(&str, Spoil); 6] = [
+    let spoils: [(&str, Spoil); 7] = [
         ("another person", |a| a.person = UserName::new("bob").unwrap()),
         ("another rule", |a| a.rule = rule_name("other")),
         ("another connection", |a| a.connection = hoop_model::ConnectionName::new("pg2").unwrap()),
         ("another user", |a| a.target_user = Some("postgres".parse().unwrap())),
         ("the user in another case", |a| a.target_user = Some("Clinic_ro".parse().unwrap())),
         ("no user", |a| a.target_user = None),
+        ("one statement", |a| a.only = Some(OnlyStatement::new("select 1", "clinic"))),
     ];
     let policy = policy(STRICT);
     for (what, spoil) in spoils {

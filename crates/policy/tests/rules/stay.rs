@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use hoop_model::{RuleName, Timestamp};
 use hoop_policy::{
-    Rules,
+    OnlyStatement, Rules,
     rules::{
         Approval, ConnectionFacts, Leave, Missing, Person, Policy, RecordingMode, Stay, Staying, TargetUser,
         Term,
@@ -148,8 +148,10 @@ fn an_approval_that_ends_takes_the_session_with_it() {
     assert_eq!(live.ask(&rule).unwrap().ends_at, NOW.after(minutes(30)));
     live.approvals[0].until = NOW.after(minutes(10_000));
     assert_eq!(live.ask(&rule).unwrap().ends_at, NOW.after(minutes(60)), "two hours from its start");
+    let one = Some(OnlyStatement::new("select 1", "clinic"));
     for spoiled in [
         vec![],
+        vec![Approval { only: one, ..approval("ada", "r", "demo-pg", NOW.after(minutes(30))) }],
         vec![approval("ada", "r", "demo-pg", NOW)],
         vec![approval("bob", "r", "demo-pg", NOW.after(minutes(30)))],
         vec![approval("ada", "r", "other", NOW.after(minutes(30)))],

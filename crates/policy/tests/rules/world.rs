@@ -51,6 +51,7 @@ pub(crate) fn asking<'a>(person: &'a Person, connection: &'a ConnectionFacts) ->
         address: IpAddr::from([10, 1, 2, 3]),
         reason: None,
         end_to_end: false,
+        only: None,
         approvals: &[],
         live_sessions: 0,
     }
@@ -66,6 +67,7 @@ pub(crate) fn approval(person: &str, rule: &str, connection: &str, until: Timest
         rule: rule_name(rule),
         connection: ConnectionName::new(connection).unwrap(),
         target_user: None,
+        only: None,
         until,
     }
 }

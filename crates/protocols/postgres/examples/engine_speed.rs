@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration, time::Instant};
 use bytes::BytesMut;
 use hoop_engine::{Credential, Engine, LoginCache, Output, Protocol as _, Side, StreamContext};
 use hoop_model::{Redacted, SessionId, StreamId, Timestamp, UserName};
-use hoop_policy::{Rules, decide};
+use hoop_policy::{Rules, Warrant};
 use hoop_postgres::Postgres;
 
 const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
@@ -27,7 +27,7 @@ struct Counts {
     records: u64,
 }
 
-fn drain(engine: &mut dyn Engine, rules: &Rules, counts: &mut Counts) {
+fn drain(engine: &mut dyn Engine, warrant: &Warrant, counts: &mut Counts) {
     loop {
         match engine.poll_output() {
             Output::Idle { .. } => return,
@@ -37,7 +37,7 @@ fn drain(engine: &mut dyn Engine, rules: &Rules, counts: &mut Counts) {
             }
             Output::Record(_) => counts.records += 1,
             Output::Decide { id, question } => {
-                let verdict = decide(rules, NOW.after(Duration::from_secs(9)), &question.as_action(), NOW);
+                let verdict = warrant.decide(&question.as_action(), NOW);
                 engine.handle_verdict(id, verdict, NOW);
             }
             other => panic!("{other:?}"),
@@ -47,7 +47,7 @@ fn drain(engine: &mut dyn Engine, rules: &Rules, counts: &mut Counts) {
 
 struct Bench {
     engine: Box<dyn Engine>,
-    rules: Rules,
+    warrant: Warrant,
     inputs: [BytesMut; 2],
     counts: Counts,
 }
@@ -67,7 +67,12 @@ impl Bench {
         let credential = Credential { user: "app".into(), password: None };
         let engine = Postgres.configure(&settings).unwrap().start(stream, credential, NOW);
         let inputs = [BytesMut::with_capacity(1 << 16), BytesMut::with_capacity(1 << 16)];
-        let mut bench = Self { engine, rules: Rules::default(), inputs, counts: Counts::default() };
+        let mut bench = Self {
+            engine,
+            warrant: Warrant::new(Rules::default(), NOW.after(Duration::from_secs(9))),
+            inputs,
+            counts: Counts::default(),
+        };
         bench.feed(Side::Client, b"\0\0\0\x10\0\x03\0\0user\0a\0\0");
         bench.feed(Side::Target, &[frame(b'R', b"\0\0\0\0"), frame(b'Z', b"I")].concat());
         bench
@@ -78,7 +83,7 @@ impl Bench {
         input.reserve(1 << 16);
         input.extend_from_slice(bytes);
         self.engine.handle_input(from, input, NOW).unwrap();
-        drain(self.engine.as_mut(), &self.rules, &mut self.counts);
+        drain(self.engine.as_mut(), &self.warrant, &mut self.counts);
     }
 }
 
@@ -142,7 +147,7 @@ fn bulk(name: &str, begin: &[u8], one: &[u8], chunk: usize) {
             input.extend_from_slice(piece);
             copying += read.elapsed();
             bench.engine.handle_input(Side::Target, input, NOW).unwrap();
-            drain(bench.engine.as_mut(), &bench.rules, &mut bench.counts);
+            drain(bench.engine.as_mut(), &bench.warrant, &mut bench.counts);
             bytes += piece.len() as u64;
         }
     }

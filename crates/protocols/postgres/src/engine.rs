@@ -154,7 +154,8 @@ impl PostgresEngine {
                 }
                 Some(Packet::Startup(startup)) => {
                     let id = self.number();
-                    self.out.decide(id, Question::LogIn { database: self.database(&startup) });
+                    let (database, setting) = (self.database(&startup), startup.setting());
+                    self.out.decide(id, Question::LogIn { database, setting });
                     self.phase = Phase::Asking { startup, id, replicate: false };
                     self.early.unsplit(input.split());
                 }

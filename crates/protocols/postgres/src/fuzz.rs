@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::BytesMut;
 use hoop_engine::{Credential, Engine as _, LoginCache, Output, RecordingLimits, Side, StreamContext};
 use hoop_model::{Redacted, SessionId, StreamId, Timestamp, UserName};
-use hoop_policy::{Rules, decide};
+use hoop_policy::{Rules, Warrant};
 
 use crate::{engine::PostgresEngine, settings::EngineSettings};
 
@@ -72,8 +72,9 @@ fn drain(engine: &mut PostgresEngine) -> bool {
             Output::Idle { .. } => return true,
             Output::Close { .. } => return false,
             Output::Decide { id, question } => {
-                let rules = Rules { allow_replication: true };
-                let verdict = decide(&rules, NOW.after(Duration::from_secs(1)), &question.as_action(), NOW);
+                let rules = Rules { allow_replication: true, only: None };
+                let warrant = Warrant::new(rules, NOW.after(Duration::from_secs(1)));
+                let verdict = warrant.decide(&question.as_action(), NOW);
                 engine.handle_verdict(id, verdict, NOW);
             }
             _ => {}

@@ -199,6 +199,17 @@ impl Startup {
         Ok(())
     }
 
+    /// The first parameter after which the server may read the same text differently than without it.
+    pub(crate) fn setting(&self) -> Option<String> {
+        let harmless = |name: &[u8], value: &[u8]| {
+            // Texts come to us in UTF-8, and so are approved.
+            name.eq_ignore_ascii_case(b"client_encoding")
+                && [&b"utf8"[..], b"utf-8", b"unicode"].iter().any(|same| value.eq_ignore_ascii_case(same))
+        };
+        let mut settings = self.parameters.iter().filter(|(name, value)| !harmless(name, value));
+        settings.next().map(|(name, _)| String::from_utf8_lossy(name).into_owned())
+    }
+
     /// The name under which the person shows in the target's own views and log.
     pub(crate) fn application_name(&self, person: &UserName) -> String {
         let mark = format!("hoop:{person}");

@@ -8,7 +8,7 @@ use hoop_engine::{
     RequestId, Side, StreamContext, TargetTls,
 };
 use hoop_model::{Fault, Redacted, SessionId, StreamId, Timestamp, UserName};
-use hoop_policy::{Denial, Rules, Verdict, decide};
+use hoop_policy::{Denial, OnlyStatement, Rules, Verdict, Warrant};
 
 use crate::{engine::PostgresEngine, settings::EngineSettings, wire::version};
 
@@ -20,6 +20,7 @@ pub(crate) struct Make {
     pub(crate) md5: bool,
     pub(crate) password: Option<&'static str>,
     pub(crate) replication: bool,
+    pub(crate) only: Option<OnlyStatement>,
     pub(crate) limits: RecordingLimits,
     pub(crate) cache: Arc<LoginCache>,
 }
@@ -31,6 +32,7 @@ impl Default for Make {
             md5: false,
             password: Some("secret-canary"),
             replication: false,
+            only: None,
             limits: RecordingLimits::default(),
             cache: Arc::default(),
         }
@@ -52,7 +54,7 @@ pub(crate) struct Stand {
     pub(crate) open: Vec<(RequestId, Question)>,
     /// Sends to the target, each with the number of events recorded before it.
     pub(crate) order: Vec<(usize, Bytes)>,
-    rules: Rules,
+    warrant: Warrant,
 }
 
 impl Make {
@@ -86,7 +88,10 @@ impl Make {
             hold: false,
             open: Vec::new(),
             order: Vec::new(),
-            rules: Rules { allow_replication: self.replication },
+            warrant: Warrant::new(
+                Rules { allow_replication: self.replication, only: self.only },
+                NOW.after(Duration::from_secs(60)),
+            ),
         }
     }
 
@@ -157,12 +162,14 @@ impl Stand {
     /// Denied is what says so.
     pub(crate) fn decide(&self, question: &Question) -> Verdict {
         match question {
-            Question::Statement { text } if text.windows(9).any(|w| w == b"forbidden") => {
+            Question::Statement { text } | Question::Prepare { text }
+                if text.windows(9).any(|w| w == b"forbidden") =>
+            {
                 Err(Denial::Replication)
             }
             Question::FunctionCall { function: 666 } => Err(Denial::Replication),
-            Question::LogIn { database } if database == "forbidden" => Err(Denial::Replication),
-            _ => decide(&self.rules, NOW.after(Duration::from_secs(60)), &question.as_action(), NOW),
+            Question::LogIn { database, .. } if database == "forbidden" => Err(Denial::Replication),
+            _ => self.warrant.decide(&question.as_action(), NOW),
         }
     }
 

@@ -3,8 +3,8 @@
 use hoop_ledger::EventCode;
 use hoop_model::{ConnectionId, ConnectionName, RequestId, UserId};
 use hoop_store::{
-    Conflict, Decision, NewRequest, Request, RequestFilter, RequestKind, RequestState, Review, Store, User,
-    UserChange,
+    AskedStatement, Conflict, Decision, NewRequest, NewSession, Request, RequestFilter, RequestKind,
+    RequestState, Review, Store, User, UserChange,
 };
 
 use crate::fixtures::*;
@@ -28,6 +28,7 @@ crate::cases![
     lists_are_filtered_and_paged,
     approvals_are_those_in_force_of_one_person_on_one_connection,
     an_event_that_cannot_be_written_takes_the_change_with_it,
+    an_approval_of_one_statement_is_good_for_one_session,
 ];
 
 const HOUR: u64 = 3600;
@@ -42,7 +43,11 @@ fn asked(user: &User, kind: RequestKind, needed: u32) -> NewRequest {
         connection_name: ConnectionName::new("clinic").unwrap(),
         rule: "dba".into(),
         become_user: Some("reader".into()),
-        statement: Some("select 'ä'".into()),
+        statement: (kind == RequestKind::Access).then(|| AskedStatement {
+            sealed: b"\0sealed".to_vec(),
+            sha256: "a hash".into(),
+            database: "clinic".into(),
+        }),
         reason: "ticket 7".into(),
         incident: (kind == RequestKind::BreakGlass).then(|| "INC-7".into()),
         duration_seconds: HOUR,
@@ -337,4 +342,31 @@ async fn an_event_that_cannot_be_written_takes_the_change_with_it(store: Store) 
     assert_eq!(conflict(refused), Conflict::TooMany);
     assert_eq!(store.ledger_head().await.unwrap().size, size, "what was refused left no event");
     store.append(&[event(EventCode::LedgerRead)]).await.unwrap();
+}
+
+async fn an_approval_of_one_statement_is_good_for_one_session(store: Store) {
+    let (ada, east) = (user(&store, "ada").await, agent(&store, "east").await);
+    let session_of = |request: &Request| NewSession {
+        request: Some(request.asked.id),
+        ..new_session(&ada, &east, "clinic")
+    };
+    let open = async |new: NewSession| store.create_session(&new, 20, &events(1)).await;
+
+    let one = ask(&store, &ada, 0).await;
+    let (first, second) = (session_of(&one), session_of(&one));
+    let before = size(&store).await;
+    let both = tokio::join!(open(first), open(second));
+    let refused = match both {
+        (Ok(_), refused) | (refused, Ok(_)) => refused,
+        (first, second) => panic!("{first:?} and {second:?}"),
+    };
+    assert_eq!(conflict(refused), Conflict::Used);
+    assert_eq!(size(&store).await, before + 1);
+    assert_eq!(conflict(open(session_of(&one)).await), Conflict::Used, "later as well");
+
+    let whole = NewRequest { statement: None, ..asked(&ada, RequestKind::Access, 0) };
+    let whole = store.create_request(&whole, 20, false, &[]).await.unwrap();
+    for _ in 0..2 {
+        open(session_of(&whole)).await.unwrap();
+    }
 }

@@ -80,6 +80,8 @@ pub(super) struct ClientSide {
     asked: Option<Asked>,
     /// After a refusal in the extended protocol: everything up to `Sync` is dropped.
     discarding: bool,
+    /// Some `Bind` of this stream brought values along.
+    bound: bool,
     /// The target reads COPY data.
     pub(super) copying: bool,
     copied: Option<Copied>,
@@ -257,7 +259,7 @@ impl Relay {
         let form = Form::Prepare { name: name.clone() };
         let request = Event::Request { id, form, text: text.clone(), parameters: Vec::new() };
         let what = Await::Parse { name };
-        self.ask(Asked { id, total, request, curtailed: false, what }, Question::Statement { text }, out);
+        self.ask(Asked { id, total, request, curtailed: false, what }, Question::Prepare { text }, out);
         Ok(())
     }
 
@@ -268,7 +270,8 @@ impl Relay {
         let form = Form::Execute { portal: portal.clone(), max_rows };
         let request = Event::Request { id, form, text: Bytes::new(), parameters: Vec::new() };
         let what = Await::Execute { portal };
-        self.ask(Asked { id, total, request, curtailed: false, what }, Question::Execute, out);
+        let question = Question::Execute { bound: self.client.bound };
+        self.ask(Asked { id, total, request, curtailed: false, what }, question, out);
         Ok(())
     }
 
@@ -392,6 +395,7 @@ impl Relay {
         let mut body = looked_at(body, total);
         let (portal, statement) = (body.text()?, body.text()?);
         let (found, formats) = values::bind(body, self.limits.value, is_whole(total, here))?;
+        self.client.bound |= found.cut || !found.parameters.is_empty();
         let id = self.number();
         let form = Form::Bind { portal: portal.clone(), statement: statement.clone() };
         let request = Event::Request { id, form, text: Bytes::new(), parameters: found.parameters };

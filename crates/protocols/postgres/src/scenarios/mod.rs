@@ -3,4 +3,5 @@
 mod hostile;
 mod login;
 mod relay;
+mod single;
 mod split;

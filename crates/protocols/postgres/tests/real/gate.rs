@@ -16,7 +16,7 @@ use hoop_engine::{
     StreamContext, Target,
 };
 use hoop_model::{Redacted, SessionId, StreamId, Timestamp, UserName};
-use hoop_policy::{Rules, decide};
+use hoop_policy::{Rules, Warrant};
 use hoop_postgres::Postgres;
 
 #[derive(Clone)]
@@ -29,7 +29,8 @@ struct Inner {
     target: Arc<dyn Target>,
     target_port: u16,
     password: String,
-    rules: Rules,
+    allow_replication: bool,
+    warrant: Warrant,
     tls: Option<Tls>,
     to_target: Mutex<Vec<u8>>,
     cache: Arc<LoginCache>,
@@ -74,7 +75,8 @@ impl Gate {
             target: Postgres.configure(&settings).unwrap(),
             target_port,
             password: password.to_owned(),
-            rules,
+            allow_replication: rules.allow_replication,
+            warrant: Warrant::new(rules, now().after(Duration::from_secs(600))),
             tls,
             to_target: Mutex::default(),
             cache: Arc::default(),
@@ -134,7 +136,7 @@ impl Inner {
             session: SessionId::generate(),
             stream: StreamId(stream),
             person: UserName::new("ada").unwrap(),
-            allow_replication: self.rules.allow_replication,
+            allow_replication: self.allow_replication,
             cancel_seed: Redacted::new(seed),
             login_cache: Arc::clone(&self.cache),
             login_timeout: Duration::from_secs(20),
@@ -179,12 +181,7 @@ impl Inner {
                     drop(target.write_all(&bytes));
                 }
                 Output::Decide { id, question } => {
-                    let verdict = decide(
-                        &self.rules,
-                        now().after(Duration::from_secs(60)),
-                        &question.as_action(),
-                        now(),
-                    );
+                    let verdict = self.warrant.decide(&question.as_action(), now());
                     engine.handle_verdict(id, verdict, now());
                 }
                 Output::Record(event) => self.events.lock().unwrap().push((stream, event)),

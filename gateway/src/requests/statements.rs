@@ -1,0 +1,62 @@
+//! Approvals of a single statement: what is asked for, how its text is kept, and who gets to read it.
+//!
+//! An approval is bound to the text by its hash. The text itself may hold patients' data: it is kept sealed, for those
+//! who decide and for the auditor, and stands in no event and in no notice.
+
+use hoop_api::{manage::ConnectionDefinition, requests::SingleStatement};
+use hoop_model::{Blame, Fault, RequestId};
+use hoop_policy::OnlyStatement;
+use hoop_store::{AskedStatement, NewRequest};
+use serde_json::Value;
+
+use crate::{http::problem::Problematic, hub::Shared};
+
+/// Longest text that somebody is asked to read and approve, bytes.
+const LONGEST: usize = 64 * 1024;
+/// Longest name of a database, bytes.
+const LONGEST_NAME: usize = 256;
+
+/// What a session for this statement alone is bound to.
+pub(crate) fn only(
+    definition: &ConnectionDefinition,
+    statement: &SingleStatement,
+) -> Result<OnlyStatement, Problematic> {
+    let wrong = |message: String, hint: &'static str| {
+        Problematic::from(Fault::new("HOOP-2029", Blame::Caller, message).with_hint(hint))
+    };
+    let text = &statement.text;
+    if text.len() > LONGEST || text.contains('\0') || !text.contains(|c: char| c.is_alphanumeric()) {
+        let message = format!("a statement to be approved is 1 to {LONGEST} bytes of text");
+        return Err(wrong(message, "ask for a session instead: leave out --statement"));
+    }
+    let own = definition.settings.get("database").and_then(Value::as_str);
+    let Some(database) = statement.database.as_deref().or(own) else {
+        let message = "the connection has no database of its own".to_owned();
+        return Err(wrong(message, "say in which it is to run: --database NAME"));
+    };
+    if database.is_empty() || database.len() > LONGEST_NAME || database.chars().any(char::is_control) {
+        return Err(wrong(
+            "the database's name cannot be".to_owned(),
+            "say in which it is to run: --database NAME",
+        ));
+    }
+    Ok(OnlyStatement::new(text, database))
+}
+
+/// How the store keeps it.
+pub(super) fn seal(
+    hub: &Shared,
+    request: RequestId,
+    statement: &SingleStatement,
+    only: &OnlyStatement,
+) -> Result<AskedStatement, Problematic> {
+    let sealed = hub.keys.seal_statement(request, &statement.text).map_err(Problematic::internal)?;
+    Ok(AskedStatement { sealed, sha256: only.sha256().to_string(), database: only.database().to_owned() })
+}
+
+/// For somebody who may see the request.
+pub(crate) fn open(hub: &Shared, asked: &NewRequest) -> Result<Option<SingleStatement>, Problematic> {
+    let Some(kept) = &asked.statement else { return Ok(None) };
+    let text = hub.keys.open_statement(asked.id, &kept.sealed).map_err(Problematic::internal)?;
+    Ok(Some(SingleStatement { text, database: Some(kept.database.clone()) }))
+}
