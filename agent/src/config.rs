@@ -40,7 +40,7 @@ pub struct AgentConfig {
     #[arg(long, env = "HOOP_AGENT_WORKER_THREADS", default_value_t = 1)]
     pub worker_threads: usize,
 
-    /// How data travels: `tcp`, or `websocket` where something in front of the gateway terminates TLS.
+    /// How everything travels: `tcp`, or `websocket` where something in front of the gateway terminates TLS.
     #[arg(long, env = "HOOP_AGENT_TRANSPORT", value_enum, default_value_t = TransportChoice::Tcp)]
     pub transport: TransportChoice,
 

@@ -99,9 +99,10 @@ impl std::fmt::Debug for Sessions {
 /// [`StartError`].
 pub async fn start(config: AgentConfig) -> Result<Running, StartError> {
     let home = Home::open(&config.state_dir)?;
+    let transport = transport(config.transport)?;
     let identity = match home.identity()? {
         Some(identity) => identity,
-        None => first_enrolment(&home, &config).await?,
+        None => first_enrolment(&home, &config, &transport).await?,
     };
     let limits = TapeLimits {
         behind_bytes: config.spool_behind_bytes,
@@ -125,14 +126,14 @@ pub async fn start(config: AgentConfig) -> Result<Running, StartError> {
         resume_for: config.resume_for(),
     };
     let (sessions, news) = Sessions::new(around, tasks.clone(), stop.clone());
-    let transport = transport(config.transport)?;
-    let plane =
-        DataPlane::new(&sessions.around.home, &identity, transport, Arc::clone(&sessions), stop.clone());
+    let (home, way) = (&sessions.around.home, transport.clone());
+    let plane = DataPlane::new(home, &identity, way, Arc::clone(&sessions), stop.clone());
     let data = Arc::new(plane.map_err(|error| StartError::Data(error.to_string()))?);
     let (connected, heard) = watch::channel(false);
     let id = identity.agent;
     let control = Control {
         gateway: config.gateway,
+        transport,
         identity,
         sessions: Arc::clone(&sessions),
         news: news.into(),
@@ -149,7 +150,7 @@ pub async fn start(config: AgentConfig) -> Result<Running, StartError> {
     Ok(Running { id, sessions, stop, tasks, connected: heard })
 }
 
-/// How data travels to the gateway.
+/// How everything travels to the gateway.
 fn transport(choice: config::TransportChoice) -> Result<Transport, StartError> {
     use rustls_platform_verifier::BuilderVerifierExt;
     match choice {
@@ -167,7 +168,11 @@ fn transport(choice: config::TransportChoice) -> Result<Transport, StartError> {
     }
 }
 
-async fn first_enrolment(home: &Home, config: &AgentConfig) -> Result<Identity, StartError> {
+async fn first_enrolment(
+    home: &Home,
+    config: &AgentConfig,
+    transport: &Transport,
+) -> Result<Identity, StartError> {
     let token = match (&config.join_token, &config.join_token_file) {
         (Some(token), _) => token.expose().clone(),
         (None, Some(path)) => {
@@ -179,7 +184,7 @@ async fn first_enrolment(home: &Home, config: &AgentConfig) -> Result<Identity, 
     let token: JoinToken = token.parse()?;
     let mut wait = FIRST_WAIT;
     loop {
-        match enrol(home, &config.gateway, name.clone(), &token).await {
+        match enrol(home, &config.gateway, transport, name.clone(), &token).await {
             Err(EnrolError::Link(LinkError::Connect(reason))) => {
                 tracing::warn!(reason, retry_ms = wait.as_millis(), "the gateway cannot be reached to enrol");
                 tokio::time::sleep(wait).await;

@@ -80,7 +80,7 @@ fn pgbench_is_right_while_every_connection_is_cut_each_200_ms() {
         assert!(CUTTER.set(Mutex::new(cutter)).is_ok());
         outside
     };
-    let world = World::with(WorldOptions { behind: Some(behind), ..WorldOptions::default() });
+    let world = World::with(WorldOptions { behind: Some(Box::new(behind)), ..WorldOptions::default() });
     run(world.through(&["pgbench", "-i", "-q", "-s", "1"]).env("PGDATABASE", "clinic"));
     let done = AtomicBool::new(false);
     let cutter = CUTTER.get().unwrap();

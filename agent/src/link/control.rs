@@ -10,6 +10,7 @@ use hoop_control::v1::{
 };
 use hoop_model::Timestamp;
 use hoop_recording::RecordingPublicKey;
+use hoop_tunnel::gateway::Transport;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -58,6 +59,7 @@ enum Lost {
 /// What the control task works with.
 pub(crate) struct Control {
     pub(crate) gateway: GatewayAddress,
+    pub(crate) transport: Transport,
     pub(crate) identity: Identity,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) news: Mutex<mpsc::Receiver<FromAgent>>,
@@ -101,7 +103,7 @@ impl Control {
             certificate: self.identity.certificate_pem.clone(),
             key: self.sessions.around.home.tls_key_pem.clone(),
         };
-        let gateway = connect(&self.gateway, &trust).await?;
+        let gateway = connect(&self.gateway, &self.transport, &trust).await?;
         if Timestamp::from(jiff::Timestamp::now()) >= renew_at(&self.identity)? {
             self.identity = renew(&self.sessions.around.home, &self.identity, gateway.clone()).await?;
             self.data.identity_changed(&self.identity);

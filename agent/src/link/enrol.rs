@@ -4,6 +4,7 @@ use bytes::Bytes;
 use hoop_control::v1::{EnrolRequest, RenewRequest, gateway_client::GatewayClient};
 use hoop_model::{AgentName, JoinTokenId, Redacted, Timestamp};
 use hoop_recording::hex;
+use hoop_tunnel::gateway::Transport;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tonic::{Code, transport::Channel};
@@ -72,10 +73,11 @@ impl std::str::FromStr for JoinToken {
 pub(crate) async fn enrol(
     home: &Home,
     gateway: &GatewayAddress,
+    transport: &Transport,
     name: AgentName,
     token: &JoinToken,
 ) -> Result<Identity, EnrolError> {
-    let mut client = connect(gateway, &Trust::Fingerprint(token.fingerprint)).await?;
+    let mut client = connect(gateway, transport, &Trust::Fingerprint(token.fingerprint)).await?;
     let request = EnrolRequest {
         join_token_id: token.id.to_string(),
         join_secret: token.secret.expose().clone(),

@@ -1,4 +1,5 @@
-//! A gRPC channel to the gateway over our own TLS: mutual, and through an HTTP proxy where one is set.
+//! A gRPC channel to the gateway over our own TLS: mutual, through an HTTP proxy where one is set, and inside a WebSocket
+//! where something in front of the gateway terminates TLS.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -6,6 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use hoop_control::v1::gateway_client::GatewayClient;
 use hoop_tunnel::{
     dial::Reach,
+    gateway::{GatewayDial, Transport},
     trust::{self, Rule, Shown},
 };
 use hyper_util::rt::TokioIo;
@@ -85,17 +87,19 @@ pub(crate) fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>, LinkErro
 /// Connects, and gives a gRPC client.
 pub(crate) async fn connect(
     gateway: &GatewayAddress,
+    transport: &Transport,
     trust: &Trust,
 ) -> Result<GatewayClient<Channel>, LinkError> {
     let config = client_config(trust)?;
     let name = ServerName::try_from(gateway.host.clone())
         .map_err(|_| LinkError::Trust(format!("{:?} is not a name a certificate can have", gateway.host)))?;
-    let address = gateway.clone();
+    let (address, transport) = (gateway.clone(), transport.clone());
     let dial = tower::service_fn(move |_: http::Uri| {
-        let (address, config, name) = (address.clone(), Arc::clone(&config), name.clone());
+        let (address, transport) = (address.clone(), transport.clone());
+        let (config, name) = (Arc::clone(&config), name.clone());
         async move {
             let reach = Reach::from_environment(address.host, address.port).map_err(io::Error::other)?;
-            let socket = reach.connect().await.map_err(io::Error::other)?;
+            let socket = GatewayDial::new(reach, transport).connect().await.map_err(io::Error::other)?;
             let shaking = TlsConnector::from(config).connect(name, socket);
             let tls =
                 tokio::time::timeout(PATIENCE, shaking).await.map_err(|_| io::ErrorKind::TimedOut)??;

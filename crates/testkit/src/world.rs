@@ -19,7 +19,7 @@ use crate::{
 const PERSON_PASSWORD: &str = "correct-horse-battery";
 
 /// What differs between worlds.
-#[derive(Debug, Clone, Default)]
+#[derive(Default)]
 pub struct WorldOptions {
     pub postgres: PostgresOptions,
     /// Lines for the gateway's configuration file.
@@ -30,8 +30,10 @@ pub struct WorldOptions {
     pub agent: &'static [&'static str],
     /// Environment of the agent.
     pub agent_env: Vec<(&'static str, String)>,
-    /// The gateway is reached through this port (a proxy that cuts), which forwards to the gateway's own.
-    pub behind: Option<fn(u16) -> u16>,
+    /// The gateway is reached through this port (a proxy that cuts, a load balancer), which leads to the gateway's own.
+    pub behind: Option<Box<dyn Fn(u16) -> u16>>,
+    /// Authorities that command lines and the agent trust as those of the system, instead of pinning the gateway's own.
+    pub system_authorities: Option<PathBuf>,
     /// Changes of the connection's definition.
     pub connection: Option<Value>,
 }
@@ -88,7 +90,7 @@ impl World {
         let path = folder.path();
         let postgres = Postgres::start(&options.postgres);
         let (port, ops_port) = (free_port(), free_port());
-        let public = options.behind.map_or(port, |behind| behind(port));
+        let public = options.behind.as_ref().map_or(port, |behind| behind(port));
         let config = format!(
             "data_dir = {:?}\nlisten = \"127.0.0.1:{port}\"\npublic_host = \"localhost\"\npublic_port = {public}\nops_listen = \"127.0.0.1:{ops_port}\"\n{}\n",
             path.join("gateway"),
@@ -118,6 +120,7 @@ impl World {
         let mut command = Command::new(binary("hoop"));
         command
             .env("HOOP_CONFIG_DIR", &person.profile)
+            .envs(self.options.system_authorities.iter().map(|file| ("SSL_CERT_FILE", file)))
             .env_remove("HTTPS_PROXY")
             .current_dir(self.folder.path());
         command
@@ -156,7 +159,9 @@ impl World {
                 "--user",
                 &person.name,
             ]);
-            login.args(["--ca-fingerprint", &fingerprint]);
+            if self.options.system_authorities.is_none() {
+                login.args(["--ca-fingerprint", &fingerprint]);
+            }
             let input = format!("{}\n{}\n", person.password, totp_now(&person.totp_secret));
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run_with_input(&mut login, &input))).ok()
         });
@@ -305,6 +310,7 @@ fn start_agent(folder: &Path, port: u16, options: &WorldOptions) -> Daemon {
         .arg(folder.join("join-token"))
         .args(options.agent)
         .env_remove("HTTPS_PROXY")
+        .envs(options.system_authorities.iter().map(|file| ("SSL_CERT_FILE", file)))
         .envs(options.agent_env.iter().map(|(name, value)| (*name, value.as_str())));
     Daemon::start("agent", folder, &mut command)
 }

@@ -30,6 +30,13 @@ pub(crate) const PGBOUNCER: Package = Package {
     present: || shell::which("pgbouncer").is_some(),
 };
 
+/// Something in front of the gateway that terminates TLS.
+pub(crate) const HAPROXY: Package = Package {
+    name: "haproxy",
+    why: "a load balancer that terminates TLS, with everything through it",
+    present: || shell::which("haproxy").is_some() || Path::new("/usr/sbin/haproxy").is_file(),
+};
+
 /// Certificates for the private PostgreSQL.
 pub(crate) const OPENSSL: Package = Package {
     name: "openssl",

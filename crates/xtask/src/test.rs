@@ -60,6 +60,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     packages::ensure(&[
         &packages::POSTGRESQL,
         &packages::OPENSSL,
+        &packages::HAPROXY,
         &packages::CHROMIUM,
         &packages::PSYCOPG,
         &packages::PIP,

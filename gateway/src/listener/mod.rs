@@ -4,7 +4,7 @@
 //! time of a handshake. What is refused is counted and closed, without an answer.
 
 pub(crate) mod limits;
-mod prefixed;
+pub(crate) mod prefixed;
 pub(crate) mod tls;
 
 use std::{
@@ -26,7 +26,7 @@ use hyper_util::{
 };
 use rustls::ServerConfig;
 use tokio::{
-    io::AsyncReadExt as _,
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
     net::{TcpListener, TcpStream},
     time::{Instant, timeout_at},
 };
@@ -143,15 +143,20 @@ async fn connection(listener: &Arc<Listener>, mut tcp: TcpStream, from: IpAddr, 
                 serve_http(listener, stream, from, place.clone()).await;
             }
         }
-        Dispatch::Control => {
-            let handshake =
-                TlsAcceptor::from(Arc::clone(&listener.control)).accept(Prefixed::new(bytes, tcp));
-            if let Some(stream) = shake(listener, handshake, deadline, half).await {
-                serve_control(listener, stream, from).await;
-            }
-        }
+        Dispatch::Control => control(listener, Prefixed::new(bytes, tcp), from, deadline, half).await,
     }
     drop(place);
+}
+
+/// An agent's control connection, from its `ClientHello` on.
+pub(crate) async fn control<S>(listener: &Listener, stream: S, from: IpAddr, deadline: Instant, half: Half)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let handshake = TlsAcceptor::from(Arc::clone(&listener.control)).accept(stream);
+    if let Some(stream) = shake(listener, handshake, deadline, half).await {
+        serve_control(listener, stream, from).await;
+    }
 }
 
 /// Reads the `ClientHello`, and not a byte more than it may have.
@@ -185,15 +190,12 @@ async fn open(listener: &Listener, tcp: &mut TcpStream) -> Result<(Dispatch, Vec
     }
 }
 
-async fn shake<F>(
+async fn shake<S>(
     listener: &Listener,
-    handshake: F,
+    handshake: impl Future<Output = std::io::Result<TlsStream<S>>>,
     deadline: Instant,
     half: Half,
-) -> Option<TlsStream<Prefixed<TcpStream>>>
-where
-    F: Future<Output = std::io::Result<TlsStream<Prefixed<TcpStream>>>>,
-{
+) -> Option<TlsStream<S>> {
     let shaken = tokio::select! {
         biased;
         () = listener.hub.stopping.cancelled() => return None,
@@ -231,18 +233,27 @@ fn builder(listener: &Listener, streams: u32) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-async fn serve_http(listener: &Listener, stream: TlsStream<Prefixed<TcpStream>>, from: IpAddr, place: Place) {
-    let http = listener.http.clone();
+async fn serve_http(
+    listener: &Arc<Listener>,
+    stream: TlsStream<Prefixed<TcpStream>>,
+    from: IpAddr,
+    place: Place,
+) {
+    let (http, door) = (listener.http.clone(), Arc::clone(listener));
     let service = tower::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(ClientAddress(from));
         // What is upgraded outlives the connection's task, and still counts.
         request.extensions_mut().insert(place.clone());
+        request.extensions_mut().insert(Arc::clone(&door));
         http.clone().oneshot(request.map(axum::body::Body::new))
     });
     drive(listener, stream, service, STREAMS).await;
 }
 
-async fn serve_control(listener: &Listener, stream: TlsStream<Prefixed<TcpStream>>, from: IpAddr) {
+async fn serve_control<S>(listener: &Listener, stream: TlsStream<S>, from: IpAddr)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let peer = peer(&stream, from);
     let (grpc, streams) = match peer.agent {
         Some(_) => (listener.grpc.clone(), STREAMS),
@@ -256,7 +267,7 @@ async fn serve_control(listener: &Listener, stream: TlsStream<Prefixed<TcpStream
 }
 
 /// What TLS proved: the verifier has checked chain, time and purpose; the name is read here.
-fn peer(stream: &TlsStream<Prefixed<TcpStream>>, address: IpAddr) -> Peer {
+fn peer<S>(stream: &TlsStream<S>, address: IpAddr) -> Peer {
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     Peer {
         agent: certificate.and_then(pki::agent_of),
@@ -265,8 +276,9 @@ fn peer(stream: &TlsStream<Prefixed<TcpStream>>, address: IpAddr) -> Peer {
     }
 }
 
-async fn drive<S, B>(listener: &Listener, stream: TlsStream<Prefixed<TcpStream>>, service: S, streams: u32)
+async fn drive<I, S, B>(listener: &Listener, stream: TlsStream<I>, service: S, streams: u32)
 where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: tower::Service<http::Request<hyper::body::Incoming>, Response = http::Response<B>>
         + Clone
         + Send

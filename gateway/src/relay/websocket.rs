@@ -14,13 +14,20 @@ use hoop_tunnel::{
 };
 use http::header;
 use hyper_util::rt::TokioIo;
-use tokio::{io::AsyncReadExt as _, time::timeout};
+use tokio::{
+    io::AsyncReadExt as _,
+    time::{Instant, timeout_at},
+};
 
 use super::Pipe;
 use crate::{
     http::problem::Problematic,
     hub::Shared,
-    listener::limits::{Half, Place},
+    listener::{
+        self, Listener,
+        limits::{Half, Place},
+        prefixed::Prefixed,
+    },
 };
 
 /// RFC 6455 §1.3.
@@ -48,14 +55,15 @@ pub(crate) async fn upgrade(hub: Shared, mut request: Request) -> Result<Respons
     let from = from.ok_or_else(|| Problematic::internal("a request without an address"))?;
     let place = request.extensions().get::<Place>().cloned();
     let place = place.ok_or_else(|| Problematic::internal("a request without a place"))?;
+    let door = request.extensions().get::<Arc<Listener>>().cloned();
+    let door = door.ok_or_else(|| Problematic::internal("a request without a listener"))?;
     let upgrading = hyper::upgrade::on(&mut request);
-    let task = Arc::clone(&hub);
     hub.tasks.spawn(async move {
         let Ok(upgraded) = upgrading.await else { return };
         // Nobody is authenticated by an upgrade: half-open as a bare connection is.
         let half = place.half_open.enter();
         let socket = websocket::upgraded(TokioIo::new(upgraded)).await;
-        go_on(&task, Pipe::Web(Box::new(socket)), from, half, place).await;
+        go_on(&door, Pipe::Web(Box::new(socket)), from, half, place).await;
     });
     let accept = BASE64.encode(
         aws_lc_rs::digest::digest(
@@ -73,8 +81,9 @@ pub(crate) async fn upgrade(hub: Shared, mut request: Request) -> Result<Respons
         .map_err(Problematic::internal)
 }
 
-async fn go_on(hub: &Shared, mut pipe: Pipe, from: ClientAddress, half: Half, place: Place) {
-    let patience = hub.config.limits.handshake_timeout;
+async fn go_on(door: &Listener, mut pipe: Pipe, from: ClientAddress, half: Half, place: Place) {
+    let hub = &door.hub;
+    let deadline = Instant::now() + hub.config.limits.handshake_timeout;
     let opened = tokio::select! {
         biased;
         () = hub.stopping.cancelled() => return,
@@ -82,7 +91,7 @@ async fn go_on(hub: &Shared, mut pipe: Pipe, from: ClientAddress, half: Half, pl
             metrics::counter!("hoop_connections_refused_total", "reason" => "pushed_out").increment(1);
             return;
         }
-        opened = timeout(patience, open(&mut pipe, hub.config.limits.pre_auth_bytes)) => opened,
+        opened = timeout_at(deadline, open(&mut pipe, hub.config.limits.pre_auth_bytes)) => opened,
     };
     let Ok(Some((dispatch, bytes))) = opened else {
         metrics::counter!("hoop_connections_refused_total", "reason" => "websocket").increment(1);
@@ -97,8 +106,13 @@ async fn go_on(hub: &Shared, mut pipe: Pipe, from: ClientAddress, half: Half, pl
             Ok(()) => Ok(()),
         },
         Dispatch::Claim(claim) => super::claim(hub, claim, pipe),
-        // What is terminated here is reached without a WebSocket.
-        Dispatch::Http | Dispatch::Control => {
+        Dispatch::Control => {
+            listener::control(door, Prefixed::new(bytes, pipe), from.0, deadline, half).await;
+            drop(place);
+            return;
+        }
+        // Whoever got here speaks HTTP already.
+        Dispatch::Http => {
             metrics::counter!("hoop_connections_refused_total", "reason" => "websocket").increment(1);
             return;
         }
