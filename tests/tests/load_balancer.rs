@@ -37,7 +37,7 @@ fn balancer(folder: &Path, gateway: u16) -> (u16, Daemon) {
     );
     fs::write(&config, text).unwrap();
     let program = ["/usr/sbin/haproxy", "/usr/local/sbin/haproxy", "/usr/bin/haproxy"].map(PathBuf::from);
-    let program = program.into_iter().find(|path| path.is_file()).expect("haproxy is installed");
+    let program = program.into_iter().find(|path| path.is_file()).unwrap();
     let daemon = Daemon::start("haproxy", folder, Command::new(program).args(["-db", "-f"]).arg(&config));
     (port, daemon)
 }

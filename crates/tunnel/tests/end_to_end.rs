@@ -8,7 +8,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use hoop_model::AgentId;
 use hoop_tunnel::{
@@ -20,9 +20,10 @@ use hoop_tunnel::{
     stream::{AttachError, Attached, Dial as _, SessionStreams},
     ticket::Ticket,
 };
-use rustls::HandshakeKind;
+use rustls::{HandshakeKind, pki_types::PrivateKeyDer, sign::CertifiedKey};
 use support::{Ca, Session, TestDial, agent, connector, gateway};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+use tokio_rustls::TlsConnector;
 
 fn byte(at: usize, seed: usize) -> u8 {
     (((at ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15)) >> 56) as u8
@@ -165,6 +166,44 @@ async fn an_agents_certificate_is_no_sessions() {
         let _carrier = TestDial { gateway: gateway.address, tls }.dial(ticket).await;
         let why = agent.refused.recv().await.unwrap();
         assert!(why.contains("the peer"), "{why}");
+    }
+}
+
+/// Shows a certificate, and signs with a key that is not its own.
+#[derive(Debug)]
+struct Shows(Arc<CertifiedKey>);
+
+impl rustls::client::ResolvesClientCert for Shows {
+    fn resolve(&self, _: &[&[u8]], _: &[rustls::SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+/// THREATS A2: the gateway, or whoever saw a session's certificate, has all but its key.
+#[tokio::test]
+async fn a_sessions_certificate_without_its_key_is_refused_by_the_agent() {
+    let (ca, id) = (Ca::new(), AgentId::generate());
+    let gateway = gateway(None).await;
+    let session = Session::new(&ca, id);
+    let mut agent = agent(&ca, id, gateway.address, &session, Limits::default());
+    let ticket = Ticket::derive(&session.secret, session.id, 0);
+    let mut stolen = (*session.tls.with_ticket(&ticket)).clone();
+    let schemes = [rustls::SignatureScheme::ECDSA_NISTP256_SHA256];
+    let real = stolen.client_auth_cert_resolver.resolve(&[], &schemes).unwrap();
+    let key = PrivateKeyDer::try_from(rcgen::KeyPair::generate().unwrap().serialize_der()).unwrap();
+    let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).unwrap();
+    stolen.client_auth_cert_resolver = Arc::new(Shows(Arc::new(CertifiedKey::new(real.cert.clone(), key))));
+    let tcp = tokio::net::TcpStream::connect(gateway.address).await.unwrap();
+    let shaking = TlsConnector::from(Arc::new(stolen)).connect("localhost".try_into().unwrap(), tcp);
+    let carrier = shaking.await;
+    let why = agent.refused.recv().await.unwrap();
+    assert!(why.contains("handshake failed"), "{why}");
+    if let Ok(mut carrier) = carrier {
+        assert!(carrier.read_u8().await.is_err()); // TLS 1.3 lets the client finish first
     }
 }
 
