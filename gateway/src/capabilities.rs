@@ -20,10 +20,10 @@ use serde_json::json;
 
 use crate::{
     agents::Link,
-    http::problem::Problematic,
+    http::{caller::Caller, problem::Problematic},
     hub::{Hub, Shared, event, now},
     notices::{Notice, Topic},
-    rules::{self, Question},
+    rules::Question,
     sessions,
 };
 
@@ -35,7 +35,7 @@ const MOST_USES: u32 = 10;
 /// Makes one.
 pub(crate) async fn make(
     hub: &Shared,
-    actor: &Actor,
+    by: &Caller,
     wanted: &NewCapability,
 ) -> Result<CapabilityMade, Problematic> {
     let (valid, session) =
@@ -53,9 +53,14 @@ pub(crate) async fn make(
     if holder.source == UserSource::Service {
         return Err(Problematic::bad_request("a capability is for a person"));
     }
+    let oneself = &by.signed_in.user;
+    if holder.person == oneself.person && holder.id != oneself.id {
+        let what = "nobody makes a capability for another account of their own";
+        return Err(Problematic::forbidden("HOOP-3006", what).hint("ask another admin"));
+    }
     // As if the emergency were now: the same rule, its limits, its reviewers.
     let in_force = hub.rules.in_force(&hub.store).await?;
-    let person = rules::person(&holder, Some((at, AuthMethod::PasswordTotp)));
+    let person = in_force.person(&holder, Some((at, AuthMethod::PasswordTotp)));
     let question = Question::new(person, &connection, &definition, Ipv4Addr::LOCALHOST.into());
     let allowed = in_force.policy.break_glass(&question.asking(Some("a capability"), None, &[], 0), at);
     let allowed = allowed.map_err(|refusal| refusal.to_fault(&connection.name))?;
@@ -88,7 +93,7 @@ pub(crate) async fn make(
         "session_seconds": capability.longest_seconds, "uses": wanted.uses, "rule": capability.rule,
     });
     let subjects = [holder.id.into(), connection.id.into(), agent.id.into()];
-    let told = event(actor, EventCode::CapabilityMade, subjects, facts);
+    let told = event(&by.actor, EventCode::CapabilityMade, subjects, facts);
     let kept = Kept {
         id: capability.id,
         agent: agent.id,
@@ -97,7 +102,7 @@ pub(crate) async fn make(
         connection: connection.id,
         connection_name: connection.name,
         body,
-        made_by: actor.display_name().to_owned(),
+        made_by: by.actor.display_name().to_owned(),
         made_at: at,
         valid_until: capability.valid_until,
         most_uses: wanted.uses,

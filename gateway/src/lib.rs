@@ -134,7 +134,7 @@ impl Gateway {
             keys,
             agents: agents::Agents::default(),
             live: live::LiveSessions::default(),
-            rules: rules::Rules::default(),
+            rules: rules::Rules::new(config.separate_admins),
             relay: relay::Relay::new(config.limits.waiting_per_agent),
             recordings,
             throttle: http::throttle::Throttle::new(config.limits.login_attempts_per_minute),

@@ -40,7 +40,12 @@ fn command() -> Command {
     let user_add = Command::new("add")
         .about("Makes a built-in account that can sign in at once, and shows its second factor's secret")
         .arg(Arg::new("name").required(true))
-        .arg(Arg::new("role").long("role").default_value("user").value_parser(["user", "auditor", "admin"]))
+        .arg(
+            Arg::new("role")
+                .long("role")
+                .default_value("user")
+                .value_parser(["user", "approver", "auditor", "admin"]),
+        )
         .arg(
             Arg::new("groups")
                 .long("groups")
@@ -177,6 +182,7 @@ async fn user_add(config: &Config, matches: &ArgMatches) -> anyhow::Result<()> {
     let role = match text("role").as_str() {
         "admin" => Role::Admin,
         "auditor" => Role::Auditor,
+        "approver" => Role::Approver,
         _ => Role::User,
     };
     let groups = matches.get_many::<String>("groups").into_iter().flatten().filter(|group| !group.is_empty());

@@ -6,7 +6,7 @@ use std::{
 };
 
 use hoop_api::manage::ConnectionDefinition;
-use hoop_model::{AuthMethod, RequestId, Timestamp, UserName};
+use hoop_model::{AuthMethod, RequestId, Role, Timestamp, UserName};
 use hoop_policy::{
     OnlyStatement,
     rules::{
@@ -26,31 +26,63 @@ pub(crate) struct InForce {
     /// 0: none were ever written, and everything is denied.
     pub(crate) version: u64,
     pub(crate) policy: Policy,
+    /// Admins open nothing.
+    separate_admins: bool,
+}
+
+impl InForce {
+    /// Somebody as they are in the store; `mfa` is what they proved, and when.
+    pub(crate) fn person(&self, user: &User, mfa: Option<(Timestamp, AuthMethod)>) -> Person {
+        Person {
+            name: user.name.clone(),
+            kind: match user.source {
+                UserSource::Service => PersonKind::Service,
+                UserSource::Builtin | UserSource::Oidc { .. } => PersonKind::Human,
+            },
+            groups: user.groups.iter().cloned().collect(),
+            locked: user.locked,
+            only_administers: self.separate_admins && user.role == Role::Admin,
+            mfa: mfa.and_then(|(at, method)| Some(MfaProof { at, method: method_of(method)? })),
+        }
+    }
+
+    /// Whoever is signed in.
+    pub(crate) fn caller(&self, signed_in: &SignedIn) -> Person {
+        let SignedIn { login, user } = signed_in;
+        self.person(user, login.mfa_at.map(|at| (at, login.method)))
+    }
 }
 
 /// Keeps the version in force compiled.
-#[derive(Debug, Default)]
-pub(crate) struct Rules(Mutex<Option<Arc<InForce>>>);
+#[derive(Debug)]
+pub(crate) struct Rules {
+    separate_admins: bool,
+    compiled: Mutex<Option<Arc<InForce>>>,
+}
 
 impl Rules {
+    pub(crate) const fn new(separate_admins: bool) -> Self {
+        Self { separate_admins, compiled: Mutex::new(None) }
+    }
+
     /// The rules in force at this moment, whichever gateway wrote them.
     ///
     /// # Errors
     /// The store's. Rules that cannot be read allow nothing: they are an error too.
     pub(crate) async fn in_force(&self, store: &Store) -> Result<Arc<InForce>, StoreError> {
         let number = store.policy_number().await?;
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let separate_admins = self.separate_admins;
+        let known = self.compiled.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(known) = known.filter(|known| known.version == number) {
             return Ok(known);
         }
         let latest = store.policy().await?;
-        let fresh = Arc::new(match &latest {
-            None => InForce { version: 0, policy: Policy::compile(AccessPolicy::default()) },
-            Some(latest) => {
-                InForce { version: latest.version, policy: Policy::compile(document_of(latest)?) }
-            }
-        });
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&fresh));
+        let (version, document) = match &latest {
+            None => (0, AccessPolicy::default()),
+            Some(latest) => (latest.version, document_of(latest)?),
+        };
+        let fresh = Arc::new(InForce { version, policy: Policy::compile(document), separate_admins });
+        *self.compiled.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&fresh));
         Ok(fresh)
     }
 }
@@ -59,26 +91,6 @@ impl Rules {
 pub(crate) fn document_of(version: &PolicyVersion) -> Result<AccessPolicy, StoreError> {
     serde_json::from_value(version.document.clone())
         .map_err(|error| StoreError::Corrupt(format!("rules of version {}: {error}", version.version)))
-}
-
-/// Somebody as they are in the store; `mfa` is what they proved, and when.
-pub(crate) fn person(user: &User, mfa: Option<(Timestamp, AuthMethod)>) -> Person {
-    Person {
-        name: user.name.clone(),
-        kind: match user.source {
-            UserSource::Service => PersonKind::Service,
-            UserSource::Builtin | UserSource::Oidc { .. } => PersonKind::Human,
-        },
-        groups: user.groups.iter().cloned().collect(),
-        locked: user.locked,
-        mfa: mfa.and_then(|(at, method)| Some(MfaProof { at, method: method_of(method)? })),
-    }
-}
-
-/// Whoever is signed in.
-pub(crate) fn caller(signed_in: &SignedIn) -> Person {
-    let SignedIn { login, user } = signed_in;
-    person(user, login.mfa_at.map(|at| (at, login.method)))
 }
 
 const fn method_of(method: AuthMethod) -> Option<MfaMethod> {

@@ -74,17 +74,22 @@ async fn no_scope_opens_what_people_must_do_themselves() {
 async fn the_matrix_is_the_golden_one() {
     let world = World::start().await;
     let mut found = String::from(
-        "# method path who token:scopes | anonymous user auditor admin | API token of a service account: connect (a user's), \
+        "# method path who token:scopes | anonymous user approver auditor admin | API token of a service account: connect (a user's), \
          connect (an auditor's), evidence:read, scim\n\
          # (`in`: let through; people with a bearer token)\n",
     );
     let (mut tokens, mut others) = (Vec::new(), Vec::new());
-    for (name, role) in [("user", Role::User), ("auditor", Role::Auditor), ("admin", Role::Admin)] {
+    for (name, role) in [
+        ("user", Role::User),
+        ("approver", Role::Approver),
+        ("auditor", Role::Auditor),
+        ("admin", Role::Admin),
+    ] {
         let mut person = world.person(name, role, &[]).await;
         tokens.push(world.tokens(&mut person).await.access);
         others.push(world.tokens(&mut person).await.access);
     }
-    let api_tokens = api_tokens(&world, &tokens[2]).await;
+    let api_tokens = api_tokens(&world, &tokens[3]).await;
     let mut rows = hoop_gateway::authorization();
     // Signing out comes last, everywhere at the very end: it ends the tokens.
     rows.sort_by_key(|row| match (row.method.as_str(), row.path.as_str()) {

@@ -41,6 +41,7 @@ impl Scene {
                 mfa_acr: Vec::new(),
                 admin_groups: Vec::new(),
                 auditor_groups: Vec::new(),
+                approver_groups: Vec::new(),
                 recheck: Duration::from_secs(3600),
             });
         })

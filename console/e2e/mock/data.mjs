@@ -11,6 +11,7 @@ export const PEOPLE = {
   grace: { id: 'usr_aaaaaaaaaaaaaaaaaaaaaaaaaa', name: 'grace', role: 'admin', groups: ['dba', 'admins'] },
   linus: { id: 'usr_cccccccccccccccccccccccccc', name: 'linus', role: 'auditor', groups: [] },
   mary: { id: 'usr_dddddddddddddddddddddddddd', name: 'mary', role: 'user', groups: ['leads'] },
+  robin: { id: 'usr_eeeeeeeeeeeeeeeeeeeeeeeeee', name: 'robin', role: 'approver', groups: [] },
   ada: { id: 'usr_bbbbbbbbbbbbbbbbbbbbbbbbbb', name: 'ada', role: 'user', groups: ['dba'] },
 };
 

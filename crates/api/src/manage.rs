@@ -138,6 +138,20 @@ pub struct UserView {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub last_login_at: Option<Timestamp>,
+    /// The same person's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub other_accounts: Vec<UserName>,
+}
+
+/// `POST /users/{name}/link` (admin): the account is the same person's. Approvals and reviews by one are then never
+/// another's word about the other, and nobody administers an account of their own. `DELETE` takes the account out again.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LinkAccount {
+    /// The other account's login name.
+    #[schema(value_type = String)]
+    pub account: UserName,
 }
 
 /// `POST /users` (admin): a built-in account.

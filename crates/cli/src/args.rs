@@ -1,5 +1,6 @@
 //! The command line: what there is, and the help that teaches it. Parsing alone; nothing is done here.
 
+mod people;
 mod sealed_codes;
 mod services;
 mod statement;
@@ -8,9 +9,10 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hoop_model::{
-    AgentName, CapabilityId, ConnectionName, GroupName, LoginId, RequestId, SessionId, Timestamp, UserName,
+    AgentName, CapabilityId, ConnectionName, LoginId, RequestId, SessionId, Timestamp, UserName,
 };
 
+pub(crate) use self::people::{AddUser, EndSignIns, OneUser, SetUser, Users};
 pub(crate) use self::sealed_codes::SealedCodes;
 pub(crate) use self::services::{
     AddApiToken, AddServiceAccount, ApiTokens, OneServiceAccount, RevokeApiToken, ServiceAccounts,
@@ -843,10 +845,8 @@ pub(crate) struct OneCapability {
 impl Admin {
     const fn form(&self) -> Option<Form> {
         match self {
-            Self::Users(Users::Ls(form)) | Self::Agents(Agents::Ls(form)) => Some(*form),
-            Self::Users(Users::Add(args)) => Some(args.form),
-            Self::Users(Users::Set(args)) => Some(args.form),
-            Self::Users(Users::Lock(args) | Users::Unlock(args) | Users::Reset(args)) => Some(args.form),
+            Self::Users(command) => Some(command.form()),
+            Self::Agents(Agents::Ls(form)) => Some(*form),
             Self::ServiceAccounts(command) => Some(match command {
                 ServiceAccounts::Ls(form) => *form,
                 ServiceAccounts::Add(AddServiceAccount { form, .. }) => *form,
@@ -875,87 +875,6 @@ impl Admin {
             Self::Rules(RulesCommand::Reach(args)) => Some(args.form),
         }
     }
-}
-
-/// `hoop admin users`
-#[derive(Debug, Subcommand)]
-pub(crate) enum Users {
-    /// List people
-    Ls(Form),
-    /// Add a built-in account, and print the one-use link to hand over
-    Add(AddUser),
-    /// Change role or groups
-    Set(SetUser),
-    /// Make a new one-use link: password and second factor are set anew
-    Reset(OneUser),
-    /// Lock an account: its sign-ins and sessions end now
-    Lock(OneUser),
-    /// Unlock an account
-    Unlock(OneUser),
-}
-
-/// What somebody may do in the system as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Role {
-    /// Opens the connections that policy allows
-    User,
-    /// Sees all sessions and evidence, changes nothing
-    Auditor,
-    /// Manages people, agents and connections
-    Admin,
-}
-
-impl From<Role> for hoop_model::Role {
-    fn from(role: Role) -> Self {
-        match role {
-            Role::User => Self::User,
-            Role::Auditor => Self::Auditor,
-            Role::Admin => Self::Admin,
-        }
-    }
-}
-
-/// `hoop admin users add`
-#[derive(Debug, Args)]
-pub(crate) struct AddUser {
-    /// Login name
-    pub(crate) name: UserName,
-    /// What they may do
-    #[arg(long, value_enum, default_value_t = Role::User)]
-    pub(crate) role: Role,
-    /// A group; may be repeated
-    #[arg(short, long = "group", value_name = "GROUP")]
-    pub(crate) groups: Vec<GroupName>,
-    #[command(flatten)]
-    form: Form,
-}
-
-/// `hoop admin users set`
-#[derive(Debug, Args)]
-#[group(id = "change", required = true, multiple = true, args = ["role", "groups", "no_groups"])]
-pub(crate) struct SetUser {
-    /// Login name
-    pub(crate) name: UserName,
-    /// New role
-    #[arg(long, value_enum)]
-    pub(crate) role: Option<Role>,
-    /// The groups from now on; may be repeated
-    #[arg(short, long = "group", value_name = "GROUP", conflicts_with = "no_groups")]
-    pub(crate) groups: Vec<GroupName>,
-    /// No groups from now on
-    #[arg(long)]
-    pub(crate) no_groups: bool,
-    #[command(flatten)]
-    form: Form,
-}
-
-/// A person.
-#[derive(Debug, Args)]
-pub(crate) struct OneUser {
-    /// Login name
-    pub(crate) name: UserName,
-    #[command(flatten)]
-    form: Form,
 }
 
 /// `hoop admin agents`

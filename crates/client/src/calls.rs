@@ -6,7 +6,7 @@ use hoop_api::{
     auth::{DeviceStart, LoginView, RecoveryCodes, RecoveryCodesLeft, WhoAmI},
     capabilities::{CapabilityMade, CapabilityView, NewCapability},
     manage::{
-        AgentView, ConnectionDefinition, ConnectionView, JoinToken, JoinTokenRequest, NewUser,
+        AgentView, ConnectionDefinition, ConnectionView, JoinToken, JoinTokenRequest, LinkAccount, NewUser,
         NewUserCreated, UserChange, UserView,
     },
     requests::{BreakGlass, EndRequest, Extend, NewRequest, RequestView, ReviewFinding, Word},
@@ -224,6 +224,33 @@ impl Api {
     /// People.
     pub async fn users(&self) -> Result<Page<UserView>> {
         self.get("/users", &[]).await
+    }
+
+    /// One person.
+    pub async fn user(&self, name: &UserName) -> Result<UserView> {
+        self.get(&format!("/users/{name}"), &[]).await
+    }
+
+    /// Says that two accounts are the same person's.
+    pub async fn link_accounts(&self, name: &UserName, account: &UserName) -> Result<UserView> {
+        let other = LinkAccount { account: account.clone() };
+        self.send(Method::POST, &format!("/users/{name}/link"), &other).await
+    }
+
+    /// Takes an account out of a person's again.
+    pub async fn unlink_account(&self, name: &UserName) -> Result<()> {
+        self.command(Method::DELETE, &format!("/users/{name}/link"), None).await
+    }
+
+    /// Somebody's sign-ins.
+    pub async fn logins_of(&self, name: &UserName) -> Result<Page<LoginView>> {
+        self.get(&format!("/users/{name}/logins"), &[]).await
+    }
+
+    /// Ends one of somebody's sign-ins, or all with every live session.
+    pub async fn end_logins_of(&self, name: &UserName, one: Option<LoginId>) -> Result<()> {
+        let one = one.map(|id| format!("/{id}")).unwrap_or_default();
+        self.command(Method::DELETE, &format!("/users/{name}/logins{one}"), None).await
     }
 
     /// Makes a built-in account.

@@ -85,6 +85,10 @@ codes! {
     UserLocked = "user.locked";
     /// A service account was removed, or a person by the identity provider: the name is nobody else's.
     UserRemoved = "user.removed";
+    /// Two accounts were said to be the same person's.
+    UserLinked = "user.linked";
+    /// An account was said to be nobody's second one any more.
+    UserUnlinked = "user.unlinked";
     /// An API token of a service account was made: name, scope and end are among the facts.
     ApiTokenCreated = "api_token.created";
     /// The identity provider made a group.

@@ -12,10 +12,34 @@ use crate::{AgentId, AgentName, GroupName, LoginId, Timestamp, TokenId, UserId, 
 pub enum Role {
     /// Opens the connections that policy allows, and sees their own sessions.
     User,
+    /// The same, and decides on what others ask for, where a rule names the role; sees what waits for a decision.
+    Approver,
     /// Sees all sessions and evidence; changes nothing.
     Auditor,
     /// Manages people, agents and connections, and sees all sessions.
     Admin,
+}
+
+/// Whoever stands behind one account or several. Where somebody must be another than somebody else, these are compared,
+/// and never accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PersonId(UserId);
+
+impl PersonId {
+    /// Of an account, which may be known to be the same person's as another one.
+    #[must_use]
+    pub const fn of(account: UserId, same_as: Option<UserId>) -> Self {
+        match same_as {
+            Some(first) => Self(first),
+            None => Self(account),
+        }
+    }
+
+    /// The account that stands for all of theirs.
+    #[must_use]
+    pub const fn account(self) -> UserId {
+        self.0
+    }
 }
 
 /// How somebody proved who they are.

@@ -10,7 +10,7 @@ mod name;
 mod redacted;
 mod time;
 
-pub use actor::{Actor, AuthMethod, ClientAddress, Role, TokenScope, UnknownScope};
+pub use actor::{Actor, AuthMethod, ClientAddress, PersonId, Role, TokenScope, UnknownScope};
 pub use fault::{Blame, Code, Fault};
 pub use id::{
     AgentId, CapabilityId, CodeSetId, ConnectionId, EventId, GrantId, GroupId, IdError, JoinTokenId, LoginId,

@@ -43,6 +43,7 @@ fn person(number: usize) -> Person {
         kind: PersonKind::Human,
         groups: groups.collect(),
         locked: false,
+        only_administers: false,
         mfa: Some(MfaProof { at: NOW, method: MfaMethod::Totp }),
     }
 }

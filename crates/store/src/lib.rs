@@ -15,6 +15,7 @@ mod ledger;
 mod logins;
 mod notices;
 mod page;
+mod persons;
 mod policies;
 mod providers;
 mod requests;

@@ -1,6 +1,6 @@
 //! Sign-ins and their tokens: one login per person and device, tokens as hashes alone.
 
-use hoop_model::{AuthMethod, LoginId, Redacted, Timestamp, TokenId, TokenScope, UserId};
+use hoop_model::{AuthMethod, LoginId, Redacted, Role, Timestamp, TokenId, TokenScope, UserId};
 
 use crate::{
     Conflict, Factor, NewEvent, Sha256, Store, StoreError, User, UserSource,
@@ -111,6 +111,17 @@ pub struct SignedIn {
     pub login: Login,
     /// The person, as they are now.
     pub user: User,
+}
+
+impl SignedIn {
+    /// The role in force under this sign-in: whoever opened some envelopes may be let in, and that gives no role.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        match self.login.method {
+            AuthMethod::SealedCodes => Role::User,
+            _ => self.user.role,
+        }
+    }
 }
 
 /// What a sign-in was proven with. It is checked again in the transaction that keeps the sign-in: what was right when

@@ -1,10 +1,11 @@
 //! Requests for access and emergencies: who asked, who decided, until when, and what a reviewer found.
 
-use hoop_model::{ConnectionId, ConnectionName, RequestId, Timestamp, UserId, UserName};
+use hoop_model::{ConnectionId, ConnectionName, PersonId, RequestId, Timestamp, UserId, UserName};
 
 use crate::{
     Conflict, NewEvent, Page, Store, StoreError,
     db::{Row, Tx, args, words},
+    persons::accounts,
 };
 
 /// Which of the two.
@@ -46,6 +47,8 @@ words!(RequestState {
 pub struct Request {
     /// What was asked.
     pub asked: NewRequest,
+    /// Who asked, whichever of their accounts they used.
+    pub person: PersonId,
     /// How far it has come.
     pub state: RequestState,
     /// Decided when.
@@ -157,7 +160,18 @@ macro_rules! columns {
     () => {
         "id, kind, user_id, user_name, connection_id, connection_name, rule, become, statement_sealed, \
          statement_sha256, statement_database, reason, incident, duration_seconds, needed, state, created_at, decide_until, decided_at, ends_at, ended_at, end_reason, \
-         extended_by, reviewed_by, reviewed_by_name, reviewed_at, finding"
+         extended_by, reviewed_by, reviewed_by_name, reviewed_at, finding, \
+         (SELECT same_person_as FROM users WHERE users.id = requests.user_id) AS same_person_as"
+    };
+}
+
+/// How many different people approved a request, the one who asked not among them.
+macro_rules! approved_by {
+    () => {
+        "(SELECT COUNT(DISTINCT COALESCE(who.same_person_as, who.id)) FROM decisions said \
+         JOIN users who ON who.id = said.user_id JOIN users asker ON asker.id = requests.user_id \
+         WHERE said.request_id = requests.id AND said.approves <> 0 \
+         AND COALESCE(who.same_person_as, who.id) <> COALESCE(asker.same_person_as, asker.id))"
     };
 }
 
@@ -198,6 +212,7 @@ impl Request {
             decide_until: row.time("decide_until")?,
         };
         Ok(Self {
+            person: PersonId::of(asked.user, row.maybe_id("same_person_as")?),
             asked,
             state: row.word("state")?,
             decided_at: row.maybe_time("decided_at")?,
@@ -225,6 +240,12 @@ impl Tx {
         let sql = concat!("SELECT ", columns!(), " FROM requests WHERE id = $1");
         let row = self.run_one(sql, args![id]).await?;
         Request::of(&row.ok_or(StoreError::NotFound("request"))?)
+    }
+
+    /// Whose account it is; `Conflict(OtherName)` when the request is their own.
+    async fn another(&mut self, account: UserId, request: &Request) -> Result<PersonId, StoreError> {
+        let person = self.user(account).await?.person;
+        if person == request.person { Err(Conflict::OtherName.into()) } else { Ok(person) }
     }
 
     pub(crate) async fn insert_request(&mut self, new: &NewRequest) -> Result<Request, StoreError> {
@@ -288,19 +309,26 @@ impl Store {
         events: &[NewEvent],
     ) -> Result<Request, StoreError> {
         let mut tx = self.begin().await?;
-        if tx.user(new.user).await?.locked {
+        let asker = tx.user(new.user).await?;
+        if asker.locked {
             return Err(Conflict::Locked.into());
         }
-        let open =
-            "SELECT COUNT(*) AS count FROM requests WHERE user_id = $1 AND state IN ('pending', 'approved')";
-        let open: u64 = tx.run_one(open, args![new.user]).await?.map_or(Ok(0), |row| row.count("count"))?;
+        let person = asker.person;
+        let open = concat!(
+            "SELECT COUNT(*) AS count FROM requests WHERE state IN ('pending', 'approved') AND user_id IN ",
+            accounts!("$1")
+        );
+        let open: u64 =
+            tx.run_one(open, args![person.account()]).await?.map_or(Ok(0), |row| row.count("count"))?;
         if open >= most {
             return Err(Conflict::TooMany.into());
         }
-        let unreviewed = "SELECT COUNT(*) AS count FROM requests WHERE user_id = $1 AND kind = 'break_glass' \
-                          AND reviewed_at IS NULL";
+        let unreviewed = concat!(
+            "SELECT COUNT(*) AS count FROM requests WHERE kind = 'break_glass' AND reviewed_at IS NULL AND user_id IN ",
+            accounts!("$1")
+        );
         let unreviewed: u64 =
-            tx.run_one(unreviewed, args![new.user]).await?.map_or(Ok(0), |row| row.count("count"))?;
+            tx.run_one(unreviewed, args![person.account()]).await?.map_or(Ok(0), |row| row.count("count"))?;
         if review_first && unreviewed > 0 {
             return Err(Conflict::Changed.into());
         }
@@ -333,14 +361,17 @@ impl Store {
         if word.at >= request.asked.decide_until {
             return Err(Conflict::Expired.into());
         }
-        if word.by == request.asked.user {
-            return Err(Conflict::OtherName.into());
+        let decider = tx.another(word.by, &request).await?;
+        let said =
+            concat!("SELECT user_id FROM decisions WHERE request_id = $1 AND user_id IN ", accounts!("$2"));
+        if !tx.run(said, args![id, decider.account()]).await?.is_empty() {
+            return Err(Conflict::Used.into());
         }
         let sql = "INSERT INTO decisions (request_id, user_id, user_name, approves, note, decided_at) \
                    VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING approves";
         let values = args![id, word.by, &word.by_name, word.approves, word.note.as_deref(), word.at];
         tx.run_one(sql, values).await?.ok_or(Conflict::Used)?;
-        let count = "SELECT COUNT(*) AS count FROM decisions WHERE request_id = $1 AND approves <> 0";
+        let count = concat!("SELECT ", approved_by!(), " AS count FROM requests WHERE id = $1");
         let approvals: u32 = tx.run_one(count, args![id]).await?.map_or(Ok(0), |row| row.count("count"))?;
         let request = if !word.approves {
             tx.settle(id, RequestState::Denied, word.at, None).await?
@@ -397,9 +428,7 @@ impl Store {
     ) -> Result<Request, StoreError> {
         let mut tx = self.begin().await?;
         let request = tx.request(id).await?;
-        if request.asked.user == by.0 {
-            return Err(Conflict::OtherName.into());
-        }
+        tx.another(by.0, &request).await?;
         if request.state != RequestState::Approved || request.ends_at != Some(before) {
             return Err(Conflict::Changed.into());
         }
@@ -427,9 +456,7 @@ impl Store {
     ) -> Result<Request, StoreError> {
         let mut tx = self.begin().await?;
         let request = tx.request(id).await?;
-        if request.asked.user == review.by {
-            return Err(Conflict::OtherName.into());
-        }
+        tx.another(review.by, &request).await?;
         let over = matches!(request.state, RequestState::Ended | RequestState::Expired);
         if request.asked.kind != RequestKind::BreakGlass || !over || request.review.is_some() {
             return Err(Conflict::Changed.into());
@@ -508,7 +535,8 @@ impl Store {
         self.read(sql, args![now]).await?.iter().map(Request::of).collect()
     }
 
-    /// Those of one person on one connection that are in force at `now`.
+    /// Those of one person on one connection that are in force at `now`. Whatever was found out since about who is whose
+    /// second account: words of the person themself, and several of one other, are not counted.
     ///
     /// # Errors
     /// The usual ones.
@@ -521,8 +549,9 @@ impl Store {
         let sql = concat!(
             "SELECT ",
             columns!(),
-            " FROM requests WHERE user_id = $1 AND connection_id = $2 AND state = 'approved' AND ends_at > $3 \
-             ORDER BY id"
+            " FROM requests WHERE user_id = $1 AND connection_id = $2 AND state = 'approved' AND ends_at > $3 AND needed <= ",
+            approved_by!(),
+            " ORDER BY id"
         );
         self.read(sql, args![user, connection, now]).await?.iter().map(Request::of).collect()
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hoop_model::{GroupName, Redacted, Role, Timestamp, UserId, UserName};
+use hoop_model::{GroupName, PersonId, Redacted, Role, Timestamp, UserId, UserName};
 
 use crate::{
     Conflict, NewEvent, Page, Sha256, Store, StoreError,
@@ -58,6 +58,8 @@ pub struct User {
     pub created_at: Timestamp,
     /// Last sign-in.
     pub last_login_at: Option<Timestamp>,
+    /// Whose it is: another account may be the same person's.
+    pub person: PersonId,
 }
 
 impl User {
@@ -130,12 +132,12 @@ pub struct FailedAttempt {
     pub locked_until: Option<Timestamp>,
 }
 
-words!(Role { User = "user", Auditor = "auditor", Admin = "admin" });
+words!(Role { User = "user", Approver = "approver", Auditor = "auditor", Admin = "admin" });
 
 macro_rules! user_columns {
     () => {
         "id, name, role, source, issuer, subject, group_names, locked + deprovisioned AS locked, password_hash, totp_secret, totp_last_step, \
-         pending_totp, setup_expires_at, failed_attempts, locked_until, created_at, last_login_at"
+         pending_totp, setup_expires_at, failed_attempts, locked_until, created_at, last_login_at, same_person_as"
     };
 }
 
@@ -153,8 +155,9 @@ impl User {
                 ("service", None, None) => UserSource::Service,
                 (other, ..) => return Err(StoreError::Corrupt(format!("a person's source {other:?}"))),
             };
+        let id = row.id("id")?;
         Ok(Self {
-            id: row.id("id")?,
+            id,
             name: row.name("name")?,
             role: row.word("role")?,
             groups: row.json("group_names")?,
@@ -169,6 +172,7 @@ impl User {
             locked_until: row.maybe_time("locked_until")?,
             created_at: row.time("created_at")?,
             last_login_at: row.maybe_time("last_login_at")?,
+            person: PersonId::of(id, row.maybe_id("same_person_as")?),
         })
     }
 }

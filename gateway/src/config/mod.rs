@@ -51,6 +51,8 @@ pub struct Config {
     pub log_level: String,
     /// Built-in accounts may sign in.
     pub password_login: bool,
+    /// An account that administers opens nothing.
+    pub separate_admins: bool,
     /// The identity provider.
     pub oidc: Option<Oidc>,
     /// Bounds.
@@ -101,6 +103,8 @@ pub struct Oidc {
     pub admin_groups: Vec<GroupName>,
     /// Whose members are auditors.
     pub auditor_groups: Vec<GroupName>,
+    /// Whose members are approvers.
+    pub approver_groups: Vec<GroupName>,
     /// How often it is asked again about people.
     pub recheck: Duration,
 }
@@ -193,6 +197,7 @@ impl Config {
             log_format: parse(layers, "log.format", "`pretty` or `json`")?,
             log_level: log_level(layers)?,
             password_login: switch(layers, "login.password")?,
+            separate_admins: one_of(layers, "admin_identity", "same", "separate")?,
             oidc: oidc(layers)?,
             limits: limits(layers)?,
             tokens: tokens(layers)?,
@@ -261,6 +266,7 @@ fn oidc(layers: &Layers) -> Result<Option<Oidc>, ConfigError> {
         mfa_acr: list(layers, "oidc.mfa_acr"),
         admin_groups: groups(layers, "oidc.admin_groups")?,
         auditor_groups: groups(layers, "oidc.auditor_groups")?,
+        approver_groups: groups(layers, "oidc.approver_groups")?,
         recheck: at_least(layers, "oidc.recheck", Duration::from_secs(1))?,
     }))
 }
@@ -311,11 +317,16 @@ fn size(layers: &Layers, key: &str, least: u64) -> Result<usize, ConfigError> {
 }
 
 fn switch(layers: &Layers, key: &str) -> Result<bool, ConfigError> {
+    one_of(layers, key, "off", "on")
+}
+
+/// Which of two words it is: whether the second.
+fn one_of(layers: &Layers, key: &str, no: &str, yes: &str) -> Result<bool, ConfigError> {
     let raw = layers.value(key);
     match raw.text.as_str() {
-        "on" => Ok(true),
-        "off" => Ok(false),
-        other => Err(invalid(&raw, key, &format!("`{other}` is neither `on` nor `off`"))),
+        text if text == yes => Ok(true),
+        text if text == no => Ok(false),
+        other => Err(invalid(&raw, key, &format!("`{other}` is neither `{yes}` nor `{no}`"))),
     }
 }
 
@@ -416,7 +427,7 @@ mod tests {
 
     #[test]
     fn wrong_values_name_the_key_and_the_flag() {
-        let cases: [(&[(&str, &str)], &str); 12] = [
+        let cases: [(&[(&str, &str)], &str); 14] = [
             (&[("listen", "8443")], "listen"),
             (&[("public_host", "https://x")], "public_host"),
             (&[("public_host", "a\nb")], "public_host"),
@@ -432,6 +443,8 @@ mod tests {
                 "oidc.client_secret",
             ),
             (&[("login.password", "yes")], "login.password"),
+            (&[("admin_identity", "")], "admin_identity"),
+            (&[("admin_identity", "Separate")], "admin_identity"),
         ];
         for (pairs, key) in cases {
             let error = with(pairs).unwrap_err();

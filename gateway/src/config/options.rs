@@ -161,6 +161,14 @@ pub const OPTIONS: &[OptionRow] = &[
         "A level or a filter such as `hoop_gateway=debug,info`; RUST_LOG wins.",
     ),
     row("login.password", Kind::Text, "on", "`on` or `off`: sign-in with built-in accounts."),
+    row(
+        "admin_identity",
+        Kind::Text,
+        "same",
+        "`same`: an admin opens what access rules allow them, like anybody. `separate`: an account with the role admin \
+         opens no session, asks for none and breaks no glass; whoever administers works with a user account of their own, \
+         and `hoop admin users link` says whose both are.",
+    ),
     row("oidc.issuer", Kind::Text, "", "Issuer URL of the OpenID Connect provider. Not set: no OIDC."),
     row(
         "oidc.client_id",
@@ -180,7 +188,18 @@ pub const OPTIONS: &[OptionRow] = &[
     row("oidc.mfa_amr", Kind::List, "mfa,otp,hwk", "Any of these in `amr` proves a second factor."),
     row("oidc.mfa_acr", Kind::List, "", "Any of these as `acr` proves a second factor."),
     row("oidc.admin_groups", Kind::List, "", "Members of these groups are admins."),
-    row("oidc.auditor_groups", Kind::List, "", "Members of these groups are auditors."),
+    row(
+        "oidc.auditor_groups",
+        Kind::List,
+        "",
+        "Members of these groups are auditors, if they are not admins.",
+    ),
+    row(
+        "oidc.approver_groups",
+        Kind::List,
+        "",
+        "Members of these groups are approvers, if they are neither admins nor auditors.",
+    ),
     row(
         "oidc.recheck",
         Kind::Duration,

@@ -9,7 +9,7 @@ use axum::{
 use hoop_api::{CSRF_HEADER, UNATTENDED_HEADER};
 use hoop_identity::token::{Kind, Token};
 use hoop_ledger::event::EventCode;
-use hoop_model::{Actor, AuthMethod, ClientAddress, Role, Timestamp, TokenScope};
+use hoop_model::{Actor, ClientAddress, Role, Timestamp, TokenScope};
 use hoop_store::{SignedIn, TokenKind};
 use serde_json::json;
 
@@ -40,17 +40,13 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    pub(crate) fn new(mut signed_in: SignedIn, credential: Credential, csrf: Option<String>) -> Self {
-        if signed_in.login.method == AuthMethod::SealedCodes {
-            // Whoever opened some envelopes may be let in; that makes nobody an admin.
-            signed_in.user.role = Role::User;
-        }
+    pub(crate) fn new(signed_in: SignedIn, credential: Credential, csrf: Option<String>) -> Self {
         let actor = actor(&signed_in);
         Self { signed_in, actor, credential, csrf }
     }
 
     pub(crate) fn role(&self) -> Role {
-        self.signed_in.user.role
+        self.signed_in.role()
     }
 
     /// May see everybody's sessions and the ledger. An API token only if it was made for that.
@@ -69,7 +65,7 @@ pub(crate) fn actor(signed_in: &SignedIn) -> Actor {
         return Actor::ServiceAccount {
             id: signed_in.user.id,
             name: signed_in.user.name.clone(),
-            role: signed_in.user.role,
+            role: signed_in.role(),
             token,
             scope,
         };
@@ -78,7 +74,7 @@ pub(crate) fn actor(signed_in: &SignedIn) -> Actor {
         id: signed_in.user.id,
         name: signed_in.user.name.clone(),
         login: signed_in.login.id,
-        role: signed_in.user.role,
+        role: signed_in.role(),
         groups: signed_in.user.groups.clone(),
         method: signed_in.login.method,
         mfa_at: signed_in.login.mfa_at,
@@ -206,7 +202,7 @@ impl<S: Sync> FromRequestParts<S> for Admin {
         let SignedInCaller(caller) = SignedInCaller::from_request_parts(parts, state).await?;
         match caller.role() {
             Role::Admin => Ok(Self(caller)),
-            Role::User | Role::Auditor => Err(wrong_role("an admin")),
+            Role::User | Role::Approver | Role::Auditor => Err(wrong_role("an admin")),
         }
     }
 }

@@ -57,7 +57,7 @@ pub(super) async fn make(
     Admin(caller): Admin,
     Json(wanted): Json<NewCapability>,
 ) -> Answer<Json<CapabilityMade>> {
-    capabilities::make(&hub, &caller.actor, &wanted).await.map(Json)
+    capabilities::make(&hub, &caller, &wanted).await.map(Json)
 }
 
 pub(super) async fn revoke(

@@ -14,7 +14,7 @@ use hoop_identity::{
     token::{Kind, Token},
 };
 use hoop_ledger::event::EventCode;
-use hoop_model::{Actor, AuthMethod, LoginId, Redacted, Timestamp, TokenId, UserName};
+use hoop_model::{Actor, AuthMethod, LoginId, Redacted, Timestamp, TokenId, UserId, UserName};
 use hoop_store::{
     ClientKind, Factor, NewEvent, NewLogin, NewToken, Proof, SignedIn, TokenKind, User, UserSource,
 };
@@ -161,7 +161,7 @@ pub(super) fn who_am_i(caller: &Caller) -> WhoAmI {
     WhoAmI {
         id: user.id,
         name: user.name.clone(),
-        role: user.role,
+        role: caller.role(),
         groups: user.groups.iter().map(ToString::to_string).collect(),
         method: login.method,
         login: login.id,
@@ -289,7 +289,7 @@ pub(super) async fn logout(
     State(hub): State<Shared>,
     SignedInCaller(caller): SignedInCaller,
 ) -> Answer<Response> {
-    end(&hub, &caller, caller.signed_in.login.id).await?;
+    end(&hub, &caller, caller.signed_in.user.id, caller.signed_in.login.id).await?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     let gone = format!("{COOKIE}=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0");
     response
@@ -299,8 +299,7 @@ pub(super) async fn logout(
 }
 
 /// Ends a sign-in of the caller's own.
-pub(super) async fn end(hub: &Hub, caller: &Caller, login: LoginId) -> Answer<()> {
-    let user = caller.signed_in.user.id;
+pub(super) async fn end(hub: &Hub, caller: &Caller, user: UserId, login: LoginId) -> Answer<()> {
     let told = event(&caller.actor, EventCode::LoginEnded, [user.into(), login.into()], json!({}));
     hub.store.revoke_login(login, Some(user), now(), &[told]).await?;
     Ok(())

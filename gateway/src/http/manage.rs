@@ -1,4 +1,4 @@
-//! People, agents and connections.
+//! Agents and connections.
 
 use axum::{
     extract::{Path, Query, State},
@@ -7,23 +7,19 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hoop_api::{
     Page,
-    manage::{
-        AgentView, ConnectionDefinition, ConnectionView, JoinToken, JoinTokenRequest, NewUser,
-        NewUserCreated, UserChange, UserView,
-    },
+    manage::{AgentView, ConnectionDefinition, ConnectionView, JoinToken, JoinTokenRequest},
 };
-use hoop_identity::token::{Kind, Token};
 use hoop_ledger::event::EventCode;
-use hoop_model::{Actor, AgentId, AgentName, Blame, ConnectionId, ConnectionName, Fault, UserId, UserName};
-use hoop_store::{Connection, NewConnection, StoreError, User, UserSource};
+use hoop_model::{Actor, AgentId, AgentName, Blame, ConnectionId, ConnectionName, Fault};
+use hoop_store::{Connection, NewConnection, StoreError};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{
     body::Json,
     caller::{Admin, Caller, Evidence, SignedInCaller},
+    people,
     problem::{Answer, Problematic},
-    tokens,
 };
 use crate::{
     agents::enrol,
@@ -33,7 +29,6 @@ use crate::{
     sessions,
 };
 
-const SETUP_LIFE: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 const LONGEST_JOIN: u64 = 24 * 3600;
 
 /// Query of the list of connections.
@@ -70,7 +65,7 @@ fn connection_view(
     connection: &Connection,
 ) -> Answer<ConnectionView> {
     let definition = sessions::definition_of(connection)?;
-    let (person, facts) = (rules::caller(&caller.signed_in), rules::facts(connection, &definition));
+    let (person, facts) = (in_force.caller(&caller.signed_in), rules::facts(connection, &definition));
     let ways: Vec<_> = in_force.policy.what_can_reach(&person, [&facts]).collect();
     let ordinary = ways.iter().find(|way| !way.break_glass);
     let database = definition.settings.get("database").and_then(serde_json::Value::as_str).map(str::to_owned);
@@ -95,6 +90,7 @@ pub(super) async fn put_connection(
     Json(definition): Json<ConnectionDefinition>,
 ) -> Answer<Json<ConnectionView>> {
     check_definition(&definition)?;
+    people::not_for_oneself(&hub, &caller, &name, &definition).await?;
     let value = serde_json::to_value(&definition).map_err(Problematic::internal)?;
     let known = hub.store.connection_by_name(&name).await?;
     let facts = json!({ "name": name.as_str(), "definition": value });
@@ -208,123 +204,4 @@ async fn without_agent(hub: &Shared, agent: AgentId, actor: &Actor) -> Answer<()
         sessions::interrupted(hub, &session, "its agent was removed").await?;
     }
     Ok(())
-}
-
-/// Query of the list of people.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct WhichUsers {
-    after: Option<UserName>,
-    limit: Option<u32>,
-}
-
-pub(super) async fn users(
-    State(hub): State<Shared>,
-    _: Evidence,
-    Query(which): Query<WhichUsers>,
-) -> Answer<Json<Page<UserView>>> {
-    let page = hub.store.users(which.after.as_ref(), which.limit.unwrap_or(500).clamp(1, 500)).await?;
-    let items = page.items.iter().map(user_view).collect();
-    Ok(Json(Page { items, next: page.next.map(|name| name.to_string()) }))
-}
-
-pub(super) fn user_view(user: &User) -> UserView {
-    UserView {
-        id: user.id,
-        name: user.name.clone(),
-        role: user.role,
-        groups: user.groups.iter().map(ToString::to_string).collect(),
-        source: match &user.source {
-            UserSource::Builtin => "builtin".to_owned(),
-            UserSource::Oidc { .. } => "oidc".to_owned(),
-            UserSource::Service => "service".to_owned(),
-        },
-        locked: user.locked,
-        active: user.is_active(),
-        last_login_at: user.last_login_at,
-    }
-}
-
-fn setup_url(hub: &Hub, token: &Token) -> String {
-    // In the fragment: it reaches no server log and no referrer.
-    format!("{}/setup#{}", hub.origin(), token.secret().expose())
-}
-
-pub(super) async fn add_user(
-    State(hub): State<Shared>,
-    Admin(caller): Admin,
-    Json(request): Json<NewUser>,
-) -> Answer<Json<NewUserCreated>> {
-    if request.groups.len() > 100 {
-        return Err(Problematic::bad_request("a person may be in at most 100 groups"));
-    }
-    let (id, at, token) = (UserId::generate(), now(), tokens::fresh(Kind::SetUp)?);
-    let new = hoop_store::NewUser {
-        id,
-        name: request.name.clone(),
-        role: request.role,
-        groups: request.groups.clone(),
-        setup_token_hash: token.hash(),
-        setup_expires_at: at.after(SETUP_LIFE),
-        created_at: at,
-    };
-    let facts =
-        json!({ "name": request.name, "role": request.role, "groups": request.groups, "source": "builtin" });
-    let told = event(&caller.actor, EventCode::UserCreated, [id.into()], facts);
-    let user = hub.store.create_user(&new, &[told]).await?;
-    Ok(Json(NewUserCreated { user: user_view(&user), setup_url: setup_url(&hub, &token) }))
-}
-
-pub(super) async fn change_user(
-    State(hub): State<Shared>,
-    Admin(caller): Admin,
-    Path(name): Path<UserName>,
-    Json(change): Json<UserChange>,
-) -> Answer<Json<UserView>> {
-    let user = hub.store.user_by_name(&name).await?.ok_or(StoreError::NotFound("user"))?;
-    if user.id == caller.signed_in.user.id {
-        // Nobody raises himself (THREATS A16), nor locks himself out.
-        return Err(Problematic::forbidden("HOOP-3006", "nobody may change their own role, groups or lock"));
-    }
-    if change.groups.as_ref().is_some_and(|groups| groups.len() > 100) {
-        return Err(Problematic::bad_request("a person may be in at most 100 groups"));
-    }
-    let facts = json!({
-        "role": change.role, "groups": change.groups, "locked": change.locked,
-        "before": { "role": user.role, "groups": user.groups, "locked": user.locked },
-    });
-    let code = if change.locked.is_some_and(|locked| locked != user.locked) {
-        EventCode::UserLocked
-    } else {
-        EventCode::UserChanged
-    };
-    let told = event(&caller.actor, code, [user.id.into()], facts);
-    let wanted = hoop_store::UserChange { role: change.role, groups: change.groups, locked: change.locked };
-    let task = hub.clone();
-    let changed = jobs::change(&hub, async move {
-        let changed = task.store.change_user(user.id, &wanted, now(), &[told]).await?;
-        if changed.locked {
-            let fault = Fault::new("HOOP-2002", Blame::Policy, "this account is locked")
-                .with_hint("ask an admin to unlock it");
-            sessions::end_of_user(&task, changed.id, &caller.actor, &fault).await?;
-        }
-        Ok(changed)
-    });
-    Ok(Json(user_view(&changed.await?)))
-}
-
-pub(super) async fn reset_user(
-    State(hub): State<Shared>,
-    Admin(caller): Admin,
-    Path(name): Path<UserName>,
-) -> Answer<Json<NewUserCreated>> {
-    let user = hub.store.user_by_name(&name).await?.ok_or(StoreError::NotFound("user"))?;
-    if user.id == caller.signed_in.user.id {
-        return Err(Problematic::forbidden("HOOP-3006", "nobody may reset their own account"));
-    }
-    let (at, token) = (now(), tokens::fresh(Kind::SetUp)?);
-    let told = event(&caller.actor, EventCode::UserChanged, [user.id.into()], json!({ "reset": true }));
-    let hash = token.hash();
-    let user = hub.store.reset_user(user.id, &hash, at.after(SETUP_LIFE), at, &[told]).await?;
-    Ok(Json(NewUserCreated { user: user_view(&user), setup_url: setup_url(&hub, &token) }))
 }

@@ -4,7 +4,7 @@
 
 mod audit;
 mod body;
-mod caller;
+pub(crate) mod caller;
 mod capabilities;
 mod console;
 mod devices;
@@ -15,6 +15,7 @@ mod login;
 mod manage;
 mod notices;
 pub(crate) mod oidc;
+mod people;
 pub(crate) mod problem;
 mod protocols;
 mod recovery;
@@ -75,6 +76,7 @@ fn endpoints() -> Vec<Endpoint> {
         sign_in_endpoints(),
         own_endpoints(),
         manage_endpoints(),
+        people::endpoints(),
         sealed_codes::endpoints(),
         services::endpoints(),
         scim::endpoints(),
@@ -236,20 +238,6 @@ fn manage_endpoints() -> Vec<Endpoint> {
         )
         .answers_nothing()
         .fresh(),
-        Endpoint::get("/users", Who::Evidence, "People.", manage::users)
-            .query(&LIST)
-            .answers_page::<manage_api::UserView>(),
-        Endpoint::post("/users", Who::Admin, "Makes a built-in account.", manage::add_user)
-            .takes::<manage_api::NewUser>()
-            .answers::<manage_api::NewUserCreated>()
-            .fresh(),
-        Endpoint::new(Method::PATCH, "/users/{name}", Who::Admin, "Changes a person.", manage::change_user)
-            .takes::<manage_api::UserChange>()
-            .answers::<manage_api::UserView>()
-            .fresh(),
-        Endpoint::post("/users/{name}/reset", Who::Admin, "Opens set-up again.", manage::reset_user)
-            .answers::<manage_api::NewUserCreated>()
-            .fresh(),
     ]
 }
 

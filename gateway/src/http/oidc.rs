@@ -406,12 +406,11 @@ pub(crate) async fn account(hub: &Hub, identity: Identity, settings: &Oidc) -> A
 pub(crate) fn role(identity: &Identity, settings: &Oidc) -> Option<Role> {
     let in_any =
         |groups: &[hoop_model::GroupName]| identity.groups.iter().any(|group| groups.contains(group));
-    if settings.admin_groups.is_empty() && settings.auditor_groups.is_empty() {
+    let Oidc { admin_groups, auditor_groups, approver_groups, .. } = settings;
+    let mapped =
+        [(admin_groups, Role::Admin), (auditor_groups, Role::Auditor), (approver_groups, Role::Approver)];
+    if mapped.iter().all(|(groups, _)| groups.is_empty()) {
         return None;
     }
-    Some(match (in_any(&settings.admin_groups), in_any(&settings.auditor_groups)) {
-        (true, _) => Role::Admin,
-        (false, true) => Role::Auditor,
-        (false, false) => Role::User,
-    })
+    Some(mapped.iter().find(|(groups, _)| in_any(groups)).map_or(Role::User, |(_, role)| *role))
 }

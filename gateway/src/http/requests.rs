@@ -13,8 +13,8 @@ use hoop_api::{
         RequestState as ViewState, RequestView, ReviewFinding, ReviewView, Word,
     },
 };
-use hoop_model::{RequestId, UserId};
-use hoop_store::{Request, RequestFilter, RequestKind, RequestState};
+use hoop_model::RequestId;
+use hoop_store::{Request, RequestFilter, RequestKind, RequestState, SignedIn};
 use serde::Deserialize;
 use utoipa::openapi::Type;
 
@@ -27,6 +27,7 @@ use super::{
 use crate::{
     hub::Shared,
     requests::{self, By, Concerned, May, statements},
+    rules::InForce,
 };
 
 const MOST: u32 = 200;
@@ -141,21 +142,28 @@ pub(super) async fn list(
     let in_force = hub.rules.in_force(&hub.store).await?;
     let mut items = Vec::new();
     for request in page.items {
-        let may = May::of(&in_force, &caller.signed_in, &request);
-        if may.see {
-            items.push(view(&hub, caller.signed_in.user.id, may, request).await?);
-        }
+        items.extend(view(&hub, &in_force, &caller.signed_in, request).await?);
     }
     Ok(Json(Page { items, next: page.next.map(|id| id.to_string()) }))
 }
 
-async fn view(hub: &Shared, caller: UserId, may: May, request: Request) -> Answer<RequestView> {
+/// The request as somebody sees it, if they do.
+async fn view(
+    hub: &Shared,
+    in_force: &InForce,
+    caller: &SignedIn,
+    request: Request,
+) -> Answer<Option<RequestView>> {
+    let decisions = hub.store.decisions(request.asked.id).await?;
+    let may = May::of(in_force, caller, &request, &decisions);
+    if !may.see {
+        return Ok(None);
+    }
+    let decided = decisions.iter().any(|decision| decision.by == caller.user.id);
+    let pending = request.state == RequestState::Pending;
     let asked = request.asked;
     let statement = statements::open(hub, &asked)?;
-    let decisions = hub.store.decisions(asked.id).await?;
-    let decided = decisions.iter().any(|decision| decision.by == caller);
-    let pending = request.state == RequestState::Pending;
-    Ok(RequestView {
+    Ok(Some(RequestView {
         id: asked.id,
         kind: match asked.kind {
             RequestKind::Access => Kind::Access,
@@ -199,18 +207,18 @@ async fn view(hub: &Shared, caller: UserId, may: May, request: Request) -> Answe
             at: review.at,
             finding: review.finding,
         }),
-    })
+    }))
 }
 
 /// The request as it is now, for whoever changed it.
 async fn answer(hub: &Shared, by: &By, request: Request) -> Answer<Json<RequestView>> {
     let in_force = hub.rules.in_force(&hub.store).await?;
-    let may = May::of(&in_force, &by.caller, &request);
-    Ok(Json(view(hub, by.caller.user.id, may, request).await?))
+    let view = view(hub, &in_force, &by.caller, request).await?;
+    view.map(Json).ok_or_else(|| Problematic::not_found("request"))
 }
 
 pub(super) async fn show(State(hub): State<Shared>, on: Concerned) -> Answer<Json<RequestView>> {
-    Ok(Json(view(&hub, on.by.caller.user.id, on.may, on.request).await?))
+    answer(&hub, &on.by, on.request).await
 }
 
 pub(super) async fn ask(

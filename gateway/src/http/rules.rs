@@ -15,6 +15,7 @@ use serde_json::json;
 use super::{
     body::Json,
     caller::{Admin, Caller, Evidence},
+    people,
     problem::{Answer, Problematic},
 };
 use crate::{
@@ -92,6 +93,7 @@ pub(super) async fn change(
     }
     let before = known.as_ref().map(rules::document_of).transpose()?.unwrap_or_default();
     let diff = Diff::between(&before, &wanted);
+    people::rules_not_for_oneself(&hub, &caller, (&before, &wanted)).await?;
     let answer = |version, changed| -> Answer<RulesChanged> {
         let changes = serde_json::to_value(&diff).map_err(Problematic::internal)?;
         Ok(RulesChanged { version, changed, dry_run: change.dry_run, diff: diff.to_string(), changes })
@@ -168,12 +170,12 @@ async fn who_reaches(hub: &Shared, in_force: &InForce, name: &ConnectionName) ->
     let connection = hub.store.connection_by_name(name).await?.ok_or(StoreError::NotFound("connection"))?;
     let facts = rules::facts(&connection, &sessions::definition_of(&connection)?);
     let services = hub.store.service_accounts(now()).await?;
-    let services: Vec<_> = services.iter().map(|account| rules::person(&account.user, None)).collect();
+    let services: Vec<_> = services.iter().map(|account| in_force.person(&account.user, None)).collect();
     let mut items: Vec<_> = in_force.policy.who_can_reach(&facts, &services).map(reach_view).collect();
     let mut after = None;
     loop {
         let page = hub.store.users(after.as_ref(), 500).await?;
-        let people: Vec<_> = page.items.iter().map(|user| rules::person(user, None)).collect();
+        let people: Vec<_> = page.items.iter().map(|user| in_force.person(user, None)).collect();
         items.extend(in_force.policy.who_can_reach(&facts, &people).map(reach_view));
         if items.len() > MOST_REACHED {
             let message = format!("more than {MOST_REACHED} people reach this connection");
@@ -193,7 +195,7 @@ async fn what_is_reached(hub: &Shared, in_force: &InForce, name: &UserName) -> A
         Some(user) => user,
         None => hub.store.service_account(name).await?.ok_or(StoreError::NotFound("user"))?,
     };
-    let person = rules::person(&user, None);
+    let person = in_force.person(&user, None);
     let connections = hub.store.connections().await?;
     let facts = connections.iter().map(|connection| {
         sessions::definition_of(connection).map(|definition| rules::facts(connection, &definition))

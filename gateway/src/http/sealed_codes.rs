@@ -15,7 +15,7 @@ use hoop_api::{
 };
 use hoop_identity::recovery::RecoveryCode;
 use hoop_ledger::event::EventCode;
-use hoop_model::{Actor, AuthMethod, Blame, CodeSetId, Fault, Redacted, UserName};
+use hoop_model::{Actor, AuthMethod, Blame, CodeSetId, Fault, Redacted, Role};
 use hoop_store::{CodeSet, Proof, SealedCode, Sha256, User};
 use serde_json::json;
 
@@ -89,7 +89,12 @@ async fn make(
     Admin(caller): Admin,
     Json(request): Json<NewCodeSet>,
 ) -> Answer<Json<CodeSetMade>> {
-    let different: BTreeSet<_> = request.holders.iter().map(UserName::folded).collect();
+    let mut different = BTreeSet::new();
+    for holder in request.holders.iter().take(MOST_HOLDERS) {
+        // Two accounts of one person are one holder. Who has none here is known by their name alone.
+        let account = hub.store.user_by_name(holder).await?;
+        different.insert(account.map_or_else(|| Err(holder.folded()), |account| Ok(account.person)));
+    }
     let count = u32::try_from(request.holders.len()).unwrap_or(u32::MAX);
     let right = different.len() == request.holders.len()
         && request.holders.len() <= MOST_HOLDERS
@@ -168,6 +173,9 @@ async fn sign_in(
     let Some(user) = hub.store.user_by_name(&request.name).await?.filter(User::is_active) else {
         return refused("unknown name").await;
     };
+    if hub.config.separate_admins && user.role == Role::Admin {
+        return refused("an account for administration alone").await;
+    }
     let holders: Vec<_> = codes.iter().map(|code| &code.holder).collect();
     let set = codes.first().map(|code| code.set);
     let facts = json!({

@@ -171,7 +171,7 @@ pub(crate) async fn no_longer(
         };
         reason = reason.or(Some(&request.asked.reason));
     }
-    let person = rules::person(user, Some((session.started_at, grant.method)));
+    let person = in_force.person(user, Some((session.started_at, grant.method)));
     let target_user = grant.target_user.as_deref().and_then(|name| name.parse().ok());
     let staying = Staying {
         person: &person,

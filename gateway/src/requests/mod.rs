@@ -11,7 +11,7 @@ use std::{net::IpAddr, time::Duration};
 use hoop_api::{manage::ConnectionDefinition, requests::NewRequest as Asked};
 use hoop_ledger::event::EventCode;
 use hoop_model::{Actor, Blame, ConnectionName, Fault, RequestId, Role, Timestamp};
-use hoop_policy::rules::{Missing, Refusal};
+use hoop_policy::rules::{Decider, DecidingRole, Missing, Refusal};
 use hoop_store::{
     AskedStatement, Conflict, Connection, Decision, NewRequest, Request, RequestKind, RequestState, Review,
     SignedIn, StoreError,
@@ -23,7 +23,7 @@ use crate::{
     http::problem::Problematic,
     hub::{Shared, now},
     jobs,
-    rules::{self, InForce, Question},
+    rules::{InForce, Question},
     sessions,
 };
 
@@ -55,7 +55,8 @@ impl Concerned {
     pub(crate) async fn find(hub: &Shared, by: By, id: RequestId) -> Result<Option<Self>, StoreError> {
         let Some(request) = hub.store.request(id).await? else { return Ok(None) };
         let in_force = hub.rules.in_force(&hub.store).await?;
-        let may = May::of(&in_force, &by.caller, &request);
+        let words = hub.store.decisions(id).await?;
+        let may = May::of(&in_force, &by.caller, &request, &words);
         Ok(may.see.then_some(Self { by, request, may }))
     }
 }
@@ -70,23 +71,31 @@ pub(crate) struct May {
 }
 
 impl May {
-    pub(crate) fn of(in_force: &InForce, caller: &SignedIn, request: &Request) -> Self {
-        let (asked, role) = (&request.asked, caller.user.role);
-        let (own, is_admin) = (asked.user == caller.user.id, role == Role::Admin);
-        let person = rules::caller(caller);
+    pub(crate) fn of(in_force: &InForce, caller: &SignedIn, request: &Request, words: &[Decision]) -> Self {
+        let (asked, role) = (&request.asked, caller.role());
+        let own = request.person == caller.user.person;
+        let person = in_force.caller(caller);
+        let decider = Decider { person: &person, role: deciding(role), is_concerned: own };
         let (mut decide, mut review) = (false, false);
         if let Ok(rule) = asked.rule.parse() {
             match asked.kind {
-                RequestKind::Access => {
-                    decide = in_force.policy.may_approve(&person, &rule, &asked.user_name);
-                }
-                RequestKind::BreakGlass => {
-                    review = in_force.policy.may_review(&person, is_admin, &rule, &asked.user_name);
-                }
+                RequestKind::Access => decide = in_force.policy.may_approve(&decider, &rule),
+                RequestKind::BreakGlass => review = in_force.policy.may_review(&decider, &rule),
             }
         }
-        let end = own || decide || review || is_admin;
-        Self { see: end || role == Role::Auditor, decide, review, end }
+        // Whoever gave something may take it back, whatever the rules say by now.
+        let gave = words.iter().any(|word| word.approves && word.by == caller.user.id);
+        let end = own || decide || review || gave || role == Role::Admin;
+        let waits = role == Role::Approver && request.state == RequestState::Pending;
+        Self { see: end || waits || role == Role::Auditor, decide, review, end }
+    }
+}
+
+const fn deciding(role: Role) -> Option<DecidingRole> {
+    match role {
+        Role::Admin => Some(DecidingRole::Admin),
+        Role::Approver => Some(DecidingRole::Approver),
+        Role::User | Role::Auditor => None,
     }
 }
 
@@ -118,8 +127,8 @@ impl<'a> Wish<'a> {
         let connection = hub.store.connection_by_name(name).await?;
         let connection = connection.ok_or_else(|| Problematic::from(Refusal::NotAllowed.to_fault(name)))?;
         let definition = sessions::definition_of(&connection)?;
-        let question = Question::new(rules::caller(&by.caller), &connection, &definition, by.address);
         let in_force = hub.rules.in_force(&hub.store).await?;
+        let question = Question::new(in_force.caller(&by.caller), &connection, &definition, by.address);
         Ok(Self { by, connection, definition, question, in_force, at: now() })
     }
 
@@ -292,7 +301,7 @@ pub(crate) async fn decide(
 ) -> Result<Request, Problematic> {
     let Concerned { by, request, may } = on;
     note.as_deref().map_or(Ok(()), |note| text("note", note))?;
-    if request.asked.user == by.caller.user.id {
+    if request.person == by.caller.user.person {
         return Err(refused(Conflict::OtherName.into()));
     }
     if !may.decide {

@@ -30,7 +30,7 @@ use crate::{
     live::Live,
     pki::{self, Issued, PkiError},
     requests::statements,
-    rules::{self, Question, Standing},
+    rules::{Question, Standing},
 };
 
 /// How long the agent may take to say that it is ready.
@@ -227,7 +227,7 @@ async fn decide(
 ) -> Result<Result<Decided, Refusal>, Problematic> {
     let in_force = hub.rules.in_force(&hub.store).await?;
     let standing = Standing::load(&hub.store, &opening.caller.user, connection).await?;
-    let question = Question::new(rules::caller(&opening.caller), connection, definition, opening.address);
+    let question = Question::new(in_force.caller(&opening.caller), connection, definition, opening.address);
     let running = u32::try_from(running).unwrap_or(u32::MAX);
     let only = match &opening.request.statement {
         None => None,

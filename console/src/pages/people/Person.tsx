@@ -13,7 +13,7 @@ import { TextLink } from '../../ui/RouterLink';
 import { Time } from '../../ui/Time';
 import { ReachAnswer } from '../rules/Reach';
 import { SessionTable } from '../sessions/SessionTable';
-import { GroupLinks } from './GroupLinks';
+import { GroupLinks, PersonLinks } from './GroupLinks';
 import { PersonButtons } from './PersonButtons';
 import { UserState } from './UserState';
 import { sourceWord } from './words';
@@ -53,6 +53,7 @@ function Facts({ user }: { user: calls.User }) {
     ['Role', user.role],
     ['Groups', <GroupLinks key="groups" groups={user.groups} />],
     ['Account', sourceWord(user.source)],
+    ...(user.other_accounts?.length ? [['Also signs in as', <PersonLinks key="others" names={user.other_accounts} />] as [string, ReactNode]] : []),
     ['Last sign-in', user.last_login_at ? <Time key="last" at={user.last_login_at} /> : 'never'],
     [
       'In the ledger',

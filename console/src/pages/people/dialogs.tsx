@@ -12,6 +12,7 @@ import { ProblemAlert } from '../../ui/ProblemAlert';
 
 const ROLES = [
   { value: 'user', label: 'user: opens what groups allow' },
+  { value: 'approver', label: 'approver: decides where a rule names the role' },
   { value: 'auditor', label: 'auditor: sees all sessions and evidence' },
   { value: 'admin', label: 'admin: manages, and sees all sessions' },
 ];

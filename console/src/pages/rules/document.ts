@@ -5,6 +5,11 @@ interface People {
   groups?: string[];
 }
 
+/** Who decides for others. */
+interface Deciders extends People {
+  roles?: string[];
+}
+
 interface Mfa {
   max_age: string;
   methods?: string[];
@@ -21,7 +26,7 @@ export interface Rule {
     times?: { days?: string[]; from: string; to: string; zone: string }[];
     networks?: string[];
     reason?: boolean;
-    approval?: { approvers: People; count: number; longest: string };
+    approval?: { approvers: Deciders; count: number; longest: string };
     end_to_end_only?: boolean;
   };
   limits?: { duration?: string; idle?: string; sessions?: number; recording?: string };
@@ -35,7 +40,7 @@ export interface BreakGlassRule extends Pick<Rule, 'name' | 'description' | 'ena
   mfa?: Mfa;
   limits?: { duration?: string; idle?: string };
   review_before_next_use?: boolean;
-  reviewers?: People;
+  reviewers?: Deciders;
 }
 
 export interface RulesDocument {
@@ -126,8 +131,9 @@ function head(rule: Rule | BreakGlassRule): Pick<Summary, 'name' | 'description'
   };
 }
 
-function named({ users = [], groups = [], service_accounts = [] }: Rule['subjects']): string[] {
+function named({ users = [], groups = [], service_accounts = [], roles = [] }: Rule['subjects'] & Deciders): string[] {
   return [
+    ...roles.map((name) => `every ${name}`),
     ...groups.map((name) => `group ${name}`),
     ...users,
     ...service_accounts.map((name) => `service account ${name}`),

@@ -1,22 +1,16 @@
-//! `hoop admin`: people, agents, connections; rules are in [`super::rules`].
+//! `hoop admin`: agents and connections; people, rules and the rest have files of their own.
 
 use std::path::Path;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use hoop_api::manage::{
-    AgentView, ConnectionDefinition, ConnectionView, JoinToken, JoinTokenRequest, NewUser, NewUserCreated,
-    UserChange, UserView,
-};
+use hoop_api::manage::{AgentView, ConnectionDefinition, ConnectionView, JoinToken, JoinTokenRequest};
 use hoop_client::{Api, ClientError};
 use hoop_model::{AgentName, ConnectionName};
 use serde_json::json;
 
-use super::{
-    account::{ago, until, word},
-    api, connections, emergency, file, rules, sealed_codes, services,
-};
+use super::{account::until, api, connections, emergency, file, people, rules, sealed_codes, services};
 use crate::{
-    args::{self, AddUser, Admin, Agents, Connections, PutConnection, Seal, SetUser, Users},
+    args::{self, Admin, Agents, Connections, PutConnection, Seal},
     failure::Result,
     output::{Out, Table, text},
     prompt,
@@ -25,7 +19,7 @@ use crate::{
 pub(super) async fn run(command: Admin, out: &Out) -> Result {
     let api = api()?;
     match command {
-        Admin::Users(command) => users(command, &api, out).await,
+        Admin::Users(command) => people::run(command, &api, out).await,
         Admin::ServiceAccounts(command) => services::accounts(command, &api, out).await,
         Admin::SealedCodes(command) => sealed_codes::run(command, &api, out).await,
         Admin::Tokens(command) => services::tokens(command, &api, out).await,
@@ -37,79 +31,6 @@ pub(super) async fn run(command: Admin, out: &Out) -> Result {
         Admin::Export(args) => rules::export(&args, &api, out).await,
         Admin::Rules(command) => rules::run(command, &api, out).await,
     }
-}
-
-// --- people
-
-async fn users(command: Users, api: &Api, out: &Out) -> Result {
-    match command {
-        Users::Ls(_) => {
-            let page = api.users().await?;
-            out.data(&page.items, |users| user_table(users))?;
-        }
-        Users::Add(AddUser { name, role, groups, .. }) => {
-            let created = api.add_user(&NewUser { name, role: role.into(), groups }).await?;
-            out.data(&created, show_link)?;
-        }
-        Users::Reset(args) => out.data(&api.reset_user(&args.name).await?, show_link)?,
-        Users::Set(args) => {
-            let name = args.name.clone();
-            let user = api.change_user(&name, &change(args)).await?;
-            out.data(&user, |user| user_table(std::slice::from_ref(user)))?;
-        }
-        Users::Lock(args) => lock(api, &args, true, out).await?,
-        Users::Unlock(args) => lock(api, &args, false, out).await?,
-    }
-    Ok(())
-}
-
-fn change(args: SetUser) -> UserChange {
-    let groups = (args.no_groups || !args.groups.is_empty()).then_some(args.groups);
-    UserChange { role: args.role.map(Into::into), groups, locked: None }
-}
-
-async fn lock(api: &Api, args: &args::OneUser, locked: bool, out: &Out) -> Result {
-    let change = UserChange { locked: Some(locked), ..UserChange::default() };
-    let user = api.change_user(&args.name, &change).await?;
-    out.data(&user, |user| {
-        let name = &user.name;
-        if locked {
-            format!("{name} is locked: sign-ins and sessions have ended.")
-        } else {
-            format!("{name} may sign in again.")
-        }
-    })?;
-    Ok(())
-}
-
-fn show_link(created: &NewUserCreated) -> String {
-    format!(
-        "{} ({}) sets password and second factor here, once, within a day:\n\n  {}",
-        created.user.name,
-        word(&created.user.role),
-        text::line(&created.setup_url)
-    )
-}
-
-fn user_table(users: &[UserView]) -> String {
-    let mut table = Table::new(["NAME", "ROLE", "GROUPS", "SOURCE", "STATE", "LAST SIGN-IN"]);
-    for user in users {
-        let state = match (user.locked, user.active) {
-            (true, _) => "locked",
-            (false, false) => "not set up",
-            (false, true) => "active",
-        };
-        let seen = user.last_login_at.map_or_else(|| "never".to_owned(), |at| format!("{} ago", ago(at)));
-        table.row([
-            user.name.as_str(),
-            &word(&user.role),
-            &user.groups.join(", "),
-            &user.source,
-            state,
-            &seen,
-        ]);
-    }
-    table.render()
 }
 
 // --- agents
@@ -304,24 +225,6 @@ mod tests {
             assert_eq!(failure.code(), 2);
             let crate::failure::Failure::Error(error) = failure else { panic!() };
             assert!(error.to_string().contains("pg.toml") && error.to_string().contains(part), "{error}");
-        }
-    }
-
-    #[test]
-    fn groups_are_replaced_only_if_asked() {
-        use clap::Parser as _;
-        for (line, wanted) in [
-            ("--role admin", None),
-            ("--no-groups", Some(0)),
-            ("-g dba", Some(1)),
-            ("-g a -g b --role user", Some(2)),
-        ] {
-            let words = "hoop admin users set ada".split(' ').chain(line.split(' '));
-            let args::Command::Admin(Admin::Users(Users::Set(parsed))) = args::Cli::parse_from(words).command
-            else {
-                panic!()
-            };
-            assert_eq!(change(parsed).groups.map(|groups| groups.len()), wanted, "{line}");
         }
     }
 }

@@ -24,7 +24,7 @@ pub(super) async fn devices(command: Devices, out: &Out) -> Result {
     Ok(())
 }
 
-fn table(items: &[LoginView]) -> String {
+pub(super) fn table(items: &[LoginView]) -> String {
     let mut table = Table::new(["ID", "WITH", "FROM", "SINCE", "LAST USED", ""]);
     for login in items {
         let (since, used) = (ago(login.created_at), ago(login.used_at));

@@ -10,6 +10,7 @@ mod devices;
 mod emergency;
 mod file;
 mod login;
+mod people;
 mod requests;
 mod rules;
 mod sealed_codes;

@@ -9,8 +9,8 @@ use std::{
 use hoop_model::{ConnectionName, GroupName, LabelKey, LabelValue, RuleName, Timestamp, UserName};
 
 use super::{
-    document::People,
-    words::{MfaMethod, RecordingMode, TargetUser},
+    document::Deciders,
+    words::{DecidingRole, MfaMethod, RecordingMode, TargetUser},
 };
 use crate::{OnlyStatement, Rules};
 
@@ -23,7 +23,8 @@ pub enum PersonKind {
     Service,
 }
 
-/// The account that asks. A role in the system is no part of it: an admin opens what a rule allows.
+/// The account that asks. A role in the system is no part of it: an admin opens what a rule allows, unless administration
+/// is kept apart.
 #[derive(Debug, Clone)]
 pub struct Person {
     /// Login name.
@@ -34,8 +35,21 @@ pub struct Person {
     pub groups: BTreeSet<GroupName>,
     /// Locked accounts open nothing.
     pub locked: bool,
+    /// An account that is for administration alone opens nothing either.
+    pub only_administers: bool,
     /// The second factor proven last; `None` denies.
     pub mfa: Option<MfaProof>,
+}
+
+/// Somebody who is to approve or review.
+#[derive(Debug, Clone, Copy)]
+pub struct Decider<'a> {
+    /// Under this account.
+    pub person: &'a Person,
+    /// With this role.
+    pub role: Option<DecidingRole>,
+    /// They are the very person that it is about, under this account or another.
+    pub is_concerned: bool,
 }
 
 /// A second factor that was proven.
@@ -166,7 +180,7 @@ pub struct BreakGlassPermission {
     /// The caller refuses it while a review of this person's last use is open.
     pub review_before_next_use: bool,
     /// Who closes the review; admins if absent.
-    pub reviewers: Option<People>,
+    pub reviewers: Option<Deciders>,
 }
 
 /// A session may live on, on these terms: never wider than those it has.

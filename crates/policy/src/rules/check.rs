@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use hoop_model::RuleName;
 
 use super::{
-    document::{ApprovalRule, BreakGlassRule, Conditions, Connections, People, Rule, TimeWindow},
+    document::{ApprovalRule, BreakGlassRule, Conditions, Connections, Deciders, Rule, TimeWindow},
     words::{Clock, ConnectionPattern, Period, is_visible},
 };
 
@@ -145,7 +145,7 @@ fn check_rule(rule: &Rule) -> Result<(), Problem> {
 
 fn check_break_glass(rule: &BreakGlassRule) -> Result<(), Problem> {
     describe(rule.description.as_deref())?;
-    check_people("subjects", &rule.subjects)?;
+    some("subjects", &[rule.subjects.users.len(), rule.subjects.groups.len()])?;
     check_connections(&rule.connections)?;
     within("mfa.max_age", rule.mfa.max_age)?;
     if rule.mfa.methods.is_empty() {
@@ -153,7 +153,7 @@ fn check_break_glass(rule: &BreakGlassRule) -> Result<(), Problem> {
     }
     within("limits.duration", rule.limits.duration)?;
     within("limits.idle", rule.limits.idle)?;
-    rule.reviewers.as_ref().map_or(Ok(()), |reviewers| check_people("reviewers", reviewers))
+    rule.reviewers.as_ref().map_or(Ok(()), |reviewers| check_deciders("reviewers", reviewers))
 }
 
 fn check_connections(connections: &Connections) -> Result<(), Problem> {
@@ -193,13 +193,13 @@ fn check_window(window: &TimeWindow) -> Result<(), Problem> {
 }
 
 fn check_approval(approval: &ApprovalRule) -> Result<(), Problem> {
-    check_people("approvers", &approval.approvers)?;
+    check_deciders("approvers", &approval.approvers)?;
     range("approval.count", approval.count.into(), MOST_APPROVERS.into())?;
     within("approval.longest", approval.longest)
 }
 
-fn check_people(field: &'static str, people: &People) -> Result<(), Problem> {
-    some(field, &[people.users.len(), people.groups.len()])
+fn check_deciders(field: &'static str, deciders: &Deciders) -> Result<(), Problem> {
+    some(field, &[deciders.users.len(), deciders.groups.len(), deciders.roles.len()])
 }
 
 fn some(field: &'static str, counts: &[usize]) -> Result<(), Problem> {

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use hoop_model::{ConnectionName, GroupName, LabelKey, LabelValue, RuleName, UserName};
 
 use super::{
-    asking::{ConnectionFacts, Person, PersonKind},
-    document::{BreakGlassRule, Connections, People, Rule},
+    asking::{ConnectionFacts, Decider, Person, PersonKind},
+    document::{BreakGlassRule, Connections, Deciders, Rule},
     parse::AccessPolicy,
     words::ConnectionPattern,
 };
@@ -180,12 +180,14 @@ impl Connections {
     }
 }
 
-impl People {
+impl Deciders {
     /// Whether this person is among them. A service account never is.
     #[must_use]
-    pub fn include(&self, person: &Person) -> bool {
+    pub fn include(&self, decider: &Decider<'_>) -> bool {
+        let person = decider.person;
         person.kind == PersonKind::Human
             && (person.groups.iter().any(|group| self.groups.contains(group))
+                || decider.role.is_some_and(|role| self.roles.contains(&role))
                 || self.users.iter().any(|user| is_same(user, &person.name)))
     }
 }

@@ -9,14 +9,14 @@ use hoop_model::{RuleName, Timestamp, UserName};
 
 use super::{
     asking::{
-        Approval, Asking, BreakGlassPermission, ConnectionFacts, Permission, Person, PersonKind, Stay,
-        Staying,
+        Approval, Asking, BreakGlassPermission, ConnectionFacts, Decider, Permission, Person, PersonKind,
+        Stay, Staying,
     },
     compiled::{Policy, is_same},
     document::{ApprovalRule, BreakGlassRule, MfaRule, People, Rule, Subjects, TimeWindow},
     refusal::{Leave, Missing, Refusal, Term, is_fresh},
     windows,
-    words::{MfaMethod, RecordingMode, TargetUser},
+    words::{DecidingRole, MfaMethod, RecordingMode, TargetUser},
 };
 use crate::{OnlyStatement, Rules};
 
@@ -26,9 +26,7 @@ impl Policy {
     /// # Errors
     /// The [`Refusal`] to tell them.
     pub fn decide(&self, asking: &Asking<'_>, now: Timestamp) -> Result<Permission, Refusal> {
-        if asking.person.locked {
-            return Err(Refusal::Locked);
-        }
+        barred(asking.person)?;
         let mut nearest = Nearest::default();
         for rule in self.rules_for(asking.person, asking.connection) {
             let (missing, approval) = missing(rule, asking, now);
@@ -46,9 +44,7 @@ impl Policy {
     /// The [`Refusal`] to tell them.
     pub fn break_glass(&self, asking: &Asking<'_>, now: Timestamp) -> Result<BreakGlassPermission, Refusal> {
         let person = asking.person;
-        if person.locked {
-            return Err(Refusal::Locked);
-        }
+        barred(person)?;
         let mut nearest = Nearest::default();
         for rule in self.break_glass_for(person, asking.connection) {
             let mut missing = Vec::new();
@@ -71,6 +67,9 @@ impl Policy {
         if staying.person.locked {
             return Err(Leave::Locked);
         }
+        if staying.person.only_administers {
+            return Err(Leave::OnlyAdministers);
+        }
         if now >= staying.ends_at {
             return Err(Leave::Over);
         }
@@ -91,7 +90,7 @@ impl Policy {
         }
         Err(other.unwrap_or_else(|| match nearest.refusal(now) {
             Refusal::Missing { rule, what } => Leave::Missing { rule, what },
-            Refusal::NotAllowed | Refusal::Locked => Leave::NotAllowed,
+            Refusal::NotAllowed | Refusal::Locked | Refusal::OnlyAdministers => Leave::NotAllowed,
         }))
     }
 
@@ -118,27 +117,42 @@ impl Policy {
         Err(leave)
     }
 
-    /// May this person approve what `requester` wants under this rule? Never one's own. That approvers are different
-    /// people is the caller's to count.
+    /// May this person approve what somebody else wants under this rule? That approvers are different people is the
+    /// caller's to count.
     #[must_use]
-    pub fn may_approve(&self, person: &Person, rule: &RuleName, requester: &UserName) -> bool {
+    pub fn may_approve(&self, decider: &Decider<'_>, rule: &RuleName) -> bool {
         let approval = self.rule(rule).and_then(|rule| rule.conditions.approval.as_ref());
-        let is_approver = |approval: &ApprovalRule| approval.approvers.include(person);
-        !person.locked && !is_same(&person.name, requester) && approval.is_some_and(is_approver)
+        let is_approver = |approval: &ApprovalRule| approval.approvers.include(decider);
+        decider.may_decide_at_all() && approval.is_some_and(is_approver)
     }
 
-    /// May this person close the review of an emergency of `used_by`? Never one's own. Reviews outlive their rule:
-    /// where it says nothing, or is gone, admins close them.
+    /// May this person close the review of somebody else's emergency? Reviews outlive their rule: where it says nothing,
+    /// or is gone, admins close them.
     #[must_use]
-    pub fn may_review(&self, person: &Person, is_admin: bool, rule: &RuleName, used_by: &UserName) -> bool {
-        if person.locked || person.kind != PersonKind::Human || is_same(&person.name, used_by) {
-            return false;
-        }
+    pub fn may_review(&self, decider: &Decider<'_>, rule: &RuleName) -> bool {
         let rule = self.document().break_glass().iter().find(|candidate| candidate.name == *rule);
-        match rule.and_then(|rule| rule.reviewers.as_ref()) {
-            Some(reviewers) => reviewers.include(person),
-            None => is_admin,
-        }
+        decider.may_decide_at_all()
+            && match rule.and_then(|rule| rule.reviewers.as_ref()) {
+                Some(reviewers) => reviewers.include(decider),
+                None => decider.role == Some(DecidingRole::Admin),
+            }
+    }
+}
+
+impl Decider<'_> {
+    fn may_decide_at_all(&self) -> bool {
+        !self.is_concerned && !self.person.locked && self.person.kind == PersonKind::Human
+    }
+}
+
+/// Whether an account opens nothing at all, whatever the rules say.
+const fn barred(person: &Person) -> Result<(), Refusal> {
+    if person.locked {
+        Err(Refusal::Locked)
+    } else if person.only_administers {
+        Err(Refusal::OnlyAdministers)
+    } else {
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use hoop_model::{GroupName, LabelKey, LabelValue, RuleName, UserName};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::words::{
-    Clock, ConnectionPattern, Day, MfaMethod, Network, Period, RecordingMode, TargetUser, Zone,
+    Clock, ConnectionPattern, Day, DecidingRole, MfaMethod, Network, Period, RecordingMode, TargetUser, Zone,
 };
 
 const HOUR: u64 = 3600;
@@ -74,6 +74,21 @@ pub struct People {
     /// By group.
     #[serde(default, deserialize_with = "filled", skip_serializing_if = "BTreeSet::is_empty")]
     pub groups: BTreeSet<GroupName>,
+}
+
+/// Who decides for others: any of these.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deciders {
+    /// By name; case does not count.
+    #[serde(default, deserialize_with = "filled", skip_serializing_if = "BTreeSet::is_empty")]
+    pub users: BTreeSet<UserName>,
+    /// By group.
+    #[serde(default, deserialize_with = "filled", skip_serializing_if = "BTreeSet::is_empty")]
+    pub groups: BTreeSet<GroupName>,
+    /// By role. A role that is not named here decides nothing, an admin's neither.
+    #[serde(default, deserialize_with = "filled", skip_serializing_if = "BTreeSet::is_empty")]
+    pub roles: BTreeSet<DecidingRole>,
 }
 
 /// Which connections: named here, or with all of the labels.
@@ -150,7 +165,7 @@ pub struct TimeWindow {
 #[serde(deny_unknown_fields)]
 pub struct ApprovalRule {
     /// Any of these people, but never for themselves.
-    pub approvers: People,
+    pub approvers: Deciders,
     /// So many different ones.
     #[serde(default = "one")]
     pub count: u8,
@@ -222,7 +237,7 @@ pub struct BreakGlassRule {
     pub review_before_next_use: bool,
     /// Who closes the review; admins if absent.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
-    pub reviewers: Option<People>,
+    pub reviewers: Option<Deciders>,
 }
 
 /// What an emergency may not exceed.

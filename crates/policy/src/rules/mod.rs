@@ -19,19 +19,20 @@ mod windows;
 mod words;
 
 pub use asking::{
-    Approval, Asking, BreakGlassPermission, ConnectionFacts, MfaProof, Permission, Person, PersonKind, Stay,
-    Staying,
+    Approval, Asking, BreakGlassPermission, ConnectionFacts, Decider, MfaProof, Permission, Person,
+    PersonKind, Stay, Staying,
 };
 pub use check::Problem;
 pub use compiled::Policy;
 pub use diff::{Diff, FieldDiff, Reordered, RuleDiff};
 pub use document::{
-    ApprovalRule, BreakGlassLimits, BreakGlassRule, Conditions, Connections, Limits, MfaRule, People, Rule,
-    Subjects, TimeWindow,
+    ApprovalRule, BreakGlassLimits, BreakGlassRule, Conditions, Connections, Deciders, Limits, MfaRule,
+    People, Rule, Subjects, TimeWindow,
 };
 pub use parse::{AccessPolicy, LONGEST_FILE, Place, PolicyError};
 pub use reach::{Considered, Outcome, Reach};
 pub use refusal::{Leave, Missing, Refusal, Term};
 pub use words::{
-    Clock, ConnectionPattern, Day, MfaMethod, Network, Period, RecordingMode, TargetUser, WordError, Zone,
+    Clock, ConnectionPattern, Day, DecidingRole, MfaMethod, Network, Period, RecordingMode, TargetUser,
+    WordError, Zone,
 };

@@ -8,6 +8,7 @@ use super::{
     compiled::Policy,
     decide::missing,
     document::{BreakGlassRule, Conditions, MfaRule, Rule},
+    parse::AccessPolicy,
     refusal::Missing,
 };
 
@@ -47,7 +48,7 @@ pub enum Outcome {
     OtherSubject,
     /// It is not about this connection.
     OtherConnection,
-    /// The account is locked, so it does not matter.
+    /// The account is locked, or for administration alone, so it does not matter.
     Locked,
     /// It would allow this if these held.
     Misses {
@@ -60,8 +61,27 @@ pub enum Outcome {
     AllowsToo,
 }
 
+impl AccessPolicy {
+    /// The enabled rules that this person is a subject of, in order, and those for their emergencies: all that they may
+    /// ever open rests on these.
+    #[must_use]
+    pub fn about(&self, person: &Person) -> (Vec<&Rule>, Vec<&BreakGlassRule>) {
+        (
+            self.rules()
+                .iter()
+                .filter(|rule| rule.enabled && rule.subjects.through(person).is_some())
+                .collect(),
+            self.break_glass()
+                .iter()
+                .filter(|rule| rule.enabled && rule.subjects.through(person).is_some())
+                .collect(),
+        )
+    }
+}
+
 impl Policy {
-    /// Everybody of `people` who can reach the connection, by every rule that says so. Locked accounts reach nothing.
+    /// Everybody of `people` who can reach the connection, by every rule that says so. Locked accounts reach nothing, nor do
+    /// those that are for administration alone.
     /// Lazy: the caller takes as many as fit on the page.
     pub fn who_can_reach<'a>(
         &'a self,
@@ -81,7 +101,7 @@ impl Policy {
     }
 
     fn reach(&self, person: &Person, connection: &ConnectionFacts) -> Vec<Reach> {
-        if person.locked {
+        if person.locked || person.only_administers {
             return Vec::new();
         }
         let entry = |rule: &RuleName, break_glass, through: Option<String>, needs| Reach {
@@ -112,7 +132,7 @@ impl Policy {
                 Outcome::OtherSubject
             } else if !rule.connections.select(asking.connection) {
                 Outcome::OtherConnection
-            } else if asking.person.locked {
+            } else if asking.person.locked || asking.person.only_administers {
                 Outcome::Locked
             } else {
                 let (what, _) = missing(rule, asking, now);

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::words::{MfaMethod, Period};
 
+const ONLY_ADMINISTERS: &str = "this account is for administration alone: it opens nothing";
+const USE_YOUR_OWN: &str = "sign in with your own user account: `hoop login`";
+
 /// Why a person may not open a connection now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -16,6 +19,9 @@ pub enum Refusal {
     /// The account is locked.
     #[error("this account is locked")]
     Locked,
+    /// The account administers, and whoever does opens nothing with the same account.
+    #[error("{ONLY_ADMINISTERS}")]
+    OnlyAdministers,
     /// A rule would allow it if this held. Never empty; what the person cannot help comes first.
     #[error("{}", sentences(what))]
     Missing {
@@ -135,6 +141,7 @@ impl Refusal {
             Self::Locked => {
                 Fault::new("HOOP-2002", Blame::Policy, message).with_hint("ask an admin to unlock it")
             }
+            Self::OnlyAdministers => Fault::new("HOOP-2015", Blame::Policy, message).with_hint(USE_YOUR_OWN),
             Self::Missing { what, .. } => missing_fault(what, message, connection),
         }
     }
@@ -146,6 +153,9 @@ pub enum Leave {
     /// The account is locked.
     #[error("this account is locked")]
     Locked,
+    /// The account has become one that administers, and opens nothing.
+    #[error("{ONLY_ADMINISTERS}")]
+    OnlyAdministers,
     /// Its time is over, as it was granted or as the rule has it now.
     #[error("the time of this session is over")]
     Over,
@@ -190,6 +200,7 @@ impl Leave {
     pub fn to_fault(&self) -> Fault {
         let (code, hint) = match self {
             Self::Locked => ("HOOP-2002", "ask an admin to unlock it"),
+            Self::OnlyAdministers => ("HOOP-2015", USE_YOUR_OWN),
             Self::Over => ("HOOP-2004", "run `hoop connect` again for a new session"),
             Self::NotAllowed => ("HOOP-2012", "run `hoop ls` to see what you may open, or ask an admin"),
             Self::Missing { .. } | Self::Terms { .. } => {

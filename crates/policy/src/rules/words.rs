@@ -373,6 +373,16 @@ impl MfaMethod {
     }
 }
 
+/// A role that a rule can let decide for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DecidingRole {
+    /// Those who are there to decide.
+    Approver,
+    /// Those who administer.
+    Admin,
+}
+
 /// What happens when a recording cannot keep up or cannot be delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -6,14 +6,14 @@ use hoop_model::{GroupName, Timestamp, UserName};
 use hoop_policy::{
     OnlyStatement,
     rules::{
-        Approval, Asking, ConnectionFacts, MfaMethod, MfaProof, Missing, Person, PersonKind, Policy,
-        RecordingMode, Refusal,
+        Approval, Asking, ConnectionFacts, Decider, DecidingRole, MfaMethod, MfaProof, Missing, Person,
+        PersonKind, Policy, RecordingMode, Refusal,
     },
 };
 use proptest::prelude::*;
 
 use crate::world::{
-    NOW, ago, approval, asking, at, connection, minutes, person, policy, rule_name, service, with,
+    NOW, ago, approval, asking, at, connection, decider, minutes, person, policy, rule_name, service, with,
 };
 
 fn refusal(policy: &Policy, asking: &Asking<'_>) -> Refusal {
@@ -375,27 +375,66 @@ fn a_refusal_says_what_to_do() {
 #[test]
 fn approvers_approve_for_others_only() {
     let policy = with("  conditions: {approval: {approvers: {users: [Bob, ada], groups: [leads]}}}\n");
-    let (rule, ada) = (rule_name("r"), UserName::new("ada").unwrap());
-    assert!(policy.may_approve(&person("bob", &[]), &rule, &ada));
-    assert!(policy.may_approve(&person("eve", &["leads"]), &rule, &ada));
-    for (person, requester, rule) in [
-        (person("ada", &["leads"]), "ada", "r"),
-        (person("ADA", &["leads"]), "ada", "r"),
-        (person("ada", &["leads"]), "Ada", "r"),
-        (person("eve", &["engineers", "Leads", "admins"]), "ada", "r"),
-        (person("bob", &["leads"]), "ada", "other"),
-        (Person { locked: true, ..person("bob", &["leads"]) }, "ada", "r"),
-        (Person { kind: PersonKind::Service, ..person("bob", &["leads"]) }, "ada", "r"),
+    let rule = rule_name("r");
+    assert!(policy.may_approve(&decider(&person("bob", &[])), &rule));
+    assert!(policy.may_approve(&decider(&person("eve", &["leads"])), &rule));
+    let own = person("ada", &["leads"]);
+    assert!(!policy.may_approve(&Decider { is_concerned: true, ..decider(&own) }, &rule));
+    for (person, rule) in [
+        (person("eve", &["engineers", "Leads", "admins"]), "r"),
+        (person("bob", &["leads"]), "other"),
+        (Person { locked: true, ..person("bob", &["leads"]) }, "r"),
+        (Person { kind: PersonKind::Service, ..person("bob", &["leads"]) }, "r"),
     ] {
-        let requester = UserName::new(requester).unwrap();
-        assert!(!policy.may_approve(&person, &rule_name(rule), &requester), "{person:?} for {requester}");
+        assert!(!policy.may_approve(&decider(&person), &rule_name(rule)), "{person:?}");
     }
-    assert!(!with("").may_approve(&person("bob", &["leads"]), &rule, &ada), "the rule needs none");
+    assert!(!with("").may_approve(&decider(&person("bob", &["leads"])), &rule), "the rule needs none");
     let off = with("  enabled: false\n  conditions: {approval: {approvers: {users: [bob]}}}\n");
-    assert!(!off.may_approve(&person("bob", &[]), &rule, &ada));
+    assert!(!off.may_approve(&decider(&person("bob", &[])), &rule));
     let wanted = with("  become: x\n  conditions: {approval: {approvers: {users: [bob]}, count: 2}}\n");
     let (approval, user) = wanted.approval_wanted(&rule).unwrap();
     assert_eq!((approval.count, user.unwrap().as_str()), (2, "x"));
+}
+
+#[test]
+fn a_role_decides_where_the_rule_names_it_and_nowhere_else() {
+    use DecidingRole::{Admin, Approver};
+    let eve = person("eve", &[]);
+    let may = |approvers: &str, role| {
+        let policy = with(&format!("  conditions: {{approval: {{approvers: {{{approvers}}}}}}}\n"));
+        policy.may_approve(&Decider { role, ..decider(&eve) }, &rule_name("r"))
+    };
+    for (approvers, role, wanted) in [
+        ("roles: [approver]", Some(Approver), true),
+        ("roles: [approver]", Some(Admin), false),
+        ("roles: [approver]", None, false),
+        ("roles: [admin, approver]", Some(Admin), true),
+        ("roles: [admin]", Some(Approver), false),
+        // A role alone decides nothing, an admin's neither.
+        ("users: [bob]", Some(Approver), false),
+        ("users: [bob]", Some(Admin), false),
+        ("groups: [approver, admin]", Some(Admin), false),
+        ("users: [eve]", None, true),
+    ] {
+        assert_eq!(may(approvers, role), wanted, "{approvers} {role:?}");
+    }
+    let policy = with("  conditions: {approval: {approvers: {roles: [approver, admin]}}}\n");
+    let robot = service("robot");
+    let robot = Decider { role: Some(Approver), ..decider(&robot) };
+    assert!(!policy.may_approve(&robot, &rule_name("r")), "no program approves");
+    let own = Decider { role: Some(Admin), is_concerned: true, ..decider(&eve) };
+    assert!(!policy.may_approve(&own, &rule_name("r")), "never one's own");
+}
+
+#[test]
+fn an_account_for_administration_alone_opens_nothing() {
+    let policy = with("");
+    let ada = Person { only_administers: true, ..person("ada", &["engineers"]) };
+    let pg = connection("demo-pg", &[]);
+    let refused = refusal(&policy, &asking(&ada, &pg));
+    assert_eq!(refused, Refusal::OnlyAdministers);
+    assert_eq!(refused.to_fault(&pg.name).code.as_str(), "HOOP-2015");
+    assert_eq!(policy.what_can_reach(&ada, [&pg]).count(), 0);
 }
 
 proptest! {

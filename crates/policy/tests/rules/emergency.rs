@@ -1,11 +1,11 @@
 //! Break-glass: who may, and who may not although it is an emergency.
 
-use hoop_model::UserName;
 use hoop_policy::rules::{
-    AccessPolicy, Asking, MfaMethod, MfaProof, Missing, Person, PersonKind, RecordingMode, Refusal,
+    AccessPolicy, Asking, Decider, DecidingRole, MfaMethod, MfaProof, Missing, Person, PersonKind,
+    RecordingMode, Refusal,
 };
 
-use crate::world::{NOW, ago, asking, connection, minutes, person, policy, rule_name, service};
+use crate::world::{NOW, ago, asking, connection, decider, minutes, person, policy, rule_name, service};
 
 const RULES: &str = "version: 1
 rules: []
@@ -73,22 +73,45 @@ fn every_missing_field_denies_also_in_an_emergency() {
 #[test]
 fn a_review_is_closed_by_somebody_else() {
     let policy = policy(RULES);
-    let may = |person: &Person, admin, rule: &str, by: &str| {
-        policy.may_review(person, admin, &rule_name(rule), &UserName::new(by).unwrap())
+    let may = |person: &Person, role, rule: &str| {
+        policy.may_review(&Decider { role, ..decider(person) }, &rule_name(rule))
     };
-    let guard = person("grace", &["security"]);
-    assert!(may(&guard, false, "b", "ada"));
-    assert!(may(&person("root", &[]), true, "plain", "zoe"), "admins where nobody is named");
-    assert!(may(&person("root", &[]), true, "gone", "ada"), "and where the rule is gone");
-    assert!(!may(&person("root", &[]), true, "b", "ada"), "but not where somebody is");
-    assert!(!may(&guard, false, "plain", "zoe"));
-    assert!(!may(&guard, false, "gone", "ada"));
-    for by in ["grace", "GRACE"] {
-        assert!(!may(&guard, true, "b", by), "never one's own");
-        assert!(!may(&guard, true, "plain", by), "never one's own");
+    let (guard, root) = (person("grace", &["security"]), person("root", &[]));
+    let (admin, approver) = (Some(DecidingRole::Admin), Some(DecidingRole::Approver));
+    assert!(may(&guard, None, "b"));
+    assert!(may(&root, admin, "plain"), "admins where nobody is named");
+    assert!(may(&root, admin, "gone"), "and where the rule is gone");
+    assert!(!may(&root, admin, "b"), "but not where somebody is");
+    for role in [None, approver] {
+        assert!(!may(&guard, role, "plain"));
+        assert!(!may(&guard, role, "gone"));
     }
-    assert!(!may(&Person { locked: true, ..guard.clone() }, true, "b", "ada"));
-    assert!(!may(&Person { groups: guard.groups, ..service("bot") }, true, "b", "ada"));
+    for rule in ["b", "plain"] {
+        let own = Decider { role: admin, is_concerned: true, ..decider(&guard) };
+        assert!(!policy.may_review(&own, &rule_name(rule)), "never one's own");
+    }
+    assert!(!may(&Person { locked: true, ..guard.clone() }, admin, "b"));
+    assert!(!may(&Person { groups: guard.groups, ..service("bot") }, admin, "b"));
+}
+
+#[test]
+fn a_rule_can_let_approvers_review() {
+    let rules = policy(
+        "version: 1\nrules: []\nbreak_glass:\n- {name: b, subjects: {groups: [oncall]}, connections: {names: [pg]}, \
+         reviewers: {roles: [approver]}}\n",
+    );
+    let eve = person("eve", &[]);
+    let may = |role| rules.may_review(&Decider { role, ..decider(&eve) }, &rule_name("b"));
+    assert!(may(Some(DecidingRole::Approver)));
+    assert!(!may(Some(DecidingRole::Admin)) && !may(None));
+}
+
+#[test]
+fn an_account_for_administration_alone_breaks_no_glass_and_keeps_none_broken() {
+    let ada = Person { only_administers: true, ..ada() };
+    let pg = connection("pg", &[]);
+    let asking = Asking { reason: Some("down"), ..asking(&ada, &pg) };
+    assert_eq!(policy(RULES).break_glass(&asking, NOW), Err(Refusal::OnlyAdministers));
 }
 
 #[test]

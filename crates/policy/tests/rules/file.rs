@@ -47,6 +47,26 @@ fn absent_fields_have_the_strict_defaults() {
     assert_eq!(emergency["review_before_next_use"], true);
 }
 
+#[test]
+fn only_roles_that_decide_stand_in_a_rule_and_only_where_somebody_decides() {
+    let with_roles =
+        FULL.replacen("approvers: {groups: [leads]}", "approvers: {roles: [approver, admin]}", 1);
+    let read = AccessPolicy::from_yaml(&with_roles).unwrap();
+    assert_eq!(AccessPolicy::from_yaml(&read.to_yaml().unwrap()).unwrap(), read);
+    for (old, new) in [
+        ("approvers: {groups: [leads]}", "approvers: {roles: [user]}"),
+        ("approvers: {groups: [leads]}", "approvers: {roles: [auditor]}"),
+        ("approvers: {groups: [leads]}", "approvers: {roles: [Approver]}"),
+        ("approvers: {groups: [leads]}", "approvers: {roles: []}"),
+        ("subjects: {users", "subjects: {roles: [approver], users"),
+        ("subjects: {groups: [oncall]", "subjects: {roles: [admin], groups: [oncall]"),
+    ] {
+        let yaml = FULL.replacen(old, new, 1);
+        assert_ne!(yaml, FULL, "{old:?} is in the file");
+        assert!(matches!(refused(&yaml), PolicyError::Unreadable { .. }), "{new}");
+    }
+}
+
 /// A field nobody knows, put into every mapping there is.
 #[test]
 fn an_unknown_field_is_refused_at_every_level_with_its_place() {

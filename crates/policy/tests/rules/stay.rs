@@ -70,6 +70,16 @@ impl Live {
 }
 
 #[test]
+fn who_becomes_an_admin_leaves_where_administration_is_apart() {
+    let mut live = live();
+    assert!(live.ask(&with("")).is_ok());
+    live.person.only_administers = true;
+    assert_eq!(live.ask(&with("")), Err(Leave::OnlyAdministers));
+    live.break_glass = true;
+    assert_eq!(live.ask(&with("")), Err(Leave::OnlyAdministers));
+}
+
+#[test]
 fn what_has_not_changed_stays_and_is_not_asked_for_a_second_factor() {
     let stay = live().ask(&with("")).unwrap();
     assert_eq!((stay.rule, stay.ends_at), (rule_name("r"), NOW.after(minutes(420))));

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use hoop_model::{ConnectionName, GroupName, LabelKey, LabelValue, RuleName, Timestamp, UserName};
 use hoop_policy::rules::{
-    AccessPolicy, Approval, Asking, ConnectionFacts, MfaMethod, MfaProof, Person, PersonKind, Policy,
+    AccessPolicy, Approval, Asking, ConnectionFacts, Decider, MfaMethod, MfaProof, Person, PersonKind, Policy,
 };
 
 /// A Tuesday, 2023-11-14 22:13:20 UTC.
@@ -30,8 +30,14 @@ pub(crate) fn person(name: &str, groups: &[&str]) -> Person {
         kind: PersonKind::Human,
         groups: groups.iter().map(|group| GroupName::new(*group).unwrap()).collect(),
         locked: false,
+        only_administers: false,
         mfa: Some(MfaProof { at: ago(minutes(1)), method: MfaMethod::Totp }),
     }
+}
+
+/// Somebody without a role, asked about somebody else.
+pub(crate) const fn decider(person: &Person) -> Decider<'_> {
+    Decider { person, role: None, is_concerned: false }
 }
 
 pub(crate) fn service(name: &str) -> Person {

@@ -9,6 +9,7 @@ mod fixtures;
 mod ledger;
 mod logins;
 mod notices;
+mod persons;
 mod policies;
 mod providers;
 mod requests;
@@ -43,6 +44,7 @@ pub(crate) use cases;
 fn every_case() -> impl Iterator<Item = &'static Case> {
     [
         users::CASES,
+        persons::CASES,
         sealed_codes::CASES,
         services::CASES,
         scim::CASES,
