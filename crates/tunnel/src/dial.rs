@@ -120,6 +120,11 @@ impl Reach {
         &self.host
     }
 
+    /// Host and port, as an `https` request names them (RFC 9110 §7.2).
+    pub(crate) fn authority(&self) -> String {
+        if self.port == 443 { self.host.clone() } else { format!("{}:{}", self.host, self.port) }
+    }
+
     /// Connects. Cancel safe: nothing is left behind.
     ///
     /// # Errors

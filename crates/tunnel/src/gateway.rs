@@ -18,7 +18,7 @@ use tokio::{
 use crate::{
     dial::{Reach, ReachError},
     inner::{ConnectorTls, InnerTlsError, claim_record},
-    stream::{Dial, DialFailure},
+    stream::DialFailure,
     ticket::{Claim, Ticket},
     websocket::{self, WebSocketError, WebSocketIo},
 };
@@ -42,6 +42,9 @@ pub enum Outer {
     WebSocket(Box<WebSocketIo<tokio_rustls::client::TlsStream<TcpStream>>>),
 }
 
+/// Inner TLS to the agent, as the connector has it.
+pub type Carrier = tokio_rustls::client::TlsStream<Outer>;
+
 /// Why there is no connection to the gateway.
 #[derive(Debug, thiserror::Error)]
 pub enum OuterError {
@@ -63,6 +66,19 @@ pub enum OuterError {
     /// It took too long.
     #[error("the gateway did not answer in time")]
     Timeout,
+}
+
+impl From<OuterError> for DialFailure {
+    /// What the network or the gateway does may pass; what cannot be written down right stays wrong.
+    fn from(error: OuterError) -> Self {
+        let text = error.to_string();
+        match error {
+            OuterError::Reach(ReachError::ProxyAddress { .. }) | OuterError::Claim(_) => {
+                Self::Permanent(text)
+            }
+            _ => Self::Transient(text),
+        }
+    }
 }
 
 /// Where the gateway is and how to get there. Both ends of a session use one.
@@ -101,8 +117,26 @@ impl GatewayDial {
         let name =
             ServerName::try_from(self.reach.host().to_owned()).map_err(|_| InnerTlsError::ServerName)?;
         let tls = tokio_rustls::TlsConnector::from(Arc::clone(config)).connect(name, tcp).await;
-        let socket = websocket::connect(tls.map_err(OuterError::Tls)?, self.reach.host()).await?;
+        let socket = websocket::connect(tls.map_err(OuterError::Tls)?, &self.reach.authority()).await?;
         Ok(Outer::WebSocket(Box::new(socket)))
+    }
+
+    /// The connector's: the inner handshake with the agent, over a connection of [`connect`](Self::connect). Cancel safe.
+    ///
+    /// # Errors
+    /// [`DialFailure`]: permanent when somebody else is at the other end.
+    pub async fn shake(
+        &self,
+        outer: Outer,
+        tls: &ConnectorTls,
+        ticket: &Ticket,
+    ) -> Result<Carrier, DialFailure> {
+        let handshake = tls.connect(outer, self.reach.host(), ticket);
+        match tokio::time::timeout(self.within, handshake).await {
+            Ok(Ok(carrier)) => Ok(carrier),
+            Ok(Err(error)) => Err(classify(&error)),
+            Err(_) => Err(DialFailure::Transient(InnerTlsError::Timeout.to_string())),
+        }
     }
 
     /// The agent's: connects ahead, and claims the connection. Wait for a connector with
@@ -119,36 +153,6 @@ impl GatewayDial {
             Ok(outer)
         };
         tokio::time::timeout(self.within, parking).await.map_err(|_| OuterError::Timeout)?
-    }
-}
-
-/// The connector's: a carrier for a ticket.
-#[derive(Debug, Clone)]
-pub struct SessionDial {
-    gateway: GatewayDial,
-    tls: ConnectorTls,
-}
-
-impl SessionDial {
-    /// For one session.
-    #[must_use]
-    pub const fn new(gateway: GatewayDial, tls: ConnectorTls) -> Self {
-        Self { gateway, tls }
-    }
-}
-
-impl Dial for SessionDial {
-    type Carrier = tokio_rustls::client::TlsStream<Outer>;
-
-    async fn dial(&self, ticket: Ticket) -> Result<Self::Carrier, DialFailure> {
-        let outer =
-            self.gateway.connect().await.map_err(|error| DialFailure::Transient(error.to_string()))?;
-        let handshake = self.tls.connect(outer, self.gateway.reach.host(), &ticket);
-        match tokio::time::timeout(self.gateway.within, handshake).await {
-            Ok(Ok(carrier)) => Ok(carrier),
-            Ok(Err(error)) => Err(classify(&error)),
-            Err(_) => Err(DialFailure::Transient(InnerTlsError::Timeout.to_string())),
-        }
     }
 }
 

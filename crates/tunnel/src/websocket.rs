@@ -55,16 +55,16 @@ pub struct WebSocketIo<IO> {
     rest: Bytes,
 }
 
-/// Asks for a WebSocket over a connection on which the outer TLS is done. `host` is the gateway's, with its port
-/// if that is not 443. Bound its time: it has no limit of its own.
+/// Asks for a WebSocket over a connection on which the outer TLS is done. `authority` is the gateway's host,
+/// with its port if that is not 443. Bound its time: it has no limit of its own.
 ///
 /// # Errors
 /// [`WebSocketError`].
-pub async fn connect<IO>(io: IO, host: &str) -> Result<WebSocketIo<IO>, WebSocketError>
+pub(crate) async fn connect<IO>(io: IO, authority: &str) -> Result<WebSocketIo<IO>, WebSocketError>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    let uri: http::Uri = format!("wss://{host}{PATH}").parse().map_err(|_| WebSocketError::Host)?;
+    let uri: http::Uri = format!("wss://{authority}{PATH}").parse().map_err(|_| WebSocketError::Host)?;
     let (socket, _) = client_async_with_config(uri, io, Some(config()))
         .await
         .map_err(|error| WebSocketError::Handshake(Box::new(error)))?;

@@ -468,7 +468,7 @@ async fn a_dial_that_cannot_help_ends_the_stream_at_once() {
 async fn the_real_dialler_goes_through_the_gateway_and_knows_what_cannot_help() {
     use hoop_tunnel::{
         dial::Reach,
-        gateway::{GatewayDial, SessionDial, Transport},
+        gateway::{GatewayDial, Transport},
         stream::DialFailure,
     };
     let (ca, id) = (Ca::new(), AgentId::generate());
@@ -476,11 +476,12 @@ async fn the_real_dialler_goes_through_the_gateway_and_knows_what_cannot_help() 
     let session = Session::new(&ca, id);
     let _agent = agent(&ca, id, gateway.address, &session, Limits::default());
     let to = GatewayDial::new(Reach::direct("127.0.0.1", gateway.address.port()), Transport::Tcp);
-    let dial = SessionDial::new(to.clone(), session.tls.clone());
-    assert!(dial.dial(Ticket::derive(&session.secret, session.id, 0)).await.is_ok());
+    let ticket = |counter| Ticket::derive(&session.secret, session.id, counter);
+    let outer = to.connect().await.unwrap();
+    assert!(to.shake(outer, &session.tls, &ticket(0)).await.is_ok());
     let stranger = Session::new(&ca, AgentId::generate());
-    let dial = SessionDial::new(to, stranger.tls);
-    let failure = dial.dial(Ticket::derive(&session.secret, session.id, 1)).await.unwrap_err();
+    let outer = to.connect().await.unwrap();
+    let failure = to.shake(outer, &stranger.tls, &ticket(1)).await.unwrap_err();
     assert!(matches!(failure, DialFailure::Permanent(_)), "{failure:?}");
     drop(gateway);
 }

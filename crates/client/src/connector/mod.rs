@@ -31,7 +31,7 @@ use tokio::{
     task::JoinSet,
 };
 
-pub use dial::{Carriage, Route};
+pub use dial::Carriage;
 pub use watch::Over;
 
 use crate::{
@@ -124,9 +124,9 @@ impl SessionConnector {
         opened: &SessionOpened,
     ) -> Result<Self> {
         let identity = Arc::new(SessionIdentity::new(key, opened)?);
-        let route = Route::new(carriage, &opened.host, opened.port, api.tls())?;
+        let (at, outer_tls) = ((opened.host.as_str(), opened.port), api.tls());
         let tickets = TicketMint::new(opened.id, secret(&opened.secret)?, opened.first_ticket);
-        let dial = SessionDial::new(route, Arc::clone(&identity));
+        let dial = SessionDial::new(carriage, at, &outer_tls, Arc::clone(&identity))?;
         let facts = SessionFacts {
             id: opened.id,
             connection,
