@@ -20,6 +20,7 @@ mod data;
 pub mod emergency;
 pub mod home;
 mod link;
+mod look;
 mod recording;
 mod session;
 mod target;

@@ -17,7 +17,7 @@ type SessionsSearch = Optional<'user' | 'connection' | 'since' | 'until'> & { st
 type AuditSearch = Optional<'code' | 'actor' | 'subject' | 'since' | 'until'>;
 
 interface PeopleSearch {
-  view?: 'groups' | undefined;
+  view?: 'groups' | 'services' | undefined;
 }
 interface RequestsSearch {
   view?: View | undefined;
@@ -164,7 +164,7 @@ const rules = createRoute({
 const people = createRoute({
   getParentRoute: () => shell,
   path: '/people',
-  validateSearch: (search): PeopleSearch => ({ view: search['view'] === 'groups' ? 'groups' : undefined }),
+  validateSearch: (search): PeopleSearch => ({ view: (['groups', 'services'] as const).find((view) => view === search['view']) }),
   component: lazyRouteComponent(() => import('./pages/people/People'), 'People'),
 });
 
@@ -172,6 +172,18 @@ const person = createRoute({
   getParentRoute: () => shell,
   path: '/people/$name',
   component: lazyRouteComponent(() => import('./pages/people/Person'), 'Person'),
+});
+
+const service = createRoute({
+  getParentRoute: () => shell,
+  path: '/people/services/$name',
+  component: lazyRouteComponent(() => import('./pages/people/Service'), 'Service'),
+});
+
+const waysIn = createRoute({
+  getParentRoute: () => shell,
+  path: '/ways-in',
+  component: lazyRouteComponent(() => import('./pages/WaysIn'), 'WaysIn'),
 });
 
 const group = createRoute({
@@ -201,7 +213,7 @@ export const router = createRouter({
       cli,
       device,
       stepUp,
-      shell.addChildren([connections, sessions, session, requests, request, rules, audit, people, person, group, agents, account]),
+      shell.addChildren([connections, sessions, session, requests, request, rules, audit, people, person, service, group, waysIn, agents, account]),
     ]),
   ]),
   parseSearch,

@@ -13,8 +13,8 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    agents::Agents, config::Config, http::throttle::Throttle, keys::Keys, live::LiveSessions,
-    notices::Notices, recordings::Recordings, relay::Relay, rules::Rules,
+    agents::Agents, config::Config, connection_tests::ConnectionTests, http::throttle::Throttle, keys::Keys,
+    live::LiveSessions, notices::Notices, recordings::Recordings, relay::Relay, rules::Rules,
 };
 
 /// Shared by every task of the gateway.
@@ -23,6 +23,7 @@ pub(crate) struct Hub {
     pub(crate) store: Store,
     pub(crate) keys: Keys,
     pub(crate) agents: Agents,
+    pub(crate) tests: ConnectionTests,
     pub(crate) live: LiveSessions,
     pub(crate) rules: Rules,
     pub(crate) relay: Relay,

@@ -10,6 +10,7 @@ mod agents;
 pub mod bootstrap;
 mod capabilities;
 pub mod config;
+mod connection_tests;
 mod http;
 mod hub;
 mod jobs;
@@ -133,6 +134,7 @@ impl Gateway {
             store,
             keys,
             agents: agents::Agents::default(),
+            tests: connection_tests::ConnectionTests::default(),
             live: live::LiveSessions::default(),
             rules: rules::Rules::new(config.separate_admins),
             relay: relay::Relay::new(config.limits.waiting_per_agent),

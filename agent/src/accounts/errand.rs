@@ -8,7 +8,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use hoop_engine::{CancelKey, CloseReason, Credential, Errand, ErrandOutput, Outcome, StreamContext, Target};
-use hoop_model::{Blame, Fault, StreamId, Timestamp};
+use hoop_model::{Blame, Fault, SessionId, StreamId, Timestamp, UserName};
 use hoop_policy::{Rules, Warrant};
 use hoop_recording::event::Record;
 use hoop_session::{
@@ -16,9 +16,6 @@ use hoop_session::{
 };
 use rand::TryRng;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-
-use super::journal::Entry;
-use crate::target::dial::TargetDial;
 
 /// Longest life of one connection.
 const LONGEST: Duration = Duration::from_secs(120);
@@ -29,7 +26,7 @@ const BETWEEN: usize = 64 << 10;
 pub(crate) struct Site {
     pub(crate) target: Arc<dyn Target>,
     pub(crate) credential: Credential,
-    pub(crate) dial: Arc<TargetDial>,
+    pub(crate) dial: Arc<dyn Dial>,
 }
 
 /// What a connection of an errand came to.
@@ -42,10 +39,15 @@ enum Said {
 
 impl Site {
     /// Runs an errand to its end. Dropping the future cuts its connection.
-    pub(super) async fn run(&self, errand: &mut dyn Errand, entry: &Entry) -> Result<Outcome, Fault> {
+    pub(crate) async fn run(
+        &self,
+        errand: &mut dyn Errand,
+        session: SessionId,
+        person: &UserName,
+    ) -> Result<Outcome, Fault> {
         loop {
             let (ours, theirs) = tokio::io::duplex(BETWEEN);
-            let (terminator, parts) = self.parts(entry, theirs)?;
+            let (terminator, parts) = self.parts(session, person, theirs)?;
             let (end, said) = tokio::join!(Box::pin(drive(parts)), talk(ours, errand));
             drop(terminator);
             match (said?, end.reason) {
@@ -53,8 +55,7 @@ impl Site {
                 (Said::Reconnect, _) => {}
                 (Said::Closed, CloseReason::Fault(fault)) => return Err(fault),
                 (Said::Closed, _) => {
-                    let what =
-                        "the target closed the connection on which the account of a session is managed";
+                    let what = "the target closed the connection on which hoop itself asked something";
                     return Err(Fault::new("HOOP-4218", Blame::Target, what));
                 }
             }
@@ -63,7 +64,8 @@ impl Site {
 
     fn parts(
         &self,
-        entry: &Entry,
+        session: SessionId,
+        person: &UserName,
         client: DuplexStream,
     ) -> Result<(hoop_session::Terminator, Parts<SocketPipe<DuplexStream>>), Fault> {
         let at = Timestamp::from(jiff::Timestamp::now());
@@ -72,9 +74,9 @@ impl Site {
             .try_fill_bytes(&mut seed)
             .map_err(|_| Fault::new("HOOP-9004", Blame::System, "the agent has no random numbers"))?;
         let context = StreamContext {
-            session: entry.session,
+            session,
             stream: StreamId(0),
-            person: entry.person.clone(),
+            person: person.clone(),
             allow_replication: false,
             cancel_seed: seed.into(),
             login_cache: Arc::default(),
@@ -85,7 +87,7 @@ impl Site {
             stream: StreamId(0),
             engine: self.target.start(context, self.credential.clone(), at),
             client: SocketPipe(client),
-            dial: Arc::clone(&self.dial) as Arc<dyn Dial>,
+            dial: Arc::clone(&self.dial),
             tape: Arc::new(Untaped),
             desk: Arc::new(Untaped),
             warrant: Arc::new(Warrant::new(Rules::default(), at.after(LONGEST))),

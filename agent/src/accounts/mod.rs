@@ -92,7 +92,11 @@ impl Keeper {
         }
         let mut open = OpenAccount { keeper: Arc::clone(self), entry, site };
         let (mut errand, credential) = accounts.make(&open.entry.account, grant.ends_at)?;
-        let made = tokio::time::timeout(MAKING, open.site.run(errand.as_mut(), &open.entry)).await;
+        let made = tokio::time::timeout(
+            MAKING,
+            open.site.run(errand.as_mut(), open.entry.session, &open.entry.person),
+        )
+        .await;
         match made.unwrap_or_else(|_| Err(late())) {
             Ok(Outcome::Made { number }) => {
                 open.entry.account.number = Some(number);
@@ -160,7 +164,7 @@ async fn remove(sessions: &Sessions, entry: &Entry, site: &Site) -> Result<Strin
         Fault::new("HOOP-4215", Blame::System, "the connection of an account that is left makes no accounts")
     })?;
     let mut errand = accounts.remove(&entry.account);
-    let outcome = site.run(errand.as_mut(), entry).await?;
+    let outcome = site.run(errand.as_mut(), entry.session, &entry.person).await?;
     let (change, what) = match outcome {
         Outcome::Removed { handed_over: 0 } => ("removed", "it was removed".to_owned()),
         Outcome::Removed { handed_over } => {
@@ -170,7 +174,7 @@ async fn remove(sessions: &Sessions, entry: &Entry, site: &Site) -> Result<Strin
         Outcome::Foreign => {
             ("foreign", "there is one of this name that hoop did not make; it was left alone".to_owned())
         }
-        Outcome::Made { .. } => {
+        Outcome::Made { .. } | Outcome::Seen { .. } => {
             return Err(Fault::new(
                 "HOOP-9007",
                 Blame::System,

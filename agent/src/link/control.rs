@@ -14,7 +14,7 @@ use hoop_tunnel::gateway::Transport;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::{Code, transport::Channel};
+use tonic::transport::Channel;
 
 use super::{
     enrol::{EnrolError, renew, renew_at},
@@ -197,6 +197,10 @@ impl Control {
             ToAgent::Drain(drain) => {
                 tracing::info!(reason = drain.reason, "the gateway is going away for a while")
             }
+            ToAgent::TestConnection(request) => {
+                let sessions = Arc::clone(&self.sessions);
+                self.sessions.spawn(async move { sessions.test(request).await });
+            }
             ToAgent::EmergencyKnown(answer) => emergency::known(&self.sessions, &answer),
             ToAgent::CapabilitiesRevoked(revoked) => self.sessions.around.emergencies.revoked(&revoked),
             ToAgent::Welcome(_) => return Err(Lost::Welcome("it came twice".to_owned())),
@@ -211,10 +215,12 @@ async fn send(out: &mpsc::Sender<v1::FromAgent>, message: FromAgent) -> Result<(
 
 /// The gateway's next message. Cancel safe.
 async fn next(heard: &mut tonic::Streaming<v1::ToAgent>) -> Result<ToAgent, Lost> {
-    let message = tokio::time::timeout(SILENCE, heard.message()).await.map_err(|_| Lost::Silent)??;
-    // A message of a later version that this agent does not know carries nothing.
-    message
-        .ok_or(Lost::Closed)?
-        .message
-        .ok_or_else(|| Lost::Status(tonic::Status::new(Code::Unimplemented, "unknown message")))
+    loop {
+        let message = tokio::time::timeout(SILENCE, heard.message()).await.map_err(|_| Lost::Silent)??;
+        // One of a later version, that this agent does not know, carries nothing, and is no reason to hang up.
+        match message.ok_or(Lost::Closed)?.message {
+            Some(known) => return Ok(known),
+            None => tracing::debug!("the gateway said something that this agent does not know"),
+        }
+    }
 }

@@ -26,7 +26,7 @@ use crate::{
     accounts::OpenAccount,
     data::Carrier,
     recording::{SessionTape, TapeHandle},
-    target::{cancel::SessionDesk, dial::TargetDial},
+    target::cancel::SessionDesk,
 };
 
 /// Streams have so long to say good-bye before they are cut; with the driver's own limit, less than 2 s in all.
@@ -43,7 +43,7 @@ pub(crate) struct AtTarget {
     pub(crate) target: Arc<dyn Target>,
     /// What its streams log in with.
     pub(crate) credential: Credential,
-    pub(crate) dial: Arc<TargetDial>,
+    pub(crate) dial: Arc<dyn Dial>,
     /// Its own account, if the credential is that one's.
     pub(crate) account: Option<OpenAccount>,
 }
@@ -62,7 +62,7 @@ pub(crate) struct LiveSession {
     warrant: Arc<Warrant>,
     target: Arc<dyn Target>,
     credential: Credential,
-    dial: Arc<TargetDial>,
+    dial: Arc<dyn Dial>,
     account: Mutex<Option<OpenAccount>>,
     tape: Arc<SessionTape>,
     desk: Arc<SessionDesk>,
@@ -142,7 +142,7 @@ impl LiveSession {
             stream,
             engine: self.target.start(context, self.credential.clone(), at),
             client,
-            dial: Arc::clone(&self.dial) as Arc<dyn Dial>,
+            dial: Arc::clone(&self.dial),
             tape: Arc::new(TapeHandle::new(Arc::clone(&self.tape))),
             desk: Arc::clone(&self.desk) as _,
             warrant: Arc::clone(&self.warrant),
@@ -284,7 +284,7 @@ struct Counters {
 }
 
 /// Sends cancel requests to the target, each on a connection of its own, as the protocol has it.
-async fn send_cancels(dial: Arc<TargetDial>, mut requests: mpsc::Receiver<Bytes>, stop: CancellationToken) {
+async fn send_cancels(dial: Arc<dyn Dial>, mut requests: mpsc::Receiver<Bytes>, stop: CancellationToken) {
     loop {
         let request = tokio::select! {
             biased;

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use hoop_control::v1;
+use hoop_control::{features, v1};
 use hoop_model::{AgentId, Blame, Fault, Redacted, SessionId};
 use hoop_recording::RecordingPublicKey;
 use tokio::sync::mpsc;
@@ -19,7 +19,8 @@ pub(crate) use live::{AtTarget, LiveSession};
 pub(crate) use open::{site_of, start};
 
 use crate::{
-    accounts::Keeper, emergency::Emergencies, home::Home, recording::Spool, target::credential::SecretPolicy,
+    accounts::Keeper, emergency::Emergencies, home::Home, look, recording::Spool,
+    target::credential::SecretPolicy,
 };
 
 /// Messages to the gateway that may wait while it is away; each session has at most a few.
@@ -85,7 +86,7 @@ impl Sessions {
         }
     }
 
-    fn meeting(&self) -> Result<Meeting, Fault> {
+    pub(crate) fn meeting(&self) -> Result<Meeting, Fault> {
         let met = self.meeting.lock().ok().and_then(|meeting| meeting.clone());
         met.ok_or_else(|| Fault::new("HOOP-4201", Blame::System, "the agent has not met its gateway yet"))
     }
@@ -114,6 +115,7 @@ impl Sessions {
             protocols: hoop_protocols::all().iter().map(|protocol| protocol.id().to_string()).collect(),
             spool: spool.collect(),
             live_sessions: live,
+            features: vec![features::TEST_CONNECTION.to_owned()],
         }
     }
 
@@ -158,6 +160,13 @@ impl Sessions {
             }
         };
         self.tell(message);
+    }
+
+    /// A connection is to be tried.
+    pub(crate) async fn test(&self, request: v1::TestConnection) {
+        if let Some(answer) = look::carry_out(self, &request).await {
+            self.tell(v1::from_agent::Message::ConnectionTested(answer));
+        }
     }
 
     /// A session is to end.

@@ -1,4 +1,5 @@
 /** A small made-up world for the mocked gateway. */
+import { managed } from './manage.mjs';
 import { requestsWorld } from './requests.mjs';
 
 const at = (seconds, micros = 0) =>
@@ -19,6 +20,7 @@ export const LEDGER_SIZE = 130;
 
 export function world() {
   return {
+    ...managed(),
     logins: [
       login('lgn_1', 'browser', '192.0.2.10', true),
       login('lgn_2', 'cli', '192.0.2.10', false),

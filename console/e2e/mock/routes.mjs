@@ -1,5 +1,6 @@
 /** The API of the mocked gateway for those who are signed in: method, path, answer. `undefined` answers 204. */
 import { LEDGER_SIZE, manyStatements, notes, statement, statements } from './data.mjs';
+import { MANAGE_ROUTES } from './manage.mjs';
 import { Refused } from './refused.mjs';
 import { REQUEST_ROUTES } from './requests.mjs';
 
@@ -29,6 +30,7 @@ export const ROUTES = [
   ['GET', /^\/rules\/versions\/(\d+)$/, ({ state, parts: [version] }) => state.rules.find((one) => String(one.version) === version)],
   ['GET', /^\/rules\/reach$/, reach],
   ...REQUEST_ROUTES,
+  ...MANAGE_ROUTES,
   ['GET', /^\/agents$/, ({ state }) => ({ items: state.agents })],
   ['POST', /^\/agents\/join-tokens$/, ({ body }) => ({ token: `hoop-join-v1.${body.agent}.${'x'.repeat(60)}`, expires_at: '2026-11-22T14:00:00Z' })],
   ['GET', /^\/users$/, ({ state }) => ({ items: state.users })],

@@ -9,7 +9,11 @@ export type Agent = Schemas['AgentView'];
 export type AuditEvent = Schemas['EventView'];
 export type Checkpoint = Schemas['CheckpointView'];
 export type Connection = Schemas['ConnectionView'];
+export type ApiToken = Schemas['ApiTokenView'];
+export type Capability = Schemas['CapabilityView'];
+export type CodeSet = Schemas['CodeSetView'];
 export type ConnectionDefinition = Schemas['ConnectionDefinition'];
+export type ConnectionTest = Schemas['ConnectionTest'];
 export type Info = Schemas['Info'];
 export type JoinToken = Schemas['JoinToken'];
 export type LedgerReport = Schemas['LedgerReport'];
@@ -21,6 +25,7 @@ export type RequestState = Schemas['RequestState'];
 export type Rules = Schemas['RulesView'];
 export type RulesChanged = Schemas['RulesChanged'];
 export type RulesVersion = Schemas['RulesVersion'];
+export type ServiceAccount = Schemas['ServiceAccountView'];
 export type Session = Schemas['SessionView'];
 export type SessionState = Schemas['SessionState'];
 export type Timeline = Schemas['Timeline'];
@@ -107,6 +112,10 @@ export const putConnection = (name: string, definition: ConnectionDefinition) =>
 export const deleteConnection = (name: string) =>
   unwrap(client.DELETE('/api/v1/connections/{name}', { params: { path: { name } } }));
 
+/** Lets its agent log in at the target once. */
+export const testConnection = (name: string): Promise<ConnectionTest> =>
+  unwrap(client.POST('/api/v1/connections/{name}/test', { params: { path: { name } } }));
+
 export const agents = async (): Promise<Agent[]> => (await unwrap(client.GET('/api/v1/agents'))).items;
 
 export const makeJoinToken = (agent: string, ttlSeconds: number): Promise<JoinToken> =>
@@ -127,6 +136,46 @@ export const changeUser = (name: string, change: Schemas['UserChange']): Promise
 /** A new set-up link for a built-in account: for who lost password or authenticator. */
 export const resetUser = (name: string): Promise<NewUserCreated> =>
   unwrap(client.POST('/api/v1/users/{name}/reset', { params: { path: { name } } }));
+
+/** Says that two accounts are the same person's. */
+export const linkAccounts = (name: string, account: string): Promise<User> =>
+  unwrap(client.POST('/api/v1/users/{name}/link', { params: { path: { name } }, body: { account } }));
+
+export const unlinkAccount = (name: string) =>
+  unwrap(client.DELETE('/api/v1/users/{name}/link', { params: { path: { name } } }));
+
+// Service accounts and their tokens
+
+export const serviceAccounts = async (): Promise<ServiceAccount[]> =>
+  (await unwrap(client.GET('/api/v1/service-accounts'))).items;
+
+export const addServiceAccount = (name: string, role: string): Promise<ServiceAccount> =>
+  unwrap(client.POST('/api/v1/service-accounts', { body: { name, role } }));
+
+export const lockServiceAccount = (name: string, locked: boolean) =>
+  unwrap(client.PATCH('/api/v1/service-accounts/{name}', { params: { path: { name } }, body: { locked } }));
+
+export const apiTokens = async (account: string): Promise<ApiToken[]> =>
+  (await unwrap(client.GET('/api/v1/service-accounts/{name}/tokens', { params: { path: { name: account } } }))).items;
+
+/** The token is in the answer, and nowhere else ever again. */
+export const makeApiToken = (account: string, body: Schemas['NewApiToken']): Promise<Schemas['ApiTokenMade']> =>
+  unwrap(client.POST('/api/v1/service-accounts/{name}/tokens', { params: { path: { name: account } }, body }));
+
+export const revokeApiToken = (account: string, id: string) =>
+  unwrap(client.DELETE('/api/v1/service-accounts/{name}/tokens/{id}', { params: { path: { name: account, id } } }));
+
+// Ways in for an emergency, prepared beforehand
+
+export const codeSets = async (): Promise<CodeSet[]> => (await unwrap(client.GET('/api/v1/sealed-codes'))).items;
+
+export const revokeCodeSet = (id: string) =>
+  unwrap(client.DELETE('/api/v1/sealed-codes/{id}', { params: { path: { id } } }));
+
+export const capabilities = async (): Promise<Capability[]> => (await unwrap(client.GET('/api/v1/capabilities'))).items;
+
+export const revokeCapability = (id: string) =>
+  unwrap(client.POST('/api/v1/capabilities/{id}/revoke', { params: { path: { id } } }));
 
 // Access rules
 

@@ -372,6 +372,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/connections/{name}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Lets its agent log in at the target once.
+         * @description For: admin.
+         */
+        post: operations["post_connections_name_test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/device": {
         parameters: {
             query?: never;
@@ -1772,6 +1792,21 @@ export interface components {
             /** @description Read by the protocol's own type. */
             settings: Record<string, never>;
         };
+        /** @description What came of `POST /connections/{name}/test` (admin): the agent logged in at the target, asked for its version, and left. */
+        ConnectionTest: {
+            /** @description Who tried it. */
+            agent: string;
+            /** @description What failed: `prepare` (settings and credential), `connect`, `tls`, `log in` or `version`. */
+            failed_step?: string | null;
+            /** @description It works. */
+            ok: boolean;
+            problem?: components["schemas"]["Problem"] | null;
+            /** @description What the target calls itself. */
+            server_version?: string | null;
+            /** @description What was done, in order, and how long each took. */
+            steps: components["schemas"]["TestStep"][];
+            tls?: components["schemas"]["TargetTls"] | null;
+        };
         /** @description A connection. `GET /connections` lists those the caller may open; `?all=true` (admin, auditor) all of them. */
         ConnectionView: {
             /** @description A rule lets the caller open it in an emergency. */
@@ -2469,6 +2504,15 @@ export interface components {
             /** @description That page, for this very code. */
             verification_uri: string;
         };
+        /** @description The TLS to a target. */
+        TargetTls: {
+            /** @description Whose certificate, by whom, until when. */
+            certificate?: string | null;
+            /** @description The cipher suite. */
+            cipher: string;
+            /** @description Such as `TLSv1.3`. */
+            version: string;
+        };
         /** @description `POST /notices/test` (admin): sends a test to one channel, now and once. */
         TestNotice: {
             /** @description The channel's name in the configuration. */
@@ -2482,6 +2526,16 @@ export interface components {
             error?: string | null;
             /** @description Its id. */
             id: string;
+        };
+        /** @description One step of a test. */
+        TestStep: {
+            /**
+             * Format: int64
+             * @description Microseconds that it took.
+             */
+            micros: number;
+            /** @description Which. */
+            name: string;
         };
         /**
          * @description `GET /sessions/{id}/timeline` (admin, auditor): what happened, statement by statement. An event of its own.
@@ -3286,6 +3340,37 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_connections_name_test: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConnectionTest"];
+                };
             };
             /** @description what went wrong */
             default: {

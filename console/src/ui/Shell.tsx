@@ -15,7 +15,7 @@ import { PageLink } from './RouterLink';
 import { useSignedOut } from './useSignedOut';
 
 interface Place {
-  to: '/connections' | '/sessions' | '/requests' | '/rules' | '/audit' | '/people' | '/agents' | '/account';
+  to: '/connections' | '/sessions' | '/requests' | '/rules' | '/audit' | '/people' | '/agents' | '/ways-in' | '/account';
   label: string;
 }
 
@@ -30,6 +30,7 @@ function places(seesEvidence: boolean): Place[] {
           { to: '/audit', label: 'Audit' },
           { to: '/people', label: 'People' },
           { to: '/agents', label: 'Agents' },
+          { to: '/ways-in', label: 'Ways in' },
         ] as const)
       : []),
     { to: '/account', label: 'My account' },

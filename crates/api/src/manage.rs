@@ -63,6 +63,51 @@ pub struct ConnectionDefinition {
     pub labels: BTreeMap<LabelKey, LabelValue>,
 }
 
+/// What came of `POST /connections/{name}/test` (admin): the agent logged in at the target, asked for its version, and left.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ConnectionTest {
+    /// It works.
+    pub ok: bool,
+    /// Who tried it.
+    #[schema(value_type = String)]
+    pub agent: AgentName,
+    /// What was done, in order, and how long each took.
+    pub steps: Vec<TestStep>,
+    /// What the target calls itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_version: Option<String>,
+    /// The TLS to the target; absent: none, or it did not come to that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TargetTls>,
+    /// What failed: `prepare` (settings and credential), `connect`, `tls`, `log in` or `version`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_step: Option<String>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<crate::Problem>,
+}
+
+/// One step of a test.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct TestStep {
+    /// Which.
+    pub name: String,
+    /// Microseconds that it took.
+    pub micros: u64,
+}
+
+/// The TLS to a target.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct TargetTls {
+    /// Such as `TLSv1.3`.
+    pub version: String,
+    /// The cipher suite.
+    pub cipher: String,
+    /// Whose certificate, by whom, until when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+}
+
 /// `GET /agents` (admin, auditor).
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct AgentView {

@@ -863,7 +863,9 @@ impl Admin {
             Self::Agents(Agents::Remove(args)) => Some(args.form),
             Self::Agents(Agents::JoinToken(args)) | Self::JoinToken(args) => Some(args.form),
             Self::Connections(Connections::Ls(form)) => Some(*form),
-            Self::Connections(Connections::Show(args) | Connections::Delete(args)) => Some(args.form),
+            Self::Connections(
+                Connections::Show(args) | Connections::Test(args) | Connections::Delete(args),
+            ) => Some(args.form),
             Self::Connections(Connections::Put(args)) => Some(args.form),
             Self::Connections(Connections::Seal(args)) => Some(args.form),
             Self::Emergency(Emergency::Make(args)) => Some(args.form),
@@ -929,6 +931,8 @@ Example, as pg-prod.toml:
 
   hoop admin connections put pg-prod --file pg-prod.toml")]
     Put(PutConnection),
+    /// Let its agent log in at the target once, and say what came of it
+    Test(OneConnection),
     /// Remove one: its sessions end
     Delete(OneConnection),
     /// Seal a credential, so that only the connection's agent can read it

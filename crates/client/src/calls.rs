@@ -6,8 +6,8 @@ use hoop_api::{
     auth::{DeviceStart, LoginView, RecoveryCodes, RecoveryCodesLeft, WhoAmI},
     capabilities::{CapabilityMade, CapabilityView, NewCapability},
     manage::{
-        AgentView, ConnectionDefinition, ConnectionView, JoinToken, JoinTokenRequest, LinkAccount, NewUser,
-        NewUserCreated, UserChange, UserView,
+        AgentView, ConnectionDefinition, ConnectionTest, ConnectionView, JoinToken, JoinTokenRequest,
+        LinkAccount, NewUser, NewUserCreated, UserChange, UserView,
     },
     requests::{BreakGlass, EndRequest, Extend, NewRequest, RequestView, ReviewFinding, Word},
     rules::{ReachView, RulesChange, RulesChanged, RulesVersion, RulesView},
@@ -112,6 +112,11 @@ impl Api {
         wanted: &ConnectionDefinition,
     ) -> Result<ConnectionView> {
         self.send(Method::PUT, &format!("/connections/{name}"), wanted).await
+    }
+
+    /// Lets a connection's agent log in at the target once.
+    pub async fn test_connection(&self, name: &ConnectionName) -> Result<ConnectionTest> {
+        self.send(Method::POST, &format!("/connections/{name}/test"), &serde_json::json!({})).await
     }
 
     /// Removes a connection.

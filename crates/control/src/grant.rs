@@ -140,6 +140,19 @@ impl GrantSigner {
     }
 }
 
+/// What the gateway signed under a context.
+pub(crate) fn signed<T: serde::de::DeserializeOwned>(
+    context: &[u8],
+    bytes: &[u8],
+    signature: &[u8],
+    gateway_key: &[u8],
+) -> Result<T, GrantError> {
+    UnparsedPublicKey::new(&ED25519, gateway_key)
+        .verify(&[context, bytes].concat(), signature)
+        .map_err(|_| GrantError::Signature)?;
+    serde_json::from_slice(bytes).map_err(|e| GrantError::Malformed(e.to_string()))
+}
+
 /// Checks a grant at the agent.
 ///
 /// # Errors
@@ -151,10 +164,7 @@ pub fn verify(
     me: AgentId,
     now: Timestamp,
 ) -> Result<Grant, GrantError> {
-    UnparsedPublicKey::new(&ED25519, gateway_key)
-        .verify(&[CONTEXT, bytes].concat(), signature)
-        .map_err(|_| GrantError::Signature)?;
-    let grant: Grant = serde_json::from_slice(bytes).map_err(|e| GrantError::Malformed(e.to_string()))?;
+    let grant: Grant = signed(CONTEXT, bytes, signature, gateway_key)?;
     if grant.agent != me {
         return Err(GrantError::OtherAgent);
     }

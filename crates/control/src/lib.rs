@@ -5,10 +5,17 @@
 
 pub mod capability;
 pub mod grant;
+pub mod order;
 pub mod seal;
 
 /// ALPN protocol of the control connection.
 pub const ALPN: &[u8] = b"hoop-control/1";
+
+/// What an agent says that it knows, in its hello: messages that older ones do not.
+pub mod features {
+    /// [`super::v1::TestConnection`].
+    pub const TEST_CONNECTION: &str = "test_connection";
+}
 
 /// Generated messages and gRPC stubs.
 #[expect(missing_docs, clippy::allow_attributes, reason = "generated code; the .proto file documents it")]

@@ -1,4 +1,5 @@
-//! Accounts that are made at a target for one session alone, and removed with it.
+//! What is said to a target in nobody's session: accounts that are made for one alone and removed with it, and a look
+//! whether it is there.
 //!
 //! A protocol says with [`Errand`]s what is to be told to the target; who runs them carries their bytes through an
 //! engine of the same target, logged in with the connection's own credential. So there is one way to log in, and one
@@ -88,4 +89,9 @@ pub enum Outcome {
     Absent,
     /// There is one of that name, and it is not ours: it was left alone.
     Foreign,
+    /// The target answered a look.
+    Seen {
+        /// What it calls itself.
+        version: String,
+    },
 }

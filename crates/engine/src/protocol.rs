@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use hoop_model::{ProtocolId, Redacted, SessionId, StreamId, Timestamp, UserName};
 
-use crate::{Accounts, Credential, Engine};
+use crate::{Accounts, Credential, Engine, Errand};
 
 /// One protocol this build speaks. The registry holds one value of each.
 pub trait Protocol: Send + Sync {
@@ -40,6 +40,12 @@ pub trait Target: Send + Sync {
 
     /// Makes the accounts of sessions; `None`: sessions use the credential itself.
     fn accounts(&self) -> Option<Arc<dyn Accounts>> {
+        None
+    }
+
+    /// Looks whether the target is there: logs in, asks for its version, leaves. The second thing that it sends goes out
+    /// once it is logged in. `None`: the protocol has no such look.
+    fn look(&self) -> Option<Box<dyn Errand>> {
         None
     }
 

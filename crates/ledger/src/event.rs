@@ -135,6 +135,8 @@ codes! {
     ConnectionChanged = "connection.changed";
     /// A connection was deleted.
     ConnectionDeleted = "connection.deleted";
+    /// A connection was tested: what came of it is among the facts.
+    ConnectionTested = "connection.tested";
     /// Access rules were put in force: what changed is among the facts.
     RulesChanged = "rules.changed";
     /// Somebody asked for access that others must approve.

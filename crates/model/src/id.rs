@@ -118,6 +118,8 @@ ids! {
     ConnectionId = "con";
     /// One brokered use of one connection by one person.
     SessionId = "ses";
+    /// One try of a connection by an admin.
+    TestId = "tst";
     /// The signed permission that a session runs under.
     GrantId = "grt";
     /// One event of the ledger.

@@ -14,7 +14,7 @@ pub use actor::{Actor, AuthMethod, ClientAddress, PersonId, Role, TokenScope, Un
 pub use fault::{Blame, Code, Fault};
 pub use id::{
     AgentId, CapabilityId, CodeSetId, ConnectionId, EventId, GrantId, GroupId, IdError, JoinTokenId, LoginId,
-    NoticeId, RequestId, SessionId, StreamId, TokenId, UserId,
+    NoticeId, RequestId, SessionId, StreamId, TestId, TokenId, UserId,
 };
 pub use name::{
     AgentName, ChannelName, ConnectionName, GroupName, LabelKey, LabelValue, NameError, ProtocolId, RuleName,

@@ -29,6 +29,7 @@ use crate::{
 const FIRST_MESSAGE: Duration = Duration::from_secs(10);
 /// Sessions that a hello may name.
 const MOST_SESSIONS: usize = 100_000;
+const MOST_FEATURES: usize = 100;
 /// Silent for so many pings: gone.
 const MISSED_PINGS: u32 = 3;
 
@@ -82,8 +83,9 @@ async fn begin(
         .agent_connected(agent.id, &hub.name(), &version, now(), &[told])
         .await
         .map_err(|error| unavailable(&error))?;
+    let features = hello.features.iter().take(MOST_FEATURES).map(|feature| clip(feature)).collect();
     let secret = ClaimSecret::generate().map_err(|_| Status::internal("no randomness"))?;
-    let (link, outbox) = Link::new(agent.id, agent.name.clone(), epoch, version, secret);
+    let (link, outbox) = Link::new(agent.id, agent.name.clone(), epoch, (version, features), secret);
     link.say(To::Welcome(Welcome {
         claim_secret: link.claim_secret.expose().to_vec().into(),
         claim_epoch: epoch,
@@ -248,6 +250,10 @@ async fn handle(hub: &Shared, agent: &Agent, message: FromAgent) -> Result<(), S
         Some(From::AccountChanged(changed)) => {
             let Some(session) = own(hub, agent, &changed.session_id).await? else { return Ok(()) };
             account_changed(hub, agent, &session, &changed).await
+        }
+        Some(From::ConnectionTested(answer)) => {
+            hub.tests.answer(agent.id, answer);
+            Ok(())
         }
         Some(From::EmergencyUsed(heard)) => capabilities::used(hub, agent, &heard).await,
         Some(From::Pong(_) | From::Hello(_)) | None => Ok(()),

@@ -16,7 +16,8 @@ use std::{
 };
 
 use hoop_control::v1::{
-    CapabilitiesRevoked, DialOut, Drain, EmergencyKnown, EndSession, OpenSession, ToAgent, to_agent::Message,
+    CapabilitiesRevoked, DialOut, Drain, EmergencyKnown, EndSession, OpenSession, TestConnection, ToAgent,
+    to_agent::Message,
 };
 use hoop_model::{AgentId, AgentName, Blame, CapabilityId, Fault, SessionId};
 use hoop_tunnel::ticket::ClaimSecret;
@@ -33,6 +34,8 @@ pub(crate) struct Link {
     pub(crate) name: AgentName,
     pub(crate) epoch: u64,
     pub(crate) version: String,
+    /// Messages of later versions that it knows.
+    features: Vec<String>,
     pub(crate) claim_secret: ClaimSecret,
     pub(crate) ended: CancellationToken,
     outbox: mpsc::Sender<ToAgent>,
@@ -44,13 +47,16 @@ impl Link {
         agent: AgentId,
         name: AgentName,
         epoch: u64,
-        version: String,
+        (version, features): (String, Vec<String>),
         claim_secret: ClaimSecret,
     ) -> (Arc<Self>, mpsc::Receiver<ToAgent>) {
         let (outbox, receiver) = mpsc::channel(OUTBOX);
         let ended = CancellationToken::new();
         let pinged = AtomicU64::new(0);
-        (Arc::new(Self { agent, name, epoch, version, claim_secret, ended, outbox, pinged }), receiver)
+        (
+            Arc::new(Self { agent, name, epoch, version, features, claim_secret, ended, outbox, pinged }),
+            receiver,
+        )
     }
 
     /// Says something. Never waits: a stream whose outbox is full is cut, and the agent dials anew.
@@ -60,6 +66,15 @@ impl Link {
             self.ended.cancel();
         }
         sent
+    }
+
+    /// Whether it understands such messages: an older one would hang up.
+    pub(crate) fn knows(&self, feature: &str) -> bool {
+        self.features.iter().any(|known| known == feature)
+    }
+
+    pub(crate) fn test_connection(&self, test: TestConnection) -> bool {
+        self.say(Message::TestConnection(test))
     }
 
     pub(crate) fn open_session(&self, open: OpenSession) -> bool {
@@ -179,7 +194,7 @@ mod tests {
 
     fn link(agent: AgentId, epoch: u64) -> (Arc<Link>, mpsc::Receiver<ToAgent>) {
         let secret = ClaimSecret::from_bytes([7; 32]);
-        Link::new(agent, AgentName::new("a").unwrap(), epoch, "0".into(), secret)
+        Link::new(agent, AgentName::new("a").unwrap(), epoch, ("0".into(), Vec::new()), secret)
     }
 
     #[test]

@@ -7,7 +7,7 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hoop_api::{
     Page,
-    manage::{AgentView, ConnectionDefinition, ConnectionView, JoinToken, JoinTokenRequest},
+    manage::{AgentView, ConnectionDefinition, ConnectionTest, ConnectionView, JoinToken, JoinTokenRequest},
 };
 use hoop_ledger::event::EventCode;
 use hoop_model::{Actor, AgentId, AgentName, Blame, ConnectionId, ConnectionName, Fault};
@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     agents::enrol,
+    connection_tests,
     hub::{Hub, Shared, event, now},
     jobs,
     rules::{self, InForce},
@@ -124,6 +125,14 @@ fn check_definition(definition: &ConnectionDefinition) -> Answer<()> {
     }
     super::protocols::check(&definition.protocol, &definition.settings)
         .map_err(|message| wrong(message).into())
+}
+
+pub(super) async fn test_connection(
+    State(hub): State<Shared>,
+    Admin(caller): Admin,
+    Path(name): Path<ConnectionName>,
+) -> Answer<Json<ConnectionTest>> {
+    connection_tests::run(&hub, &caller, name).await.map(Json)
 }
 
 pub(super) async fn delete_connection(

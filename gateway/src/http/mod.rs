@@ -218,6 +218,13 @@ fn manage_endpoints() -> Vec<Endpoint> {
         )
         .answers_nothing()
         .fresh(),
+        Endpoint::post(
+            "/connections/{name}/test",
+            Who::Admin,
+            "Lets its agent log in at the target once.",
+            manage::test_connection,
+        )
+        .answers::<manage_api::ConnectionTest>(),
         Endpoint::get("/agents", Who::Evidence, "Agents.", manage::agents)
             .answers_page::<manage_api::AgentView>(),
         Endpoint::post(

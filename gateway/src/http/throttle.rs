@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use hoop_model::UserId;
+
 use crate::listener::limits::neighbourhood;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -16,6 +18,7 @@ const KEYS: usize = 100_000;
 const ENROLMENTS: u32 = 120;
 const PER_NAME: u32 = 20;
 const POLLS: u32 = 600;
+const CONNECTION_TESTS: u32 = 20;
 
 #[derive(Debug)]
 struct Windows<K>(Mutex<HashMap<K, (Instant, u32)>>);
@@ -59,6 +62,7 @@ pub(crate) struct Throttle {
     enrolments: Windows<IpAddr>,
     polls: Windows<IpAddr>,
     wrong_tokens: Windows<IpAddr>,
+    connection_tests: Windows<UserId>,
 }
 
 impl Throttle {
@@ -70,6 +74,7 @@ impl Throttle {
             enrolments: Windows::default(),
             polls: Windows::default(),
             wrong_tokens: Windows::default(),
+            connection_tests: Windows::default(),
         }
     }
 
@@ -97,6 +102,11 @@ impl Throttle {
     /// It was not a good one.
     pub(crate) fn wrong_api_token(&self, address: IpAddr) {
         self.wrong_tokens.admit(neighbourhood(address), self.limit, Instant::now());
+    }
+
+    /// May this admin have a connection tested once more?
+    pub(crate) fn connection_test(&self, by: UserId) -> bool {
+        self.connection_tests.admit(by, CONNECTION_TESTS, Instant::now())
     }
 
     /// May this address try to enrol an agent once more?

@@ -56,7 +56,7 @@ impl World {
         };
         running.hub.store.enrol_agent(&token.hash, &new, &[]).await.unwrap();
         let secret = ClaimSecret::from_bytes([7; 32]);
-        let (link, outbox) = Link::new(agent, name, 1, "0".into(), secret);
+        let (link, outbox) = Link::new(agent, name, 1, ("0".into(), Vec::new()), secret);
         running.hub.agents.connect(&link);
         Self { running, agent, outbox, _folder: folder }
     }

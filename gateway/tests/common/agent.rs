@@ -3,8 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use hoop_control::v1::{
-    EmergencyKnown, EmergencyUsed, EndSession, EnrolRequest, FromAgent, Hello, OpenSession, SessionReady,
-    ToAgent, from_agent::Message as From, gateway_client::GatewayClient, to_agent::Message as To,
+    ConnectionTested, EmergencyKnown, EmergencyUsed, EndSession, EnrolRequest, FromAgent, Hello, OpenSession,
+    SessionReady, TestConnection, ToAgent, from_agent::Message as From, gateway_client::GatewayClient,
+    to_agent::Message as To,
 };
 use hoop_model::AgentName;
 use rcgen::{CertificateParams, KeyPair};
@@ -20,23 +21,35 @@ pub struct Agent {
     pub id: String,
     pub certificate_pem: String,
     pub key: KeyPair,
+    pub grant_key: Vec<u8>,
     out: mpsc::Sender<FromAgent>,
     messages: tonic::Streaming<ToAgent>,
 }
 
 impl Agent {
     pub async fn join(world: &World, name: &str) -> Self {
+        Self::join_knowing(world, name, &[]).await
+    }
+
+    /// One that knows messages of later versions.
+    pub async fn join_knowing(world: &World, name: &str, features: &[&str]) -> Self {
         let joining = enrolling(&join_token(world, name).await, name);
         let enrolled = control(world, None).await.enrol(joining.request).await.unwrap().into_inner();
         let mut client = control(world, Some((&enrolled.certificate_pem, &joining.key))).await;
         let (out, receiver) = mpsc::channel(64);
-        let hello = Hello { version: "test".into(), protocols: vec!["postgres".into()], ..Hello::default() };
+        let hello = Hello {
+            version: "test".into(),
+            protocols: vec!["postgres".into()],
+            features: features.iter().map(|feature| (*feature).to_owned()).collect(),
+            ..Hello::default()
+        };
         out.send(FromAgent { message: Some(From::Hello(hello)) }).await.unwrap();
         let messages = client.control(ReceiverStream::new(receiver)).await.unwrap().into_inner();
         let mut agent = Self {
             id: enrolled.agent_id,
             certificate_pem: enrolled.certificate_pem,
             key: joining.key,
+            grant_key: enrolled.grant_key.to_vec(),
             out,
             messages,
         };
@@ -66,6 +79,20 @@ impl Agent {
                 return end;
             }
         }
+    }
+
+    /// The next connection that it is to test.
+    pub async fn asked_to_test(&mut self) -> TestConnection {
+        loop {
+            if let To::TestConnection(test) = self.hear().await {
+                return test;
+            }
+        }
+    }
+
+    /// Says what came of a test.
+    pub async fn tested(&mut self, answer: ConnectionTested) {
+        self.out.send(FromAgent { message: Some(From::ConnectionTested(answer)) }).await.unwrap();
     }
 
     /// What the gateway says of an emergency.

@@ -14,10 +14,11 @@ import { commands, forms } from './commands';
 interface CardProps {
   connection: calls.Connection;
   onEdit: (() => void) | undefined;
+  onTest: (() => void) | undefined;
   onDelete: (() => void) | undefined;
 }
 
-export function ConnectionCard({ connection, onEdit, onDelete }: CardProps) {
+export function ConnectionCard({ connection, onEdit, onTest, onDelete }: CardProps) {
   const [shown, { toggle }] = useDisclosure();
   const programs = forms(connection, useMe().name);
   const labels = labelsOf(connection.definition);
@@ -85,6 +86,11 @@ export function ConnectionCard({ connection, onEdit, onDelete }: CardProps) {
           {connection.may_connect && programs.length > 0 ? (
             <Button size="compact-xs" variant="subtle" onClick={toggle} aria-expanded={shown}>
               {shown ? 'Hide' : 'psql, URL and JDBC forms'}
+            </Button>
+          ) : null}
+          {onTest ? (
+            <Button size="compact-xs" variant="subtle" onClick={onTest} aria-label={`Test ${connection.name}`}>
+              Test
             </Button>
           ) : null}
           {onEdit ? (

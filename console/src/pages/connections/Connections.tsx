@@ -10,8 +10,9 @@ import { Page } from '../../ui/Page';
 import { ConnectionCard, labelsOf } from './ConnectionCard';
 import { DeleteConnection } from './DeleteConnection';
 import { Editor } from './Editor';
+import { TestConnection } from './TestConnection';
 
-type Opened = { what: 'new' } | { what: 'edit' | 'delete'; connection: calls.Connection };
+type Opened = { what: 'new' } | { what: 'edit' | 'test' | 'delete'; connection: calls.Connection };
 
 export function Connections() {
   const { manages, seesEvidence } = useRights();
@@ -61,6 +62,7 @@ export function Connections() {
                     key={connection.id}
                     connection={connection}
                     onEdit={manages && connection.definition ? () => setOpened({ what: 'edit', connection }) : undefined}
+                    onTest={manages ? () => setOpened({ what: 'test', connection }) : undefined}
                     onDelete={manages ? () => setOpened({ what: 'delete', connection }) : undefined}
                   />
                 ))}
@@ -70,6 +72,7 @@ export function Connections() {
       </Fetched>
       {opened?.what === 'new' ? <Editor connection={undefined} onClose={close} /> : null}
       {opened?.what === 'edit' ? <Editor connection={opened.connection} onClose={close} /> : null}
+      {opened?.what === 'test' ? <TestConnection name={opened.connection.name} onClose={close} /> : null}
       {opened?.what === 'delete' ? <DeleteConnection name={opened.connection.name} onClose={close} /> : null}
     </Page>
   );

@@ -1,4 +1,4 @@
-/** People: who may sign in, in which role and groups; the groups themselves. Admins add, change and lock; auditors look. */
+/** People: who may sign in, in which role and groups; the groups themselves; programs. Admins add, change and lock; auditors look. */
 import { Button, Table, Tabs, TextInput } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { getRouteApi } from '@tanstack/react-router';
@@ -14,6 +14,7 @@ import { TextLink } from '../../ui/RouterLink';
 import { readDocument } from '../rules/document';
 import { AddPerson } from './dialogs';
 import { PeopleTable } from './PeopleTable';
+import { AddService, Services } from './Services';
 import { groupLines } from './words';
 
 const route = getRouteApi('/signed-in/shell/people');
@@ -27,16 +28,17 @@ export function People() {
     <Page
       title="People"
       about="Who may sign in, as what."
-      actions={manages ? <Button onClick={() => setAdding(true)}>Add a person</Button> : null}
+      actions={manages ? <Button onClick={() => setAdding(true)}>{view === 'services' ? 'Add a service account' : 'Add a person'}</Button> : null}
     >
       <Tabs
         value={view ?? 'people'}
-        onChange={(next) => void navigate({ search: { view: next === 'groups' ? 'groups' : undefined }, replace: true })}
+        onChange={(next) => void navigate({ search: { view: next === 'groups' || next === 'services' ? next : undefined }, replace: true })}
         keepMounted={false}
       >
         <Tabs.List mb="md">
           <Tabs.Tab value="people">People</Tabs.Tab>
           <Tabs.Tab value="groups">Groups</Tabs.Tab>
+          <Tabs.Tab value="services">Service accounts</Tabs.Tab>
         </Tabs.List>
         <Tabs.Panel value="people">
           <Everybody />
@@ -44,8 +46,12 @@ export function People() {
         <Tabs.Panel value="groups">
           <Groups />
         </Tabs.Panel>
+        <Tabs.Panel value="services">
+          <Services />
+        </Tabs.Panel>
       </Tabs>
-      {adding ? <AddPerson onClose={() => setAdding(false)} /> : null}
+      {adding && view === 'services' ? <AddService onClose={() => setAdding(false)} /> : null}
+      {adding && view !== 'services' ? <AddPerson onClose={() => setAdding(false)} /> : null}
     </Page>
   );
 }

@@ -1,9 +1,11 @@
 //! `hoop admin`: agents and connections; people, rules and the rest have files of their own.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use hoop_api::manage::{AgentView, ConnectionDefinition, ConnectionView, JoinToken, JoinTokenRequest};
+use hoop_api::manage::{
+    AgentView, ConnectionDefinition, ConnectionTest, ConnectionView, JoinToken, JoinTokenRequest,
+};
 use hoop_client::{Api, ClientError};
 use hoop_model::{AgentName, ConnectionName};
 use serde_json::json;
@@ -106,6 +108,7 @@ async fn connections(command: Connections, api: &Api, out: &Out) -> Result {
             })?;
         }
         Connections::Put(args) => put(&args, api, out).await?,
+        Connections::Test(args) => test(&args.name, api, out).await?,
         Connections::Delete(args) => {
             api.delete_connection(&args.name).await?;
             out.data(&json!({ "connection": args.name, "deleted": true }), |_| {
@@ -134,6 +137,35 @@ fn table(items: &[ConnectionView]) -> String {
         ]);
     }
     table.render()
+}
+
+/// What failed is the answer, and an error all the same: scripts look at the code.
+async fn test(name: &ConnectionName, api: &Api, out: &Out) -> Result {
+    let result = out.waiting(&format!("Agent and target of {name}"), api.test_connection(name)).await?;
+    out.data(&result, |result| tested(name, result))?;
+    match result.problem {
+        None => Ok(()),
+        Some(problem) => Err(ClientError::answered(502, Some(problem)).into()),
+    }
+}
+
+fn tested(name: &ConnectionName, result: &ConnectionTest) -> String {
+    let mut table = Table::new(["STEP", "RESULT", "TIME"]);
+    for step in &result.steps {
+        table.row([
+            &*step.name,
+            "ok",
+            &format!("{:.1} ms", Duration::from_micros(step.micros).as_secs_f64() * 1e3),
+        ]);
+    }
+    if let Some(failed) = &result.failed_step {
+        table.row([&**failed, "failed", ""]);
+    }
+    let mut lines = vec![table.render()];
+    lines.extend(result.tls.as_ref().map(|tls| format!("{}, {}", tls.version, tls.cipher)));
+    lines.extend(result.tls.as_ref().and_then(|tls| tls.certificate.clone()));
+    lines.extend(result.server_version.as_ref().map(|version| format!("{name} works: {version}")));
+    lines.iter().map(|line| text::block(line).into_owned()).collect::<Vec<_>>().join("\n")
 }
 
 async fn definition(api: &Api, name: &ConnectionName) -> Result<ConnectionDefinition> {

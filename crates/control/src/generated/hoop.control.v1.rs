@@ -47,7 +47,7 @@ pub struct RenewResponse {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FromAgent {
-    #[prost(oneof = "from_agent::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "from_agent::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
     pub message: ::core::option::Option<from_agent::Message>,
 }
 /// Nested message and enum types in `FromAgent`.
@@ -71,6 +71,8 @@ pub mod from_agent {
         AccountChanged(super::AccountChanged),
         #[prost(message, tag = "8")]
         EmergencyUsed(super::EmergencyUsed),
+        #[prost(message, tag = "9")]
+        ConnectionTested(super::ConnectionTested),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -85,6 +87,9 @@ pub struct Hello {
     /// recordings not yet acknowledged to the end
     #[prost(message, repeated, tag = "4")]
     pub spool: ::prost::alloc::vec::Vec<SpoolState>,
+    /// messages of later versions that it knows: `test_connection`
+    #[prost(string, repeated, tag = "5")]
+    pub features: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SpoolState {
@@ -172,9 +177,37 @@ pub struct EmergencyUsed {
     #[prost(uint64, tag = "6")]
     pub away_seconds: u64,
 }
+/// What came of a TestConnection: each step that was done, and how long it took. `fault`: the step after these failed.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ConnectionTested {
+    #[prost(string, tag = "1")]
+    pub test_id: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "2")]
+    pub steps: ::prost::alloc::vec::Vec<TestStep>,
+    #[prost(string, tag = "3")]
+    pub server_version: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub tls_version: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub tls_cipher: ::prost::alloc::string::String,
+    /// the target's, DER; empty: none, or too long
+    #[prost(bytes = "bytes", tag = "6")]
+    pub certificate: ::prost::bytes::Bytes,
+    #[prost(message, optional, tag = "7")]
+    pub fault: ::core::option::Option<Fault>,
+    #[prost(string, tag = "8")]
+    pub failed_step: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TestStep {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub micros: u64,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ToAgent {
-    #[prost(oneof = "to_agent::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "to_agent::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
     pub message: ::core::option::Option<to_agent::Message>,
 }
 /// Nested message and enum types in `ToAgent`.
@@ -198,6 +231,8 @@ pub mod to_agent {
         EmergencyKnown(super::EmergencyKnown),
         #[prost(message, tag = "8")]
         CapabilitiesRevoked(super::CapabilitiesRevoked),
+        #[prost(message, tag = "9")]
+        TestConnection(super::TestConnection),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -232,6 +267,16 @@ pub struct OpenSession {
     /// 32 bytes; tickets are derived from it
     #[prost(bytes = "bytes", tag = "3")]
     pub session_secret: ::prost::bytes::Bytes,
+}
+/// Log in at a connection's target once, say what came of it, and leave.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TestConnection {
+    /// JSON of hoop_control::order::TestOrder, exactly the bytes signed
+    #[prost(bytes = "bytes", tag = "1")]
+    pub order: ::prost::bytes::Bytes,
+    /// Ed25519 over `hoop test v1\n` and the order's bytes
+    #[prost(bytes = "bytes", tag = "2")]
+    pub signature: ::prost::bytes::Bytes,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EndSession {

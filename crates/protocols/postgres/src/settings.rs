@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use hoop_engine::{
-    Accounts, Address, Credential, CredentialSource, Engine, Protocol, RecordingLimits, SecretSource,
+    Accounts, Address, Credential, CredentialSource, Engine, Errand, Protocol, RecordingLimits, SecretSource,
     SettingsError, StreamContext, Target, TlsPolicy,
 };
 use hoop_model::{ProtocolId, Timestamp};
@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{
-    account::{AccountSettings, AccountTerms, PostgresAccounts},
+    account::{AccountSettings, AccountTerms, Look, PostgresAccounts},
     engine::PostgresEngine,
 };
 
@@ -249,6 +249,10 @@ impl Target for PostgresTarget {
     fn accounts(&self) -> Option<Arc<dyn Accounts>> {
         let terms = Arc::clone(self.accounts.as_ref()?);
         Some(Arc::new(PostgresAccounts(terms)))
+    }
+
+    fn look(&self) -> Option<Box<dyn Errand>> {
+        Some(Box::new(Look::new(self.engine.database.as_deref())))
     }
 
     fn recording_limits(&self) -> RecordingLimits {

@@ -9,6 +9,7 @@
 //! - What the account made goes to a role whose member it was. Given to the connection's own user, a function or view
 //!   of the person's would run with that user's rights from then on.
 
+mod look;
 mod sql;
 mod wire;
 mod work;
@@ -21,6 +22,7 @@ use hoop_model::{Blame, Fault, Redacted, SessionId, Timestamp, UserName};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub(crate) use self::look::Look;
 use crate::settings::wrong;
 
 /// PostgreSQL cuts names that are longer, and two that differ behind the cut would be one.
