@@ -17,6 +17,7 @@ const SECRET: &str = "canary-client-secret-4e1b";
 fn people(groups: &[&str]) -> Value {
     json!([
         { "name": "ada", "email": "ada@example.test", "groups": groups, "amr": ["pwd", "otp"] },
+        { "name": "bob", "email": "bob@example.test", "groups": groups, "amr": ["pwd", "otp"] },
         { "name": "mallory", "email": "grace@example.test", "email_verified": false, "groups": ["admins"] },
     ])
 }
@@ -283,4 +284,46 @@ fn while_the_provider_is_down_sealed_codes_open_an_emergency() {
     let used =
         run(world.hoop(&world.admin).args(["audit", "ls", "--code", "sealed_codes.used", "-o", "json"]));
     assert!(used.contains("\"ben\"") && used.contains("\"cat\"") && !used.contains(code(0)), "{used}");
+}
+
+/// A second factor that is too old is proven again where it was proven first, by the same person, and counts at the
+/// terminal that asked for it.
+#[test]
+fn a_fresh_second_factor_is_proven_at_the_provider() {
+    const ANEW: &str = "/api/v1/auth/step-up/oidc?return=%2Fstep-up";
+    let (world, provider) = with_provider();
+    let ada = at_a_terminal(&world, &provider);
+    world.rule(json!({ "conditions": { "mfa": { "max_age": "10s" } } }));
+    let psql = || {
+        let mut psql = world.hoop(&ada);
+        psql.args(["connect", "pg", "--", "psql", "-XAtqc", "SELECT 'in'"]);
+        psql.output().unwrap()
+    };
+    wait_until("a second factor that is too old", || {
+        String::from_utf8(psql().stderr).unwrap().contains("HOOP-2003").then_some(())
+    });
+    let mut waiting = LoginWaiting::of(world.hoop(&ada).args(["step-up", "--browser"]));
+    let page = waiting.after("https://");
+    let code = page.rsplit("code=").next().unwrap().to_owned();
+
+    let mut browser = world.browser("hers");
+    let before = browser.whoami().json();
+    let somebody_else = provider.consent(&world.browser("his"), &browser.get(ANEW), "bob");
+    let refused = browser.get(&somebody_else);
+    assert!(refused.redirect.contains("error=HOOP-3043"), "{refused:?}");
+    assert_eq!(browser.whoami().json()["mfa_at"], before["mfa_at"]);
+    assert_eq!(browser.whoami().json()["name"], "ada@example.test", "nobody changed places");
+
+    let callback = provider.consent(&browser, &browser.get(ANEW), "ada");
+    let back = browser.get(&callback);
+    assert_eq!((back.status, back.redirect), (303, format!("{}/step-up", browser.origin())));
+    let after = browser.whoami().json();
+    assert!(after["mfa_at"].as_str() > before["mfa_at"].as_str(), "{before} {after}");
+    assert_eq!((&after["login"], &after["id"]), (&before["login"], &before["id"]));
+
+    let approval = json!({ "user_code": code, "approve": true });
+    assert_eq!(browser.post("/api/v1/auth/step-up/approve", &approval).status, 204);
+    let (status, told) = waiting.finish();
+    assert_eq!(status, Some(0), "{told}");
+    assert_eq!(String::from_utf8(psql().stdout).unwrap().trim(), "in");
 }

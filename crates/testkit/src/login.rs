@@ -1,4 +1,4 @@
-//! The command line's sign-in, as it waits for somebody at a browser.
+//! A command line that waits for somebody at a browser.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _},
@@ -7,7 +7,7 @@ use std::{
 
 use crate::{World, binary};
 
-/// `hoop login` that waits for a browser.
+/// `hoop login`, or another command, that waits for a browser.
 #[derive(Debug)]
 pub struct LoginWaiting {
     child: Child,
@@ -19,16 +19,19 @@ impl LoginWaiting {
     /// `how`: `--device` or `--no-browser`.
     pub fn start(world: &World, profile: &str, how: &str) -> Self {
         let ca = world.folder.path().join("gateway-ca.pem");
-        let mut child = Command::new(binary("hoop"))
+        let mut login = Command::new(binary("hoop"));
+        login
             .env("HOOP_CONFIG_DIR", world.folder.path().join("profiles").join(profile))
             .env_remove("HTTPS_PROXY")
             .args(["login", &format!("https://localhost:{}", world.port), how, "--ca"])
-            .arg(ca)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .arg(ca);
+        Self::of(&mut login)
+    }
+
+    /// Any command.
+    pub fn of(command: &mut Command) -> Self {
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap());
         Self { child, lines, told: String::new() }
     }

@@ -131,7 +131,7 @@ fn postgres(options: &Postgres) -> Result<()> {
     stopped
 }
 
-/// Where the database is kept between runs; what still runs there is ended.
+/// Where everything is made anew: what an earlier run left there, perhaps of another version, is ended and removed.
 fn folder(chosen: Option<&PathBuf>) -> Result<PathBuf> {
     let folder = match chosen {
         Some(folder) => folder.clone(),
@@ -139,6 +139,7 @@ fn folder(chosen: Option<&PathBuf>) -> Result<PathBuf> {
     };
     if State::read(&folder)?.is_some() {
         demo::stop(&folder)?;
+        demo::remove(&folder)?;
     }
     Ok(folder)
 }

@@ -213,6 +213,11 @@ pub(crate) fn start_target(folder: &Path, size: Size) -> Result<State> {
 
 fn load_target(state: &mut State, size: Size) -> Result<()> {
     let cluster = Cluster::of(state)?;
+    if !state.loaded && state.cluster.exists() {
+        say("removing a PostgreSQL whose demo is gone");
+        cluster.stop()?;
+        fs::remove_dir_all(&state.cluster).with_context(|| state.cluster.display().to_string())?;
+    }
     let postmaster = cluster.start(size)?;
     if !state.loaded {
         cluster.load()?;
@@ -284,6 +289,7 @@ fn start_gateway(state: &mut State, config: &Path) -> Result<()> {
     process::wait_ready("the gateway", gateway, &log, Duration::from_secs(60), || {
         process::http_get(ops, "/readyz").is_ok_and(|(status, _)| status == 200)
     })
+    .context("if another version made this demo's state, begin anew with --fresh")
 }
 
 fn start_agent(state: &mut State) -> Result<()> {
