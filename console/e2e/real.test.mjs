@@ -16,6 +16,7 @@ import { after, afterEach, before, test } from 'node:test';
 
 import { launch, openPage, shot, signIn } from './browser.mjs';
 import { accessTests } from './real-access.mjs';
+import { passkeyTests } from './real-passkeys.mjs';
 import { totp } from './totp.mjs';
 
 const env = process.env;
@@ -40,6 +41,9 @@ afterEach(() => {
 after(async () => {
   await browser?.close();
 });
+
+// First: what they change wants the factor of the sign-in.
+passkeyTests({ url, browser: () => browser, page: () => page, skip });
 
 test('the connections are listed, with what to paste', { skip }, async () => {
   await page.goto('/connections');

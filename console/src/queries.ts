@@ -8,6 +8,8 @@ export const meQuery = queryOptions({ queryKey: ['me'], queryFn: calls.whoami, s
 
 export const infoQuery = queryOptions({ queryKey: ['info'], queryFn: calls.info, staleTime: 600_000 });
 
+export const passkeysQuery = queryOptions({ queryKey: ['passkeys'], queryFn: calls.passkeys });
+
 export const usersQuery = queryOptions({ queryKey: ['users', 'all'], queryFn: calls.users });
 
 export const rulesQuery = queryOptions({ queryKey: ['rules', 'in force'], queryFn: calls.rules });

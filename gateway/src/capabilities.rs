@@ -11,7 +11,7 @@ use hoop_control::{
     v1,
 };
 use hoop_ledger::event::EventCode;
-use hoop_model::{Actor, AuthMethod, Blame, CapabilityId, Fault, RequestId, SessionId, Timestamp};
+use hoop_model::{Actor, Blame, CapabilityId, FactorKind, Fault, Mfa, RequestId, SessionId, Timestamp};
 use hoop_store::{
     Agent, CapabilityUse, NewCapability as Kept, NewRequest, NewSession, RequestKind, StoreError, UserSource,
 };
@@ -60,7 +60,7 @@ pub(crate) async fn make(
     }
     // As if the emergency were now: the same rule, its limits, its reviewers.
     let in_force = hub.rules.in_force(&hub.store).await?;
-    let person = in_force.person(&holder, Some((at, AuthMethod::PasswordTotp)));
+    let person = in_force.person(&holder, Some(Mfa { at, by: FactorKind::Totp }));
     let question = Question::new(person, &connection, &definition, Ipv4Addr::LOCALHOST.into());
     let allowed = in_force.policy.break_glass(&question.asking(Some("a capability"), None, &[], 0), at);
     let allowed = allowed.map_err(|refusal| refusal.to_fault(&connection.name))?;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use hoop_api::manage::ConnectionDefinition;
-use hoop_model::{AuthMethod, RequestId, Role, Timestamp, UserName};
+use hoop_model::{FactorKind, Mfa, RequestId, Role, UserName};
 use hoop_policy::{
     OnlyStatement,
     rules::{
@@ -32,7 +32,7 @@ pub(crate) struct InForce {
 
 impl InForce {
     /// Somebody as they are in the store; `mfa` is what they proved, and when.
-    pub(crate) fn person(&self, user: &User, mfa: Option<(Timestamp, AuthMethod)>) -> Person {
+    pub(crate) fn person(&self, user: &User, mfa: Option<Mfa>) -> Person {
         Person {
             name: user.name.clone(),
             kind: match user.source {
@@ -42,14 +42,14 @@ impl InForce {
             groups: user.groups.iter().cloned().collect(),
             locked: user.locked,
             only_administers: self.separate_admins && user.role == Role::Admin,
-            mfa: mfa.and_then(|(at, method)| Some(MfaProof { at, method: method_of(method)? })),
+            mfa: mfa.map(|mfa| MfaProof { at: mfa.at, method: method_of(mfa.by) }),
         }
     }
 
     /// Whoever is signed in.
     pub(crate) fn caller(&self, signed_in: &SignedIn) -> Person {
         let SignedIn { login, user } = signed_in;
-        self.person(user, login.mfa_at.map(|at| (at, login.method)))
+        self.person(user, login.mfa)
     }
 }
 
@@ -93,12 +93,13 @@ pub(crate) fn document_of(version: &PolicyVersion) -> Result<AccessPolicy, Store
         .map_err(|error| StoreError::Corrupt(format!("rules of version {}: {error}", version.version)))
 }
 
-const fn method_of(method: AuthMethod) -> Option<MfaMethod> {
-    match method {
-        AuthMethod::PasswordTotp => Some(MfaMethod::Totp),
-        AuthMethod::Oidc => Some(MfaMethod::Idp),
-        AuthMethod::SealedCodes => Some(MfaMethod::SealedCodes),
-        AuthMethod::ApiToken => None,
+const fn method_of(factor: FactorKind) -> MfaMethod {
+    match factor {
+        // The one stands in for the other.
+        FactorKind::Totp | FactorKind::RecoveryCode => MfaMethod::Totp,
+        FactorKind::Passkey => MfaMethod::Passkey,
+        FactorKind::Idp => MfaMethod::Idp,
+        FactorKind::SealedCodes => MfaMethod::SealedCodes,
     }
 }
 

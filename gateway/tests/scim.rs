@@ -14,7 +14,7 @@ use common::{
 };
 use hoop_gateway::config::Oidc;
 use hoop_identity::token::{Kind, Token};
-use hoop_model::{AuthMethod, LoginId, Role, TokenId, UserId, UserName};
+use hoop_model::{AuthMethod, FactorKind, LoginId, Mfa, Role, TokenId, UserId, UserName};
 use hoop_store::{ClientKind, NewLogin, NewToken, OidcUser, Proof, TokenKind};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -123,7 +123,7 @@ impl Scene {
             id: LoginId::generate(),
             user: user.id,
             method: AuthMethod::Oidc,
-            mfa_at: Some(now()),
+            mfa: Some(Mfa { at: now(), by: FactorKind::Idp }),
             created_at: now(),
             expires_at: end,
             idle_until: end,

@@ -42,7 +42,7 @@ async fn without_second_factor(world: &World, name: &str, role: Role) -> (Tokens
             id: LoginId::generate(),
             user: user.id,
             method: AuthMethod::Oidc,
-            mfa_at: None,
+            mfa: None,
             created_at: now(),
             expires_at: end,
             idle_until: end,
@@ -60,12 +60,13 @@ async fn without_second_factor(world: &World, name: &str, role: Role) -> (Tokens
 }
 
 /// What somebody signed in may do without a second factor: look at what is theirs, and leave.
-const HARMLESS: [(&str, &str); 14] = [
+const HARMLESS: [(&str, &str); 15] = [
     ("GET", "/api/v1/whoami"),
     ("GET", "/api/v1/me/logins"),
     ("DELETE", "/api/v1/me/logins"),
     ("DELETE", "/api/v1/me/logins/{id}"),
     ("GET", "/api/v1/me/recovery-codes"),
+    ("GET", "/api/v1/me/passkeys"),
     // The ways to a second factor itself.
     ("POST", "/api/v1/auth/step-up"),
     ("POST", "/api/v1/auth/step-up/browser"),
@@ -82,11 +83,13 @@ const AT_THE_PROVIDER: (&str, &str) = ("GET", "/api/v1/auth/step-up/oidc");
 /// And this ends a session of one's own.
 const ENDS: (&str, &str) = ("POST", "/api/v1/sessions/{id}/end");
 /// These are for people who are about to sign in; a second factor is asked for behind them.
-const OPEN: [(&str, &str); 10] = [
+const OPEN: [(&str, &str); 12] = [
     ("GET", "/api/v1/info"),
     ("GET", "/api/v1/openapi.json"),
     ("POST", "/api/v1/login/password"),
     ("POST", "/api/v1/login/sealed-codes"),
+    ("POST", "/api/v1/login/passkey/begin"),
+    ("POST", "/api/v1/login/passkey"),
     ("GET", "/api/v1/oidc/start"),
     ("GET", "/api/v1/oidc/callback"),
     ("POST", "/api/v1/token"),
@@ -120,7 +123,8 @@ async fn every_route_that_matters_asks_for_a_second_factor() {
         // Passing a sign-in on: with what it is worth, which the next test looks at. Passing a factor on wants a fresh one.
         if who == Who::Browser {
             let worth = matches!(row.1, "/api/v1/cli-login" | "/api/v1/device/approve");
-            assert!(worth || row == AT_THE_PROVIDER || endpoint.fresh, "{row:?}");
+            let the_way_to_one = row.1.starts_with("/api/v1/auth/step-up/passkey");
+            assert!(worth || the_way_to_one || row == AT_THE_PROVIDER || endpoint.fresh, "{row:?}");
             continue;
         }
         // For programs alone: whoever signed in, with whatever, gets nowhere.

@@ -7,7 +7,7 @@ mod common;
 
 use common::{PASSWORD, Person, Tokens, World, agent::Agent, now, problem};
 use hoop_identity::token::{Kind, Token};
-use hoop_model::{LoginId, Role, Timestamp, TokenId};
+use hoop_model::{FactorKind, LoginId, Mfa, Role, Timestamp, TokenId};
 use hoop_store::{NewLogin, NewToken, Proof, TokenKind};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ async fn stale(world: &World, tokens: &Tokens) -> Tokens {
         id: LoginId::generate(),
         user: parent.user,
         method: parent.method,
-        mfa_at: Some(long_ago()),
+        mfa: Some(Mfa { at: long_ago(), by: FactorKind::Totp }),
         created_at: now(),
         expires_at: parent.expires_at,
         idle_until: parent.idle_until,

@@ -14,6 +14,7 @@ export const ROUTES = [
   ['POST', /^\/logout$/, ({ state }) => void state.cookies.clear()],
   ['POST', /^\/cli-login$/, ({ body }) => ({ location: `http://127.0.0.1:${body.port}/callback?code=one-use&state=${body.state}` })],
   ['POST', /^\/device\/approve$/, approveDevice],
+  ['GET', /^\/me\/passkeys$/, () => ({ items: [] })],
   ['GET', /^\/me\/recovery-codes$/, ({ state }) => ({ left: state.recoveryCodes ?? 8, available: true })],
   ['POST', /^\/me\/recovery-codes$/, renewCodes],
   ['POST', /^\/auth\/step-up$/, stepUp],

@@ -76,6 +76,7 @@ const ANONYMOUS = {
     public_port: 8443,
     ca_pem: '',
     password_login: true,
+    passkeys: true,
     oidc_label: 'Sign in with Example',
     protocols: ['postgres'],
   }),

@@ -2,6 +2,7 @@
  * Every call of the console, one function each. Pages and hooks use these and nothing else of the API,
  * so that a change of the contract shows up here and in the generated schema only.
  */
+import * as webauthn from '../lib/webauthn';
 import { client, rememberCsrf, type Schemas, unwrap } from './client';
 
 export type AccessRequest = Schemas['RequestView'];
@@ -20,6 +21,7 @@ export type LedgerReport = Schemas['LedgerReport'];
 export type Login = Schemas['LoginView'];
 export type NewUserCreated = Schemas['NewUserCreated'];
 export type Reach = Schemas['ReachView'];
+export type Passkey = Schemas['PasskeyView'];
 export type RequestKind = Schemas['RequestKind'];
 export type RequestState = Schemas['RequestState'];
 export type Rules = Schemas['RulesView'];
@@ -51,6 +53,15 @@ export async function whoami(): Promise<WhoAmI> {
 
 export async function signIn(name: string, password: string, code: string): Promise<WhoAmI> {
   const me = await unwrap(client.POST('/api/v1/login/password', { body: { name, password, code, answer: 'cookie' } }));
+  rememberCsrf(me.csrf);
+  return me;
+}
+
+/** Signs in with a passkey alone: the browser asks which, and who that is. */
+export async function signInByPasskey(): Promise<WhoAmI> {
+  const { ceremony, options } = await unwrap(client.POST('/api/v1/login/passkey/begin'));
+  const credential = await webauthn.use(options);
+  const me = await unwrap(client.POST('/api/v1/login/passkey', { body: { ceremony, credential } }));
   rememberCsrf(me.csrf);
   return me;
 }
@@ -88,6 +99,28 @@ export const recoveryCodesLeft = (): Promise<Schemas['RecoveryCodesLeft']> =>
 
 export const renewRecoveryCodes = async (): Promise<string[]> =>
   (await unwrap(client.POST('/api/v1/me/recovery-codes'))).codes;
+
+export const passkeys = async (): Promise<Passkey[]> => (await unwrap(client.GET('/api/v1/me/passkeys'))).items;
+
+/** Registers one of this browser's device, or of one that it reaches. */
+export async function addPasskey(name: string): Promise<Passkey> {
+  const { ceremony, options } = await unwrap(client.POST('/api/v1/me/passkeys/begin'));
+  const credential = await webauthn.make(options);
+  return unwrap(client.POST('/api/v1/me/passkeys', { body: { ceremony, name, credential } }));
+}
+
+export const renamePasskey = (id: string, name: string): Promise<Passkey> =>
+  unwrap(client.PATCH('/api/v1/me/passkeys/{id}', { params: { path: { id } }, body: { name } }));
+
+export const removePasskey = (id: string) =>
+  unwrap(client.DELETE('/api/v1/me/passkeys/{id}', { params: { path: { id } } }));
+
+/** Proves the second factor again with one of them, for this sign-in. */
+export async function stepUpByPasskey(): Promise<WhoAmI> {
+  const { ceremony, options } = await unwrap(client.POST('/api/v1/auth/step-up/passkey/begin'));
+  const credential = await webauthn.use(options);
+  return unwrap(client.POST('/api/v1/auth/step-up/passkey', { body: { ceremony, credential } }));
+}
 
 /** Proves the second factor again, for this sign-in. */
 export const stepUp = (code: string): Promise<WhoAmI> =>

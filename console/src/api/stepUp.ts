@@ -6,6 +6,7 @@
 /** What the gateway answers when a second factor is missing or too old. */
 const NEEDED = 'HOOP-2003';
 const OWN_PATH = '/api/v1/auth/step-up';
+const BY_PASSKEY = `${OWN_PATH}/passkey`;
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /** Asks the person; resolves to whether they proved it. */
@@ -25,7 +26,8 @@ export function askWith(ask: Asker): () => void {
 /** `fetch`, with the question in between where it is needed. Reading never asks: nobody expects a dialog then. */
 export async function fetchWithFactor(request: Request, fetch: (request: Request) => Promise<Response>): Promise<Response> {
   const changes = !SAFE_METHODS.has(request.method);
-  if (!changes || new URL(request.url).pathname === OWN_PATH) return fetch(request);
+  const path = new URL(request.url).pathname;
+  if (!changes || path === OWN_PATH || path.startsWith(BY_PASSKEY)) return fetch(request);
   const again = request.clone();
   const response = await fetch(request);
   if (asker === undefined || !(await isNeeded(response))) return response;

@@ -1,4 +1,4 @@
-/** One's own account: where one is signed in and how to end that, and the codes for a lost authenticator. */
+/** One's own account: where one is signed in and how to end that, passkeys, and the codes for a lost authenticator. */
 import { Badge, Button, Stack, Table, Text, Title } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
@@ -14,6 +14,7 @@ import { Listing } from '../ui/Listing';
 import { Page } from '../ui/Page';
 import { ProblemAlert } from '../ui/ProblemAlert';
 import { Time } from '../ui/Time';
+import { Passkeys } from './Passkeys';
 
 export function Account() {
   const forget = useForget();
@@ -67,6 +68,7 @@ export function Account() {
           </Listing>
         )}
       </Fetched>
+      <Passkeys />
       <RecoveryCodes />
       {everywhere ? <SignOutEverywhere onClose={() => setEverywhere(false)} /> : null}
     </Page>

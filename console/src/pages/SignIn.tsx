@@ -1,4 +1,4 @@
-/** Sign-in: a built-in account with its second factor, or the identity provider. Goes back to where one wanted to be. */
+/** Sign-in: a built-in account with its second factor or a passkey, or the identity provider. Goes back to where one wanted to be. */
 import { Alert, Button, Divider, PasswordInput, Stack, Text, TextInput } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { getRouteApi, useRouter } from '@tanstack/react-router';
@@ -6,6 +6,7 @@ import { type FormEvent, useState } from 'react';
 
 import * as calls from '../api/calls';
 import { safeReturnPath } from '../lib/returnPath';
+import { knowsPasskeys } from '../lib/webauthn';
 import { infoQuery, meQuery } from '../queries';
 import { Card } from '../ui/Card';
 import { CodeInput } from '../ui/CodeInput';
@@ -34,6 +35,7 @@ export function SignIn() {
       ) : null}
       {info.data?.oidc_label && info.data.password_login ? <Divider label="or" /> : null}
       {info.data?.password_login ? <PasswordForm returnTo={returnTo} /> : null}
+      {info.data?.password_login && info.data.passkeys && knowsPasskeys() ? <ByPasskey returnTo={returnTo} /> : null}
       {info.data && !info.data.password_login && !info.data.oidc_label ? (
         <Text>This gateway has no way to sign in configured. Ask its administrator.</Text>
       ) : null}
@@ -41,18 +43,37 @@ export function SignIn() {
   );
 }
 
-function PasswordForm({ returnTo }: { returnTo: string }) {
+/** What to do once somebody is signed in: go where they wanted to be. */
+function useArrival(returnTo: string) {
   const cache = useQueryClient();
   const router = useRouter();
+  return (me: calls.WhoAmI) => {
+    cache.setQueryData(meQuery.queryKey, me);
+    router.history.push(returnTo);
+  };
+}
+
+function ByPasskey({ returnTo }: { returnTo: string }) {
+  const arrive = useArrival(returnTo);
+  const signIn = useMutation({ mutationFn: calls.signInByPasskey, onSuccess: arrive });
+  return (
+    <Stack mt="md">
+      {signIn.error ? <ProblemAlert error={signIn.error} /> : null}
+      <Button variant="default" loading={signIn.isPending} onClick={() => signIn.mutate()}>
+        Sign in with a passkey
+      </Button>
+    </Stack>
+  );
+}
+
+function PasswordForm({ returnTo }: { returnTo: string }) {
+  const arrive = useArrival(returnTo);
   const [name, setName] = useState('');
   const [password, setPassword] = useState('');
   const [code, setCode] = useState('');
   const signIn = useMutation({
     mutationFn: () => calls.signIn(name.trim(), password, code),
-    onSuccess: (me) => {
-      cache.setQueryData(meQuery.queryKey, me);
-      router.history.push(returnTo);
-    },
+    onSuccess: arrive,
     // A code is good for one try.
     onError: () => setCode(''),
   });

@@ -1,6 +1,6 @@
 //! Sign-in: passwords, OIDC, the CLI's browser and device flows, tokens.
 
-use hoop_model::{AuthMethod, LoginId, Redacted, Role, Timestamp, UserId, UserName};
+use hoop_model::{AuthMethod, FactorKind, LoginId, Redacted, Role, Timestamp, UserId, UserName};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -69,6 +69,10 @@ pub struct WhoAmI {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub mfa_at: Option<Timestamp>,
+    /// With what: `totp`, `recovery_code`, `passkey`, `idp` or `sealed_codes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub mfa_by: Option<FactorKind>,
     /// The sign-in ends then, whatever happens.
     #[schema(value_type = String)]
     pub expires_at: Timestamp,

@@ -9,6 +9,7 @@ pub mod auth;
 pub mod capabilities;
 pub mod manage;
 pub mod notices;
+pub mod passkeys;
 pub mod requests;
 pub mod rules;
 pub mod sealed_codes;
@@ -68,6 +69,9 @@ pub struct Info {
     pub ca_pem: String,
     /// Built-in accounts can sign in.
     pub password_login: bool,
+    /// People can have passkeys: the gateway's public host is a name.
+    #[serde(default)]
+    pub passkeys: bool,
     /// Label of the identity provider's button, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oidc_label: Option<String>,

@@ -15,8 +15,8 @@ use aws_lc_rs::{
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use hoop_model::{
-    AgentId, AuthMethod, CapabilityId, ConnectionId, ConnectionName, GrantId, ProtocolId, Redacted, RuleName,
-    SessionId, Timestamp, UserId, UserName,
+    AgentId, AuthMethod, CapabilityId, ConnectionId, ConnectionName, FactorKind, GrantId, ProtocolId,
+    Redacted, RuleName, SessionId, Timestamp, UserId, UserName,
 };
 use hoop_policy::rules::RecordingMode;
 use serde::{Deserialize, Serialize};
@@ -209,6 +209,8 @@ impl Capability {
             user_name: self.holder_name.clone(),
             method: AuthMethod::PasswordTotp,
             mfa_at: None,
+            // As it was supposed when the capability was made.
+            mfa_by: Some(FactorKind::Totp),
             address: "127.0.0.1".to_owned(),
             reason: Some(statement.reason.clone()),
             connection: self.connection,

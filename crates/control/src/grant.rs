@@ -5,8 +5,8 @@
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use hoop_model::{
-    AgentId, AuthMethod, ConnectionId, ConnectionName, GrantId, ProtocolId, RequestId, RuleName, SessionId,
-    Timestamp, UserId, UserName,
+    AgentId, AuthMethod, ConnectionId, ConnectionName, FactorKind, GrantId, ProtocolId, RequestId, RuleName,
+    SessionId, Timestamp, UserId, UserName,
 };
 use hoop_policy::{OnlyStatement, Rules, rules::RecordingMode};
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,9 @@ pub struct Grant {
     pub method: AuthMethod,
     /// When they last proved a second factor.
     pub mfa_at: Option<Timestamp>,
+    /// With what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mfa_by: Option<FactorKind>,
     /// From where.
     pub address: String,
     /// Their stated reason.
@@ -194,6 +197,7 @@ mod tests {
             user_name: UserName::new("ada").unwrap(),
             method: AuthMethod::PasswordTotp,
             mfa_at: Some(NOW),
+            mfa_by: Some(FactorKind::Totp),
             address: "127.0.0.1".into(),
             reason: None,
             connection: ConnectionId::generate(),

@@ -5,6 +5,7 @@
 
 pub mod lockout;
 pub mod oidc;
+pub mod passkey;
 pub mod password;
 pub mod recovery;
 pub mod redirect;

@@ -24,6 +24,8 @@ pub enum Kind {
     SetUp,
     /// A service account's API token.
     Api,
+    /// A browser's secret for finishing a ceremony with a passkey.
+    Ceremony,
 }
 
 impl Kind {
@@ -36,6 +38,7 @@ impl Kind {
             Self::Device => "hoop_dc_",
             Self::SetUp => "hoop_su_",
             Self::Api => "hoop_sa_",
+            Self::Ceremony => "hoop_ce_",
         }
     }
 

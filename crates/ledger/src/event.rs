@@ -7,8 +7,8 @@
 use std::{fmt, str::FromStr};
 
 use hoop_model::{
-    Actor, AgentId, ConnectionId, EventId, GrantId, GroupId, JoinTokenId, LoginId, SessionId, Timestamp,
-    TokenId, UserId,
+    Actor, AgentId, ConnectionId, EventId, GrantId, GroupId, JoinTokenId, LoginId, PasskeyId, SessionId,
+    Timestamp, TokenId, UserId,
 };
 use hoop_recording::{Frame, Hash, VerifyingKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -103,6 +103,14 @@ codes! {
     MfaProven = "mfa.proven";
     /// Proving a second factor again failed.
     MfaFailed = "mfa.failed";
+    /// A passkey was registered: its name is among the facts.
+    PasskeyAdded = "passkey.added";
+    /// A passkey got another name.
+    PasskeyRenamed = "passkey.renamed";
+    /// A passkey was removed by its owner.
+    PasskeyRemoved = "passkey.removed";
+    /// A passkey's counter went back: there may be a copy of it. It was refused.
+    PasskeyCopied = "passkey.copied";
     /// One-use recovery codes were made; those made before are void.
     RecoveryCodesMade = "recovery_codes.made";
     /// A recovery code was used in place of a second factor.
@@ -269,6 +277,7 @@ subjects! {
     Connection(ConnectionId);
     Session(SessionId);
     Grant(GrantId);
+    Passkey(PasskeyId);
 }
 
 impl Serialize for Subject {

@@ -54,6 +54,33 @@ pub enum AuthMethod {
     ApiToken,
     /// Sealed codes of several holders, while there was no other way to sign in: good for an emergency alone.
     SealedCodes,
+    /// A built-in account: a passkey alone (WebAuthn), which is both factors, for it verified its holder.
+    Passkey,
+}
+
+/// What a second factor was proven with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FactorKind {
+    /// A code of an authenticator (RFC 6238).
+    Totp,
+    /// A one-use code in place of one.
+    RecoveryCode,
+    /// A passkey (WebAuthn) that verified its holder.
+    Passkey,
+    /// The identity provider says that it saw one.
+    Idp,
+    /// Sealed codes of several holders.
+    SealedCodes,
+}
+
+/// A second factor that was proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Mfa {
+    /// When.
+    pub at: Timestamp,
+    /// With what.
+    pub by: FactorKind,
 }
 
 /// The one thing that an API token opens. What is in no scope is closed to every API token.
@@ -128,6 +155,9 @@ pub enum Actor {
         method: AuthMethod,
         /// When a second factor was last proven.
         mfa_at: Option<Timestamp>,
+        /// With what.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mfa_by: Option<FactorKind>,
     },
     /// A service account, by one of its API tokens.
     ServiceAccount {

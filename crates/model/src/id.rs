@@ -132,6 +132,8 @@ ids! {
     CodeSetId = "cod";
     /// A way in while the gateway is down, made beforehand.
     CapabilityId = "cap";
+    /// A passkey of one person.
+    PasskeyId = "pky";
 }
 
 /// One byte stream of a session (a database connection, say): counted from 0 by the connector.

@@ -10,11 +10,13 @@ mod name;
 mod redacted;
 mod time;
 
-pub use actor::{Actor, AuthMethod, ClientAddress, PersonId, Role, TokenScope, UnknownScope};
+pub use actor::{
+    Actor, AuthMethod, ClientAddress, FactorKind, Mfa, PersonId, Role, TokenScope, UnknownScope,
+};
 pub use fault::{Blame, Code, Fault};
 pub use id::{
     AgentId, CapabilityId, CodeSetId, ConnectionId, EventId, GrantId, GroupId, IdError, JoinTokenId, LoginId,
-    NoticeId, RequestId, SessionId, StreamId, TestId, TokenId, UserId,
+    NoticeId, PasskeyId, RequestId, SessionId, StreamId, TestId, TokenId, UserId,
 };
 pub use name::{
     AgentName, ChannelName, ConnectionName, GroupName, LabelKey, LabelValue, NameError, ProtocolId, RuleName,

@@ -50,6 +50,9 @@ pub enum Conflict {
     /// Nobody would be left to give rights.
     #[error("at least one admin must be left who is not locked")]
     LastAdmin,
+    /// A built-in account would be left without a second factor.
+    #[error("at least one second factor must be left")]
+    LastFactor,
 }
 
 impl From<Conflict> for StoreError {

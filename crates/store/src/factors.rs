@@ -2,11 +2,11 @@
 //!
 //! What must happen once (a TOTP step, a recovery code) happens here, in the transaction that it counts for.
 
-use hoop_model::{LoginId, Timestamp, UserId};
+use hoop_model::{FactorKind, LoginId, Timestamp, UserId};
 
 use crate::{
-    Conflict, NewEvent, Sha256, Store, StoreError, User, UserSource,
-    db::{Tx, args},
+    Conflict, NewEvent, PasskeyUse, Sha256, Store, StoreError, User, UserSource,
+    db::{Tx, args, words},
 };
 
 /// What a second factor was proven with.
@@ -21,11 +21,15 @@ pub enum Factor {
     },
     /// A recovery code, which is used up.
     RecoveryCode(Sha256),
+    /// A passkey, whose counter goes on.
+    Passkey(PasskeyUse),
     /// The identity provider saw it.
     Provider,
     /// Another sign-in of the same person, where it was proven.
     Login(LoginId),
 }
+
+words!(FactorKind { Totp = "totp", RecoveryCode = "recovery_code", Passkey = "passkey", Idp = "idp", SealedCodes = "sealed_codes" });
 
 impl Tx {
     /// Uses a recovery code up.
@@ -56,29 +60,37 @@ impl Tx {
         Ok(())
     }
 
-    /// Takes a factor that is in force; `mfa_at` is when it was proven.
+    /// Takes a factor that is in force, and says of what kind it is; `mfa_at` is when it was proven.
     pub(crate) async fn accept(
         &mut self,
         user: &User,
         factor: &Factor,
         mfa_at: Timestamp,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<FactorKind, StoreError> {
         match factor {
             Factor::Totp { secret_sealed, step } => {
                 if user.totp_secret_sealed.as_ref() != Some(secret_sealed) {
                     return Err(Conflict::Revoked.into());
                 }
-                self.accept_totp(user.id, *step).await
+                self.accept_totp(user.id, *step).await?;
+                Ok(FactorKind::Totp)
             }
-            Factor::RecoveryCode(hash) => self.use_recovery_code(user.id, hash, now).await,
-            Factor::Provider if matches!(user.source, UserSource::Oidc { .. }) => Ok(()),
+            Factor::RecoveryCode(hash) => {
+                self.use_recovery_code(user.id, hash, now).await?;
+                Ok(FactorKind::RecoveryCode)
+            }
+            Factor::Passkey(usage) => {
+                self.use_passkey(user.id, usage, now).await?;
+                Ok(FactorKind::Passkey)
+            }
+            Factor::Provider if matches!(user.source, UserSource::Oidc { .. }) => Ok(FactorKind::Idp),
             Factor::Provider => Err(Conflict::Revoked.into()),
             Factor::Login(id) => {
-                let sql = "SELECT id FROM logins WHERE id = $1 AND user_id = $2 AND mfa_at >= $3 \
+                let sql = "SELECT mfa_by FROM logins WHERE id = $1 AND user_id = $2 AND mfa_at >= $3 \
                      AND revoked_at IS NULL AND expires_at > $4 AND idle_until > $4";
                 let good = self.run_one(sql, args![*id, user.id, mfa_at, now]).await?;
-                good.map(|_| ()).ok_or_else(|| Conflict::Revoked.into())
+                good.ok_or(Conflict::Revoked)?.word("mfa_by")
             }
         }
     }
@@ -88,7 +100,7 @@ impl Store {
     /// A second factor was proven again under this login, at `mfa_at` (step-up). Clears failures.
     ///
     /// # Errors
-    /// `Conflict(Used)` for a TOTP step or recovery code used before, `Conflict(Locked)` when the account is locked (also
+    /// `Conflict(Used)` for a TOTP step, recovery code or passkey's counter used before, `Conflict(Locked)` when the account is locked (also
     /// for a time), `Conflict(Revoked)` when the login is over or the factor is not in force.
     pub async fn prove_mfa(
         &self,
@@ -99,14 +111,17 @@ impl Store {
         events: &[NewEvent],
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        let sql = "UPDATE logins SET mfa_at = CASE WHEN mfa_at > $2 THEN mfa_at ELSE $2 END \
-             WHERE id = $1 AND revoked_at IS NULL AND expires_at > $3 AND idle_until > $3 RETURNING user_id";
-        let row = tx.run_one(sql, args![id, mfa_at, now]).await?.ok_or(Conflict::Revoked)?;
+        let sql = "SELECT user_id FROM logins \
+             WHERE id = $1 AND revoked_at IS NULL AND expires_at > $2 AND idle_until > $2";
+        let row = tx.run_one(sql, args![id, now]).await?.ok_or(Conflict::Revoked)?;
         let user = tx.user(row.id("user_id")?).await?;
         if user.locked || user.locked_until.is_some_and(|until| until > now) {
             return Err(Conflict::Locked.into());
         }
-        tx.accept(&user, factor, mfa_at, now).await?;
+        let by = tx.accept(&user, factor, mfa_at, now).await?;
+        let sql =
+            "UPDATE logins SET mfa_at = $2, mfa_by = $3 WHERE id = $1 AND (mfa_at IS NULL OR mfa_at <= $2)";
+        tx.run(sql, args![id, mfa_at, by]).await?;
         let sql = "UPDATE users SET failed_attempts = 0, locked_until = NULL WHERE id = $1";
         tx.run(sql, args![user.id]).await?;
         tx.append(events).await?;

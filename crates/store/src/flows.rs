@@ -18,6 +18,12 @@ pub enum FlowKind {
     Device,
     /// A second factor that a command line waits for: the same, for a sign-in that there is.
     StepUp,
+    /// A passkey that somebody signed in registers; with its challenge in the payload, as the next two.
+    PasskeyRegistration,
+    /// A passkey that whoever has it signs in with.
+    PasskeySignIn,
+    /// A passkey that somebody signed in proves their second factor with.
+    PasskeyStepUp,
 }
 
 /// Something begun.
@@ -51,7 +57,7 @@ pub enum DevicePoll {
 /// Anybody can begin a flow, so there is a bound; those void are swept.
 const MOST_OPEN: u32 = 10_000;
 
-words!(FlowKind { Oidc = "oidc", CliCode = "cli_code", Device = "device", StepUp = "step_up" });
+words!(FlowKind { Oidc = "oidc", CliCode = "cli_code", Device = "device", StepUp = "step_up", PasskeyRegistration = "passkey_registration", PasskeySignIn = "passkey_sign_in", PasskeyStepUp = "passkey_step_up" });
 
 impl Store {
     /// Remembers a flow.

@@ -15,6 +15,7 @@ mod ledger;
 mod logins;
 mod notices;
 mod page;
+mod passkeys;
 mod persons;
 mod policies;
 mod providers;
@@ -37,6 +38,7 @@ pub use ledger::{EventFilter, LedgerHead, NewEvent, StoredCheckpoint, StoredEven
 pub use logins::{ClientKind, Login, NewLogin, NewToken, Proof, Rotation, SignedIn, Swept, TokenKind};
 pub use notices::{NewNotice, NoticeState, NoticesWaiting, StoredNotice};
 pub use page::Page;
+pub use passkeys::{NewPasskey, Passkey, PasskeyUse};
 pub use policies::{NewPolicy, PolicyVersion};
 pub use providers::ProviderToken;
 pub use requests::{

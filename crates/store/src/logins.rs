@@ -1,9 +1,9 @@
 //! Sign-ins and their tokens: one login per person and device, tokens as hashes alone.
 
-use hoop_model::{AuthMethod, LoginId, Redacted, Role, Timestamp, TokenId, TokenScope, UserId};
+use hoop_model::{AuthMethod, LoginId, Mfa, Redacted, Role, Timestamp, TokenId, TokenScope, UserId};
 
 use crate::{
-    Conflict, Factor, NewEvent, Sha256, Store, StoreError, User, UserSource,
+    Conflict, Factor, NewEvent, PasskeyUse, Sha256, Store, StoreError, User, UserSource,
     db::{Row, Tx, args, words},
 };
 
@@ -40,8 +40,8 @@ pub struct Login {
     pub user: UserId,
     /// How they proved who they are.
     pub method: AuthMethod,
-    /// When a second factor was last proven.
-    pub mfa_at: Option<Timestamp>,
+    /// The second factor that was proven last.
+    pub mfa: Option<Mfa>,
     /// When it began.
     pub created_at: Timestamp,
     /// Last use.
@@ -77,8 +77,8 @@ pub struct NewLogin {
     pub user: UserId,
     /// How they proved who they are.
     pub method: AuthMethod,
-    /// When a second factor was proven.
-    pub mfa_at: Option<Timestamp>,
+    /// The second factor that was proven.
+    pub mfa: Option<Mfa>,
     /// Now.
     pub created_at: Timestamp,
     /// Over then, whatever happens.
@@ -135,6 +135,8 @@ pub enum Proof {
         /// The second factor: good once.
         factor: Factor,
     },
+    /// A passkey of a built-in account, and nothing else: it verified its holder.
+    Passkey(PasskeyUse),
     /// The word of an identity provider, just now.
     Provider,
     /// Sealed codes, which are used up: of one set, of as many holders as it needs.
@@ -183,7 +185,7 @@ pub struct Swept {
 /// Logins are kept for 30 days after their end, for people who ask what signed in.
 const KEEP_LOGINS: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 3600);
 
-words!(AuthMethod { PasswordTotp = "password_totp", Oidc = "oidc", ApiToken = "api_token", SealedCodes = "sealed_codes" });
+words!(AuthMethod { PasswordTotp = "password_totp", Oidc = "oidc", ApiToken = "api_token", SealedCodes = "sealed_codes", Passkey = "passkey" });
 words!(ClientKind { Browser = "browser", Cli = "cli", Service = "service" });
 words!(TokenKind { Access = "access", Refresh = "refresh", Cookie = "cookie", Api = "api" });
 words!(TokenScope { Connect = "connect", EvidenceRead = "evidence:read", Scim = "scim" });
@@ -199,6 +201,8 @@ macro_rules! columns {
             "method, ",
             $from,
             "mfa_at, ",
+            $from,
+            "mfa_by, ",
             $from,
             "created_at, ",
             $from,
@@ -233,7 +237,7 @@ impl Login {
             id: row.id("id")?,
             user: row.id("user_id")?,
             method: row.word("method")?,
-            mfa_at: row.maybe_time("mfa_at")?,
+            mfa: row.maybe_time("mfa_at")?.zip(row.maybe_word("mfa_by")?).map(|(at, by)| Mfa { at, by }),
             created_at: row.time("created_at")?,
             used_at: row.time("used_at")?,
             expires_at: row.time("expires_at")?,
@@ -250,15 +254,16 @@ impl Tx {
     async fn insert_login(&mut self, login: &NewLogin) -> Result<Login, StoreError> {
         let sql = concat!(
             "INSERT INTO logins \
-             (id, user_id, method, mfa_at, created_at, used_at, expires_at, idle_until, address, client) \
-             VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9) RETURNING ",
+             (id, user_id, method, mfa_at, mfa_by, created_at, used_at, expires_at, idle_until, address, client) \
+             VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8, $9, $10) RETURNING ",
             columns!("")
         );
         let values = args![
             login.id,
             login.user,
             login.method,
-            login.mfa_at,
+            login.mfa.map(|mfa| mfa.at),
+            login.mfa.map(|mfa| mfa.by),
             login.created_at,
             login.expires_at,
             login.idle_until,
@@ -279,8 +284,12 @@ impl Tx {
                 if !same {
                     return Err(Conflict::Revoked.into());
                 }
-                self.accept(user, factor, at, at).await
+                self.accept(user, factor, at, at).await.map(|_| ())
             }
+            Proof::Passkey(usage) if user.is_active() && user.source == UserSource::Builtin => {
+                self.use_passkey(user.id, usage, at).await
+            }
+            Proof::Passkey(_) => Err(Conflict::Revoked.into()),
             Proof::Provider if matches!(user.source, UserSource::Oidc { .. }) => Ok(()),
             Proof::Provider => Err(Conflict::Revoked.into()),
             Proof::SealedCodes(hashes) => self.use_sealed_codes(user, hashes, at).await,

@@ -315,6 +315,7 @@ impl Store {
         let sql = "UPDATE users SET deprovisioned = 1, removed_at = $2, group_names = '[]' WHERE id = $1";
         tx.run(sql, args![id, at]).await?;
         tx.run("DELETE FROM scim_members WHERE user_id = $1", args![id]).await?;
+        tx.remove_passkeys(id).await?;
         tx.revoke_logins(id, at).await?;
         tx.append(events).await?;
         tx.commit().await

@@ -363,7 +363,7 @@ impl Store {
         Ok(user)
     }
 
-    /// Opens set-up again: the password and second factor are void until it is done, every login is revoked.
+    /// Opens set-up again: the password and every second factor are void until it is done, every login is revoked.
     ///
     /// # Errors
     /// `NotFound` also for a person of an identity provider.
@@ -383,6 +383,7 @@ impl Store {
         );
         let user = changed(tx.run_one(sql, args![id, setup_token_hash, setup_expires_at]).await?)?;
         tx.put_recovery_codes(id, &[], at).await?;
+        tx.remove_passkeys(id).await?;
         tx.revoke_logins(id, at).await?;
         tx.append(events).await?;
         tx.commit().await?;

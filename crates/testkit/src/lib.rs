@@ -10,6 +10,8 @@
     reason = "a test fails by panicking, and names here speak for themselves"
 )]
 
+#[cfg(feature = "authenticator")]
+pub mod authenticator;
 #[cfg(feature = "world")]
 mod browser;
 mod cutter;

@@ -112,7 +112,7 @@ pub const OPTIONS: &[OptionRow] = &[
         "public_host",
         Kind::Text,
         "localhost",
-        "Host name under which people and agents reach the gateway; certificates are made for it.",
+        "Host name under which people and agents reach the gateway; certificates are made for it, and passkeys bound to it (another name makes them void; an IP address can have none).",
     ),
     row("public_port", Kind::Count, "0", "Port under which they reach it; 0: the port of `listen`."),
     row(

@@ -39,6 +39,20 @@ fn problem(rejection: &JsonRejection) -> Problematic {
     Problematic::with_status(status, Fault::new("HOOP-7003", Blame::Caller, message))
 }
 
+/// What people call things of theirs.
+const LONGEST_LINE: usize = 100;
+
+/// A text of one line that is not empty, in any script; `what` names the field.
+pub(crate) fn line<'a>(what: &str, text: &'a str) -> Result<&'a str, Problematic> {
+    let letters = text.chars().count();
+    if text.trim().is_empty() || letters > LONGEST_LINE || text.chars().any(char::is_control) {
+        return Err(Problematic::bad_request(format!(
+            "{what} must be 1 to {LONGEST_LINE} characters in one line"
+        )));
+    }
+    Ok(text)
+}
+
 fn inner(error: &dyn std::error::Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {

@@ -77,7 +77,8 @@ pub(crate) fn actor(signed_in: &SignedIn) -> Actor {
         role: signed_in.role(),
         groups: signed_in.user.groups.clone(),
         method: signed_in.login.method,
-        mfa_at: signed_in.login.mfa_at,
+        mfa_at: signed_in.login.mfa.map(|mfa| mfa.at),
+        mfa_by: signed_in.login.mfa.map(|mfa| mfa.by),
     }
 }
 

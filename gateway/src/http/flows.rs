@@ -9,7 +9,7 @@ use hoop_api::auth::{
 };
 use hoop_identity::token::{Kind, PkceChallenge, Token, UserCode};
 use hoop_ledger::event::EventCode;
-use hoop_model::{AuthMethod, Blame, Fault, LoginId, Redacted, Timestamp, UserId};
+use hoop_model::{AuthMethod, Blame, Fault, LoginId, Mfa, Redacted, UserId};
 use hoop_store::{DevicePoll, FlowKind, NewFlow, Proof, StoreError};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -33,7 +33,7 @@ struct Approved {
     user: UserId,
     login: LoginId,
     method: AuthMethod,
-    mfa_at: Option<Timestamp>,
+    mfa: Option<Mfa>,
     #[serde(default)]
     challenge: Option<String>,
 }
@@ -41,7 +41,7 @@ struct Approved {
 impl Approved {
     fn by(caller: &Caller, challenge: Option<String>) -> Self {
         let login = &caller.signed_in.login;
-        Self { user: login.user, login: login.id, method: login.method, mfa_at: login.mfa_at, challenge }
+        Self { user: login.user, login: login.id, method: login.method, mfa: login.mfa, challenge }
     }
 }
 
@@ -215,8 +215,8 @@ async fn poll(hub: &Hub, address: IpAddr, code: &Redacted<String>) -> Answer<Res
 /// The approving sign-in must still be good, and its person too: the store looks once more when it keeps the new one.
 async fn finish(hub: &Hub, address: IpAddr, approved: Approved, flow: &'static str) -> Answer<Response> {
     let user = hub.store.user(approved.user).await?.filter(|user| !user.locked).ok_or_else(void)?;
-    let Approved { method, mfa_at, login, .. } = approved;
-    let proven = Proven { user, method, mfa_at, proof: Proof::Login(login), address, flow, told: None };
+    let Approved { method, mfa, login, .. } = approved;
+    let proven = Proven { user, method, mfa, proof: Proof::Login(login), address, flow, told: None };
     match login::keep(hub, &proven, Wanted::Tokens).await {
         Err(problem) if problem.is_conflict() => Err(void()),
         answer => answer,

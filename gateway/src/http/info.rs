@@ -7,7 +7,7 @@ use axum::{
 };
 use hoop_api::Info;
 
-use super::{body::Json, protocols};
+use super::{body::Json, passkeys, protocols};
 use crate::hub::Shared;
 
 pub(super) async fn info(State(hub): State<Shared>) -> Json<Info> {
@@ -17,6 +17,7 @@ pub(super) async fn info(State(hub): State<Shared>) -> Json<Info> {
         public_port: hub.public_port(),
         ca_pem: hub.keys.authority.pem().to_owned(),
         password_login: hub.config.password_login,
+        passkeys: passkeys::are_possible(&hub),
         oidc_label: hub.config.oidc.as_ref().map(|oidc| oidc.label.clone()),
         protocols: protocols::names(),
     })

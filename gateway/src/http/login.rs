@@ -14,7 +14,9 @@ use hoop_identity::{
     token::{Kind, Token},
 };
 use hoop_ledger::event::EventCode;
-use hoop_model::{Actor, AuthMethod, LoginId, Redacted, Timestamp, TokenId, UserId, UserName};
+use hoop_model::{
+    Actor, AuthMethod, FactorKind, LoginId, Mfa, Redacted, Timestamp, TokenId, UserId, UserName,
+};
 use hoop_store::{
     ClientKind, Factor, NewEvent, NewLogin, NewToken, Proof, SignedIn, TokenKind, User, UserSource,
 };
@@ -35,7 +37,7 @@ use crate::{
 pub(super) struct Proven {
     pub(super) user: User,
     pub(super) method: AuthMethod,
-    pub(super) mfa_at: Option<Timestamp>,
+    pub(super) mfa: Option<Mfa>,
     pub(super) proof: Proof,
     pub(super) address: IpAddr,
     /// How it was done, for the ledger.
@@ -60,7 +62,7 @@ pub(super) async fn keep(hub: &Hub, proven: &Proven, wanted: Wanted) -> Answer<R
         id: LoginId::generate(),
         user: proven.user.id,
         method: proven.method,
-        mfa_at: proven.mfa_at,
+        mfa: proven.mfa,
         created_at: at,
         expires_at: at.after(longest),
         idle_until: at.after(idle.min(longest)),
@@ -75,11 +77,17 @@ pub(super) async fn keep(hub: &Hub, proven: &Proven, wanted: Wanted) -> Answer<R
         role: proven.user.role,
         groups: proven.user.groups.clone(),
         method: proven.method,
-        mfa_at: proven.mfa_at,
+        mfa_at: proven.mfa.map(|mfa| mfa.at),
+        mfa_by: proven.mfa.map(|mfa| mfa.by),
     };
     let facts = json!({ "address": login.address, "client": client_name(client), "flow": proven.flow });
     let subjects = [proven.user.id.into(), login.id.into()];
-    let mut told = vec![event(&actor, EventCode::LoginSucceeded, subjects, facts)];
+    let by_passkey = match &proven.proof {
+        Proof::Passkey(usage) => Some(usage.id.into()),
+        _ => None,
+    };
+    let all = subjects.into_iter().chain(by_passkey);
+    let mut told = vec![event(&actor, EventCode::LoginSucceeded, all, facts)];
     if matches!(proven.proof, Proof::Factors { factor: Factor::RecoveryCode(_), .. }) {
         told.push(event(&actor, EventCode::RecoveryCodeUsed, subjects, json!({ "address": login.address })));
     }
@@ -165,7 +173,8 @@ pub(super) fn who_am_i(caller: &Caller) -> WhoAmI {
         groups: user.groups.iter().map(ToString::to_string).collect(),
         method: login.method,
         login: login.id,
-        mfa_at: login.mfa_at,
+        mfa_at: login.mfa.map(|mfa| mfa.at),
+        mfa_by: login.mfa.map(|mfa| mfa.by),
         expires_at: login.expires_at,
         csrf: caller.csrf.clone(),
     }
@@ -173,6 +182,14 @@ pub(super) fn who_am_i(caller: &Caller) -> WhoAmI {
 
 pub(super) async fn whoami(SignedInCaller(caller): SignedInCaller) -> Json<WhoAmI> {
     Json(who_am_i(&caller))
+}
+
+/// Another site must not sign its own account in here (login CSRF).
+pub(super) fn from_this_site(headers: &HeaderMap) -> Answer<()> {
+    if headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin") {
+        return Err(Problematic::forbidden("HOOP-3031", "this request comes from another site"));
+    }
+    Ok(())
 }
 
 /// `POST /login/password`.
@@ -186,11 +203,8 @@ pub(super) async fn password(
         return Err(Problematic::forbidden("HOOP-3007", "sign-in with a password is off here")
             .hint("use single sign-on"));
     }
-    if request.answer == Wanted::Cookie
-        && headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin")
-    {
-        // Another site must not sign its own account in here (login CSRF).
-        return Err(Problematic::forbidden("HOOP-3031", "this request comes from another site"));
+    if request.answer == Wanted::Cookie {
+        from_this_site(&headers)?;
     }
     if !hub.throttle.address(address) || !hub.throttle.name(&request.name.folded()) {
         metrics::counter!("hoop_logins_refused_total", "reason" => "throttled").increment(1);
@@ -201,12 +215,16 @@ pub(super) async fn password(
         Ok((user, factor)) => {
             let at = now();
             let name = user.name.clone();
+            let (flow, by) = match factor {
+                Factor::RecoveryCode(_) => ("recovery code", FactorKind::RecoveryCode),
+                _ => ("password", FactorKind::Totp),
+            };
             let proven = Proven {
-                flow: if matches!(factor, Factor::Totp { .. }) { "password" } else { "recovery code" },
+                flow,
                 proof: Proof::of(&user, factor),
                 user,
                 method: AuthMethod::PasswordTotp,
-                mfa_at: Some(at),
+                mfa: Some(Mfa { at, by }),
                 address,
                 told: None,
             };
@@ -270,18 +288,33 @@ async fn fail(
 ) -> Answer<Response> {
     metrics::counter!("hoop_logins_refused_total", "reason" => reason).increment(1);
     let facts = json!({ "name": name, "address": address.to_string(), "reason": reason });
-    let Some(user) = user else {
-        hub.store.append(&[event(&Actor::Anonymous, EventCode::LoginFailed, [], facts)]).await?;
-        return Err(Problematic::wrong_credentials());
-    };
-    let told = event(&Actor::Anonymous, EventCode::LoginFailed, [user.id.into()], facts.clone());
-    if matches!(reason, "wrong password" | "wrong code" | "code used before") {
-        let locked = event(&Actor::System, EventCode::LoginLockedOut, [user.id.into()], facts);
-        hub.store.record_failed_attempt(user.id, now(), lockout::lock_for, &[told], &[locked]).await?;
-    } else {
-        hub.store.append(&[told]).await?;
-    }
+    let guessed = matches!(reason, "wrong password" | "wrong code" | "code used before");
+    failed(hub, user, facts, guessed, Vec::new()).await?;
     Err(Problematic::wrong_credentials())
+}
+
+/// The ledger is told of a sign-in that failed, and of what else came with it. `guessed`: it counts towards the lock of
+/// the account.
+pub(super) async fn failed(
+    hub: &Hub,
+    user: Option<&User>,
+    facts: serde_json::Value,
+    guessed: bool,
+    also: Vec<NewEvent>,
+) -> Answer<()> {
+    let subject = user.map(|user| user.id.into());
+    let mut told = vec![event(&Actor::Anonymous, EventCode::LoginFailed, subject, facts.clone())];
+    told.extend(also);
+    match user.filter(|_| guessed) {
+        Some(user) => {
+            let locked = event(&Actor::System, EventCode::LoginLockedOut, [user.id.into()], facts);
+            hub.store.record_failed_attempt(user.id, now(), lockout::lock_for, &told, &[locked]).await?;
+        }
+        None => {
+            hub.store.append(&told).await?;
+        }
+    }
+    Ok(())
 }
 
 /// `POST /logout`.

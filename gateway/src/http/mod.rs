@@ -15,6 +15,7 @@ mod login;
 mod manage;
 mod notices;
 pub(crate) mod oidc;
+mod passkeys;
 mod people;
 pub(crate) mod problem;
 mod protocols;
@@ -75,6 +76,7 @@ fn endpoints() -> Vec<Endpoint> {
         open_endpoints(),
         sign_in_endpoints(),
         own_endpoints(),
+        passkeys::endpoints(),
         manage_endpoints(),
         people::endpoints(),
         sealed_codes::endpoints(),

@@ -20,7 +20,9 @@ use hoop_identity::{
     token::{Kind, Token, sha256},
 };
 use hoop_ledger::EventCode;
-use hoop_model::{Actor, AuthMethod, Blame, Fault, LoginId, Redacted, Role, Timestamp, UserId};
+use hoop_model::{
+    Actor, AuthMethod, Blame, FactorKind, Fault, LoginId, Mfa, Redacted, Role, Timestamp, UserId,
+};
 use hoop_store::{
     Conflict, Factor, FlowKind, NewEvent, NewFlow, OidcUser, Proof, SignedIn, StoreError, User, UserSource,
 };
@@ -334,7 +336,8 @@ async fn finish(
         return Ok((StatusCode::SEE_OTHER.into_response(), remembered.return_to));
     }
     let proof = Proof::Provider;
-    let proven = Proven { user, method: AuthMethod::Oidc, mfa_at, proof, address, flow: "oidc", told: None };
+    let mfa = mfa_at.map(|at| Mfa { at, by: FactorKind::Idp });
+    let proven = Proven { user, method: AuthMethod::Oidc, mfa, proof, address, flow: "oidc", told: None };
     Ok((login::keep(hub, &proven, Wanted::Cookie).await?, remembered.return_to))
 }
 

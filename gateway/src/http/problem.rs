@@ -55,6 +55,11 @@ impl Problematic {
         Self::with_status(StatusCode::UNAUTHORIZED, fault.with_hint(hint))
     }
 
+    /// Another sign-in that failed: as that, one answer for every reason.
+    pub(crate) fn unauthorized(code: &'static str, message: impl Into<String>) -> Self {
+        Self::with_status(StatusCode::UNAUTHORIZED, Fault::new(code, Blame::Policy, message))
+    }
+
     pub(crate) fn forbidden(code: &'static str, message: impl Into<String>) -> Self {
         Self::with_status(StatusCode::FORBIDDEN, Fault::new(code, Blame::Policy, message))
     }

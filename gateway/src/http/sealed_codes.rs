@@ -15,7 +15,7 @@ use hoop_api::{
 };
 use hoop_identity::recovery::RecoveryCode;
 use hoop_ledger::event::EventCode;
-use hoop_model::{Actor, AuthMethod, Blame, CodeSetId, Fault, Redacted, Role};
+use hoop_model::{Actor, AuthMethod, Blame, CodeSetId, FactorKind, Fault, Mfa, Redacted, Role};
 use hoop_store::{CodeSet, Proof, SealedCode, Sha256, User};
 use serde_json::json;
 
@@ -194,7 +194,7 @@ async fn sign_in(
     let proven = Proven {
         user,
         method: AuthMethod::SealedCodes,
-        mfa_at: Some(now()),
+        mfa: Some(Mfa { at: now(), by: FactorKind::SealedCodes }),
         proof: Proof::SealedCodes(hashes),
         address,
         flow: "sealed codes",

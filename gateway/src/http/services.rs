@@ -19,7 +19,7 @@ use hoop_store::{ApiToken, Conflict, ServiceAccount, StoreError, User};
 use serde_json::json;
 
 use super::{
-    body::Json,
+    body::{self, Json},
     caller::{Admin, Evidence, From},
     problem::{Answer, Problematic},
     table::{Endpoint, Who},
@@ -31,7 +31,6 @@ use crate::{
 };
 
 const LONGEST_LIFE: u64 = 366 * 24 * 3600;
-const LONGEST_NAME: usize = 100;
 /// Good tokens of one account: enough to exchange them one after another, too few to lose sight of.
 const MOST_TOKENS: u64 = 20;
 
@@ -199,13 +198,7 @@ async fn make_token(
 }
 
 fn check(request: &NewApiToken, role: Role) -> Answer<()> {
-    let name = &request.name;
-    let letters = name.chars().count();
-    if name.trim().is_empty() || letters > LONGEST_NAME || name.chars().any(char::is_control) {
-        return Err(Problematic::bad_request(format!(
-            "name must be 1 to {LONGEST_NAME} characters in one line"
-        )));
-    }
+    body::line("name", &request.name)?;
     if request.ttl_seconds == 0 || request.ttl_seconds > LONGEST_LIFE {
         return Err(Problematic::bad_request("ttl_seconds must be between 1 and 31622400 (366 days)"));
     }

@@ -152,7 +152,7 @@ pub(super) async fn renew_certificate(
         return Err(Problematic::forbidden("HOOP-3003", "only the session's owner may do this"));
     }
     // A service account has no second factor; whether its token opens this stands in the table of endpoints.
-    if caller.signed_in.login.mfa_at.is_none() && caller.signed_in.login.scope.is_none() {
+    if caller.signed_in.login.mfa.is_none() && caller.signed_in.login.scope.is_none() {
         return Err(Denial::MfaMissing.to_fault().into());
     }
     Ok(Json(sessions::renew_certificate(&hub, &session, &caller.actor, &request.csr_pem).await?))

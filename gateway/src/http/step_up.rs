@@ -14,8 +14,8 @@ use hoop_identity::{
     totp::TotpSecret,
 };
 use hoop_ledger::event::EventCode;
-use hoop_model::{Actor, Blame, Fault, LoginId, Redacted, Timestamp, UserId};
-use hoop_store::{DevicePoll, Factor, FlowKind, NewFlow, StoreError, User, UserSource};
+use hoop_model::{Actor, Blame, FactorKind, Fault, LoginId, Mfa, Redacted, Timestamp, UserId};
+use hoop_store::{DevicePoll, Factor, FlowKind, NewEvent, NewFlow, StoreError, User, UserSource};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -71,28 +71,34 @@ pub(super) async fn by_code(
     let Some(factor) = factor(&hub, user, &request.code, at).await? else {
         return Err(fail(&hub, &caller, address, "wrong code").await?);
     };
-    let recovery = matches!(factor, Factor::RecoveryCode(_));
-    match prove(&hub, &caller, &factor, at, if recovery { "recovery code" } else { "code" }).await {
+    let by =
+        if matches!(factor, Factor::RecoveryCode(_)) { FactorKind::RecoveryCode } else { FactorKind::Totp };
+    match prove(&hub, &caller, &factor, at).await {
         Ok(()) => {}
         Err(StoreError::Conflict(_)) => return Err(fail(&hub, &caller, address, "code used before").await?),
         Err(error) => return Err(error.into()),
     }
     let mut caller = caller;
-    caller.signed_in.login.mfa_at = Some(at);
+    caller.signed_in.login.mfa = Some(Mfa { at, by });
     Ok(Json(login::who_am_i(&caller)))
 }
 
 /// Keeps a proof for the caller's own sign-in.
-async fn prove(
+pub(super) async fn prove(
     hub: &Hub,
     caller: &Caller,
     factor: &Factor,
     at: Timestamp,
-    by: &'static str,
 ) -> Result<(), StoreError> {
     let (user, login) = (caller.signed_in.user.id, caller.signed_in.login.id);
     let subjects = [user.into(), login.into()];
-    let mut told = vec![event(&caller.actor, EventCode::MfaProven, subjects, json!({ "by": by }))];
+    let (by, passkey) = match factor {
+        Factor::RecoveryCode(_) => ("recovery code", None),
+        Factor::Passkey(usage) => ("passkey", Some(usage.id.into())),
+        _ => ("code", None),
+    };
+    let all = subjects.into_iter().chain(passkey);
+    let mut told = vec![event(&caller.actor, EventCode::MfaProven, all, json!({ "by": by }))];
     if matches!(factor, Factor::RecoveryCode(_)) {
         told.push(event(&caller.actor, EventCode::RecoveryCodeUsed, subjects, json!({})));
     }
@@ -101,21 +107,34 @@ async fn prove(
     Ok(())
 }
 
-/// One answer for every reason, and the same lockout as at sign-in: whoever holds a token must not guess on.
+/// One answer for every reason.
 async fn fail(hub: &Hub, caller: &Caller, address: IpAddr, reason: &'static str) -> Answer<Problematic> {
+    failed(hub, caller, address, reason, Vec::new()).await?;
+    Ok(Problematic::forbidden("HOOP-3040", "the code is wrong")
+        .hint("a code is good once: wait for the next; after several failures they are refused for a while"))
+}
+
+/// The ledger is told, and the same lockout is in force as at sign-in: whoever holds a token must not guess on.
+pub(super) async fn failed(
+    hub: &Hub,
+    caller: &Caller,
+    address: IpAddr,
+    reason: &'static str,
+    also: Vec<NewEvent>,
+) -> Answer<()> {
     metrics::counter!("hoop_step_ups_refused_total", "reason" => reason).increment(1);
     let (user, login) = (caller.signed_in.user.id, caller.signed_in.login.id);
     let facts = json!({ "address": address.to_string(), "reason": reason });
     let subjects = [user.into(), login.into()];
-    let told = event(&caller.actor, EventCode::MfaFailed, subjects, facts.clone());
+    let mut told = vec![event(&caller.actor, EventCode::MfaFailed, subjects, facts.clone())];
+    told.extend(also);
     if reason == "locked" {
-        hub.store.append(&[told]).await?;
+        hub.store.append(&told).await?;
     } else {
         let locked = event(&Actor::System, EventCode::LoginLockedOut, [user.into()], facts);
-        hub.store.record_failed_attempt(user, now(), lockout::lock_for, &[told], &[locked]).await?;
+        hub.store.record_failed_attempt(user, now(), lockout::lock_for, &told, &[locked]).await?;
     }
-    Ok(Problematic::forbidden("HOOP-3040", "the code is wrong")
-        .hint("a code is good once: wait for the next; after several failures they are refused for a while"))
+    Ok(())
 }
 
 /// Which sign-in waits for it.
@@ -181,10 +200,10 @@ pub(super) async fn approve(
         Err(StoreError::NotFound(_)) => return Err(unknown()),
         Err(error) => return Err(error.into()),
     }
-    let Some(mfa_at) = own.mfa_at.filter(|_| request.approve) else { return Ok(StatusCode::NO_CONTENT) };
+    let Some(mfa) = own.mfa.filter(|_| request.approve) else { return Ok(StatusCode::NO_CONTENT) };
     let subjects = [own.user.into(), waiting.login.into(), own.id.into()];
     let told = event(&caller.actor, EventCode::MfaProven, subjects, json!({ "by": "browser" }));
-    hub.store.prove_mfa(waiting.login, &Factor::Login(own.id), mfa_at, at, &[told]).await?;
+    hub.store.prove_mfa(waiting.login, &Factor::Login(own.id), mfa.at, at, &[told]).await?;
     metrics::counter!("hoop_step_ups_total", "by" => "browser").increment(1);
     Ok(StatusCode::NO_CONTENT)
 }

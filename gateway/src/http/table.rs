@@ -337,7 +337,7 @@ async fn admit(hub: &Shared, asks: Asks, parts: &Parts) -> Result<Option<Caller>
     if allowed {
         // Rights, credentials and evidence are not for somebody who proved a password alone, wherever that was.
         let protected = matches!(who, Who::Proven | Who::Evidence | Who::Admin);
-        if protected && caller.signed_in.login.mfa_at.is_none() {
+        if protected && caller.signed_in.login.mfa.is_none() {
             return Err(Denial::MfaMissing.to_fault().into());
         }
         return Ok(Some(caller));
@@ -369,9 +369,9 @@ fn opened_by(asks: Asks, scope: TokenScope, caller: &Caller) -> Result<(), Probl
 /// A change of privilege is for somebody who is there now: not for a stolen token, nor for an unattended screen.
 fn proven_lately(hub: &Shared, caller: &Caller) -> Result<(), Problematic> {
     let max_age = hub.config.tokens.fresh_mfa;
-    let denial = match caller.signed_in.login.mfa_at {
+    let denial = match caller.signed_in.login.mfa {
         None => Denial::MfaMissing,
-        Some(at) if now().since(at) > max_age => Denial::MfaTooOld { max_age },
+        Some(mfa) if now().since(mfa.at) > max_age => Denial::MfaTooOld { max_age },
         Some(_) => return Ok(()),
     };
     Err(Problematic::from(denial.to_fault()).hint("prove it again: `hoop step-up`, or in the console"))

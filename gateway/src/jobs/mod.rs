@@ -11,7 +11,7 @@ use std::{
 use hoop_api::manage::ConnectionDefinition;
 use hoop_control::grant::Grant;
 use hoop_ledger::{Checkpoint, CheckpointError, CheckpointKey};
-use hoop_model::{Blame, Fault, UserId};
+use hoop_model::{Blame, Fault, Mfa, UserId};
 use hoop_policy::{Denial, rules::Staying};
 use hoop_store::{Connection, SessionRecord, StoreError, StoredCheckpoint, User, UserSource};
 use tokio::time::MissedTickBehavior;
@@ -171,7 +171,7 @@ pub(crate) async fn no_longer(
         };
         reason = reason.or(Some(&request.asked.reason));
     }
-    let person = in_force.person(user, Some((session.started_at, grant.method)));
+    let person = in_force.person(user, grant.mfa_by.map(|by| Mfa { at: session.started_at, by }));
     let target_user = grant.target_user.as_deref().and_then(|name| name.parse().ok());
     let staying = Staying {
         person: &person,

@@ -62,6 +62,8 @@ topics! {
     BreakGlassReviewDue = "break_glass.review_due", Warning;
     /// Its review was closed.
     BreakGlassReviewed = "break_glass.reviewed", Info;
+    /// A passkey's counter went back.
+    PasskeyCopied = "passkey.copied", Critical;
     /// A target shows another host key.
     HostKeyChanged = "host_key.changed", Warning;
     /// A test that an administrator asked for.

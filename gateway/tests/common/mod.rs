@@ -9,6 +9,7 @@
 )]
 
 pub mod agent;
+pub mod passkey;
 
 use std::{
     path::Path,

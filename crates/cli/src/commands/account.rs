@@ -22,6 +22,7 @@ pub(super) struct Identity<'a> {
     groups: &'a [String],
     method: hoop_model::AuthMethod,
     mfa_at: Option<Timestamp>,
+    mfa_by: Option<hoop_model::FactorKind>,
     expires_at: Timestamp,
 }
 
@@ -34,6 +35,7 @@ pub(super) fn identity(user: &WhoAmI) -> Identity<'_> {
         groups: &user.groups,
         method: user.method,
         mfa_at: user.mfa_at,
+        mfa_by: user.mfa_by,
         expires_at: user.expires_at,
     }
 }
@@ -46,6 +48,13 @@ pub(super) fn word(value: &impl Serialize) -> String {
     }
 }
 
+/// When the second factor was proven, and with what.
+fn factor(identity: &Identity<'_>) -> String {
+    let Some(at) = identity.mfa_at else { return "not proven".to_owned() };
+    let by = identity.mfa_by.map_or_else(String::new, |by| format!(" ({})", word(&by)));
+    format!("{} ago{by}", ago(at))
+}
+
 pub(super) async fn whoami(out: &Out) -> Result {
     let api = api()?;
     let user = out.waiting("Asking the gateway", api.whoami()).await?;
@@ -56,10 +65,7 @@ pub(super) async fn whoami(out: &Out) -> Result {
             ("role", word(&identity.role)),
             ("groups", identity.groups.join(", ")),
             ("signed in by", word(&identity.method)),
-            (
-                "second factor",
-                identity.mfa_at.map_or_else(|| "not proven".to_owned(), |at| format!("{} ago", ago(at))),
-            ),
+            ("second factor", factor(identity)),
             ("ends in", until(identity.expires_at)),
             ("gateway", identity.gateway.clone().unwrap_or_default()),
         ])

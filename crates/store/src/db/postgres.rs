@@ -17,6 +17,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (4, "services", include_str!("../../../../migrations/postgres/0004_services.sql")),
     (5, "scim", include_str!("../../../../migrations/postgres/0005_scim.sql")),
     (6, "capabilities", include_str!("../../../../migrations/postgres/0006_capabilities.sql")),
+    (7, "passkeys", include_str!("../../../../migrations/postgres/0007_passkeys.sql")),
     (8, "providers", include_str!("../../../../migrations/postgres/0008_providers.sql")),
     (9, "sealed_codes", include_str!("../../../../migrations/postgres/0009_sealed_codes.sql")),
     (10, "persons", include_str!("../../../../migrations/postgres/0010_persons.sql")),

@@ -2,8 +2,8 @@
 
 use hoop_model::{
     AgentId, AgentName, CapabilityId, ChannelName, CodeSetId, ConnectionId, ConnectionName, EventId, GroupId,
-    GroupName, JoinTokenId, LoginId, NoticeId, ProtocolId, RequestId, SessionId, Timestamp, TokenId, UserId,
-    UserName,
+    GroupName, JoinTokenId, LoginId, NoticeId, PasskeyId, ProtocolId, RequestId, SessionId, Timestamp,
+    TokenId, UserId, UserName,
 };
 
 /// A value bound to a statement; each kind has its own NULL, since PostgreSQL wants to know the type of one.
@@ -158,6 +158,7 @@ ids!(
     LoginId,
     NoticeId,
     CodeSetId,
+    PasskeyId,
     RequestId,
     SessionId,
     TokenId,

@@ -4,8 +4,8 @@ use std::{future::Future, time::Duration};
 
 use hoop_ledger::{Draft, EventCode};
 use hoop_model::{
-    Actor, AgentId, AgentName, AuthMethod, ConnectionId, ConnectionName, GroupName, JoinTokenId, LoginId,
-    ProtocolId, Redacted, Role, SessionId, Timestamp, TokenId, UserId, UserName,
+    Actor, AgentId, AgentName, AuthMethod, ConnectionId, ConnectionName, FactorKind, GroupName, JoinTokenId,
+    LoginId, Mfa, ProtocolId, Redacted, Role, SessionId, Timestamp, TokenId, UserId, UserName,
 };
 use hoop_store::{
     Agent, ClientKind, Conflict, NewAgent, NewEvent, NewJoinToken, NewLogin, NewSession, NewToken, NewUser,
@@ -66,7 +66,7 @@ pub(crate) fn new_login(user: UserId) -> NewLogin {
         id: LoginId::generate(),
         user,
         method: AuthMethod::PasswordTotp,
-        mfa_at: Some(NOW),
+        mfa: Some(Mfa { at: NOW, by: FactorKind::Totp }),
         created_at: NOW,
         expires_at: later(3600),
         idle_until: later(600),

@@ -101,7 +101,7 @@ async fn step_up_takes_a_step_too(store: Store) {
         let store = store.clone();
         async move { store.prove_mfa(login.id, &factor, at, at, &events(1)).await }
     };
-    let mfa_at = async || store.login(login.id).await.unwrap().unwrap().mfa_at;
+    let mfa_at = async || store.login(login.id).await.unwrap().unwrap().mfa.map(|mfa| mfa.at);
     assert_eq!(conflict(prove(totp(11), later(1)).await), Conflict::Used);
     let another = Factor::Totp { secret_sealed: b"another".to_vec(), step: 12 };
     assert_eq!(conflict(prove(another, later(1)).await), Conflict::Revoked);

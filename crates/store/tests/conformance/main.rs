@@ -9,6 +9,7 @@ mod fixtures;
 mod ledger;
 mod logins;
 mod notices;
+mod passkeys;
 mod persons;
 mod policies;
 mod providers;
@@ -55,6 +56,7 @@ fn every_case() -> impl Iterator<Item = &'static Case> {
         sessions::CASES,
         ledger::CASES,
         notices::CASES,
+        passkeys::CASES,
         policies::CASES,
         providers::CASES,
         requests::CASES,

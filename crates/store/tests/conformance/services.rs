@@ -104,7 +104,7 @@ async fn a_token_is_good_within_its_time(store: Store) {
     let found = store.login_by_token(TokenKind::Api, &new.hash, NOW).await.unwrap().unwrap();
     assert_eq!(found.user, ci);
     assert_eq!(found.login.api_token(), Some((new.id, TokenScope::Connect)));
-    assert_eq!((found.login.method, found.login.mfa_at), (AuthMethod::ApiToken, None));
+    assert_eq!((found.login.method, found.login.mfa), (AuthMethod::ApiToken, None));
     assert_eq!(found.login.client, ClientKind::Service);
     assert!(is_good(&store, &new, 3599).await && !is_good(&store, &new, 3600).await);
     // Its use is noted, and does not make it last longer.
