@@ -45,10 +45,10 @@ test('an approver finds what waits, proves the second factor, and approves as th
   const { page } = here;
   await signIn(page, as('mary'), '/requests');
   await page.getByText('No request matches.').waitFor();
-  await page.getByRole('tab', { name: 'To decide (2)' }).click();
+  await page.getByRole('tab', { name: 'To decide (3)' }).click();
   assert.match(page.url(), /\?view=decide$/);
   await shot(page, 'requests-to-decide');
-  await page.getByRole('listitem', { name: 'linus on billing' }).click();
+  await page.getByRole('listitem', { name: 'linus on billing' }).filter({ hasText: '4711' }).click();
   await page.getByText('1 of 2 approvals').waitFor();
   await page.getByText('fine, as agreed').waitFor();
   await shot(page, 'request-to-decide');
