@@ -285,6 +285,29 @@ async fn nobody_is_taken_over_by_name_and_admins_are_out_of_reach() {
 }
 
 #[tokio::test]
+async fn what_the_provider_gives_an_admin_is_not_given_and_what_it_takes_is_gone() {
+    let scene = Scene::start().await;
+    let (eve, bob) = (scene.add("eve", "00eve").await, scene.add("bob", "00bob").await);
+    let members = json!([{ "value": eve }, { "value": bob }]);
+    let (_, dba) = scene.call("POST", "/Groups", json!({ "displayName": "dba", "members": members })).await;
+    let (_, leads) = scene.call("POST", "/Groups", json!({ "displayName": "leads" })).await;
+    let raise = scene.world.request(Method::PATCH, "/users/eve").json(&json!({ "role": "admin" }));
+    assert_eq!(raise.bearer_auth(&scene.admin.access).send().await.unwrap().status(), StatusCode::OK);
+    let place = |group: &Value| format!("/Groups/{}", group["id"].as_str().unwrap());
+    let join = json!([{ "op": "add", "path": "members", "value": [{ "value": eve }] }]);
+    assert_eq!(scene.patch(&place(&leads), join).await.0, 403);
+    let list = json!({ "displayName": "leads", "members": [{ "value": eve }, { "value": bob }] });
+    let (status, told) = scene.call("PUT", &place(&leads), list).await;
+    assert_eq!((status, told["members"].as_array().map(Vec::len)), (200, Some(1)), "{told}");
+    // The list that leaves everybody out takes everybody out.
+    let (status, told) =
+        scene.call("PUT", &place(&dba), json!({ "displayName": "dba", "members": [] })).await;
+    assert_eq!(status, 200, "{told}");
+    let user = scene.world.running.store().user(eve.parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!((user.role, user.groups.len()), (Role::Admin, 0));
+}
+
+#[tokio::test]
 async fn hostile_requests_get_an_answer_in_scims_words() {
     let scene = Scene::start().await;
     let id = scene.add("ada", "00u1").await;

@@ -4352,6 +4352,8 @@ export interface operations {
                 mine?: boolean;
                 state?: string;
                 kind?: string;
+                person?: string;
+                connection?: string;
                 unreviewed?: boolean;
                 after?: string;
                 limit?: number;
@@ -5144,6 +5146,7 @@ export interface operations {
                 state?: string;
                 user?: string;
                 connection?: string;
+                request?: string;
                 since?: string;
                 until?: string;
                 after?: string;

@@ -42,7 +42,7 @@ pub use passkeys::{NewPasskey, Passkey, PasskeyUse};
 pub use policies::{NewPolicy, PolicyVersion};
 pub use providers::ProviderToken;
 pub use requests::{
-    AskedStatement, Decision, NewRequest, Request, RequestFilter, RequestKind, RequestState, Review,
+    AskedStatement, Decision, NewRequest, Request, RequestFilter, RequestKind, RequestState, Review, SeenBy,
 };
 pub use scim::{GroupStep, NewScimUser, ScimChange, ScimGroup, ScimUsers};
 pub use sealed_codes::{CodeSet, NewCodeSet, SealedCode};

@@ -1,6 +1,6 @@
 //! Requests for access and emergencies: who asked, who decided, until when, and what a reviewer found.
 
-use hoop_model::{ConnectionId, ConnectionName, PersonId, RequestId, Timestamp, UserId, UserName};
+use hoop_model::{ConnectionId, ConnectionName, PersonId, RequestId, RuleName, Timestamp, UserId, UserName};
 
 use crate::{
     Conflict, NewEvent, Page, Store, StoreError,
@@ -142,8 +142,14 @@ pub struct Decision {
 /// Which requests to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RequestFilter {
-    /// Of this person.
+    /// Of this account.
     pub user: Option<UserId>,
+    /// Of the account that has this name, whatever the case.
+    pub user_name: Option<UserName>,
+    /// For a connection of this name.
+    pub connection: Option<ConnectionName>,
+    /// Only what somebody may see; everything if absent.
+    pub seen_by: Option<SeenBy>,
     /// Of this kind.
     pub kind: Option<RequestKind>,
     /// In this state.
@@ -154,6 +160,30 @@ pub struct RequestFilter {
     pub before: Option<RequestId>,
     /// At most so many.
     pub limit: u32,
+}
+
+/// What somebody may see who does not see everything: what they asked for, what the rules let them decide or review, and
+/// what they said yes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenBy {
+    /// Whose account it is.
+    pub person: PersonId,
+    /// The account.
+    pub account: UserId,
+    /// Rules that name them as approver.
+    pub approves: Vec<RuleName>,
+    /// Rules that name them as reviewer.
+    pub reviews: Vec<RuleName>,
+    /// Everything that waits for a decision, too.
+    pub pending: bool,
+}
+
+impl SeenBy {
+    /// `"one","two"`, which SQL looks for `"one"` in. What it may find besides, where `_` stands for any letter, is for
+    /// the caller to leave out.
+    fn listed(rules: &[RuleName]) -> String {
+        rules.iter().map(|rule| format!("\"{rule}\"")).collect::<Vec<_>>().join(",")
+    }
 }
 
 macro_rules! columns {
@@ -512,10 +542,30 @@ impl Store {
             columns!(),
             " FROM requests WHERE ($1 IS NULL OR user_id = $1) AND ($2 IS NULL OR kind = $2) \
              AND ($3 IS NULL OR state = $3) AND ($4 = 0 OR (kind = 'break_glass' AND state IN ('ended', 'expired') AND reviewed_at IS NULL)) \
-             AND ($5 IS NULL OR id < $5) ORDER BY id DESC LIMIT $6"
+             AND ($5 IS NULL OR id < $5) AND ($6 IS NULL OR user_id IN (SELECT id FROM users WHERE folded_name = $6)) \
+             AND ($7 IS NULL OR connection_name = $7) AND ($8 IS NULL \
+             OR user_id IN (SELECT id FROM users WHERE id = $8 OR same_person_as = $8) \
+             OR (kind = 'access' AND $9 LIKE '%\"' || rule || '\"%') \
+             OR (kind = 'break_glass' AND $10 LIKE '%\"' || rule || '\"%') OR ($11 = 1 AND state = 'pending') \
+             OR EXISTS (SELECT 1 FROM decisions d WHERE d.request_id = requests.id AND d.user_id = $12 AND d.approves <> 0)) \
+             ORDER BY id DESC LIMIT $13"
         );
-        let values =
-            args![filter.user, filter.kind, filter.state, filter.unreviewed, filter.before, filter.limit + 1];
+        let seen = filter.seen_by.as_ref();
+        let values = args![
+            filter.user,
+            filter.kind,
+            filter.state,
+            filter.unreviewed,
+            filter.before,
+            filter.user_name.as_ref().map(UserName::folded).as_deref(),
+            filter.connection.as_ref(),
+            seen.map(|seen| seen.person.account()),
+            seen.map(|seen| SeenBy::listed(&seen.approves)).as_deref(),
+            seen.map(|seen| SeenBy::listed(&seen.reviews)).as_deref(),
+            seen.is_some_and(|seen| seen.pending),
+            seen.map(|seen| seen.account),
+            filter.limit + 1
+        ];
         let rows = self.read(sql, values).await?;
         let all = rows.iter().map(Request::of).collect::<Result<Vec<_>, _>>()?;
         Ok(Page::cut(all, filter.limit, |request| request.asked.id))

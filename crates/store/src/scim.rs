@@ -101,9 +101,19 @@ const INSERT: &str = concat!(
     user_columns!()
 );
 
-/// Admins are out of the provider's reach.
+/// Admins are out of the provider's reach: it gives them nothing and does not switch them off. What it takes away is gone
+/// for them too.
 fn within_reach(user: &User) -> Result<(), StoreError> {
     if user.role == Role::Admin { Err(Conflict::OtherName.into()) } else { Ok(()) }
+}
+
+/// What becomes of an admin who is to join a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Joining {
+    /// Nothing at all is changed, and the provider hears why.
+    Asked,
+    /// They stay out. Refused, the list would not take anybody else out either, and their rights would outlive it.
+    AsListed,
 }
 
 fn group_of(row: &Row) -> Result<ScimGroup, StoreError> {
@@ -155,17 +165,26 @@ impl Tx {
         &mut self,
         group: GroupId,
         wanted: &BTreeSet<UserId>,
+        joining: Joining,
     ) -> Result<Vec<UserId>, StoreError> {
         let before = self.members_of(group).await?;
-        let touched: Vec<UserId> = before.symmetric_difference(wanted).copied().collect();
-        for user in &touched {
-            within_reach(&self.provisioned(*user).await?)?;
-            let sql = if wanted.contains(user) {
+        let mut touched = Vec::new();
+        for user in before.symmetric_difference(wanted).copied() {
+            let joins = wanted.contains(&user);
+            if joins {
+                match (within_reach(&self.provisioned(user).await?), joining) {
+                    (Ok(()), _) => {}
+                    (Err(_), Joining::AsListed) => continue,
+                    (Err(refused), Joining::Asked) => return Err(refused),
+                }
+            }
+            let sql = if joins {
                 "INSERT INTO scim_members (group_id, user_id) VALUES ($1, $2)"
             } else {
                 "DELETE FROM scim_members WHERE group_id = $1 AND user_id = $2"
             };
-            self.run(sql, args![group, *user]).await?;
+            self.run(sql, args![group, user]).await?;
+            touched.push(user);
         }
         Ok(touched)
     }
@@ -198,14 +217,15 @@ impl Tx {
         match step {
             GroupStep::Rename(name) => {
                 self.run("UPDATE scim_groups SET name = $2 WHERE id = $1", args![id, name]).await?;
-                // An admin who is in it keeps the name that it had: see `within_reach`.
-                let mut touched = Vec::new();
-                for user in members {
-                    if within_reach(&self.provisioned(user).await?).is_ok() {
-                        touched.push(user);
+                // Another name is another right: an admin who was in it is not in that.
+                let mut stay = BTreeSet::new();
+                for user in &members {
+                    if within_reach(&self.provisioned(*user).await?).is_ok() {
+                        stay.insert(*user);
                     }
                 }
-                Ok(touched)
+                self.set_members(id, &stay, Joining::Asked).await?;
+                Ok(members.into_iter().collect())
             }
             GroupStep::ExternalId(external) => {
                 let sql = "UPDATE scim_groups SET external_id = $2 WHERE id = $1";
@@ -213,12 +233,16 @@ impl Tx {
                 Ok(Vec::new())
             }
             GroupStep::Add(more) => {
-                self.set_members(id, &members.into_iter().chain(more.iter().copied()).collect()).await
+                let all = members.into_iter().chain(more.iter().copied()).collect();
+                self.set_members(id, &all, Joining::Asked).await
             }
             GroupStep::Remove(gone) => {
-                self.set_members(id, &members.into_iter().filter(|user| !gone.contains(user)).collect()).await
+                let left = members.into_iter().filter(|user| !gone.contains(user)).collect();
+                self.set_members(id, &left, Joining::Asked).await
             }
-            GroupStep::Replace(all) => self.set_members(id, &all.iter().copied().collect()).await,
+            GroupStep::Replace(all) => {
+                self.set_members(id, &all.iter().copied().collect(), Joining::AsListed).await
+            }
         }
     }
 }
@@ -334,7 +358,7 @@ impl Store {
         let mut tx = self.begin().await?;
         let sql = "INSERT INTO scim_groups (id, name, external_id, created_at) VALUES ($1, $2, $3, $4)";
         tx.run(sql, args![new.id, &new.name, new.external_id.as_deref(), at]).await?;
-        let touched = tx.set_members(new.id, &new.members.iter().copied().collect()).await?;
+        let touched = tx.set_members(new.id, &new.members.iter().copied().collect(), Joining::Asked).await?;
         tx.refresh_groups(&touched).await?;
         let group = tx.group(new.id).await?;
         tx.append(events).await?;
@@ -408,11 +432,11 @@ impl Store {
     /// Removes a group: nobody is in it any more.
     ///
     /// # Errors
-    /// `NotFound`; `Conflict(OtherName)` while an admin is in it.
+    /// `NotFound`.
     pub async fn remove_group(&self, id: GroupId, events: &[NewEvent]) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         tx.group(id).await?;
-        let touched = tx.set_members(id, &BTreeSet::new()).await?;
+        let touched = tx.set_members(id, &BTreeSet::new(), Joining::Asked).await?;
         tx.run("DELETE FROM scim_groups WHERE id = $1", args![id]).await?;
         tx.refresh_groups(&touched).await?;
         tx.append(events).await?;

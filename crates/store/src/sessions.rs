@@ -188,6 +188,8 @@ pub struct SessionFilter {
     pub connection: Option<ConnectionName>,
     /// Only through this agent.
     pub agent: Option<AgentId>,
+    /// Only those that rest on this request.
+    pub request: Option<RequestId>,
     /// Started not before.
     pub since: Option<Timestamp>,
     /// Started before.
@@ -234,7 +236,7 @@ const LIST: &str = concat!(
      AND ($2 IS NULL OR user_id = $2) AND ($3 IS NULL OR folded_user_name = $3) \
      AND ($4 IS NULL OR connection_name = $4) AND ($5 IS NULL OR agent_id = $5) \
      AND ($6 IS NULL OR started_at >= $6) AND ($7 IS NULL OR started_at < $7) AND ($8 IS NULL OR id < $8) \
-     ORDER BY id DESC LIMIT $9"
+     AND ($9 IS NULL OR request_id = $9) ORDER BY id DESC LIMIT $10"
 );
 
 impl SessionRecord {
@@ -561,6 +563,7 @@ impl Store {
             filter.since,
             filter.until,
             filter.after,
+            filter.request,
             u64::from(filter.limit) + 1,
         ];
         let sessions = many(&self.read(LIST, values).await?)?;

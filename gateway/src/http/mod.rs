@@ -286,6 +286,7 @@ fn session_endpoints() -> Vec<Endpoint> {
         ("state", Type::String),
         ("user", Type::String),
         ("connection", Type::String),
+        ("request", Type::String),
         ("since", Type::String),
         ("until", Type::String),
         ("after", Type::String),

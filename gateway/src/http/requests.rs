@@ -13,7 +13,7 @@ use hoop_api::{
         RequestState as ViewState, RequestView, ReviewFinding, ReviewView, Word,
     },
 };
-use hoop_model::RequestId;
+use hoop_model::{ConnectionName, RequestId, UserName};
 use hoop_store::{Request, RequestFilter, RequestKind, RequestState, SignedIn};
 use serde::Deserialize;
 use utoipa::openapi::Type;
@@ -38,6 +38,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         ("mine", Type::Boolean),
         ("state", Type::String),
         ("kind", Type::String),
+        ("person", Type::String),
+        ("connection", Type::String),
         ("unreviewed", Type::Boolean),
         ("after", Type::String),
         ("limit", Type::Integer),
@@ -112,6 +114,8 @@ pub(super) struct Which {
     /// Emergencies that wait for their review.
     #[serde(default)]
     unreviewed: bool,
+    person: Option<UserName>,
+    connection: Option<ConnectionName>,
     after: Option<RequestId>,
     limit: Option<u32>,
 }
@@ -121,7 +125,11 @@ pub(super) async fn list(
     SignedInCaller(caller): SignedInCaller,
     Query(which): Query<Which>,
 ) -> Answer<Json<Page<RequestView>>> {
+    let in_force = hub.rules.in_force(&hub.store).await?;
     let filter = RequestFilter {
+        user_name: which.person,
+        connection: which.connection,
+        seen_by: requests::seen_by(&in_force, &caller.signed_in),
         user: which.mine.then_some(caller.signed_in.user.id),
         kind: which.kind.map(|kind| match kind {
             Kind::Access => RequestKind::Access,
@@ -139,7 +147,6 @@ pub(super) async fn list(
         limit: which.limit.unwrap_or(50).clamp(1, MOST),
     };
     let page = hub.store.requests(&filter).await?;
-    let in_force = hub.rules.in_force(&hub.store).await?;
     let mut items = Vec::new();
     for request in page.items {
         items.extend(view(&hub, &in_force, &caller.signed_in, request).await?);

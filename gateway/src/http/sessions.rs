@@ -11,7 +11,7 @@ use hoop_api::{
         SessionState as ViewState, SessionView,
     },
 };
-use hoop_model::{Blame, ConnectionName, Fault, SessionId, Timestamp, UserName};
+use hoop_model::{Blame, ConnectionName, Fault, RequestId, SessionId, Timestamp, UserName};
 use hoop_policy::Denial;
 use hoop_store::{SessionFilter, SessionRecord, SessionState};
 use serde::Deserialize;
@@ -45,6 +45,7 @@ pub(super) struct Which {
     state: Option<LiveOrPast>,
     user: Option<UserName>,
     connection: Option<ConnectionName>,
+    request: Option<RequestId>,
     since: Option<Timestamp>,
     until: Option<Timestamp>,
     after: Option<SessionId>,
@@ -69,6 +70,7 @@ pub(super) async fn list(
         user_name: which.user,
         connection: which.connection,
         agent: None,
+        request: which.request,
         since: which.since,
         until: which.until,
         after: which.after,

@@ -14,7 +14,7 @@ use hoop_model::{Actor, Blame, ConnectionName, Fault, RequestId, Role, Timestamp
 use hoop_policy::rules::{Decider, DecidingRole, Missing, Refusal};
 use hoop_store::{
     AskedStatement, Conflict, Connection, Decision, NewRequest, Request, RequestKind, RequestState, Review,
-    SignedIn, StoreError,
+    SeenBy, SignedIn, StoreError,
 };
 use serde_json::json;
 use told::{end_code, told, told_of};
@@ -89,6 +89,18 @@ impl May {
         let waits = role == Role::Approver && request.state == RequestState::Pending;
         Self { see: end || waits || role == Role::Auditor, decide, review, end }
     }
+}
+
+/// What of the list somebody sees before it is cut into pages; [`May`] has the last word on each.
+pub(crate) fn seen_by(in_force: &InForce, caller: &SignedIn) -> Option<SeenBy> {
+    let (role, person) = (caller.role(), in_force.caller(caller));
+    if matches!(role, Role::Admin | Role::Auditor) {
+        return None;
+    }
+    let decider = Decider { person: &person, role: deciding(role), is_concerned: false };
+    let (approves, reviews) = in_force.policy.decided_by(&decider);
+    let (account, pending) = (caller.user.id, role == Role::Approver);
+    Some(SeenBy { person: caller.user.person, account, approves, reviews, pending })
 }
 
 const fn deciding(role: Role) -> Option<DecidingRole> {

@@ -139,6 +139,24 @@ impl Policy {
     }
 }
 
+impl Policy {
+    /// The rules whose requests this person may approve, and those whose emergencies they may review because a rule says so.
+    #[must_use]
+    pub fn decided_by(&self, decider: &Decider<'_>) -> (Vec<RuleName>, Vec<RuleName>) {
+        let approves = |rule: &&Rule| {
+            rule.conditions.approval.as_ref().is_some_and(|approval| approval.approvers.include(decider))
+        };
+        let reviews = |rule: &&BreakGlassRule| {
+            rule.reviewers.as_ref().is_some_and(|reviewers| reviewers.include(decider))
+        };
+        let document = self.document();
+        (
+            document.rules().iter().filter(approves).map(|rule| rule.name.clone()).collect(),
+            document.break_glass().iter().filter(reviews).map(|rule| rule.name.clone()).collect(),
+        )
+    }
+}
+
 impl Decider<'_> {
     fn may_decide_at_all(&self) -> bool {
         !self.is_concerned && !self.person.locked && self.person.kind == PersonKind::Human

@@ -4,7 +4,7 @@ use hoop_ledger::EventCode;
 use hoop_model::{ConnectionId, ConnectionName, RequestId, UserId};
 use hoop_store::{
     AskedStatement, Conflict, Decision, NewRequest, NewSession, Request, RequestFilter, RequestKind,
-    RequestState, Review, Store, User, UserChange,
+    RequestState, Review, SeenBy, Store, User, UserChange,
 };
 
 use crate::fixtures::*;
@@ -26,6 +26,7 @@ crate::cases![
     the_next_emergency_waits_for_the_review,
     what_is_due_is_found_by_the_clock,
     lists_are_filtered_and_paged,
+    a_page_is_of_what_somebody_may_see,
     approvals_are_those_in_force_of_one_person_on_one_connection,
     an_event_that_cannot_be_written_takes_the_change_with_it,
     an_approval_of_one_statement_is_good_for_one_session,
@@ -313,6 +314,47 @@ async fn lists_are_filtered_and_paged(store: Store) {
     let page = store.requests(&RequestFilter { limit: 3, ..Default::default() }).await.unwrap();
     assert_eq!((page.items.len(), page.next), (3, Some(all[2])));
     assert_eq!(list(RequestFilter { before: page.next, ..Default::default() }).await, all[3..]);
+}
+
+async fn a_page_is_of_what_somebody_may_see(store: Store) {
+    let [ann, ben, cat, ..] = people(&store).await;
+    let mut theirs = Vec::new();
+    for number in 0..3 {
+        for by in [&ann, &ben] {
+            let rule = if number == 0 { "other" } else { "d_a" };
+            let new = NewRequest { rule: rule.into(), ..asked(by, RequestKind::Access, 1) };
+            theirs.push(store.create_request(&new, 20, false, &[]).await.unwrap().asked.id);
+        }
+    }
+    let seen = |rules: &[&str], pending| SeenBy {
+        person: cat.person,
+        account: cat.id,
+        approves: rules.iter().map(|rule| rule.parse().unwrap()).collect(),
+        reviews: vec!["d_a".parse().unwrap()],
+        pending,
+    };
+    let list = async |seen_by, limit| -> Vec<RequestId> {
+        let filter = RequestFilter { seen_by: Some(seen_by), limit, ..Default::default() };
+        let page = store.requests(&filter).await.unwrap();
+        page.items.into_iter().map(|request| request.asked.id).collect()
+    };
+    assert_eq!(list(seen(&[], false), 10).await, [], "reviewing is of emergencies");
+    assert_eq!(list(seen(&["other"], false), 10).await, [theirs[1], theirs[0]]);
+    assert_eq!(list(seen(&["d_a"], false), 3).await, [theirs[5], theirs[4], theirs[3]], "a page is full");
+    assert_eq!(list(seen(&[], true), 10).await.len(), 6);
+    assert_eq!(list(SeenBy { person: ann.person, ..seen(&[], false) }, 10).await.len(), 3);
+    let first = store.request(theirs[0]).await.unwrap().unwrap();
+    decide(&store, &first, &word(&cat, true, 1)).await.unwrap();
+    assert_eq!(list(seen(&[], false), 10).await, [theirs[0]], "what they said yes to");
+    let filter = |user_name: &str, connection: &str| RequestFilter {
+        user_name: Some(name(user_name)),
+        connection: Some(ConnectionName::new(connection).unwrap()),
+        limit: 10,
+        ..Default::default()
+    };
+    let count = async |filter| store.requests(&filter).await.unwrap().items.len();
+    assert_eq!(count(filter("ANN", "clinic")).await, 3);
+    assert_eq!((count(filter("ann", "other")).await, count(filter("zoe", "clinic")).await), (0, 0));
 }
 
 async fn approvals_are_those_in_force_of_one_person_on_one_connection(store: Store) {

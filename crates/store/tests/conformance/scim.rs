@@ -12,6 +12,7 @@ crate::cases![
     the_providers_groups_win_over_a_sign_ins,
     switching_off_and_locking_do_not_undo_each_other,
     admins_and_builtin_accounts_are_out_of_reach,
+    a_group_that_an_admin_is_in_can_be_taken_away,
     members_come_and_go,
     a_step_that_fails_undoes_all,
     people_are_found_and_paged,
@@ -122,10 +123,42 @@ async fn admins_and_builtin_accounts_are_out_of_reach(store: Store) {
     let off = ScimChange { active: Some(false), ..ScimChange::default() };
     assert_eq!(conflict(store.change_provisioned(eve.id, &off, NOW, &events(1)).await), Conflict::OtherName);
     assert_eq!(conflict(store.remove_provisioned(eve.id, NOW, &events(1)).await), Conflict::OtherName);
-    let out = [GroupStep::Remove(vec![eve.id])];
-    assert_eq!(conflict(store.change_group(group.id, &out, &events(1)).await), Conflict::OtherName);
-    assert_eq!(conflict(store.remove_group(group.id, &events(1)).await), Conflict::OtherName);
-    assert_eq!((groups_of(&store, &eve).await, size(&store).await), (vec!["dba".to_owned()], 0));
+    // What is given is not given to them.
+    let leads = store.create_group(&new_group("leads", &[]), NOW, &[]).await.unwrap();
+    let more = [GroupStep::Add(vec![eve.id])];
+    assert_eq!(conflict(store.change_group(leads.id, &more, &events(1)).await), Conflict::OtherName);
+    assert_eq!(size(&store).await, 0);
+    assert_eq!(groups_of(&store, &eve).await, ["dba"]);
+    // A list that names them is taken without them: it says who else is out.
+    let (ada, bob) = (person(&store, "3", "ada").await, person(&store, "4", "bob").await);
+    store.change_group(leads.id, &[GroupStep::Add(vec![ada.id])], &[]).await.unwrap();
+    let list = [GroupStep::Replace(vec![eve.id, bob.id])];
+    assert_eq!(store.change_group(leads.id, &list, &[]).await.unwrap().members, [bob.id]);
+    assert_eq!(
+        (groups_of(&store, &ada).await.len(), groups_of(&store, &eve).await),
+        (0, vec!["dba".to_owned()])
+    );
+    // What is taken away is gone for them too: by a change, another name, or the group's end.
+    let rename = [GroupStep::Rename("root".parse().unwrap())];
+    assert!(store.change_group(group.id, &rename, &[]).await.unwrap().members.is_empty());
+    assert_eq!(groups_of(&store, &eve).await.len(), 0, "neither the old name nor the new one");
+}
+
+async fn a_group_that_an_admin_is_in_can_be_taken_away(store: Store) {
+    let (eve, ada) = (person(&store, "1", "eve").await, person(&store, "2", "ada").await);
+    let mut groups = Vec::new();
+    for name in ["one", "two", "three"] {
+        groups.push(store.create_group(&new_group(name, &[&eve, &ada]), NOW, &[]).await.unwrap());
+    }
+    let raise = UserChange { role: Some(Role::Admin), ..UserChange::default() };
+    store.change_user(eve.id, &raise, NOW, &[]).await.unwrap();
+    store.change_group(groups[0].id, &[GroupStep::Remove(vec![eve.id])], &[]).await.unwrap();
+    store.change_group(groups[1].id, &[GroupStep::Replace(vec![])], &[]).await.unwrap();
+    store.remove_group(groups[2].id, &[]).await.unwrap();
+    assert_eq!(
+        (groups_of(&store, &eve).await.len(), groups_of(&store, &ada).await),
+        (0, vec!["one".to_owned()])
+    );
 }
 
 async fn members_come_and_go(store: Store) {
