@@ -78,6 +78,25 @@ fn a_session_ends_with_its_grant() {
     wait_until("the statement's end", || (!is_running(&world, "pg_sleep(600)")).then_some(()));
 }
 
+/// The grant ends at the agent too, which needs no word of a gateway for it.
+#[test]
+fn a_session_ends_with_its_grant_while_the_gateway_is_away() {
+    let mut world = World::start();
+    world.rule(json!({"limits": {"duration": "5s"}}));
+    let mut psql = world.through(&["psql", "-X", "-c", "select pg_sleep(600)"]);
+    let mut child = psql.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_until("the statement", || is_running(&world, "pg_sleep(600)").then_some(()));
+    world.crash_gateway();
+    let began = Instant::now();
+    wait_until("the statement's end", || (!is_running(&world, "pg_sleep(600)")).then_some(()));
+    assert!(began.elapsed() < Duration::from_secs(7), "{:?}", began.elapsed());
+    world.start_gateway();
+    let session = world.ended_session();
+    assert!(session["end_reason"].as_str().unwrap().contains("end of its grant"), "{session}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 #[test]
 fn a_locked_person_loses_the_running_session() {
     let world = World::start();

@@ -110,7 +110,10 @@ async fn open_session(
     let Some(request) = requests::open_request(api, name, only).await? else { return Err(refused.into()) };
     let what = format!("Waiting for approval of {} (by {} of those in charge)", request.id, request.needed);
     if !out.is_json() && request.state == RequestState::Pending {
-        out.note(format!("{} is not decided yet; Ctrl-C leaves it as it is.", request.id));
+        let page = api.gateway().page(&format!("/requests/{}", request.id), &[]);
+        out.note(format!(
+            "It is not decided yet; Ctrl-C leaves it as it is. Who decides finds it here:\n  {page}"
+        ));
     }
     let decided = out.waiting(&what, requests::decided(api, request.id)).await?;
     if decided.state == RequestState::Approved {
