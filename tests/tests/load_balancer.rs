@@ -9,20 +9,14 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use hoop_testkit::{Daemon, World, WorldOptions, free_port, run};
+use hoop_testkit::{Daemon, World, WorldOptions, certificates, free_port, run};
 
 /// The balancer's own authority and certificate: the gateway's are no part of what it shows.
-fn certificates(folder: &Path) {
-    let script = "set -e; cd \"$1\"
-        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=company-root -days 30 \
-            -keyout root.key -out root.crt 2>/dev/null
-        openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost \
-            -keyout balancer.key -out balancer.csr 2>/dev/null
-        printf 'subjectAltName=DNS:localhost' > ext
-        openssl x509 -req -in balancer.csr -CA root.crt -CAkey root.key -CAcreateserial -days 30 -extfile ext \
-            -out balancer.crt 2>/dev/null
-        cat balancer.key balancer.crt root.crt > balancer.pem";
-    run(Command::new("sh").args(["-c", script, "certificates"]).arg(folder));
+fn shown(folder: &Path) {
+    certificates(folder);
+    let both: Vec<_> =
+        ["server.key", "server.crt", "root.crt"].map(|file| fs::read(folder.join(file)).unwrap()).concat();
+    fs::write(folder.join("balancer.pem"), both).unwrap();
 }
 
 fn balancer(folder: &Path, gateway: u16) -> (u16, Daemon) {
@@ -45,7 +39,7 @@ fn balancer(folder: &Path, gateway: u16) -> (u16, Daemon) {
 #[test]
 fn behind_a_load_balancer_that_terminates_tls() {
     let folder = tempfile::tempdir().unwrap();
-    certificates(folder.path());
+    shown(folder.path());
     let started: Arc<Mutex<Option<Daemon>>> = Arc::default();
     let (slot, path) = (Arc::clone(&started), folder.path().to_owned());
     let behind = move |gateway| {

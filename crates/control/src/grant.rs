@@ -156,6 +156,18 @@ pub(crate) fn signed<T: serde::de::DeserializeOwned>(
     serde_json::from_slice(bytes).map_err(|e| GrantError::Malformed(e.to_string()))
 }
 
+/// Whether something signed is for this agent, and its time is not over.
+pub(crate) fn meant(
+    (agent, until): (AgentId, Timestamp),
+    me: AgentId,
+    now: Timestamp,
+) -> Result<(), GrantError> {
+    if agent != me {
+        return Err(GrantError::OtherAgent);
+    }
+    if now >= until { Err(GrantError::Ended(until)) } else { Ok(()) }
+}
+
 /// Checks a grant at the agent.
 ///
 /// # Errors
@@ -168,12 +180,7 @@ pub fn verify(
     now: Timestamp,
 ) -> Result<Grant, GrantError> {
     let grant: Grant = signed(CONTEXT, bytes, signature, gateway_key)?;
-    if grant.agent != me {
-        return Err(GrantError::OtherAgent);
-    }
-    if now >= grant.ends_at {
-        return Err(GrantError::Ended(grant.ends_at));
-    }
+    meant((grant.agent, grant.ends_at), me, now)?;
     Ok(grant)
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hoop_model::{AgentId, ConnectionName, ProtocolId, TestId, Timestamp, UserName};
 use serde::{Deserialize, Serialize};
 
-use crate::grant::{GrantError, GrantSigner, signed};
+use crate::grant::{GrantError, GrantSigner, meant, signed};
 
 const CONTEXT: &[u8] = b"hoop test v1\n";
 
@@ -58,13 +58,7 @@ pub fn verify(
     now: Timestamp,
 ) -> Result<TestOrder, GrantError> {
     let order: TestOrder = signed(CONTEXT, bytes, signature, gateway_key)?;
-    if order.agent != me {
-        return Err(GrantError::OtherAgent);
-    }
-    let until = order.issued_at.after(GOOD_FOR);
-    if now >= until {
-        return Err(GrantError::Ended(until));
-    }
+    meant((order.agent, order.issued_at.after(GOOD_FOR)), me, now)?;
     Ok(order)
 }
 

@@ -97,7 +97,7 @@ impl Tx {
 }
 
 impl Store {
-    /// A second factor was proven again under this login, at `mfa_at` (step-up). Clears failures.
+    /// A second factor was proven again under this login, at `mfa_at` (step-up): says of what kind. Clears failures.
     ///
     /// # Errors
     /// `Conflict(Used)` for a TOTP step, recovery code or passkey's counter used before, `Conflict(Locked)` when the account is locked (also
@@ -109,7 +109,7 @@ impl Store {
         mfa_at: Timestamp,
         now: Timestamp,
         events: &[NewEvent],
-    ) -> Result<(), StoreError> {
+    ) -> Result<FactorKind, StoreError> {
         let mut tx = self.begin().await?;
         let sql = "SELECT user_id FROM logins \
              WHERE id = $1 AND revoked_at IS NULL AND expires_at > $2 AND idle_until > $2";
@@ -125,7 +125,8 @@ impl Store {
         let sql = "UPDATE users SET failed_attempts = 0, locked_until = NULL WHERE id = $1";
         tx.run(sql, args![user.id]).await?;
         tx.append(events).await?;
-        tx.commit().await
+        tx.commit().await?;
+        Ok(by)
     }
 
     /// Is this one of a person's unused recovery codes? It is used up by what it proves, not here.

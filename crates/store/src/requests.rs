@@ -189,8 +189,8 @@ impl SeenBy {
 macro_rules! columns {
     () => {
         "id, kind, user_id, user_name, connection_id, connection_name, rule, become, statement_sealed, \
-         statement_sha256, statement_database, reason, incident, duration_seconds, needed, state, created_at, decide_until, decided_at, ends_at, ended_at, end_reason, \
-         extended_by, reviewed_by, reviewed_by_name, reviewed_at, finding, \
+         statement_sha256, statement_database, reason, incident, duration_seconds, needed, state, created_at, \
+         decide_until, decided_at, ends_at, ended_at, end_reason, extended_by, reviewed_by, reviewed_by_name, reviewed_at, finding, \
          (SELECT same_person_as FROM users WHERE users.id = requests.user_id) AS same_person_as"
     };
 }
@@ -541,13 +541,18 @@ impl Store {
             "SELECT ",
             columns!(),
             " FROM requests WHERE ($1 IS NULL OR user_id = $1) AND ($2 IS NULL OR kind = $2) \
-             AND ($3 IS NULL OR state = $3) AND ($4 = 0 OR (kind = 'break_glass' AND state IN ('ended', 'expired') AND reviewed_at IS NULL)) \
-             AND ($5 IS NULL OR id < $5) AND ($6 IS NULL OR user_id IN (SELECT id FROM users WHERE folded_name = $6)) \
-             AND ($7 IS NULL OR connection_name = $7) AND ($8 IS NULL \
-             OR user_id IN (SELECT id FROM users WHERE id = $8 OR same_person_as = $8) \
-             OR (kind = 'access' AND $9 LIKE '%\"' || rule || '\"%') \
-             OR (kind = 'break_glass' AND $10 LIKE '%\"' || rule || '\"%') OR ($11 = 1 AND state = 'pending') \
-             OR EXISTS (SELECT 1 FROM decisions d WHERE d.request_id = requests.id AND d.user_id = $12 AND d.approves <> 0)) \
+             AND ($3 IS NULL OR state = $3) \
+             AND ($4 = 0 OR (kind = 'break_glass' AND state IN ('ended', 'expired') AND reviewed_at IS NULL)) \
+             AND ($5 IS NULL OR id < $5) \
+             AND ($6 IS NULL OR user_id IN (SELECT id FROM users WHERE folded_name = $6)) \
+             AND ($7 IS NULL OR connection_name = $7) \
+             AND ($8 IS NULL OR user_id IN ",
+            accounts!("$8"),
+            " OR (kind = 'access' AND $9 LIKE '%\"' || rule || '\"%') \
+             OR (kind = 'break_glass' AND $10 LIKE '%\"' || rule || '\"%') \
+             OR ($11 = 1 AND state = 'pending') \
+             OR EXISTS (SELECT 1 FROM decisions said WHERE said.request_id = requests.id \
+             AND said.user_id = $12 AND said.approves <> 0)) \
              ORDER BY id DESC LIMIT $13"
         );
         let seen = filter.seen_by.as_ref();

@@ -31,7 +31,7 @@ pub use cutter::Cutter;
 pub use daemon::{Daemon, binary, free_port, wait_until};
 #[cfg(feature = "world")]
 pub use login::LoginWaiting;
-pub use postgres::{PASSWORD, Postgres, PostgresOptions, program};
+pub use postgres::{PASSWORD, Postgres, PostgresOptions, certificates, program};
 #[cfg(feature = "world")]
 pub use provider::Provider;
 pub use python::{libpq18, libpq18_packages, mail_server};

@@ -100,7 +100,11 @@ impl Postgres {
             "wal_level=logical",
         ];
         if options.tls {
-            certificates(&folder);
+            let data = folder.path().join("data");
+            certificates(&data);
+            // PostgreSQL is not root, and reads no key that others may read.
+            let owner = "if [ \"$(id -u)\" = 0 ]; then cd \"$1\" && chown postgres server.key server.crt root.crt; fi";
+            run(Command::new("sh").args(["-c", owner, "chown"]).arg(&data));
             settings.extend([
                 "ssl=on",
                 "ssl_cert_file=server.crt",
@@ -209,19 +213,19 @@ fn host_rules(options: &PostgresOptions) -> String {
     )
 }
 
-/// A root and a server certificate for `localhost` and 127.0.0.1, into the data folder.
-fn certificates(folder: &tempfile::TempDir) {
+/// A root and certificates for `localhost` and 127.0.0.1 into a folder: `root.crt`, and for the server and a client of
+/// the name `app` `server.crt`, `server.key`, `client.crt`, `client.key`.
+pub fn certificates(folder: &Path) {
     let script = "set -e; cd \"$1\"
         openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=test-root -days 30 \
             -keyout root.key -out root.crt 2>/dev/null
-        openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost \
-            -keyout server.key -out server.csr 2>/dev/null
         printf 'subjectAltName=DNS:localhost,IP:127.0.0.1' > ext
-        openssl x509 -req -in server.csr -CA root.crt -CAkey root.key -CAcreateserial -days 30 -extfile ext \
-            -out server.crt 2>/dev/null
-        openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=app \
-            -keyout client.key -out client.csr 2>/dev/null
-        openssl x509 -req -in client.csr -CA root.crt -CAkey root.key -CAcreateserial -days 30 -extfile ext -out client.crt 2>/dev/null
-        chmod 600 server.key; if [ \"$(id -u)\" = 0 ]; then chown postgres server.key server.crt root.crt; fi";
-    run(Command::new("sh").args(["-c", script, "certificates"]).arg(folder.path().join("data")));
+        for one in server:localhost client:app; do
+            openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=${one#*:} \
+                -keyout ${one%:*}.key -out ${one%:*}.csr 2>/dev/null
+            openssl x509 -req -in ${one%:*}.csr -CA root.crt -CAkey root.key -CAcreateserial -days 30 -extfile ext \
+                -out ${one%:*}.crt 2>/dev/null
+        done
+        chmod 600 server.key";
+    run(Command::new("sh").args(["-c", script, "certificates"]).arg(folder));
 }

@@ -14,7 +14,7 @@ use hoop_api::{
     },
 };
 use hoop_model::{ConnectionName, RequestId, UserName};
-use hoop_store::{Request, RequestFilter, RequestKind, RequestState, SignedIn};
+use hoop_store::{Decision, Request, RequestFilter, RequestKind, RequestState, SignedIn};
 use serde::Deserialize;
 use utoipa::openapi::Type;
 
@@ -149,28 +149,35 @@ pub(super) async fn list(
     let page = hub.store.requests(&filter).await?;
     let mut items = Vec::new();
     for request in page.items {
-        items.extend(view(&hub, &in_force, &caller.signed_in, request).await?);
+        items.extend(seen(&hub, &in_force, &caller.signed_in, request).await?);
     }
     Ok(Json(Page { items, next: page.next.map(|id| id.to_string()) }))
 }
 
 /// The request as somebody sees it, if they do.
-async fn view(
+async fn seen(
     hub: &Shared,
     in_force: &InForce,
     caller: &SignedIn,
     request: Request,
 ) -> Answer<Option<RequestView>> {
-    let decisions = hub.store.decisions(request.asked.id).await?;
-    let may = May::of(in_force, caller, &request, &decisions);
-    if !may.see {
-        return Ok(None);
-    }
-    let decided = decisions.iter().any(|decision| decision.by == caller.user.id);
+    let words = hub.store.decisions(request.asked.id).await?;
+    let may = May::of(in_force, caller, &request, &words);
+    may.see.then(|| view(hub, caller, request, words, may)).transpose()
+}
+
+fn view(
+    hub: &Shared,
+    caller: &SignedIn,
+    request: Request,
+    words: Vec<Decision>,
+    may: May,
+) -> Answer<RequestView> {
+    let decided = words.iter().any(|word| word.by == caller.user.id);
     let pending = request.state == RequestState::Pending;
     let asked = request.asked;
     let statement = statements::open(hub, &asked)?;
-    Ok(Some(RequestView {
+    Ok(RequestView {
         id: asked.id,
         kind: match asked.kind {
             RequestKind::Access => Kind::Access,
@@ -194,7 +201,7 @@ async fn view(
         incident: asked.incident,
         duration_seconds: asked.duration_seconds,
         needed: asked.needed,
-        decisions: decisions
+        decisions: words
             .into_iter()
             .map(|word| DecisionView {
                 by: word.by_name,
@@ -214,18 +221,19 @@ async fn view(
             at: review.at,
             finding: review.finding,
         }),
-    }))
+    })
 }
 
 /// The request as it is now, for whoever changed it.
 async fn answer(hub: &Shared, by: &By, request: Request) -> Answer<Json<RequestView>> {
     let in_force = hub.rules.in_force(&hub.store).await?;
-    let view = view(hub, &in_force, &by.caller, request).await?;
-    view.map(Json).ok_or_else(|| Problematic::not_found("request"))
+    let seen = seen(hub, &in_force, &by.caller, request).await?;
+    seen.map(Json).ok_or_else(|| Problematic::not_found("request"))
 }
 
 pub(super) async fn show(State(hub): State<Shared>, on: Concerned) -> Answer<Json<RequestView>> {
-    answer(&hub, &on.by, on.request).await
+    let Concerned { by, request, words, may } = on;
+    view(&hub, &by.caller, request, words, may).map(Json)
 }
 
 pub(super) async fn ask(

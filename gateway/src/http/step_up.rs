@@ -14,7 +14,7 @@ use hoop_identity::{
     totp::TotpSecret,
 };
 use hoop_ledger::event::EventCode;
-use hoop_model::{Actor, Blame, FactorKind, Fault, LoginId, Mfa, Redacted, Timestamp, UserId};
+use hoop_model::{Actor, Blame, Fault, LoginId, Mfa, Redacted, Timestamp, UserId};
 use hoop_store::{DevicePoll, Factor, FlowKind, NewEvent, NewFlow, StoreError, User, UserSource};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -71,15 +71,13 @@ pub(super) async fn by_code(
     let Some(factor) = factor(&hub, user, &request.code, at).await? else {
         return Err(fail(&hub, &caller, address, "wrong code").await?);
     };
-    let by =
-        if matches!(factor, Factor::RecoveryCode(_)) { FactorKind::RecoveryCode } else { FactorKind::Totp };
-    match prove(&hub, &caller, &factor, at).await {
-        Ok(()) => {}
+    let mfa = match prove(&hub, &caller, &factor, at).await {
+        Ok(mfa) => mfa,
         Err(StoreError::Conflict(_)) => return Err(fail(&hub, &caller, address, "code used before").await?),
         Err(error) => return Err(error.into()),
-    }
+    };
     let mut caller = caller;
-    caller.signed_in.login.mfa = Some(Mfa { at, by });
+    caller.signed_in.login.mfa = Some(mfa);
     Ok(Json(login::who_am_i(&caller)))
 }
 
@@ -89,22 +87,22 @@ pub(super) async fn prove(
     caller: &Caller,
     factor: &Factor,
     at: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<Mfa, StoreError> {
     let (user, login) = (caller.signed_in.user.id, caller.signed_in.login.id);
     let subjects = [user.into(), login.into()];
-    let (by, passkey) = match factor {
+    let (word, passkey) = match factor {
         Factor::RecoveryCode(_) => ("recovery code", None),
         Factor::Passkey(usage) => ("passkey", Some(usage.id.into())),
         _ => ("code", None),
     };
     let all = subjects.into_iter().chain(passkey);
-    let mut told = vec![event(&caller.actor, EventCode::MfaProven, all, json!({ "by": by }))];
+    let mut told = vec![event(&caller.actor, EventCode::MfaProven, all, json!({ "by": word }))];
     if matches!(factor, Factor::RecoveryCode(_)) {
         told.push(event(&caller.actor, EventCode::RecoveryCodeUsed, subjects, json!({})));
     }
-    hub.store.prove_mfa(login, factor, at, now(), &told).await?;
-    metrics::counter!("hoop_step_ups_total", "by" => by).increment(1);
-    Ok(())
+    let by = hub.store.prove_mfa(login, factor, at, now(), &told).await?;
+    metrics::counter!("hoop_step_ups_total", "by" => word).increment(1);
+    Ok(Mfa { at, by })
 }
 
 /// One answer for every reason.

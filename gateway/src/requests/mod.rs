@@ -47,6 +47,8 @@ pub(crate) struct By {
 pub(crate) struct Concerned {
     pub(crate) by: By,
     pub(crate) request: Request,
+    /// What was said on it.
+    pub(crate) words: Vec<Decision>,
     pub(crate) may: May,
 }
 
@@ -57,7 +59,7 @@ impl Concerned {
         let in_force = hub.rules.in_force(&hub.store).await?;
         let words = hub.store.decisions(id).await?;
         let may = May::of(&in_force, &by.caller, &request, &words);
-        Ok(may.see.then_some(Self { by, request, may }))
+        Ok(may.see.then_some(Self { by, request, words, may }))
     }
 }
 
@@ -206,13 +208,11 @@ pub(crate) async fn ask(hub: &Shared, by: &By, wanted: &Asked) -> Result<Request
         return Err(Problematic::bad_request("duration_seconds must not be 0"));
     }
     let id = RequestId::generate();
-    let statement = match (statement, &only) {
-        (Some(statement), Some(only)) => Some(statements::seal(hub, id, statement, only)?),
-        _ => None,
-    };
+    let sealed =
+        statement.zip(only.as_ref()).map(|(statement, only)| statements::seal(hub, id, statement, only));
     let terms = Terms {
         id,
-        statement,
+        statement: sealed.transpose()?,
         rule: rule.to_string(),
         become_user: target_user.map(ToString::to_string),
         incident: None,
@@ -311,7 +311,7 @@ pub(crate) async fn decide(
     approves: bool,
     note: Option<String>,
 ) -> Result<Request, Problematic> {
-    let Concerned { by, request, may } = on;
+    let Concerned { by, request, may, .. } = on;
     note.as_deref().map_or(Ok(()), |note| text("note", note))?;
     if request.person == by.caller.user.person {
         return Err(refused(Conflict::OtherName.into()));
@@ -345,7 +345,7 @@ pub(crate) async fn end(hub: &Shared, on: &Concerned, reason: String) -> Result<
 
 /// Lets an emergency go on: somebody else's word.
 pub(crate) async fn extend(hub: &Shared, on: &Concerned, by_time: Duration) -> Result<Request, Problematic> {
-    let Concerned { by, request, may } = on;
+    let Concerned { by, request, may, .. } = on;
     if !may.review {
         return Err(not_yours());
     }
@@ -365,7 +365,7 @@ pub(crate) async fn extend(hub: &Shared, on: &Concerned, by_time: Duration) -> R
 
 /// Closes the review of an emergency.
 pub(crate) async fn review(hub: &Shared, on: &Concerned, finding: String) -> Result<Request, Problematic> {
-    let Concerned { by, request, may } = on;
+    let Concerned { by, request, may, .. } = on;
     text("finding", &finding)?;
     if !may.review {
         return Err(not_yours());

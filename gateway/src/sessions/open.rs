@@ -229,10 +229,8 @@ async fn decide(
     let standing = Standing::load(&hub.store, &opening.caller.user, connection).await?;
     let question = Question::new(in_force.caller(&opening.caller), connection, definition, opening.address);
     let running = u32::try_from(running).unwrap_or(u32::MAX);
-    let only = match &opening.request.statement {
-        None => None,
-        Some(statement) => Some(statements::only(definition, statement)?),
-    };
+    let statement = opening.request.statement.as_ref();
+    let only = statement.map(|statement| statements::only(definition, statement)).transpose()?;
     let reason = opening.request.reason.as_deref();
     let asking = question.asking(reason, only.as_ref(), &standing.approvals, running);
     let refusal = match in_force.policy.decide(&asking, at) {

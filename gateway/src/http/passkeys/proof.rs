@@ -162,15 +162,15 @@ pub(super) async fn step_up(
         Ok(held) => held,
         Err(refused) => return Err(not_proven(&hub, &caller, address, &refused).await?),
     };
-    match step_up::prove(&hub, &caller, &Factor::Passkey(held.usage), at).await {
-        Ok(()) => {}
+    let mfa = match step_up::prove(&hub, &caller, &Factor::Passkey(held.usage), at).await {
+        Ok(mfa) => mfa,
         Err(StoreError::Conflict(_)) => {
             return Err(not_proven(&hub, &caller, address, &Refused::because("used before")).await?);
         }
         Err(error) => return Err(error.into()),
-    }
+    };
     let mut caller = caller;
-    caller.signed_in.login.mfa = Some(Mfa { at, by: FactorKind::Passkey });
+    caller.signed_in.login.mfa = Some(mfa);
     Ok(Json(login::who_am_i(&caller)))
 }
 
