@@ -228,6 +228,7 @@ async fn keep(
         started_at,
         ends_at: grant.ends_at,
         login: None,
+        retention_seconds: hub.config.recordings.retention.map(|retention| retention.duration().as_secs()),
     };
     let told = told(hub, agent, heard, &emergency, capability, &grant.ends_at);
     let ends_at = grant.ends_at;

@@ -27,7 +27,7 @@ pub(crate) struct Hub {
     pub(crate) live: LiveSessions,
     pub(crate) rules: Rules,
     pub(crate) relay: Relay,
-    pub(crate) recordings: Recordings,
+    pub(crate) recordings: Arc<Recordings>,
     pub(crate) throttle: Throttle,
     /// How many passwords are hashed at once: each takes a core and 19 MiB.
     pub(crate) hashing: Semaphore,

@@ -118,9 +118,9 @@ impl Gateway {
         recordings::make_private_dir(&config.data_dir).map_err(folder)?;
         let store = Store::open(config.store_url.expose()).await?;
         let keys = keys::Keys::open(&config, &store).await?;
-        let recordings = recordings::Recordings::new(&config.recordings_dir, config.recording_limit);
+        let recordings = recordings::Recordings::new(&config.recordings);
         let recordings = recordings.map_err(|error| StartError::Folder {
-            path: config.recordings_dir.display().to_string(),
+            path: config.recordings.dir.display().to_string(),
             error,
         })?;
         let socket = listen(config.listen).await?;
@@ -138,7 +138,7 @@ impl Gateway {
             live: live::LiveSessions::default(),
             rules: rules::Rules::new(config.separate_admins),
             relay: relay::Relay::new(config.limits.waiting_per_agent),
-            recordings,
+            recordings: Arc::new(recordings),
             throttle: http::throttle::Throttle::new(config.limits.login_attempts_per_minute),
             hashing: Semaphore::new(HEAVY),
             reading: Arc::new(Semaphore::new(HEAVY)),
@@ -170,6 +170,8 @@ impl Gateway {
             tokio::spawn(listener::serve(listener, socket)),
             tokio::spawn(jobs::run(Arc::clone(&hub))),
             tokio::spawn(jobs::reread::run(Arc::clone(&hub))),
+            tokio::spawn(recordings::run_mover(Arc::clone(&hub))),
+            tokio::spawn(recordings::run_retention(Arc::clone(&hub))),
             tokio::spawn(renew_certificates(Arc::clone(&hub), certificates)),
         ];
         notices::worker::start(&hub);

@@ -4,12 +4,12 @@
 
 use std::{
     fs::File,
-    io::{BufRead, BufReader, Read, Write},
+    io::Write,
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::Command,
 };
 
-use hoop_testkit::{World, WorldOptions, run, wait_until};
+use hoop_testkit::{Psql, World, WorldOptions, run, wait_until};
 
 /// A file system in memory over a folder; unmounted when dropped.
 struct SmallDisk {
@@ -44,40 +44,6 @@ impl Drop for SmallDisk {
     }
 }
 
-/// psql that is typed into line by line.
-struct Psql {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
-
-impl Psql {
-    fn start(world: &World) -> Self {
-        let mut command = world.through(&["psql", "-X", "-q", "-A", "-t"]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-        Self { child, input, output }
-    }
-
-    /// One statement with one line of answer; nothing when the session is over.
-    fn ask(&mut self, sql: &str) -> Option<String> {
-        writeln!(self.input, "{sql}").ok()?;
-        let mut line = String::new();
-        let count = self.output.read_line(&mut line).ok()?;
-        (count > 0).then(|| line.trim_end().to_owned())
-    }
-
-    /// What it said on standard error until it ended.
-    fn last_words(mut self) -> String {
-        drop(self.input);
-        let mut text = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
-        self.child.wait().unwrap();
-        text
-    }
-}
-
 fn texts(world: &World, session: &str) -> Vec<String> {
     world.statements(session).iter().filter_map(|s| Some(s["text"].as_str()?.to_owned())).collect()
 }
@@ -108,11 +74,11 @@ fn a_full_disk_at_the_agent_ends_the_session_with_its_reason() {
     world.wait_for_agent();
     let mut psql = Psql::start(&world);
     for n in 0..3 {
-        assert_eq!(psql.ask(&insert(n)), Some(n.to_string()));
+        assert_eq!(psql.try_ask(&insert(n)), Some(n.to_string()));
     }
     spool.fill();
     let mut answered = 3;
-    while psql.ask(&insert(answered)) == Some(answered.to_string()) {
+    while psql.try_ask(&insert(answered)) == Some(answered.to_string()) {
         answered += 1;
         assert!(answered < 2000, "it goes on without a recording");
     }
@@ -165,7 +131,7 @@ fn a_full_disk_at_the_gateway_loses_nothing() {
     // The agent keeps what the gateway cannot: short work goes on, and its recording waits.
     let mut psql = Psql::start(&world);
     for n in 0..5 {
-        assert_eq!(psql.ask(&insert(n)), Some(n.to_string()));
+        assert_eq!(psql.try_ask(&insert(n)), Some(n.to_string()));
     }
     assert_eq!(psql.last_words(), "");
     wait_until("the failure in the metrics", || {
@@ -208,7 +174,8 @@ fn a_full_disk_at_the_gateway_stops_a_session_that_is_far_behind() {
             })
             .collect::<String>()
     };
-    while psql.ask(&format!("insert into kept /* {} */ values ({answered}) returning n;", noise(answered)))
+    while psql
+        .try_ask(&format!("insert into kept /* {} */ values ({answered}) returning n;", noise(answered)))
         == Some(answered.to_string())
     {
         answered += 1;

@@ -2,8 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
-    io::{BufRead, BufReader, Write},
-    process::{Child, ChildStdin, ChildStdout, Stdio},
     sync::{
         Mutex, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -11,36 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hoop_testkit::{Cutter, World, WorldOptions, run, wait_until};
-
-/// psql that is typed into line by line.
-struct Psql {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
-
-impl Psql {
-    fn start(world: &World) -> Self {
-        let mut command = world.through(&["psql", "-X", "-q", "-A", "-t"]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-        Self { child, input, output }
-    }
-
-    /// One statement with one line of answer.
-    fn ask(&mut self, sql: &str) -> String {
-        writeln!(self.input, "{sql}").unwrap();
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
-        line.trim_end().to_owned()
-    }
-
-    fn finish(mut self) {
-        writeln!(self.input, "\\q").unwrap();
-        assert!(self.child.wait().unwrap().success());
-    }
-}
+use hoop_testkit::{Cutter, Psql, World, WorldOptions, run, wait_until};
 
 #[test]
 fn a_transaction_outlives_a_killed_gateway() {
@@ -152,11 +121,9 @@ fn what_is_recorded_while_the_gateway_is_away_arrives() {
     assert_eq!(psql.ask("select 'before';"), "before");
     world.gateway.kill();
     // The path is gone; the request waits in the tunnel, is answered once there is a gateway again.
-    writeln!(psql.input, "select 'while away';").unwrap();
+    psql.say("select 'while away';");
     world.crash_gateway();
-    let mut line = String::new();
-    psql.output.read_line(&mut line).unwrap();
-    assert_eq!(line, "while away\n");
+    assert_eq!(psql.hear(), "while away");
     psql.finish();
     let id = world.ended_session()["id"].as_str().unwrap().to_owned();
     assert!(texts(&world, &id).iter().any(|t| t.contains("while away")));

@@ -3,7 +3,10 @@
 //! One task runs [`keep`]. Sessions live on while the gateway is away; what they have to tell waits, and ends are told
 //! again at the next meeting.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use hoop_control::v1::{
     self, from_agent::Message as FromAgent, gateway_client::GatewayClient, to_agent::Message as ToAgent,
@@ -26,7 +29,7 @@ use crate::{
     data::{Claims, DataPlane},
     emergency,
     home::Identity,
-    recording::upload,
+    recording::{Spool, upload},
     session::{Meeting, Sessions},
 };
 
@@ -34,6 +37,8 @@ use crate::{
 const GOOD: Duration = Duration::from_secs(30);
 /// A gateway that says nothing for so long is gone.
 const SILENCE: Duration = Duration::from_secs(45);
+/// Longest wait before recordings are offered again to a gateway that could not store them: sessions may be stalled.
+const UPLOAD_WAIT: Duration = Duration::from_secs(2);
 /// Messages on their way to the gateway.
 const WAITING: usize = 256;
 
@@ -54,6 +59,23 @@ enum Lost {
     Welcome(String),
     #[error("the certificate was renewed")]
     Renewed,
+}
+
+/// Uploads recordings for as long as the control stream holds. A gateway that cannot store them now is asked again and
+/// again: its storage is no reason to lose the way by which sessions are opened and ended.
+async fn keep_uploading(spool: &Arc<Spool>, gateway: GatewayClient<Channel>) -> Result<(), tonic::Status> {
+    let mut wait = FIRST_WAIT;
+    loop {
+        let began = Instant::now();
+        match upload(Arc::clone(spool), gateway.clone()).await {
+            Err(status) if status.code() == tonic::Code::Unavailable => {
+                wait = if began.elapsed() > GOOD { FIRST_WAIT } else { (wait * 2).min(UPLOAD_WAIT) };
+                tracing::warn!(reason = %status.message(), retry_ms = wait.as_millis(), "recordings are not taken");
+            }
+            outcome => return outcome,
+        }
+        tokio::time::sleep(wait).await;
+    }
 }
 
 /// What the control task works with.
@@ -135,7 +157,7 @@ impl Control {
         tracing::info!(agent = %self.identity.agent, "the control stream is up");
         let until_renewal = renew_at(&self.identity)?.since(Timestamp::from(jiff::Timestamp::now()));
         let mut news = self.news.lock().await;
-        let uploading = upload(Arc::clone(&self.sessions.around.spool), gateway);
+        let uploading = keep_uploading(&self.sessions.around.spool, gateway);
         tokio::pin!(uploading);
         let renewal = tokio::time::sleep(until_renewal);
         tokio::pin!(renewal);

@@ -7,6 +7,7 @@
 pub mod audit;
 pub mod auth;
 pub mod capabilities;
+pub mod holds;
 pub mod manage;
 pub mod notices;
 pub mod passkeys;

@@ -141,6 +141,14 @@ pub struct SessionView {
     pub bytes_out: u64,
     /// Bytes of recording stored durably.
     pub recording_bytes: u64,
+    /// Its recording is not deleted before; for ever without, if the session is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub retain_until: Option<Timestamp>,
+    /// Its recording was deleted then: its time was over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub recording_deleted_at: Option<Timestamp>,
 }
 
 /// `POST /sessions/{id}/end` (its owner; no body): the person is done. `POST /sessions/{id}/kill` (admin).

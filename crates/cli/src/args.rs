@@ -1,5 +1,6 @@
 //! The command line: what there is, and the help that teaches it. Parsing alone; nothing is done here.
 
+mod holds;
 mod people;
 mod sealed_codes;
 mod services;
@@ -12,6 +13,7 @@ use hoop_model::{
     AgentName, CapabilityId, ConnectionName, LoginId, RequestId, SessionId, Timestamp, UserName,
 };
 
+pub(crate) use self::holds::Holds;
 pub(crate) use self::people::{AddUser, EndSignIns, OneUser, SetUser, Users};
 pub(crate) use self::sealed_codes::SealedCodes;
 pub(crate) use self::services::{
@@ -718,6 +720,9 @@ pub(crate) enum Admin {
     /// Ways in while the gateway is down, made beforehand
     #[command(subcommand)]
     Emergency(Emergency),
+    /// Legal holds: recordings that must not be deleted
+    #[command(subcommand, visible_alias = "hold")]
+    Holds(Holds),
     /// Put access rules in force from a file
     #[command(after_help = "\
 The whole file replaces what is in force; the same file again changes nothing. Sessions that the new rules do not
@@ -870,6 +875,7 @@ impl Admin {
             Self::Connections(Connections::Seal(args)) => Some(args.form),
             Self::Emergency(Emergency::Make(args)) => Some(args.form),
             Self::Emergency(Emergency::Ls(form)) => Some(*form),
+            Self::Holds(command) => Some(command.form()),
             Self::Emergency(Emergency::Revoke(args)) => Some(args.form),
             Self::Apply(args) => Some(args.form),
             Self::Export(args) => Some(args.form),

@@ -5,6 +5,7 @@ use hoop_api::{
     audit::{CheckpointView, EventView, LedgerReport},
     auth::{DeviceStart, LoginView, RecoveryCodes, RecoveryCodesLeft, WhoAmI},
     capabilities::{CapabilityMade, CapabilityView, NewCapability},
+    holds::{HoldView, PlaceHold, ReleaseHold},
     manage::{
         AgentView, ConnectionDefinition, ConnectionTest, ConnectionView, JoinToken, JoinTokenRequest,
         LinkAccount, NewUser, NewUserCreated, UserChange, UserView,
@@ -21,7 +22,8 @@ use hoop_api::{
     },
 };
 use hoop_model::{
-    AgentName, CapabilityId, CodeSetId, ConnectionName, LoginId, RequestId, SessionId, TokenId, UserName,
+    AgentName, CapabilityId, CodeSetId, ConnectionName, HoldId, LoginId, RequestId, SessionId, TokenId,
+    UserName,
 };
 use reqwest::Method;
 
@@ -219,6 +221,21 @@ impl Api {
     /// Takes one back.
     pub async fn revoke_capability(&self, id: CapabilityId) -> Result<()> {
         self.command(Method::POST, &format!("/capabilities/{id}/revoke"), None).await
+    }
+
+    /// Legal holds, those in force first.
+    pub async fn holds(&self) -> Result<Page<HoldView>> {
+        self.get("/holds", &[]).await
+    }
+
+    /// Keeps recordings from being deleted.
+    pub async fn place_hold(&self, wanted: &PlaceHold) -> Result<HoldView> {
+        self.send(Method::POST, "/holds", wanted).await
+    }
+
+    /// Lets them be deleted when their time is over.
+    pub async fn release_hold(&self, id: HoldId, wanted: &ReleaseHold) -> Result<HoldView> {
+        self.send(Method::POST, &format!("/holds/{id}/release"), wanted).await
     }
 
     /// A token with which an agent enrols.

@@ -179,6 +179,14 @@ codes! {
     RecordingInterrupted = "recording.interrupted";
     /// A piece of a recording is known to be missing.
     RecordingGap = "recording.gap";
+    /// A recording is in the store of objects: where, how long, locked until when is among the facts.
+    RecordingStored = "recording.stored";
+    /// A recording was deleted because its time was over: what proves it is among the facts.
+    RecordingDeleted = "recording.deleted";
+    /// A legal hold was placed: nothing that it covers is deleted.
+    HoldPlaced = "hold.placed";
+    /// A legal hold was released.
+    HoldReleased = "hold.released";
     /// Somebody replayed or followed a recording.
     RecordingRead = "recording.read";
     /// Somebody exported a recording.

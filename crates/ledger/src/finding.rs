@@ -114,6 +114,22 @@ pub enum Finding {
         /// The event that names it.
         seq: u64,
     },
+    /// A recording was deleted before its time was over.
+    DeletedEarly {
+        /// Which session.
+        session: SessionId,
+        /// The event that tells of the deletion.
+        seq: u64,
+    },
+    /// A recording was deleted under a legal hold.
+    DeletedOnHold {
+        /// Which session.
+        session: SessionId,
+        /// The event that tells of the deletion.
+        seq: u64,
+        /// The event that placed the hold.
+        hold: u64,
+    },
     /// A recording's file is not as it was signed for.
     RecordingDiffers {
         /// Which session.
@@ -164,6 +180,16 @@ impl fmt::Display for Finding {
             Self::RecordingAbsent { session, seq } => {
                 write!(f, "the recording of session {session}, named by event {seq}, is missing")
             }
+            Self::DeletedEarly { session, seq } => {
+                write!(
+                    f,
+                    "the recording of session {session} was deleted by event {seq} before its time was over"
+                )
+            }
+            Self::DeletedOnHold { session, seq, hold } => write!(
+                f,
+                "the recording of session {session} was deleted by event {seq} under the legal hold of event {hold}"
+            ),
             Self::RecordingDiffers { session, seq, findings } => {
                 write!(f, "the recording of session {session} is not the one that event {seq} names")?;
                 findings.iter().try_for_each(|finding| write!(f, "; {finding}"))
@@ -185,6 +211,8 @@ pub struct Report {
     pub sessions: u64,
     /// Recordings whose files were read through.
     pub recordings_checked: u64,
+    /// Recordings that were deleted when their time was over.
+    pub recordings_deleted: u64,
     /// Sessions that the export says were still going on.
     pub live_sessions: Vec<SessionId>,
     /// What is wrong; at most 1,000.

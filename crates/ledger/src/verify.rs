@@ -12,7 +12,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use hoop_model::{EventId, SessionId};
+use hoop_model::{EventId, SessionId, Timestamp};
 use hoop_recording::{Frame, Hash, Manifest, Tag, Trailer, Trust, VerifyingKey, verify_chain};
 use serde::Deserialize;
 use serde_json::Value;
@@ -85,9 +85,20 @@ struct Stored {
     id: EventId,
     seq: u64,
     prev: Option<Hash>,
+    at: Timestamp,
     code: String,
     subjects: Vec<String>,
     facts: Facts,
+}
+
+impl Stored {
+    fn fact(&self, name: &str) -> Option<&str> {
+        self.facts.get(name).and_then(Value::as_str)
+    }
+
+    fn hash(&self, name: &str) -> Option<Hash> {
+        self.fact(name)?.parse().ok()
+    }
 }
 
 #[derive(Default)]
@@ -97,6 +108,7 @@ struct Session {
     ended: bool,
     unrecorded: bool,
     recording: Option<Named>,
+    deleted: Option<Deleted>,
 }
 
 /// A recording as the ledger names it.
@@ -104,6 +116,42 @@ struct Named {
     seq: u64,
     manifest: Option<Hash>,
     signer: Option<VerifyingKey>,
+    /// It must not be deleted before; never, if that is not said.
+    retain_until: Option<Timestamp>,
+}
+
+/// A recording that was deleted, as the ledger tells of it.
+struct Deleted {
+    seq: u64,
+    at: Timestamp,
+    manifest: Option<Hash>,
+    /// The event of a legal hold that was in force on it.
+    hold: Option<u64>,
+}
+
+/// Legal holds in force while the events are read: by their id, what they are on and the event that placed them.
+#[derive(Default)]
+struct Holds(BTreeMap<String, (Vec<String>, u64)>);
+
+impl Holds {
+    fn note(&mut self, code: EventCode, stored: &Stored) {
+        let Some(hold) = stored.fact("hold") else { return };
+        match code {
+            EventCode::HoldPlaced => {
+                self.0.insert(hold.to_owned(), (stored.subjects.clone(), stored.seq));
+            }
+            EventCode::HoldReleased => {
+                self.0.remove(hold);
+            }
+            _ => {}
+        }
+    }
+
+    /// One that is on any of these: a session's event names its person and its connection too.
+    fn on(&self, subjects: &[String]) -> Option<u64> {
+        let covers = |on: &Vec<String>| on.iter().any(|one| subjects.contains(one));
+        self.0.values().find(|(on, _)| covers(on)).map(|(_, seq)| *seq)
+    }
 }
 
 struct Check<'a> {
@@ -121,6 +169,7 @@ struct Check<'a> {
     sessions: BTreeMap<SessionId, Session>,
     trailers: BTreeMap<SessionId, Frame>,
     live: Vec<SessionId>,
+    holds: Holds,
 }
 
 impl<'a> Check<'a> {
@@ -137,6 +186,7 @@ impl<'a> Check<'a> {
             sessions: BTreeMap::new(),
             trailers: BTreeMap::new(),
             live: Vec::new(),
+            holds: Holds::default(),
         }
     }
 
@@ -184,7 +234,7 @@ impl<'a> Check<'a> {
         if stored.code != EventCode::LedgerCheckpoint.as_str() || self.order.is_broken() {
             return;
         }
-        let note = stored.facts.get("note").and_then(Value::as_str).unwrap_or_default();
+        let note = stored.fact("note").unwrap_or_default();
         let Ok(note) = note.parse::<SignedCheckpoint>() else { return };
         match note.verify(self.key) {
             Ok(checkpoint) => self.inner.push(checkpoint.clone()),
@@ -249,11 +299,12 @@ impl<'a> Check<'a> {
     }
 
     fn note(&mut self, stored: &Stored) {
+        let Ok(code) = stored.code.parse::<EventCode>() else { return };
+        self.holds.note(code, stored);
         let Some(session) = stored.subjects.iter().find_map(|subject| subject.parse::<SessionId>().ok())
         else {
             return;
         };
-        let Ok(code) = stored.code.parse::<EventCode>() else { return };
         let known = || Session { first: stored.seq, ..Session::default() };
         match code {
             EventCode::SessionOpened => {
@@ -265,12 +316,18 @@ impl<'a> Check<'a> {
                 state.unrecorded = stored.facts.get("recorded") == Some(&Value::Bool(false));
             }
             EventCode::RecordingSealed | EventCode::RecordingInterrupted => {
-                let fact = |name| stored.facts.get(name).and_then(Value::as_str);
                 self.sessions.entry(session).or_insert_with(known).recording = Some(Named {
                     seq: stored.seq,
-                    manifest: fact("manifest").and_then(|text| text.parse().ok()),
-                    signer: fact("signer").and_then(|text| text.parse().ok()),
+                    manifest: stored.hash("manifest"),
+                    signer: stored.fact("signer").and_then(|text| text.parse().ok()),
+                    retain_until: stored.fact("retain_until").and_then(|text| text.parse().ok()),
                 });
+            }
+            EventCode::RecordingDeleted => {
+                let hold = self.holds.on(&stored.subjects);
+                let deleted =
+                    Deleted { seq: stored.seq, at: stored.at, manifest: stored.hash("manifest"), hold };
+                self.sessions.entry(session).or_insert_with(known).deleted.get_or_insert(deleted);
             }
             _ => {}
         }
@@ -337,8 +394,14 @@ impl<'a> Check<'a> {
             if live {
                 self.report.live_sessions.push(id);
             }
+            if let (Some(deleted), named) = (&state.deleted, &state.recording) {
+                self.deleted(id, deleted, named.as_ref());
+            }
             match state.recording {
-                Some(named) => self.named(id, &named, recordings.as_deref_mut())?,
+                Some(named) => {
+                    let there = recordings.as_deref_mut().filter(|_| state.deleted.is_none());
+                    self.named(id, &named, there)?;
+                }
                 None if state.ended && !state.unrecorded && !live => {
                     self.report.find(Finding::SessionUnrecorded { session: id, seq: opened });
                 }
@@ -349,6 +412,22 @@ impl<'a> Check<'a> {
             }
         }
         Ok(())
+    }
+
+    /// A deletion is fine when its time was over, no hold was on it, and it says which recording it was.
+    fn deleted(&mut self, session: SessionId, deleted: &Deleted, named: Option<&Named>) {
+        let seq = deleted.seq;
+        self.report.recordings_deleted += 1;
+        let due = named.and_then(|named| named.retain_until).is_some_and(|until| until <= deleted.at);
+        if !due {
+            self.report.find(Finding::DeletedEarly { session, seq });
+        }
+        if let Some(hold) = deleted.hold {
+            self.report.find(Finding::DeletedOnHold { session, seq, hold });
+        }
+        if named.is_some_and(|named| named.manifest != deleted.manifest) {
+            self.report.find(Finding::ManifestAltered { session, seq });
+        }
     }
 
     fn named(

@@ -26,6 +26,8 @@ struct World {
     trailers: Vec<(SessionId, Frame)>,
     files: Files,
     live: Vec<SessionId>,
+    /// Until when recordings are kept that are made from now on.
+    retain_until: Option<Timestamp>,
 }
 
 #[derive(Default, Clone)]
@@ -48,6 +50,7 @@ impl World {
             trailers: Vec::new(),
             files: Files::default(),
             live: Vec::new(),
+            retain_until: None,
         };
         world.add(Draft::new(Actor::System, EventCode::GatewayStarted));
         let recording_key = RecordingPrivateKey::generate().unwrap();
@@ -91,6 +94,9 @@ impl World {
         self.add(Draft::new(Actor::System, EventCode::SessionEnded).about(session));
         let mut sealed = Draft::new(Actor::System, EventCode::RecordingSealed).about(session);
         sealed.facts = recording_facts(&trailer, &self.agent.verifying_key());
+        sealed
+            .facts
+            .extend(self.retain_until.map(|until| ("retain_until".to_owned(), until.to_string().into())));
         self.add(sealed);
         self.trailers.push((session, trailer));
         self.files.0.insert(session, file);
@@ -163,6 +169,86 @@ fn an_honest_ledger_is_clean() {
     assert_eq!((report.sessions, report.recordings_checked, report.events), (3, 3, 14));
     assert_eq!(report.origin.as_deref(), Some(ORIGIN));
     assert!(serde_json::to_value(&report).unwrap()["findings"].as_array().unwrap().is_empty());
+}
+
+/// Deletes the only session's recording, as the gateway does when its time is over.
+fn delete(world: &mut World, change: impl FnOnce(&mut Draft)) {
+    let (session, trailer) = world.trailers[0].clone();
+    world.files.0.remove(&session);
+    let mut draft = Draft::new(Actor::System, EventCode::RecordingDeleted)
+        .about(session)
+        .fact("manifest", trailer.hash().to_string());
+    change(&mut draft);
+    world.add(draft);
+}
+
+/// One session whose recording's time is over at once.
+fn short_lived() -> World {
+    let mut world = World::new(0);
+    world.retain_until = Some(Timestamp::from_micros(1_700_000_000_000_000));
+    world.session(&RecordingPrivateKey::generate().unwrap());
+    world
+}
+
+#[test]
+fn a_recording_whose_time_is_over_is_gone_with_proof() {
+    let mut world = short_lived();
+    delete(&mut world, |_| ());
+    let report = world.verify();
+    assert!(report.is_clean(), "{:?}", report.findings);
+    assert_eq!((report.recordings_deleted, report.recordings_checked), (1, 0));
+}
+
+#[test]
+fn delete_a_recording_without_a_word() {
+    let mut world = short_lived();
+    let (session, _) = world.trailers[0];
+    world.files.0.remove(&session);
+    assert!(matches!(&world.verify().findings[..], [Finding::RecordingAbsent { .. }]));
+}
+
+#[test]
+fn delete_a_recording_before_its_time() {
+    for until in [None, Some(Timestamp::from_micros(1_900_000_000_000_000))] {
+        let mut world = World::new(0);
+        world.retain_until = until;
+        world.session(&RecordingPrivateKey::generate().unwrap());
+        delete(&mut world, |_| ());
+        let findings = world.verify().findings;
+        assert!(matches!(&findings[..], [Finding::DeletedEarly { seq: 4, .. }]), "{findings:?}");
+    }
+}
+
+#[test]
+fn delete_a_recording_under_a_legal_hold() {
+    let person = hoop_model::UserId::generate();
+    let hold = |code| Draft::new(Actor::System, code).about(person).fact("hold", "hld_1");
+    let mut world = short_lived();
+    world.add(hold(EventCode::HoldPlaced));
+    let before = world.leaves.len();
+    delete(&mut world, |draft| draft.subjects.push(person.into()));
+    let findings = world.verify().findings;
+    let placed = before as u64 - 1;
+    assert!(
+        matches!(&findings[..], [Finding::DeletedOnHold { hold, .. }] if *hold == placed),
+        "{findings:?}"
+    );
+
+    let mut world = short_lived();
+    world.add(hold(EventCode::HoldPlaced));
+    world.add(hold(EventCode::HoldReleased));
+    delete(&mut world, |draft| draft.subjects.push(person.into()));
+    assert!(world.verify().is_clean(), "released in time");
+}
+
+#[test]
+fn delete_a_recording_and_call_it_another() {
+    let mut world = short_lived();
+    let other = hoop_recording::Hash::of(b"another").to_string();
+    delete(&mut world, |draft| {
+        draft.facts.insert("manifest".to_owned(), other.into());
+    });
+    assert!(matches!(&world.verify().findings[..], [Finding::ManifestAltered { .. }]));
 }
 
 #[test]

@@ -132,6 +132,8 @@ ids! {
     CodeSetId = "cod";
     /// A way in while the gateway is down, made beforehand.
     CapabilityId = "cap";
+    /// A legal hold on recordings.
+    HoldId = "hld";
     /// A passkey of one person.
     PasskeyId = "pky";
 }

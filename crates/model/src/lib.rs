@@ -15,8 +15,8 @@ pub use actor::{
 };
 pub use fault::{Blame, Code, Fault};
 pub use id::{
-    AgentId, CapabilityId, CodeSetId, ConnectionId, EventId, GrantId, GroupId, IdError, JoinTokenId, LoginId,
-    NoticeId, PasskeyId, RequestId, SessionId, StreamId, TestId, TokenId, UserId,
+    AgentId, CapabilityId, CodeSetId, ConnectionId, EventId, GrantId, GroupId, HoldId, IdError, JoinTokenId,
+    LoginId, NoticeId, PasskeyId, RequestId, SessionId, StreamId, TestId, TokenId, UserId,
 };
 pub use name::{
     AgentName, ChannelName, ConnectionName, GroupName, LabelKey, LabelValue, NameError, ProtocolId, RuleName,

@@ -47,6 +47,9 @@ pub enum Conflict {
     /// A bound on how many there may be is reached.
     #[error("there are too many of them")]
     TooMany,
+    /// A legal hold is on it.
+    #[error("a legal hold is on it")]
+    Held,
     /// Nobody would be left to give rights.
     #[error("at least one admin must be left who is not locked")]
     LastAdmin,

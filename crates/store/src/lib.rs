@@ -11,6 +11,7 @@ mod db;
 mod error;
 mod factors;
 mod flows;
+mod holds;
 mod ledger;
 mod logins;
 mod notices;
@@ -20,6 +21,7 @@ mod persons;
 mod policies;
 mod providers;
 mod requests;
+mod retention;
 mod scim;
 mod sealed_codes;
 mod secrets;
@@ -34,6 +36,7 @@ pub use db::Store;
 pub use error::{Conflict, StoreError};
 pub use factors::Factor;
 pub use flows::{DevicePoll, FlowKind, NewFlow};
+pub use holds::{HoldSubject, LegalHold, NewHold};
 pub use ledger::{EventFilter, LedgerHead, NewEvent, StoredCheckpoint, StoredEvent};
 pub use logins::{ClientKind, Login, NewLogin, NewToken, Proof, Rotation, SignedIn, Swept, TokenKind};
 pub use notices::{NewNotice, NoticeState, NoticesWaiting, StoredNotice};
@@ -48,8 +51,8 @@ pub use scim::{GroupStep, NewScimUser, ScimChange, ScimGroup, ScimUsers};
 pub use sealed_codes::{CodeSet, NewCodeSet, SealedCode};
 pub use services::{ApiToken, NewApiToken, NewServiceAccount, ServiceAccount};
 pub use sessions::{
-    NewSession, RecordingEnd, RecordingEnding, SessionEnd, SessionFilter, SessionProgress, SessionRecord,
-    SessionState,
+    Keeping, NewSession, RecordingEnd, RecordingEnding, SessionEnd, SessionFilter, SessionProgress,
+    SessionRecord, SessionState,
 };
 pub use users::{FailedAttempt, NewUser, OidcUser, User, UserChange, UserSource};
 

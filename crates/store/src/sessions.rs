@@ -93,6 +93,25 @@ pub struct SessionRecord {
     pub recording: Option<RecordingEnd>,
     /// Place of the manifest's event in the ledger.
     pub manifest_seq: Option<u64>,
+    /// How long the recording is kept, and where it is.
+    pub keeping: Keeping,
+}
+
+/// How long a recording is kept, and where it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Keeping {
+    /// So long after its end; `None`: for ever.
+    pub retention_seconds: Option<u64>,
+    /// It is not deleted before; known once it has ended.
+    pub retain_until: Option<Timestamp>,
+    /// Bytes of the signed end, if it has one.
+    pub trailer_bytes: Option<u64>,
+    /// In the store of objects since.
+    pub stored_at: Option<Timestamp>,
+    /// Its deletion stands in the ledger since.
+    pub deleted_at: Option<Timestamp>,
+    /// Its bytes are gone since.
+    pub erased_at: Option<Timestamp>,
 }
 
 /// A session to keep.
@@ -138,6 +157,8 @@ pub struct NewSession {
     pub started_at: Timestamp,
     /// Ends then, whatever happens.
     pub ends_at: Timestamp,
+    /// Its recording is kept so long after its end; `None`: for ever.
+    pub retention_seconds: Option<u64>,
 }
 
 /// Counters so far; they only grow.
@@ -171,6 +192,8 @@ pub struct RecordingEnd {
     pub ending: RecordingEnding,
     /// The manifest's exact bytes; none without a seal.
     pub manifest: Option<Vec<u8>>,
+    /// The frame that signs for it, where it is known; it is read with [`Store::trailer`].
+    pub trailer: Option<Vec<u8>>,
     /// When it ended.
     pub at: Timestamp,
 }
@@ -222,9 +245,12 @@ macro_rules! columns {
         "id, user_id, user_name, connection_id, connection_name, protocol, agent_id, agent_name, state, grant_bytes, \
          grant_signature, secret_sealed, connector_key_sha256, certificate_expires_at, next_ticket, address, reason, \
          allowed_because, request_id, started_at, ends_at, ended_at, end_reason, end_code, requests, row_count, bytes_out, \
-         recording_bytes, recording_ending, recording_ended_at, manifest, manifest_seq, login_id"
+         recording_bytes, recording_ending, recording_ended_at, manifest, manifest_seq, login_id, retention_seconds, \
+         retain_until, CAST(LENGTH(trailer) AS BIGINT) AS trailer_bytes, stored_at, deleted_at, erased_at"
     };
 }
+
+pub(crate) use columns;
 
 const BY_ID: &str = concat!("SELECT ", columns!(), " FROM sessions WHERE id = $1");
 
@@ -275,14 +301,33 @@ impl SessionRecord {
             },
             recording: RecordingEnd::of(row)?,
             manifest_seq: row.maybe_count("manifest_seq")?,
+            keeping: Keeping {
+                retention_seconds: row.maybe_count("retention_seconds")?,
+                retain_until: row.maybe_time("retain_until")?,
+                trailer_bytes: row.maybe_count("trailer_bytes")?,
+                stored_at: row.maybe_time("stored_at")?,
+                deleted_at: row.maybe_time("deleted_at")?,
+                erased_at: row.maybe_time("erased_at")?,
+            },
         })
+    }
+}
+
+impl SessionRecord {
+    /// Bytes of its recording as it was signed for, the signed end included; `None`: it has none.
+    #[must_use]
+    pub fn signed_length(&self) -> Option<u64> {
+        let manifest = self.recording.as_ref()?.manifest.as_ref()?;
+        let bytes = serde_json::from_slice::<serde_json::Value>(manifest).ok()?.get("bytes")?.as_u64()?;
+        Some(bytes.saturating_add(self.keeping.trailer_bytes?))
     }
 }
 
 impl RecordingEnd {
     fn of(row: &Row) -> Result<Option<Self>, StoreError> {
         let Some(at) = row.maybe_time("recording_ended_at")? else { return Ok(None) };
-        Ok(Some(Self { ending: row.word("recording_ending")?, manifest: row.maybe_bytes("manifest")?, at }))
+        let (ending, manifest) = (row.word("recording_ending")?, row.maybe_bytes("manifest")?);
+        Ok(Some(Self { ending, manifest, trailer: None, at }))
     }
 }
 
@@ -290,12 +335,12 @@ fn found(row: Option<Row>) -> Result<SessionRecord, StoreError> {
     SessionRecord::of(&row.ok_or(StoreError::NotFound("session"))?)
 }
 
-fn many(rows: &[Row]) -> Result<Vec<SessionRecord>, StoreError> {
+pub(crate) fn many(rows: &[Row]) -> Result<Vec<SessionRecord>, StoreError> {
     rows.iter().map(SessionRecord::of).collect()
 }
 
 impl Tx {
-    async fn session(&mut self, id: SessionId) -> Result<SessionRecord, StoreError> {
+    pub(crate) async fn session(&mut self, id: SessionId) -> Result<SessionRecord, StoreError> {
         found(self.run_one(BY_ID, args![id]).await?)
     }
 
@@ -303,9 +348,10 @@ impl Tx {
         let sql = concat!(
             "INSERT INTO sessions (id, user_id, user_name, folded_user_name, connection_id, connection_name, protocol, \
              agent_id, agent_name, state, grant_bytes, grant_signature, secret_sealed, connector_key_sha256, \
-             certificate_expires_at, address, reason, allowed_because, started_at, ends_at, request_id, login_id) \
+             certificate_expires_at, address, reason, allowed_because, started_at, ends_at, request_id, login_id, \
+             retention_seconds) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'opening', $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, \
-             $21) \
+             $21, $22) \
              RETURNING ",
             columns!()
         );
@@ -331,6 +377,7 @@ impl Tx {
             new.ends_at,
             new.request,
             new.login,
+            new.retention_seconds,
         ];
         found(self.run_one(sql, values).await?)
     }
@@ -361,7 +408,8 @@ impl Tx {
         let sql = concat!(
             "UPDATE sessions SET state = $2, recording_ending = $3, recording_ended_at = $4, manifest = $5, \
              manifest_seq = $6, ended_at = COALESCE(ended_at, $7), end_reason = COALESCE(end_reason, $8), \
-             end_code = COALESCE(end_code, $9) WHERE id = $1 RETURNING ",
+             end_code = COALESCE(end_code, $9), trailer = $10, retain_until = $4 + retention_seconds * 1000000 \
+             WHERE id = $1 RETURNING ",
             columns!()
         );
         let values = args![
@@ -374,6 +422,7 @@ impl Tx {
             end.at,
             end.reason.as_str(),
             end.code.as_str(),
+            recording.trailer.as_deref(),
         ];
         found(self.run_one(sql, values).await?)
     }

@@ -18,9 +18,13 @@ mod cutter;
 mod daemon;
 #[cfg(feature = "world")]
 mod login;
+#[cfg(feature = "world")]
+mod object_store;
 mod postgres;
 #[cfg(feature = "world")]
 mod provider;
+#[cfg(feature = "world")]
+mod psql;
 mod python;
 #[cfg(feature = "world")]
 mod world;
@@ -31,9 +35,13 @@ pub use cutter::Cutter;
 pub use daemon::{Daemon, binary, free_port, wait_until};
 #[cfg(feature = "world")]
 pub use login::LoginWaiting;
+#[cfg(feature = "world")]
+pub use object_store::ObjectStore;
 pub use postgres::{PASSWORD, Postgres, PostgresOptions, certificates, program};
 #[cfg(feature = "world")]
 pub use provider::Provider;
+#[cfg(feature = "world")]
+pub use psql::Psql;
 pub use python::{libpq18, libpq18_packages, mail_server};
 #[cfg(feature = "world")]
 pub use world::{Person, World, WorldOptions, totp_ahead, totp_now};

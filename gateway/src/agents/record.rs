@@ -122,19 +122,13 @@ impl Intake {
     ) -> Result<(), Status> {
         for (session, stored) in stored {
             match stored {
-                Stored::Durable(durable) => {
-                    if last.contains(&(session, durable)) {
-                        self.seal(session, durable).await?;
-                    }
-                    self.ack(session, durable, None).await;
+                Stored::Durable(durable) => self.stored(session, durable, last).await?,
+                Stored::Long(durable) => {
+                    self.too_long(session).await?;
+                    self.stored(session, durable, last).await?;
                 }
                 Stored::Full(durable) => {
-                    let fault =
-                        Fault::new("HOOP-6003", Blame::System, "the recording reached its longest length")
-                            .with_hint("an admin can raise recordings.max_bytes");
-                    sessions::end_by_system(&self.hub, session, &fault)
-                        .await
-                        .map_err(|error| unavailable(&error))?;
+                    let fault = self.too_long(session).await?;
                     self.ack(session, durable, Some(&fault)).await;
                 }
                 Stored::Failed(error) => {
@@ -145,6 +139,27 @@ impl Intake {
             }
         }
         Ok(())
+    }
+
+    async fn stored(
+        &mut self,
+        session: SessionId,
+        durable: u64,
+        last: &[(SessionId, u64)],
+    ) -> Result<(), Status> {
+        if last.contains(&(session, durable)) {
+            self.seal(session, durable).await?;
+        }
+        self.ack(session, durable, None).await;
+        Ok(())
+    }
+
+    /// Ends a session whose recording is as long as one may be. Its end is recorded all the same.
+    async fn too_long(&self, session: SessionId) -> Result<Fault, Status> {
+        let fault = Fault::new("HOOP-6003", Blame::System, "the recording reached its longest length")
+            .with_hint("an admin can raise recordings.max_bytes");
+        sessions::end_by_system(&self.hub, session, &fault).await.map_err(|error| unavailable(&error))?;
+        Ok(fault)
     }
 
     async fn admit(&mut self, session: SessionId) -> Result<Admission, Status> {
@@ -162,7 +177,9 @@ impl Intake {
                 Admission::Refused(Fault::new("HOOP-6004", Blame::Policy, "this session is not this agent's"))
             }
             Some(record) if record.state == SessionState::Ended => {
-                Admission::Sealed(self.hub.recordings.length(session))
+                // From here on it may be anywhere, or deleted: what was signed for is what there was.
+                let length = self.hub.recordings.length(session);
+                Admission::Sealed(record.signed_length().unwrap_or(length))
             }
             Some(_) => Admission::Open { seals },
         };
@@ -179,14 +196,13 @@ impl Intake {
             .try_into()
             .map_err(|_| Status::internal("the agent's signing key cannot be read"))?;
         let hub = Arc::clone(&self.hub);
-        let (report, evidence) = tokio::task::spawn_blocking(move || {
+        let (report, trailer) = tokio::task::spawn_blocking(move || {
             let key = VerifyingKey::from_bytes(key);
             let file = hub.recordings.read(session)?;
             let report = verify::verify_chain(std::io::BufReader::new(file), verify::Trust::Key(&key))?;
             let trailer =
                 hub.recordings.tail(session, report.bytes)?.and_then(|bytes| Frame::parse(bytes).ok());
-            let evidence = trailer.map(|trailer| hoop_ledger::event::recording_facts(&trailer, &key));
-            std::io::Result::Ok((report, evidence))
+            std::io::Result::Ok((report, trailer))
         })
         .await
         .map_err(|_| Status::internal("checking a recording failed"))?
@@ -194,7 +210,7 @@ impl Intake {
             tracing::error!(%error, session.id = %session, "a recording cannot be read back");
             Status::unavailable("the gateway cannot read recordings")
         })?;
-        match sessions::sealed(&self.hub, &self.agent, session, &report, evidence).await {
+        match sessions::sealed(&self.hub, &self.agent, session, &report, trailer).await {
             Ok(()) | Err(StoreError::Conflict(_)) => {}
             Err(error) => return Err(unavailable(&error)),
         }

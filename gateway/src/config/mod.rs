@@ -5,6 +5,7 @@
 pub(crate) mod channels;
 mod layers;
 pub mod options;
+mod recordings;
 mod units;
 
 use std::{
@@ -19,6 +20,7 @@ use hoop_telemetry::LogFormat;
 
 pub use channels::Channel;
 pub use layers::{ConfigError, Layers, Origin, Raw};
+pub use recordings::{ObjectLock, Recordings, S3};
 
 /// Everything the gateway needs to know before it starts.
 #[derive(Debug, Clone)]
@@ -37,10 +39,8 @@ pub struct Config {
     pub worker_threads: usize,
     /// Where state is kept. May carry a password.
     pub store_url: Redacted<String>,
-    /// Folder of recordings.
-    pub recordings_dir: PathBuf,
-    /// Longest recording.
-    pub recording_limit: u64,
+    /// Recordings.
+    pub recordings: Recordings,
     /// Key file that seals secrets in the store.
     pub master_key_file: PathBuf,
     /// Certificate and key given by the operator.
@@ -190,8 +190,7 @@ impl Config {
             ops_listen: optional(layers, "ops_listen")?,
             worker_threads: parse::<usize>(layers, "worker_threads", "1 or more")?.clamp(1, 1024),
             store_url,
-            recordings_dir: in_data("recordings.dir", "recordings"),
-            recording_limit: bytes(layers, "recordings.max_bytes")?,
+            recordings: recordings::check(layers, in_data("recordings.dir", "recordings"))?,
             master_key_file: in_data("keys.master_file", "keys/master.key"),
             tls_files: tls_files(layers)?,
             log_format: parse(layers, "log.format", "`pretty` or `json`")?,
@@ -420,7 +419,7 @@ mod tests {
         let config = with(&[("data_dir", "/tmp/x")]).unwrap();
         assert_eq!(config.listen, "127.0.0.1:8443".parse().unwrap());
         assert_eq!(config.store_url.expose(), "sqlite:/tmp/x/hoop.db");
-        assert_eq!(config.recordings_dir, Path::new("/tmp/x/recordings"));
+        assert_eq!(config.recordings.dir, Path::new("/tmp/x/recordings"));
         assert_eq!(config.tokens.access, Duration::from_secs(900));
         assert!(config.oidc.is_none());
     }

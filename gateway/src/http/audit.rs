@@ -280,16 +280,8 @@ impl io::Write for Buffer {
     }
 }
 
-/// The signed manifest of a finished recording.
+/// The signed end of a finished recording, also of one that is gone: it is the proof of it.
 async fn trailer_of(hub: &Shared, session: &hoop_store::SessionRecord) -> Answer<Option<Frame>> {
-    let Some(manifest) = session.recording.as_ref().and_then(|recording| recording.manifest.as_ref()) else {
-        return Ok(None);
-    };
-    let manifest: hoop_recording::Manifest =
-        serde_json::from_slice(manifest).map_err(Problematic::internal)?;
-    let (hub, id) = (hub.clone(), session.id);
-    let read = tokio::task::spawn_blocking(move || hub.recordings.tail(id, manifest.bytes)).await;
-    let bytes = read.map_err(Problematic::internal)?;
-    // A recording that is gone is for the verifier to find, not for the export to fail at.
-    Ok(bytes.ok().flatten().and_then(|bytes| Frame::parse(bytes).ok()))
+    let trailer = hub.store.trailer(session.id).await?;
+    Ok(trailer.and_then(|bytes| Frame::parse(bytes.into()).ok()))
 }

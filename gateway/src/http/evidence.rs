@@ -26,7 +26,6 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::io::ReaderStream;
 
 use super::{
     body::Json,
@@ -34,7 +33,10 @@ use super::{
     problem::{Answer, Problematic},
     sessions::{view, visible as visible_session},
 };
-use crate::hub::{Hub, Shared, event, now};
+use crate::{
+    hub::{Hub, Shared, event, now},
+    recordings::Source,
+};
 
 const MOST: u64 = 500;
 /// Notes of one recording that are shown, over all pages.
@@ -45,7 +47,7 @@ const TOTAL: usize = 64 << 20;
 const LOOK: Duration = Duration::from_millis(700);
 /// A statement without an end is shown when nothing new came for so many looks.
 const PATIENCE: u32 = 2;
-const EXPORT_LIMIT: usize = 1 << 30;
+const EXPORT_LIMIT: u64 = 1 << 30;
 
 /// Query of the timeline.
 #[derive(Debug, Default, Deserialize)]
@@ -74,6 +76,38 @@ fn no_recording() -> Problematic {
     Problematic::with_status(http::StatusCode::NOT_FOUND, fault)
 }
 
+/// A recording that is there to be read.
+async fn opened(hub: &Shared, session: &SessionRecord) -> Answer<Source> {
+    if let Some(deleted) = deleted(session) {
+        return Err(deleted);
+    }
+    let (hub, id) = (hub.clone(), session.id);
+    let opened = tokio::task::spawn_blocking(move || hub.recordings.read(id)).await;
+    opened.map_err(Problematic::internal)?.map_err(not_opened)
+}
+
+/// It was deleted because its time was over; the ledger has the proof.
+fn deleted(session: &SessionRecord) -> Option<Problematic> {
+    let at = session.keeping.deleted_at?;
+    let fault = Fault::new(
+        "HOOP-6005",
+        Blame::Caller,
+        format!("this recording was deleted at {at}: its retention was over"),
+    )
+    .with_hint("`hoop audit ls --code recording.deleted` has what proves it");
+    Some(Problematic::with_status(http::StatusCode::GONE, fault))
+}
+
+fn not_opened(error: std::io::Error) -> Problematic {
+    if error.kind() == std::io::ErrorKind::NotFound {
+        return no_recording();
+    }
+    tracing::error!(%error, "a recording cannot be read");
+    let fault =
+        Fault::new("HOOP-6006", Blame::System, "the recording cannot be read from where it is stored");
+    Problematic::from(fault.with_hint("try again; the gateway's log says what is wrong with its storage"))
+}
+
 fn unreadable(error: &ReadError) -> Problematic {
     tracing::warn!(%error, "a recording cannot be played");
     // What is wrong with evidence is for its reader to know; it names places in the file, no content.
@@ -88,6 +122,9 @@ pub(super) async fn timeline(
     Query(wanted): Query<Wanted>,
 ) -> Answer<Response> {
     let session = visible_session(&hub, &caller, &id).await?;
+    if let Some(deleted) = deleted(&session) {
+        return Err(deleted);
+    }
     let after = wanted.after.unwrap_or(0);
     let facts = json!({ "follow": wanted.follow, "after": after, "limit": wanted.limit });
     note(&hub, &caller, &session, EventCode::RecordingRead, facts).await?;
@@ -189,10 +226,11 @@ async fn play(hub: &Shared, id: SessionId, statements: u64) -> Answer<Played> {
     let played = tokio::task::spawn_blocking(move || {
         // Goes on when its reader is gone, and still counts.
         let _one_of_few = one_of_few;
-        let file = hub.recordings.read(id).map_err(|_| None)?;
-        let mut reader = Reader::open(BufReader::new(file), &*hub.keys.recording).map_err(Some)?;
+        let source = hub.recordings.read(id).map_err(not_opened)?;
+        let unreadable = |error| unreadable(&error);
+        let mut reader = Reader::open(BufReader::new(source), &*hub.keys.recording).map_err(unreadable)?;
         let mut builder = Builder::new(limits);
-        while let Some(record) = reader.next_record().map_err(Some)? {
+        while let Some(record) = reader.next_record().map_err(unreadable)? {
             builder.push(&record);
         }
         let (mut shown, ending) = (builder.finish(), reader.ending().cloned());
@@ -201,10 +239,7 @@ async fn play(hub: &Shared, id: SessionId, statements: u64) -> Answer<Played> {
         }
         Ok(Played { shown, ending })
     });
-    played.await.map_err(Problematic::internal)?.map_err(|error: Option<ReadError>| match error {
-        None => no_recording(),
-        Some(error) => unreadable(&error),
-    })
+    played.await.map_err(Problematic::internal)?
 }
 
 /// Statements and notes as they happen.
@@ -292,12 +327,38 @@ pub(super) async fn recording(
     Path(id): Path<String>,
 ) -> Answer<Response> {
     let session = visible_session(&hub, &caller, &id).await?;
-    let file = tokio::fs::File::open(hub.recordings.path(session.id)).await.map_err(|_| no_recording())?;
+    let one_of_few = Arc::clone(&hub.exporting).try_acquire_owned().map_err(|_| Problematic::too_many(10))?;
+    let mut source = opened(&hub, &session).await?;
     note(&hub, &caller, &session, EventCode::RecordingExported, json!({ "format": "hoopr" })).await?;
+    let body = written(&hub, u64::MAX, move |mut out| {
+        let _one_of_few = one_of_few;
+        std::io::copy(&mut source, &mut out).map(|_| ())
+    });
     let name = format!("attachment; filename=\"{}.hoopr\"", session.id);
     let headers =
         [(header::CONTENT_TYPE, "application/octet-stream".to_owned()), (header::CONTENT_DISPOSITION, name)];
-    Ok((headers, Body::from_stream(ReaderStream::with_capacity(file, 64 * 1024))).into_response())
+    Ok((headers, body).into_response())
+}
+
+/// A body that a thread of its own writes.
+fn written(
+    hub: &Hub,
+    most: u64,
+    write: impl FnOnce(&mut std::io::BufWriter<Pieces>) -> std::io::Result<()> + Send + 'static,
+) -> Body {
+    let (sender, receiver) = mpsc::channel::<Result<axum::body::Bytes, std::io::Error>>(8);
+    let writing = tokio::task::spawn_blocking(move || {
+        let out = Pieces { sender: sender.clone(), left: most };
+        let mut out = std::io::BufWriter::with_capacity(64 * 1024, out);
+        if let Err(error) = write(&mut out).and_then(|()| std::io::Write::flush(&mut out)) {
+            tracing::warn!(%error, "an export of a recording broke off");
+            let _ = sender.blocking_send(Err(std::io::Error::other("the export broke off")));
+        }
+    });
+    hub.tasks.spawn(async move {
+        let _ = writing.await;
+    });
+    Body::from_stream(ReceiverStream::new(receiver))
 }
 
 /// Query of the export.
@@ -334,37 +395,27 @@ pub(super) async fn export(
     let session = visible_session(&hub, &caller, &id).await?;
     let (media, suffix) = wanted.format.parts();
     let one_of_few = Arc::clone(&hub.exporting).try_acquire_owned().map_err(|_| Problematic::too_many(10))?;
-    let file = hub.recordings.read(session.id).map_err(|_| no_recording())?;
+    let source = opened(&hub, &session).await?;
     note(&hub, &caller, &session, EventCode::RecordingExported, json!({ "format": suffix })).await?;
-    let (sender, receiver) = mpsc::channel::<Result<axum::body::Bytes, std::io::Error>>(8);
     let (task, title) = (hub.clone(), format!("{} on {}", session.user_name, session.connection_name));
-    let writing = tokio::task::spawn_blocking(move || {
-        let out = Pieces { sender: sender.clone(), written: 0 };
-        let mut out = std::io::BufWriter::with_capacity(64 * 1024, out);
-        let written = write_export(&task, file, wanted.format, &title, &mut out);
-        if let Err(error) = written.and_then(|()| std::io::Write::flush(&mut out)) {
-            tracing::warn!(%error, "an export of a recording broke off");
-            let _ = sender.blocking_send(Err(std::io::Error::other("the export broke off")));
-        }
-        drop(one_of_few);
-    });
-    hub.tasks.spawn(async move {
-        let _ = writing.await;
+    let body = written(&hub, EXPORT_LIMIT, move |out| {
+        let _one_of_few = one_of_few;
+        write_export(&task, source, wanted.format, &title, out)
     });
     let name = format!("attachment; filename=\"{}.{suffix}\"", session.id);
     let headers = [(header::CONTENT_TYPE, media.to_owned()), (header::CONTENT_DISPOSITION, name)];
-    Ok((headers, Body::from_stream(ReceiverStream::new(receiver))).into_response())
+    Ok((headers, body).into_response())
 }
 
 fn write_export(
     hub: &Hub,
-    file: std::fs::File,
+    source: Source,
     format: Format,
     title: &str,
     mut out: impl std::io::Write,
 ) -> std::io::Result<()> {
     let mut reader =
-        Reader::open(BufReader::new(file), &*hub.keys.recording).map_err(std::io::Error::other)?;
+        Reader::open(BufReader::new(source), &*hub.keys.recording).map_err(std::io::Error::other)?;
     let mut lines = exports::JsonLines::new(&mut out);
     let mut builder = Builder::new(Limits { total: TOTAL, ..Limits::default() });
     while let Some(record) = reader.next_record().map_err(std::io::Error::other)? {
@@ -384,15 +435,13 @@ fn write_export(
 /// Writes into a response's body, from a blocking thread. A reader that went away ends the work.
 struct Pieces {
     sender: mpsc::Sender<Result<axum::body::Bytes, std::io::Error>>,
-    written: usize,
+    left: u64,
 }
 
 impl std::io::Write for Pieces {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.written = self.written.saturating_add(bytes.len());
-        if self.written > EXPORT_LIMIT {
-            return Err(std::io::Error::other("longer than an export may be; download the recording itself"));
-        }
+        let longer = || std::io::Error::other("longer than an export may be; download the recording itself");
+        self.left = self.left.checked_sub(bytes.len() as u64).ok_or_else(longer)?;
         let piece = axum::body::Bytes::copy_from_slice(bytes);
         self.sender.blocking_send(Ok(piece)).map_err(|_| std::io::ErrorKind::BrokenPipe)?;
         Ok(bytes.len())
@@ -416,20 +465,22 @@ pub(super) async fn verify(
         .ok_or_else(|| Problematic::internal("a session without its agent"))?;
     let key: [u8; 32] =
         agent.signing_key.as_slice().try_into().map_err(|_| Problematic::internal("signing key"))?;
-    if is_over(&session) && !hub.recordings.path(session.id).exists() {
-        return gone(&hub, &caller, &session).await;
-    }
+    let source = match opened(&hub, &session).await {
+        Err(problem) if is_over(&session) && problem.code() == "HOOP-6001" => {
+            return gone(&hub, &caller, &session).await;
+        }
+        opened => opened?,
+    };
     let one_of_few = Arc::clone(&hub.reading).acquire_owned().await.map_err(Problematic::internal)?;
     let (task, id) = (hub.clone(), session.id);
     let checked = tokio::task::spawn_blocking(move || {
         let _one_of_few = one_of_few;
-        let file = task.recordings.read(id)?;
         let key = VerifyingKey::from_bytes(key);
-        let report = verify::verify_chain(BufReader::new(file), Trust::Key(&key))?;
+        let report = verify::verify_chain(BufReader::new(source), Trust::Key(&key))?;
         let trailer = task.recordings.tail(id, report.bytes)?;
         std::io::Result::Ok((report, trailer.map(|bytes| hoop_recording::Hash::of(&bytes).to_string())))
     });
-    let (report, trailer) = checked.await.map_err(Problematic::internal)?.map_err(|_| no_recording())?;
+    let (report, trailer) = checked.await.map_err(Problematic::internal)?.map_err(not_opened)?;
     let mut findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
     if report.session != Some(session.id) {
         findings.push("this is another session's recording".to_owned());

@@ -10,6 +10,7 @@ mod console;
 mod devices;
 mod evidence;
 mod flows;
+mod holds;
 mod info;
 mod login;
 mod manage;
@@ -85,6 +86,7 @@ fn endpoints() -> Vec<Endpoint> {
         rules_endpoints(),
         requests::endpoints(),
         capabilities::endpoints(),
+        holds::endpoints(),
         session_endpoints(),
         audit_endpoints(),
     ]

@@ -186,5 +186,7 @@ pub(super) fn view(hub: &Hub, session: SessionRecord) -> SessionView {
         rows: session.progress.rows,
         bytes_out: session.progress.bytes_out,
         recording_bytes: session.progress.recording_bytes.max(stored),
+        retain_until: session.keeping.retain_until,
+        recording_deleted_at: session.keeping.deleted_at,
     }
 }

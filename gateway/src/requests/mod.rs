@@ -113,7 +113,7 @@ const fn deciding(role: Role) -> Option<DecidingRole> {
     }
 }
 
-fn text(what: &str, text: &str) -> Result<(), Problematic> {
+pub(crate) fn text(what: &str, text: &str) -> Result<(), Problematic> {
     if text.trim().is_empty() || text.len() > LONGEST_TEXT || text.chars().any(char::is_control) {
         let fault = Fault::new(
             "HOOP-7016",

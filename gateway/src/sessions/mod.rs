@@ -8,9 +8,9 @@ mod tests;
 
 use std::time::Duration;
 
-use hoop_ledger::event::{EventCode, Facts, Subject};
-use hoop_model::{Actor, Blame, Fault, SessionId, UserId};
-use hoop_recording::{Ended, verify::Report};
+use hoop_ledger::event::{EventCode, Subject, recording_facts};
+use hoop_model::{Actor, Blame, Fault, SessionId, Timestamp, UserId};
+use hoop_recording::{Ended, Frame, VerifyingKey, verify::Report};
 use hoop_store::{
     Agent, Conflict, NewEvent, RecordingEnd, RecordingEnding, SessionEnd, SessionRecord, SessionState,
     StoreError,
@@ -83,14 +83,23 @@ pub(crate) async fn refused(hub: &Shared, session: &SessionRecord, fault: Fault)
 
 /// The session is over and no seal will come.
 pub(crate) async fn interrupted(hub: &Shared, session: &SessionRecord, why: &str) -> Result<(), StoreError> {
-    let facts = json!({ "ending": "interrupted", "reason": why, "bytes": hub.recordings.length(session.id) });
+    let at = now();
+    let facts = json!({
+        "ending": "interrupted", "reason": why, "bytes": hub.recordings.length(session.id),
+        "retain_until": retain_until(session, at),
+    });
     let mut events = vec![event(&Actor::System, EventCode::RecordingInterrupted, subjects(session), facts)];
     events.extend(end_event(session, &Actor::System, why, "HOOP-4007"));
-    let recording = RecordingEnd { ending: RecordingEnding::Interrupted, manifest: None, at: now() };
-    let end = SessionEnd { at: now(), reason: why.to_owned(), code: "HOOP-4007".to_owned() };
+    let recording = RecordingEnd { ending: RecordingEnding::Interrupted, manifest: None, trailer: None, at };
+    let end = SessionEnd { at, reason: why.to_owned(), code: "HOOP-4007".to_owned() };
     tolerate_conflict(hub.store.end_recording(session.id, &recording, &end, &events).await)?;
     cut_now(hub, session.id);
     Ok(())
+}
+
+/// Until when the recording of a session is kept that ends then; `None`: for ever.
+fn retain_until(session: &SessionRecord, ended_at: Timestamp) -> Option<Timestamp> {
+    session.keeping.retention_seconds.map(|seconds| ended_at.after(Duration::from_secs(seconds)))
 }
 
 /// The event of the end, if the session has not ended yet.
@@ -113,7 +122,7 @@ pub(crate) async fn sealed(
     agent: &Agent,
     id: SessionId,
     report: &Report,
-    evidence: Option<Facts>,
+    trailer: Option<Frame>,
 ) -> Result<(), StoreError> {
     let session = hub.store.session(id).await?.ok_or(StoreError::NotFound("session"))?;
     let own = report.session == Some(id);
@@ -130,7 +139,11 @@ pub(crate) async fn sealed(
         RecordingEnding::Interrupted => EventCode::RecordingInterrupted,
     };
     let findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
-    let mut facts = evidence.unwrap_or_default();
+    let at = now();
+    let key = agent.signing_key.as_slice().try_into().map(VerifyingKey::from_bytes).ok();
+    let named = trailer.as_ref().zip(key).map(|(trailer, key)| recording_facts(trailer, &key));
+    let mut facts = named.unwrap_or_default();
+    facts.insert("retain_until".to_owned(), json!(retain_until(&session, at)));
     facts.insert("contents".to_owned(), json!(report.manifest));
     facts.insert("findings".to_owned(), json!(findings));
     facts.insert("own".to_owned(), json!(own));
@@ -139,8 +152,9 @@ pub(crate) async fn sealed(
     let mut events = vec![event(&actor, code, subjects(&session), facts)];
     events.extend(end_event(&session, &actor, &reason, "closed"));
     let manifest = report.manifest.as_ref().and_then(|manifest| serde_json::to_vec(manifest).ok());
-    let recording = RecordingEnd { ending, manifest, at: now() };
-    let end = SessionEnd { at: now(), reason, code: "closed".to_owned() };
+    let trailer = trailer.map(|trailer| trailer.bytes.to_vec());
+    let recording = RecordingEnd { ending, manifest, trailer, at };
+    let end = SessionEnd { at, reason, code: "closed".to_owned() };
     hub.store.end_recording(id, &recording, &end, &events).await?;
     let recording_bytes = hub.recordings.length(id);
     let progress = hoop_store::SessionProgress { recording_bytes, ..hoop_store::SessionProgress::default() };

@@ -249,6 +249,7 @@ async fn decide(
             ends_at: until,
             idle_timeout: terms.idle_timeout,
             recording: terms.recording,
+            retention: terms.retention,
             target_user: terms.target_user,
             rules: terms.rules,
             because: format!("{}; emergency {}", terms.because, emergency.asked.id),
@@ -341,6 +342,7 @@ async fn keep(
     issued: &Issued,
     secret: &SessionSecret,
 ) -> Result<SessionRecord, Problematic> {
+    let retention = granted.terms.retention.or(hub.config.recordings.retention);
     let new = NewSession {
         id: grant.session,
         user: grant.user,
@@ -362,6 +364,7 @@ async fn keep(
         request: grant.request,
         started_at: granted.at,
         ends_at: granted.terms.ends_at,
+        retention_seconds: retention.map(|retention| retention.duration().as_secs()),
     };
     let facts = json!({
         "session": grant.session, "grant": grant.id, "grant_sha256": pki::sha256_hex(bytes), "user": grant.user_name,
@@ -370,7 +373,7 @@ async fn keep(
         "allowed_because": grant.allowed_because, "ends_at": grant.ends_at,
         "idle_timeout_seconds": grant.idle_timeout_seconds, "connector_key_sha256": grant.connector_key_sha256,
         "rule": grant.rule, "rules_version": grant.rules_version, "recording": grant.recording, "request": grant.request,
-        "break_glass": grant.break_glass, "target_user": grant.target_user, "only": grant.only,
+        "break_glass": grant.break_glass, "retention": retention, "target_user": grant.target_user, "only": grant.only,
         "end_to_end": true,
     });
     let subjects = [

@@ -104,6 +104,7 @@ impl World {
             request: None,
             started_at: at,
             ends_at,
+            retention_seconds: None,
         };
         store.create_session(&new, 100, &[]).await.unwrap();
         id

@@ -192,6 +192,7 @@ impl World {
             request: None,
             started_at: at,
             ends_at: at.after(Duration::from_secs(600)),
+            retention_seconds: None,
         };
         self.running.store().create_session(&new, 1000, &[]).await.unwrap();
         new.id.to_string()

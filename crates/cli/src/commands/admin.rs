@@ -10,7 +10,9 @@ use hoop_client::{Api, ClientError};
 use hoop_model::{AgentName, ConnectionName};
 use serde_json::json;
 
-use super::{account::until, api, connections, emergency, file, people, rules, sealed_codes, services};
+use super::{
+    account::until, api, connections, emergency, file, holds, people, rules, sealed_codes, services,
+};
 use crate::{
     args::{self, Admin, Agents, Connections, PutConnection, Seal},
     failure::Result,
@@ -29,6 +31,7 @@ pub(super) async fn run(command: Admin, out: &Out) -> Result {
         Admin::JoinToken(args) => join_token(args, &api, out).await,
         Admin::Connections(command) => connections(command, &api, out).await,
         Admin::Emergency(command) => emergency::run(command, &api, out).await,
+        Admin::Holds(command) => holds::run(command, &api, out).await,
         Admin::Apply(args) => rules::apply(&args, &api, out).await,
         Admin::Export(args) => rules::export(&args, &api, out).await,
         Admin::Rules(command) => rules::run(command, &api, out).await,

@@ -9,6 +9,7 @@ mod connections;
 mod devices;
 mod emergency;
 mod file;
+mod holds;
 mod login;
 mod people;
 mod requests;

@@ -10,7 +10,7 @@ use hoop_model::{ConnectionName, GroupName, LabelKey, LabelValue, RuleName, Time
 
 use super::{
     document::Deciders,
-    words::{DecidingRole, MfaMethod, RecordingMode, TargetUser},
+    words::{DecidingRole, MfaMethod, RecordingMode, Retention, TargetUser},
 };
 use crate::{OnlyStatement, Rules};
 
@@ -150,6 +150,8 @@ pub struct Permission {
     pub idle_timeout: Duration,
     /// How it is recorded.
     pub recording: RecordingMode,
+    /// How long its recording is kept after its end; as the gateway has it if absent.
+    pub retention: Option<Retention>,
     /// The user at the target; the connection's own if absent.
     pub target_user: Option<TargetUser>,
     /// Which requests may go to the target.
@@ -171,6 +173,8 @@ pub struct BreakGlassPermission {
     pub idle_timeout: Duration,
     /// Always strict.
     pub recording: RecordingMode,
+    /// How long its recording is kept after its end; as the gateway has it if absent.
+    pub retention: Option<Retention>,
     /// The user at the target; the connection's own if absent.
     pub target_user: Option<TargetUser>,
     /// Which requests may go to the target.

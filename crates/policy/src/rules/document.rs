@@ -9,7 +9,8 @@ use hoop_model::{GroupName, LabelKey, LabelValue, RuleName, UserName};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::words::{
-    Clock, ConnectionPattern, Day, DecidingRole, MfaMethod, Network, Period, RecordingMode, TargetUser, Zone,
+    Clock, ConnectionPattern, Day, DecidingRole, MfaMethod, Network, Period, RecordingMode, Retention,
+    TargetUser, Zone,
 };
 
 const HOUR: u64 = 3600;
@@ -190,12 +191,15 @@ pub struct Limits {
     /// How it is recorded.
     #[serde(default)]
     pub recording: RecordingMode,
+    /// How long its recording is kept after its end. None given: as the gateway's configuration has it.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         let (duration, idle) = (eight_hours(), half_an_hour());
-        Self { duration, idle, sessions: None, recording: RecordingMode::Bounded }
+        Self { duration, idle, sessions: None, recording: RecordingMode::Bounded, retention: None }
     }
 }
 
@@ -250,11 +254,14 @@ pub struct BreakGlassLimits {
     /// Without a byte from the client.
     #[serde(default = "quarter_of_an_hour")]
     pub idle: Period,
+    /// How long its recording is kept after its end. None given: as the gateway's configuration has it.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
 }
 
 impl Default for BreakGlassLimits {
     fn default() -> Self {
-        Self { duration: one_hour(), idle: quarter_of_an_hour() }
+        Self { duration: one_hour(), idle: quarter_of_an_hour(), retention: None }
     }
 }
 

@@ -15,6 +15,11 @@ pub enum WordError {
     /// Not a length of time.
     #[error("{0:?} is no length of time: write a number and s, m, h or d, such as 90s, 30m, 8h or 7d")]
     Period(String),
+    /// Not a time for which recordings are kept.
+    #[error(
+        "{0:?} is no time to keep a recording: write a number and y, d, h, m or s, such as 7y or 2190d, at most 100y"
+    )]
+    Retention(String),
     /// Zero.
     #[error("a length of time must not be 0: leave the field out for its default")]
     Nothing,
@@ -73,7 +78,7 @@ macro_rules! as_text {
     )*};
 }
 
-as_text!(Period, Clock, Zone, Network, TargetUser, ConnectionPattern);
+as_text!(Period, Retention, Clock, Zone, Network, TargetUser, ConnectionPattern);
 
 /// A length of time in whole seconds, never zero: `90s`, `30m`, `8h`, `7d`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -104,19 +109,56 @@ impl fmt::Display for Period {
 impl FromStr for Period {
     type Err = WordError;
     fn from_str(text: &str) -> Result<Self, WordError> {
-        let wrong = || WordError::Period(shown(text));
-        let (_, unit) = UNITS.into_iter().find(|(u, _)| text.ends_with(*u)).ok_or_else(wrong)?;
-        let digits = text.get(..text.len() - 1).ok_or_else(wrong)?;
-        if digits.is_empty() || digits.len() > 9 || !digits.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(wrong());
-        }
-        let seconds = digits.parse::<u64>().map_err(|_| wrong())?.saturating_mul(unit);
+        let seconds = amount(text, UNITS.into_iter()).ok_or_else(|| WordError::Period(shown(text)))?;
         match seconds {
             0 => Err(WordError::Nothing),
             seconds if seconds > LONGEST_PERIOD => Err(WordError::Endless(shown(text))),
             seconds => Ok(Self(seconds)),
         }
     }
+}
+
+/// How long a recording is kept after its session: `7y`, `2190d`. A year counts 366 days, so that it is never too short.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Retention(u64);
+
+const YEAR: u64 = 366 * 86_400;
+const LONGEST_RETENTION: u64 = 100 * YEAR;
+
+impl Retention {
+    /// As the standard library's type.
+    #[must_use]
+    pub const fn duration(self) -> Duration {
+        Duration::from_secs(self.0)
+    }
+}
+
+impl fmt::Display for Retention {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_multiple_of(YEAR) { write!(f, "{}y", self.0 / YEAR) } else { Period(self.0).fmt(f) }
+    }
+}
+
+impl FromStr for Retention {
+    type Err = WordError;
+    fn from_str(text: &str) -> Result<Self, WordError> {
+        let wrong = || WordError::Retention(shown(text));
+        let units = [('y', YEAR)].into_iter().chain(UNITS);
+        let seconds = amount(text, units).ok_or_else(wrong)?;
+        match seconds {
+            0 => Err(WordError::Nothing),
+            seconds if seconds > LONGEST_RETENTION => Err(wrong()),
+            seconds => Ok(Self(seconds)),
+        }
+    }
+}
+
+/// A whole number and one of the units, in seconds.
+fn amount(text: &str, mut units: impl Iterator<Item = (char, u64)>) -> Option<u64> {
+    let (_, unit) = units.find(|(u, _)| text.ends_with(*u))?;
+    let digits = text.get(..text.len() - 1)?;
+    let is_number = (1..=9).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    is_number.then(|| digits.parse::<u64>().ok())?.map(|number| number.saturating_mul(unit))
 }
 
 /// A time of day on a wall clock, to the minute: `00:00` to `24:00`.
@@ -440,6 +482,29 @@ mod tests {
             "8h\0",
             "h8",
             "é",
+        ]);
+    }
+
+    #[test]
+    fn times_to_keep_recordings() {
+        for (text, days, canonical) in [("7y", 7 * 366, "7y"), ("2190d", 2190, "2190d"), ("366d", 366, "1y")]
+        {
+            let kept: Retention = text.parse().unwrap();
+            assert_eq!((kept.duration().as_secs() / 86_400, kept.to_string()), (days, canonical.to_owned()));
+        }
+        refused::<Retention>(&[
+            "",
+            "y",
+            "0y",
+            "101y",
+            "-1y",
+            "1.5y",
+            "7",
+            "7Y",
+            "7 y",
+            "1000000000s",
+            "é",
+            "7y\0",
         ]);
     }
 

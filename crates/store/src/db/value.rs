@@ -2,8 +2,8 @@
 
 use hoop_model::{
     AgentId, AgentName, CapabilityId, ChannelName, CodeSetId, ConnectionId, ConnectionName, EventId, GroupId,
-    GroupName, JoinTokenId, LoginId, NoticeId, PasskeyId, ProtocolId, RequestId, SessionId, Timestamp,
-    TokenId, UserId, UserName,
+    GroupName, HoldId, JoinTokenId, LoginId, NoticeId, PasskeyId, ProtocolId, RequestId, SessionId,
+    Timestamp, TokenId, UserId, UserName,
 };
 
 /// A value bound to a statement; each kind has its own NULL, since PostgreSQL wants to know the type of one.
@@ -154,6 +154,7 @@ ids!(
     ConnectionId,
     EventId,
     GroupId,
+    HoldId,
     JoinTokenId,
     LoginId,
     NoticeId,

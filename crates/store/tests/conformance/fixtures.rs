@@ -130,6 +130,7 @@ pub(crate) fn new_session(user: &User, agent: &Agent, connection: &str) -> NewSe
         request: None,
         started_at: NOW,
         ends_at: later(3600),
+        retention_seconds: None,
     }
 }
 

@@ -14,6 +14,7 @@ mod persons;
 mod policies;
 mod providers;
 mod requests;
+mod retention;
 mod scim;
 mod sealed_codes;
 mod services;
@@ -60,6 +61,7 @@ fn every_case() -> impl Iterator<Item = &'static Case> {
         policies::CASES,
         providers::CASES,
         requests::CASES,
+        retention::CASES,
     ]
     .into_iter()
     .flatten()

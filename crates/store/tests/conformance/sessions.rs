@@ -39,7 +39,7 @@ fn end(reason: &str) -> SessionEnd {
 
 fn recording(ending: RecordingEnding) -> RecordingEnd {
     let manifest = matches!(ending, RecordingEnding::Sealed).then(|| b"manifest".to_vec());
-    RecordingEnd { ending, manifest, at: later(10) }
+    RecordingEnd { ending, manifest, trailer: None, at: later(10) }
 }
 
 async fn a_session_goes_its_way(store: Store) {

@@ -1,4 +1,4 @@
-//! Recordings on disk: `<dir>/<yyyy-mm>/<session>.hoopr`, appended at an offset, durable before they are acknowledged.
+//! Recordings in a folder: `<dir>/<yyyy-mm>/<session>.hoopr`, appended at an offset, durable before they are acknowledged.
 //!
 //! To this file a recording is bytes; what they mean is `hoop_recording`'s. Everything here blocks: call it from
 //! `spawn_blocking`.
@@ -9,14 +9,16 @@ use std::{
     io,
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use bytes::Bytes;
-use hoop_model::{SessionId, Timestamp};
+use hoop_model::SessionId;
+
+use super::month;
+
+/// What a session may still say after its recording reached its limit: it is ended then, and its end is recorded.
+pub(crate) const LAST_WORDS: u64 = 64 << 20;
 
 /// A piece of a recording.
 #[derive(Debug, Clone)]
@@ -31,7 +33,9 @@ pub(crate) struct Piece {
 pub(crate) enum Stored {
     /// So many bytes from the start are durable.
     Durable(u64),
-    /// The recording reached its limit: no more is taken.
+    /// So many are durable, and the recording has reached its limit: its session is to be ended.
+    Long(u64),
+    /// It went on and on all the same: no more is taken.
     Full(u64),
     /// The disk failed; what was not acknowledged is to be sent again.
     Failed(io::Error),
@@ -70,22 +74,20 @@ impl Open {
     }
 }
 
-/// All recordings.
+/// The recordings in the folder.
 #[derive(Debug)]
-pub(crate) struct Recordings {
+pub(crate) struct Staging {
     dir: PathBuf,
     limit: u64,
     open: Mutex<HashMap<SessionId, Arc<Mutex<Open>>>>,
-    /// Recordings sealed since the start: what was looked up before the latest is to be looked up again.
-    seals: AtomicU64,
 }
 
-impl Recordings {
+impl Staging {
     /// # Errors
     /// When the folder cannot be made.
     pub(crate) fn new(dir: &Path, limit: u64) -> io::Result<Self> {
         make_private_dir(dir)?;
-        Ok(Self { dir: dir.to_owned(), limit, open: Mutex::default(), seals: AtomicU64::new(0) })
+        Ok(Self { dir: dir.to_owned(), limit, open: Mutex::default() })
     }
 
     /// Where a session's recording is: the month is that of its id.
@@ -98,34 +100,29 @@ impl Recordings {
         File::open(self.path(session))
     }
 
-    /// What stands from an offset to the end, if it can be a trailer.
-    pub(crate) fn tail(&self, session: SessionId, offset: u64) -> io::Result<Option<Bytes>> {
-        let file = self.read(session)?;
-        let length = file.metadata()?.len().saturating_sub(offset);
-        let longest = hoop_recording::container::MAX_TRAILER + hoop_recording::container::FRAME_PREFIX;
-        let Some(length) = usize::try_from(length).ok().filter(|length| *length > 0 && *length <= longest)
-        else {
-            return Ok(None);
-        };
-        let mut bytes = vec![0; length];
-        file.read_exact_at(&mut bytes, offset)?;
-        Ok(Some(bytes.into()))
+    /// Removes a recording that is kept elsewhere, or no more.
+    pub(crate) fn remove(&self, session: SessionId) -> io::Result<()> {
+        self.close(session);
+        match fs::remove_file(self.path(session)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Bytes of it that this process made durable, while it is being written.
+    pub(crate) fn durable(&self, session: SessionId) -> u64 {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&session).cloned();
+        open.map_or(0, |open| open.lock().unwrap_or_else(PoisonError::into_inner).synced)
+    }
+
+    /// Those that are open: sessions that are being recorded, or were a moment ago.
+    pub(crate) fn being_written(&self) -> Vec<SessionId> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
     }
 
     /// Bytes that are there.
     pub(crate) fn length(&self, session: SessionId) -> u64 {
         fs::metadata(self.path(session)).map_or(0, |facts| facts.len())
-    }
-
-    /// How many recordings were sealed since the start.
-    pub(crate) fn seals(&self) -> u64 {
-        self.seals.load(Ordering::Acquire)
-    }
-
-    /// One more was sealed: it gets no more.
-    pub(crate) fn sealed(&self, session: SessionId) {
-        self.seals.fetch_add(1, Ordering::AcqRel);
-        self.close(session);
     }
 
     /// Forgets the open file of a session that gets no more.
@@ -152,13 +149,17 @@ impl Recordings {
     fn store_one(&self, session: SessionId, pieces: &[Piece]) -> io::Result<Stored> {
         let open = self.opened(session)?;
         let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = open.add(pieces, self.limit)?;
+        let fits = open.add(pieces, self.limit.saturating_add(LAST_WORDS))?;
         if let Err(error) = open.sync() {
             // What the kernel dropped cannot be told from what it kept: look again at the next piece.
             self.close(session);
             return Err(error);
         }
-        Ok(if fits { Stored::Durable(open.length) } else { Stored::Full(open.length) })
+        Ok(match fits {
+            false => Stored::Full(open.length),
+            true if open.length > self.limit => Stored::Long(open.length),
+            true => Stored::Durable(open.length),
+        })
     }
 
     fn opened(&self, session: SessionId) -> io::Result<Arc<Mutex<Open>>> {
@@ -190,28 +191,17 @@ pub(crate) fn make_private_dir(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// `2026-11`: a UUIDv7 begins with milliseconds since the epoch.
-fn month(session: SessionId) -> String {
-    let [a, b, c, d, e, f, ..] = *session.as_bytes();
-    let millis = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
-    let at = Timestamp::from_micros(i64::try_from(millis.saturating_mul(1000)).unwrap_or(0)).to_string();
-    at.get(..7)
-        .filter(|text| text.bytes().all(|c| c.is_ascii_digit() || c == b'-'))
-        .unwrap_or("unknown")
-        .to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn recordings(limit: u64) -> (tempfile::TempDir, Recordings) {
+    fn recordings(limit: u64) -> (tempfile::TempDir, Staging) {
         let folder = tempfile::tempdir().unwrap();
-        let recordings = Recordings::new(&folder.path().join("rec"), limit).unwrap();
+        let recordings = Staging::new(&folder.path().join("rec"), limit).unwrap();
         (folder, recordings)
     }
 
-    fn put(recordings: &Recordings, session: SessionId, parts: &[(u64, &str)]) -> Stored {
+    fn put(recordings: &Staging, session: SessionId, parts: &[(u64, &str)]) -> Stored {
         let piece = |(offset, data): &(u64, &str)| Piece {
             session,
             offset: *offset,
@@ -242,7 +232,7 @@ mod tests {
         let (folder, first) = recordings(100);
         let session = SessionId::generate();
         put(&first, session, &[(0, "abc")]);
-        let second = Recordings::new(&folder.path().join("rec"), 100).unwrap();
+        let second = Staging::new(&folder.path().join("rec"), 100).unwrap();
         assert_eq!(second.length(session), 3);
         assert!(matches!(put(&second, session, &[(2, "cd")]), Stored::Durable(4)));
     }
@@ -252,7 +242,7 @@ mod tests {
         let (folder, first) = recordings(100);
         let session = SessionId::generate();
         put(&first, session, &[(0, "abc")]);
-        let second = Recordings::new(&folder.path().join("rec"), 100).unwrap();
+        let second = Staging::new(&folder.path().join("rec"), 100).unwrap();
         let open = second.opened(session).unwrap();
         assert_eq!(open.lock().unwrap().synced, 0, "a process before may have died between write and fsync");
         assert!(matches!(put(&second, session, &[(0, "abc")]), Stored::Durable(3)), "nothing new");
@@ -275,10 +265,23 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_holds() {
+    fn what_is_too_long_may_still_end() {
         let (_folder, recordings) = recordings(4);
         let session = SessionId::generate();
-        assert!(matches!(put(&recordings, session, &[(0, "abc"), (3, "de")]), Stored::Full(3)));
+        assert!(matches!(put(&recordings, session, &[(0, "abcd")]), Stored::Durable(4)));
+        assert!(matches!(put(&recordings, session, &[(4, "e")]), Stored::Long(5)));
+        assert!(matches!(put(&recordings, session, &[(5, "its end")]), Stored::Long(12)));
+    }
+
+    #[test]
+    fn what_goes_on_all_the_same_is_stopped() {
+        let (_folder, recordings) = recordings(4);
+        let session = SessionId::generate();
+        let mib = "x".repeat(1 << 20);
+        for n in 0..LAST_WORDS >> 20 {
+            assert!(matches!(put(&recordings, session, &[(n << 20, &mib)]), Stored::Long(_)), "{n}");
+        }
+        assert!(matches!(put(&recordings, session, &[(LAST_WORDS, "abcde")]), Stored::Full(LAST_WORDS)));
     }
 
     #[test]

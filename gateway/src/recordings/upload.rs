@@ -1,0 +1,142 @@
+//! An upload in parts, which goes on after a restart: what was sent stands in a small file beside the recording.
+//!
+//! The file is a help, not a truth: without it the upload begins anew.
+
+use std::{fs, io, path::PathBuf, sync::Arc};
+
+use bytes::Bytes;
+use hoop_model::SessionId;
+use serde::{Deserialize, Serialize};
+
+use super::{ObjectError, Objects, Recordings};
+
+/// Bytes of a part. The store takes 10,000 of them: 80 GiB, more than a recording may have.
+pub(super) const PART: u64 = 8 << 20;
+
+/// What was sent so far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sent {
+    id: String,
+    part: u64,
+    parts: Vec<String>,
+}
+
+impl Sent {
+    fn bytes(&self) -> u64 {
+        self.parts.len() as u64 * self.part
+    }
+}
+
+/// An upload of one session's recording.
+pub(super) struct Upload<'a> {
+    recordings: &'a Arc<Recordings>,
+    objects: &'a Objects,
+    session: SessionId,
+}
+
+impl<'a> Upload<'a> {
+    pub(super) const fn new(
+        recordings: &'a Arc<Recordings>,
+        objects: &'a Objects,
+        session: SessionId,
+    ) -> Self {
+        Self { recordings, objects, session }
+    }
+
+    /// Sends the parts that are whole, of a recording that still grows. So much of it is durable.
+    pub(super) async fn advance(&self, durable: u64) -> Result<(), ObjectError> {
+        if durable >= PART {
+            self.send(durable).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends what is missing and completes the object.
+    pub(super) async fn finish(&self, length: u64) -> Result<(), ObjectError> {
+        let mut sent = self.send(length).await?;
+        let rest = length.saturating_sub(sent.bytes());
+        if rest > 0 {
+            let bytes = self.piece(sent.bytes(), rest).await?;
+            sent.parts.push(self.part(&sent, bytes).await?);
+            // Not kept: the last part is shorter than a part, and sent again after a restart.
+        }
+        let completed = self.objects.complete(self.session, &sent.id, &sent.parts).await;
+        if matches!(completed, Err(ObjectError::Exists)) {
+            self.give_up(&sent.id).await;
+        }
+        self.lost(&completed);
+        completed
+    }
+
+    /// Forgets it, and has the store forget it.
+    pub(super) async fn give_up(&self, id: &str) {
+        if let Err(error) = self.objects.abort(self.session, id).await {
+            tracing::warn!(%error, session.id = %self.session, "an upload that nobody needs is still at the object store");
+        }
+        self.forget();
+    }
+
+    /// Whole parts up to `length`.
+    async fn send(&self, length: u64) -> Result<Sent, ObjectError> {
+        let mut sent = self.known(length).await?;
+        while length.saturating_sub(sent.bytes()) >= PART {
+            let bytes = self.piece(sent.bytes(), PART).await?;
+            let part = self.part(&sent, bytes).await?;
+            sent.parts.push(part);
+            self.keep(&sent).map_err(|error| ObjectError::Failed(error.to_string()))?;
+            self.recordings.backlog.moved();
+        }
+        Ok(sent)
+    }
+
+    async fn part(&self, sent: &Sent, bytes: Bytes) -> Result<String, ObjectError> {
+        let part = self.objects.part(self.session, &sent.id, sent.parts.len(), bytes).await;
+        self.lost(&part);
+        part
+    }
+
+    /// The store does not know the upload any more: the next try begins anew.
+    fn lost<T>(&self, outcome: &Result<T, ObjectError>) {
+        if matches!(outcome, Err(ObjectError::Absent)) {
+            self.forget();
+        }
+    }
+
+    async fn known(&self, length: u64) -> Result<Sent, ObjectError> {
+        let kept = fs::read(self.path()).ok().and_then(|json| serde_json::from_slice::<Sent>(&json).ok());
+        match kept {
+            Some(sent) if sent.part == PART && sent.bytes() <= length => return Ok(sent),
+            // Another size, or more than there is: a recording that was put back from a backup.
+            Some(sent) => self.give_up(&sent.id).await,
+            None => {}
+        }
+        let sent = Sent { id: self.objects.begin(self.session).await?, part: PART, parts: Vec::new() };
+        self.keep(&sent).map_err(|error| ObjectError::Failed(error.to_string()))?;
+        Ok(sent)
+    }
+
+    async fn piece(&self, offset: u64, length: u64) -> Result<Bytes, ObjectError> {
+        let (recordings, session) = (Arc::clone(self.recordings), self.session);
+        let read = tokio::task::spawn_blocking(move || {
+            let length = usize::try_from(length).map_err(io::Error::other)?;
+            super::Source::File(recordings.staging.read(session)?).exactly(offset, length)
+        });
+        let failed = |error: &dyn std::fmt::Display| ObjectError::Failed(error.to_string());
+        read.await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
+    }
+
+    fn path(&self) -> PathBuf {
+        self.recordings.staging.path(self.session).with_extension("upload")
+    }
+
+    fn keep(&self, sent: &Sent) -> io::Result<()> {
+        let (path, new) = (self.path(), self.path().with_extension("upload-new"));
+        fs::write(&new, serde_json::to_vec(sent)?)?;
+        fs::rename(new, path)
+    }
+
+    pub(super) fn forget(&self) {
+        let _ = fs::remove_file(self.path());
+    }
+}
