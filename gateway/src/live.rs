@@ -6,12 +6,13 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Instant,
 };
 
 use hoop_model::{AgentId, Fault, SessionId, Timestamp};
+use hoop_tunnel::relay::Tally;
 use hoop_tunnel::ticket::{SessionSecret, Ticket, TicketError, TicketWindow};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -28,8 +29,8 @@ pub(crate) struct Live {
     deadline: Instant,
     /// Cancelled when its connections are to be cut.
     pub(crate) cut: CancellationToken,
-    pub(crate) bytes_up: AtomicU64,
-    pub(crate) bytes_down: AtomicU64,
+    /// What its connections carried.
+    pub(crate) carried: Arc<Relayed>,
     secret: SessionSecret,
     window: Mutex<TicketWindow>,
     streams: AtomicUsize,
@@ -43,8 +44,7 @@ impl Live {
             ends_at,
             deadline: Instant::now() + ends_at.since(now()),
             cut: CancellationToken::new(),
-            bytes_up: AtomicU64::new(0),
-            bytes_down: AtomicU64::new(0),
+            carried: Arc::default(),
             secret,
             window: Mutex::default(),
             streams: AtomicUsize::new(0),
@@ -62,11 +62,40 @@ impl Live {
         self.window.lock().unwrap_or_else(PoisonError::into_inner).admit(ticket.counter())
     }
 
+    /// The session was opened before this process began.
+    pub(crate) fn opened_before(self) -> Self {
+        self.carried.in_part.store(true, Ordering::Relaxed);
+        self
+    }
+
     /// Counts one more connection, unless there are `limit`.
     pub(crate) fn enter(self: &Arc<Self>, limit: usize) -> Option<Stream> {
         let before = self.streams.fetch_add(1, Ordering::Relaxed);
         let stream = Stream(Arc::clone(self));
         (before < limit).then_some(stream)
+    }
+}
+
+/// What a session's connections carried through this gateway, from the person to the agent (`forth`) and back.
+#[derive(Debug, Default)]
+pub(crate) struct Relayed {
+    pub(crate) tally: Tally,
+    pub(crate) connections: AtomicU64,
+    /// A gateway before this one carried some of it too: nobody knows how much.
+    in_part: AtomicBool,
+}
+
+impl Relayed {
+    /// For the evidence; `None`: not all of it is known.
+    fn facts(&self) -> Option<serde_json::Value> {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let whole = !self.in_part.load(Ordering::Relaxed);
+        whole.then(|| {
+            serde_json::json!({
+                "to_agent": read(&self.tally.forth), "to_person": read(&self.tally.back),
+                "connections": read(&self.connections),
+            })
+        })
     }
 }
 
@@ -87,6 +116,8 @@ type Answer = Result<(), Fault>;
 pub(crate) struct LiveSessions {
     live: Mutex<HashMap<SessionId, Arc<Live>>>,
     opening: Mutex<HashMap<SessionId, oneshot::Sender<Answer>>>,
+    /// Kept until the recording is there, with which it is compared.
+    carried: Mutex<HashMap<SessionId, Arc<Relayed>>>,
 }
 
 impl LiveSessions {
@@ -102,6 +133,10 @@ impl LiveSessions {
     pub(crate) fn insert(&self, live: Live) -> Arc<Live> {
         let mut map = self.map();
         let kept = Arc::clone(map.entry(live.id).or_insert_with(|| Arc::new(live)));
+        self.carried
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(kept.id, Arc::clone(&kept.carried));
         metrics::gauge!("hoop_sessions_live").set(f64::from(u32::try_from(map.len()).unwrap_or(u32::MAX)));
         kept
     }
@@ -112,6 +147,12 @@ impl LiveSessions {
         let removed = map.remove(&id);
         metrics::gauge!("hoop_sessions_live").set(f64::from(u32::try_from(map.len()).unwrap_or(u32::MAX)));
         removed
+    }
+
+    /// What a session's connections carried, as far as it is known; it is forgotten.
+    pub(crate) fn take_carried(&self, id: SessionId) -> Option<serde_json::Value> {
+        let carried = self.carried.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        carried?.facts()
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Live>> {

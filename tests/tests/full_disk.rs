@@ -4,9 +4,10 @@
 
 use std::{
     fs::File,
-    io::Write,
+    io::{Read, Write},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::{Arc, Mutex},
 };
 
 use hoop_testkit::{Psql, World, WorldOptions, run, wait_until};
@@ -197,4 +198,130 @@ fn a_full_disk_at_the_gateway_stops_a_session_that_is_far_behind() {
         true
     );
     assert_eq!(world.psql("select 'again'"), "again\n");
+}
+
+/// A client whose every byte is seen: PostgreSQL's protocol by hand, on the pipe of `hoop connect --stdio`.
+struct Raw {
+    child: Child,
+    input: ChildStdin,
+    heard: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Raw {
+    fn start(world: &World) -> Self {
+        let mut connect = world.hoop(&world.engineer);
+        connect.args(["connect", "pg", "--stdio"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = connect.spawn().unwrap();
+        let (input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let heard = Arc::<Mutex<Vec<u8>>>::default();
+        let kept = Arc::clone(&heard);
+        std::thread::spawn(move || {
+            let mut buffer = [0; 8192];
+            while let Ok(count @ 1..) = output.read(&mut buffer) {
+                kept.lock().unwrap().extend_from_slice(&buffer[..count]);
+            }
+        });
+        let mut raw = Self { child, input, heard };
+        raw.send(None, b"\0\x03\0\0user\0app\0database\0clinic\0\0");
+        raw.wait_for_ready();
+        raw
+    }
+
+    fn send(&mut self, kind: Option<u8>, body: &[u8]) {
+        let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
+        let message: Vec<u8> = kind.into_iter().chain(length).chain(body.iter().copied()).collect();
+        self.input.write_all(&message).unwrap();
+        self.input.flush().unwrap();
+    }
+
+    fn query(&mut self, sql: &str) {
+        self.send(Some(b'Q'), format!("{sql}\0").as_bytes());
+    }
+
+    /// Waits for ReadyForQuery; all that came before it.
+    fn wait_for_ready(&mut self) -> usize {
+        wait_until("ReadyForQuery", || {
+            let mut heard = self.heard.lock().unwrap();
+            let ready = heard.ends_with(b"Z\0\0\0\x05I");
+            ready.then(|| std::mem::take(&mut *heard).len())
+        })
+    }
+
+    fn heard(&self) -> usize {
+        self.heard.lock().unwrap().len()
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn failures(world: &World) -> f64 {
+    let metrics = world.metrics();
+    let line = metrics.lines().find(|line| line.starts_with("hoop_recording_failures_total"));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
+}
+
+/// 50 rows of 96,000 letters that hardly shrink, once the lock on `gate` is gone.
+const LONG_ANSWER: &str = "select noise from gate, generate_series(1, 50) row, \
+     lateral (select string_agg(md5(row || random()::text || n), '') noise from generate_series(1, 3000) n) letters";
+
+/// Bytes of the message that describes its one column.
+const DESCRIPTION: usize = 31;
+
+/// An answer of 4.8 MB comes from the target while the gateway can store nothing: how many bytes of it does the client see?
+fn seen_while_nothing_can_be_stored(mode: &str) -> (usize, usize) {
+    let mut world = world(&[]);
+    world.rule(serde_json::json!({"limits": {"recording": mode}}));
+    world.gateway.kill();
+    let disk = SmallDisk::over(&world.folder.path().join("gateway/recordings"), "8m");
+    world.crash_gateway();
+    world.wait_for_agent();
+    let mut raw = Raw::start(&world);
+    world.postgres.script("create table gate (n int); insert into gate values (1); grant all on gate to app");
+    raw.query("select 1");
+    raw.wait_for_ready();
+    // The statement is at the target, and its request is stored, when it waits there for somebody else's lock.
+    let mut other = world.postgres.client("psql");
+    other.env("PGDATABASE", "clinic").args(["-X", "-q"]).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut other = other.spawn().unwrap();
+    let mut lock = other.stdin.take().unwrap();
+    writeln!(lock, "begin; lock table gate;").unwrap();
+    let locks = |granted: &str| {
+        let sql = format!("select count(*) from pg_locks where relation = 'gate'::regclass and {granted}");
+        world.postgres.script(&sql) == "1\n"
+    };
+    wait_until("the lock", || locks("granted").then_some(()));
+    raw.query(LONG_ANSWER);
+    wait_until("the statement that waits", || locks("not granted").then_some(()));
+    disk.fill();
+    let before = failures(&world);
+    writeln!(lock, "commit;").unwrap();
+    wait_until("a recording that cannot be stored", || (failures(&world) > before).then_some(()));
+    if mode == "bounded" {
+        wait_until("the answer", || (raw.heard() > 4_800_000).then_some(()));
+    }
+    let seen = raw.heard();
+    disk.make_room();
+    let all = raw.wait_for_ready();
+    drop(lock);
+    other.wait().unwrap();
+    (seen, all)
+}
+
+#[test]
+fn strictly_recorded_not_a_byte_of_an_answer_passes_before_it_is_stored() {
+    let (seen, all) = seen_while_nothing_can_be_stored("strict");
+    // The description of the rows, whose record still fits the last page of the file and is stored.
+    assert!(seen == 0 || seen == DESCRIPTION, "{seen} of {all}");
+    assert!(all > 4_800_000);
+}
+
+#[test]
+fn recorded_with_a_bound_an_answer_passes_while_its_recording_waits() {
+    let (seen, all) = seen_while_nothing_can_be_stored("bounded");
+    assert!(seen > 4_800_000 && all >= seen);
 }

@@ -1,5 +1,4 @@
 //! What survives: cut networks, a killed gateway, a killed agent. Nothing acknowledged is lost, every gap is named.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     sync::{

@@ -3,6 +3,7 @@
 //! Each parked connection is one small task. When a connector's ClientHello comes through, its ticket names a session
 //! of this agent; only then does the handshake begin, and only that session's certificate and key pass it.
 
+pub(crate) mod meter;
 pub(crate) mod streams;
 
 use std::{
@@ -32,6 +33,7 @@ use crate::{
     home::{Home, Identity},
     session::{LiveSession, Sessions},
 };
+use meter::Metered;
 use streams::TunnelPipe;
 
 /// From a connector's first byte to the end of its handshake.
@@ -132,9 +134,11 @@ impl DataPlane {
             .map_err(|error| Unwanted::Start(unreachable(&error)))?;
         let dial = GatewayDial::new(reach, self.transport.clone());
         let parked = dial.park(&claims.next()).await.map_err(|error| Unwanted::Start(unreachable(&error)))?;
+        let (parked, meter) = Metered::new(parked);
         let acceptor = self.acceptor.load_full();
         let offer = acceptor.wait(parked).await?;
         let session = self.admit(offer.ticket())?;
+        meter.belongs_to(&session.totals);
         let carrier = offer.accept().await?;
         check_key(carrier.get_ref().1.peer_certificates(), &session)?;
         match session.streams.attach(carrier).await? {
@@ -181,4 +185,4 @@ fn unreachable(error: &dyn std::error::Error) -> Fault {
 }
 
 /// The carrier of a stream at the agent.
-pub(crate) type Carrier = tokio_rustls::server::TlsStream<hoop_tunnel::inner::Prefixed<Outer>>;
+pub(crate) type Carrier = tokio_rustls::server::TlsStream<hoop_tunnel::inner::Prefixed<Metered<Outer>>>;

@@ -16,7 +16,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use hoop_model::{Blame, Fault, SessionId, Timestamp};
-use hoop_recording::{RecordingPublicKey, SigningKey, Start, Writer, chain::ScanError};
+use hoop_recording::{Carried, RecordingPublicKey, SigningKey, Start, Writer, chain::ScanError};
 use hoop_session::{Mark, TapeError};
 
 use tokio_util::sync::CancellationToken;
@@ -277,14 +277,20 @@ impl SessionTape {
     }
 
     /// Writes the signed end. Nothing can be recorded after it. Blocks for a disk write.
-    pub(crate) fn finish(self: &Arc<Self>, reason: &str, key: &SigningKey) -> Result<(), TapeError> {
+    pub(crate) fn finish(
+        self: &Arc<Self>,
+        reason: &str,
+        carried: Carried,
+        key: &SigningKey,
+    ) -> Result<(), TapeError> {
         // A recording that only got stuck on its way is whole here, and gets its end.
         let mut inner =
             self.inner.lock().map_err(|_| TapeError(failed("a thread died while it recorded")))?;
         if self.torn.load(Ordering::Acquire) {
             return Err(self.reason());
         }
-        let Some(writer) = inner.writer.take() else { return Ok(()) };
+        let Some(mut writer) = inner.writer.take() else { return Ok(()) };
+        writer.note_carried(carried);
         let finished = writer.finish(now(), reason, key).map_err(failed)?;
         if let Some(last) = finished.last {
             self.write(&last.bytes)?;

@@ -24,7 +24,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::Sessions;
 use crate::{
     accounts::OpenAccount,
-    data::Carrier,
+    data::{Carrier, meter::Totals},
     recording::{SessionTape, TapeHandle},
     target::cancel::SessionDesk,
 };
@@ -67,6 +67,8 @@ pub(crate) struct LiveSession {
     tape: Arc<SessionTape>,
     desk: Arc<SessionDesk>,
     activity: Arc<Activity>,
+    /// What its connections to the gateway carried.
+    pub(crate) totals: Arc<Totals>,
     login_cache: Arc<LoginCache>,
     tasks: TaskTracker,
 }
@@ -102,6 +104,7 @@ impl LiveSession {
             tape,
             desk: Arc::new(desk),
             activity: Arc::new(Activity::new(now())),
+            totals: Arc::default(),
             login_cache: Arc::default(),
             tasks: TaskTracker::new(),
             dial: Arc::clone(&dial),
@@ -223,7 +226,8 @@ impl LiveSession {
         let (tape, key) = (Arc::clone(&self.tape), Arc::clone(&sessions.around.home.signing_key));
         let text = format!("{} ({})", reason.message, reason.code);
         let (told, signing) = (text.clone(), Arc::clone(&key));
-        let finished = tokio::task::spawn_blocking(move || tape.finish(&told, &signing)).await;
+        let carried = self.totals.carried();
+        let finished = tokio::task::spawn_blocking(move || tape.finish(&told, carried, &signing)).await;
         if !matches!(finished, Ok(Ok(()))) {
             tracing::error!(session = %id, "the recording was not finished; it will be sent as interrupted");
             sessions.around.spool.finish_later(Arc::clone(&self.tape), text, key);

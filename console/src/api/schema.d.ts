@@ -472,6 +472,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/holds": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Legal holds, those in force first.
+         * @description For: evidence.
+         */
+        get: operations["get_holds"];
+        put?: never;
+        /**
+         * Keeps recordings from being deleted.
+         * @description For: evidence, with a second factor that was proven a moment ago.
+         */
+        post: operations["post_holds"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/holds/{id}/release": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Lets them be deleted when their time is over.
+         * @description For: admin, with a second factor that was proven a moment ago.
+         */
+        post: operations["post_holds_id_release"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/info": {
         parameters: {
             query?: never;
@@ -2050,6 +2094,34 @@ export interface components {
              */
             seconds: number;
         };
+        /**
+         * @description What a hold is on.
+         * @enum {string}
+         */
+        HoldKind: "session" | "user" | "connection";
+        /** @description A legal hold, as `GET /holds` lists it: those in force first. */
+        HoldView: {
+            /** @description Its id. */
+            id: string;
+            /** @description On what. */
+            kind: components["schemas"]["HoldKind"];
+            /** @description Its name at the time. */
+            name: string;
+            /** @description When. */
+            placed_at: string;
+            /** @description Who placed it. */
+            placed_by: string;
+            /** @description Why. */
+            reason: string;
+            /** @description Why. */
+            release_reason?: string | null;
+            /** @description When. */
+            released_at?: string | null;
+            /** @description Who released it; in force without. */
+            released_by?: string | null;
+            /** @description Its id. */
+            subject: string;
+        };
         /** @description A holder's code. */
         HolderCode: {
             /** @description The secret. */
@@ -2318,6 +2390,17 @@ export interface components {
             /** @description Password. */
             password: string;
         };
+        /** @description `POST /holds` (admin, auditor): exactly one of `session`, `user`, `connection`. */
+        PlaceHold: {
+            /** @description The recordings of all sessions on this connection, those to come included. */
+            connection?: string | null;
+            /** @description Why: the matter, the case. */
+            reason: string;
+            /** @description The recording of this session. */
+            session?: string | null;
+            /** @description The recordings of all sessions of this person, those to come included. */
+            user?: string | null;
+        };
         /** @description An error: HTTP status by `blame`, body as here. */
         Problem: {
             /** @description Stable code such as `HOOP-3001`. */
@@ -2361,6 +2444,11 @@ export interface components {
         RedirectTo: {
             /** @description Absolute URL on 127.0.0.1. */
             location: string;
+        };
+        /** @description `POST /holds/{id}/release` (admin). */
+        ReleaseHold: {
+            /** @description Why. */
+            reason: string;
         };
         /** @description `POST /sessions/{id}/certificate` (its owner). */
         RenewCertificate: {
@@ -2620,11 +2708,15 @@ export interface components {
              * @description Bytes of recording stored durably.
              */
             recording_bytes: number;
+            /** @description Its recording was deleted then: its time was over. */
+            recording_deleted_at?: string | null;
             /**
              * Format: int64
              * @description Requests so far.
              */
             requests: number;
+            /** @description Its recording is not deleted before; for ever without, if the session is over. */
+            retain_until?: string | null;
             /**
              * Format: int64
              * @description Rows shown so far.
@@ -3684,6 +3776,106 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_holds: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["HoldView"][];
+                        next?: string;
+                    };
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_holds: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PlaceHold"];
+            };
+        };
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HoldView"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_holds_id_release: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReleaseHold"];
+            };
+        };
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HoldView"];
+                };
             };
             /** @description what went wrong */
             default: {

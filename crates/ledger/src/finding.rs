@@ -114,6 +114,17 @@ pub enum Finding {
         /// The event that names it.
         seq: u64,
     },
+    /// The agent signed for other amounts than the gateway's relay carried: one of them leaves something out.
+    BytesDiffer {
+        /// Which session.
+        session: SessionId,
+        /// The event that names the recording.
+        seq: u64,
+        /// Ciphertext by the agent's count.
+        agent: hoop_recording::Carried,
+        /// By the relay's: passed to the agent, passed from it.
+        relay: hoop_recording::Carried,
+    },
     /// A recording was deleted before its time was over.
     DeletedEarly {
         /// Which session.
@@ -180,6 +191,11 @@ impl fmt::Display for Finding {
             Self::RecordingAbsent { session, seq } => {
                 write!(f, "the recording of session {session}, named by event {seq}, is missing")
             }
+            Self::BytesDiffer { session, seq, agent, relay } => write!(
+                f,
+                "session {session} of event {seq}: its agent signed for {} bytes received and {} sent, the relay carried {} and {}",
+                agent.received, agent.sent, relay.received, relay.sent
+            ),
             Self::DeletedEarly { session, seq } => {
                 write!(
                     f,

@@ -13,7 +13,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use hoop_model::{EventId, SessionId, Timestamp};
-use hoop_recording::{Frame, Hash, Manifest, Tag, Trailer, Trust, VerifyingKey, verify_chain};
+use hoop_recording::{Carried, Frame, Hash, Manifest, Tag, Trailer, Trust, VerifyingKey, verify_chain};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -118,6 +118,34 @@ struct Named {
     signer: Option<VerifyingKey>,
     /// It must not be deleted before; never, if that is not said.
     retain_until: Option<Timestamp>,
+    /// What the gateway's relay carried; `None`: it does not know.
+    relay: Option<Relay>,
+}
+
+/// What a gateway's relay says that it carried for a session.
+#[derive(Deserialize)]
+struct Relay {
+    to_agent: u64,
+    to_person: u64,
+    connections: u64,
+}
+
+/// So much of a connection may be on its way when it is cut, in each direction.
+const ON_ITS_WAY: u64 = 16 << 20;
+/// A first message that was passed on, and once more because the connection it was for broke: counted once by the relay.
+const FIRST_MESSAGE: u64 = 16 << 10;
+
+impl Relay {
+    /// Whether the agent can have received and sent what it says. Nobody receives what was not sent; what was sent and not
+    /// received was on its way when connections broke, and that is not much.
+    fn agrees_with(&self, agent: Carried) -> bool {
+        let lost = self.connections.saturating_mul(ON_ITS_WAY);
+        let twice = self.connections.saturating_mul(FIRST_MESSAGE);
+        let fits = |sent: u64, received: u64| {
+            received <= sent.saturating_add(twice) && sent.saturating_sub(received) <= lost
+        };
+        fits(self.to_agent, agent.received) && fits(agent.sent, self.to_person)
+    }
 }
 
 /// A recording that was deleted, as the ledger tells of it.
@@ -321,6 +349,7 @@ impl<'a> Check<'a> {
                     manifest: stored.hash("manifest"),
                     signer: stored.fact("signer").and_then(|text| text.parse().ok()),
                     retain_until: stored.fact("retain_until").and_then(|text| text.parse().ok()),
+                    relay: stored.facts.get("relay").and_then(|relay| Relay::deserialize(relay).ok()),
                 });
             }
             EventCode::RecordingDeleted => {
@@ -444,6 +473,7 @@ impl<'a> Check<'a> {
                 None
             }
         };
+        self.bytes(session, named, trailer.as_ref());
         let Some(recordings) = recordings else { return Ok(()) };
         let Some(file) = recordings.open(&session)? else {
             self.report.find(Finding::RecordingAbsent { session, seq });
@@ -457,6 +487,17 @@ impl<'a> Check<'a> {
             self.report.find(Finding::RecordingDiffers { session, seq, findings: read.findings });
         }
         Ok(())
+    }
+
+    /// What the agent counted, held against what the relay did.
+    fn bytes(&mut self, session: SessionId, named: &Named, manifest: Option<&Manifest>) {
+        let carried = manifest.and_then(|manifest| manifest.contents.as_ref()?.carried);
+        if let (Some(relay), Some(agent)) = (&named.relay, carried)
+            && !relay.agrees_with(agent)
+        {
+            let relay = Carried { received: relay.to_agent, sent: relay.to_person };
+            self.report.find(Finding::BytesDiffer { session, seq: named.seq, agent, relay });
+        }
     }
 
     /// The manifest in the export, held against what the ledger says of it.

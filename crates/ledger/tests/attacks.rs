@@ -28,6 +28,9 @@ struct World {
     live: Vec<SessionId>,
     /// Until when recordings are kept that are made from now on.
     retain_until: Option<Timestamp>,
+    /// What agent and relay say was carried, of sessions from now on.
+    carried: Option<hoop_recording::Carried>,
+    relay: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 #[derive(Default, Clone)]
@@ -51,6 +54,8 @@ impl World {
             files: Files::default(),
             live: Vec::new(),
             retain_until: None,
+            carried: None,
+            relay: None,
         };
         world.add(Draft::new(Actor::System, EventCode::GatewayStarted));
         let recording_key = RecordingPrivateKey::generate().unwrap();
@@ -88,6 +93,7 @@ impl World {
             let _ = writer.append(&Record { at: Timestamp::EPOCH, stream: None, event }).unwrap();
             file.extend_from_slice(&writer.seal_chunk().unwrap().unwrap().bytes);
         }
+        self.carried.into_iter().for_each(|carried| writer.note_carried(carried));
         let trailer = writer.finish(Timestamp::EPOCH, "closed", &self.agent).unwrap().trailer_frame;
         file.extend_from_slice(&trailer);
         let trailer = Frame::parse(trailer).unwrap();
@@ -97,6 +103,7 @@ impl World {
         sealed
             .facts
             .extend(self.retain_until.map(|until| ("retain_until".to_owned(), until.to_string().into())));
+        sealed.facts.extend(self.relay.clone().map(|relay| ("relay".to_owned(), relay.into())));
         self.add(sealed);
         self.trailers.push((session, trailer));
         self.files.0.insert(session, file);
@@ -169,6 +176,37 @@ fn an_honest_ledger_is_clean() {
     assert_eq!((report.sessions, report.recordings_checked, report.events), (3, 3, 14));
     assert_eq!(report.origin.as_deref(), Some(ORIGIN));
     assert!(serde_json::to_value(&report).unwrap()["findings"].as_array().unwrap().is_empty());
+}
+
+/// One session whose agent counted 1,000 bytes each way, and whose relay counted these.
+fn relayed(to_agent: u64, to_person: u64, connections: u64) -> Report {
+    let mut world = World::new(0);
+    world.carried = Some(hoop_recording::Carried { received: 1000, sent: 1000 });
+    let counts = [("to_agent", to_agent), ("to_person", to_person), ("connections", connections)];
+    world.relay = Some(counts.into_iter().map(|(name, count)| (name.to_owned(), count.into())).collect());
+    world.session(&RecordingPrivateKey::generate().unwrap());
+    world.verify()
+}
+
+#[test]
+fn what_the_relay_carried_fits_what_the_agent_signed_for() {
+    for (to_agent, to_person) in [(1000, 1000), (1500, 1000), (1000, 400)] {
+        let report = relayed(to_agent, to_person, 1);
+        assert!(report.is_clean(), "{to_agent} {to_person}: {:?}", report.findings);
+    }
+}
+
+#[test]
+fn say_that_less_was_carried_than_the_relay_saw() {
+    let much = 40 << 20;
+    assert!(relayed(much, 1000, 3).is_clean(), "three connections that broke under load");
+    for (to_agent, to_person, connections) in [(much, 1000, 1), (1000, much, 1), (0, 1000, 0), (1000, 0, 0)] {
+        let findings = relayed(to_agent, to_person, connections).findings;
+        assert!(
+            matches!(&findings[..], [Finding::BytesDiffer { .. }]),
+            "{to_agent} {to_person}: {findings:?}"
+        );
+    }
 }
 
 /// Deletes the only session's recording, as the gateway does when its time is over.

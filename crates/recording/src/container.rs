@@ -342,6 +342,18 @@ pub struct Contents {
     pub first_at: Option<Timestamp>,
     /// Time of the last event.
     pub last_at: Option<Timestamp>,
+    /// What the session's connections carried, as the agent counted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried: Option<Carried>,
+}
+
+/// Bytes of ciphertext on the connections of a session, at the agent's end. The gateway's relay counts them at its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Carried {
+    /// From the person.
+    pub received: u64,
+    /// To the person.
+    pub sent: u64,
 }
 
 /// What the agent signs at the end.

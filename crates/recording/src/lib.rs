@@ -35,7 +35,7 @@ mod split;
 mod testing;
 
 pub use chain::{Chain, ChainError, scan};
-pub use container::{Ended, Frame, GapStatement, Header, Manifest, Tag, Trailer};
+pub use container::{Carried, Ended, Frame, GapStatement, Header, Manifest, Tag, Trailer};
 pub use event::{Event, Record, RequestId};
 pub use hash::Hash;
 pub use keys::{KeyId, RecordingPrivateKey, RecordingPublicKey, SigningKey, Unwrap, VerifyingKey};

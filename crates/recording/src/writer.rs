@@ -14,8 +14,9 @@ use hoop_model::{SessionId, Timestamp};
 use crate::{
     codec,
     container::{
-        AEAD_TAG, CHUNK_PREFIX, COMPRESSED, Contents, Ended, FORMAT_VERSION, FRAME_PREFIX, Frame, FrameError,
-        GapStatement, Header, MAX_PLAINTEXT, Manifest, Tag, Trailer, associated_data, frame_prefix, nonce,
+        AEAD_TAG, CHUNK_PREFIX, COMPRESSED, Carried, Contents, Ended, FORMAT_VERSION, FRAME_PREFIX, Frame,
+        FrameError, GapStatement, Header, MAX_PLAINTEXT, Manifest, Tag, Trailer, associated_data,
+        frame_prefix, nonce,
     },
     event::{Event, Record},
     hash::Hash,
@@ -214,6 +215,11 @@ impl Writer {
             }
             _ => {}
         }
+    }
+
+    /// What the session's connections carried: for the manifest.
+    pub fn note_carried(&mut self, carried: Carried) {
+        self.contents.carried = Some(carried);
     }
 
     /// Ends the recording: the last chunk, and the manifest signed with the key that the header names.

@@ -8,6 +8,7 @@ use std::{
     cell::Cell,
     io,
     pin::Pin,
+    sync::atomic::{AtomicU64, Ordering},
     task::{Context, Poll},
     time::Duration,
 };
@@ -62,21 +63,42 @@ pub struct RelayEnd {
     pub reason: RelayReason,
 }
 
+/// Counts what passes while it passes: several relays may share one.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Bytes from the first side to the second.
+    pub forth: AtomicU64,
+    /// Bytes from the second side to the first.
+    pub back: AtomicU64,
+}
+
 /// Copies between two TCP connections until both directions end. Cancel safe: dropping it closes both.
-pub async fn relay(a: TcpStream, b: TcpStream, limits: RelayLimits, cancel: &CancellationToken) -> RelayEnd {
+pub async fn relay(
+    a: TcpStream,
+    b: TcpStream,
+    limits: RelayLimits,
+    cancel: &CancellationToken,
+    tally: &Tally,
+) -> RelayEnd {
     // Nagle's algorithm would hold the small records of a session back.
     let _ = a.set_nodelay(true);
     let _ = b.set_nodelay(true);
-    relay_any(a, b, limits, cancel).await
+    relay_any(a, b, limits, cancel, tally).await
 }
 
 /// The same between any two connections, such as a WebSocket's.
-pub async fn relay_any<A, B>(a: A, b: B, limits: RelayLimits, cancel: &CancellationToken) -> RelayEnd
+pub async fn relay_any<A, B>(
+    a: A,
+    b: B,
+    limits: RelayLimits,
+    cancel: &CancellationToken,
+    tally: &Tally,
+) -> RelayEnd
 where
     A: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut pair = Pair { a, b, forth: Direction::default(), back: Direction::default() };
+    let mut pair = Pair { a, b, forth: Direction::new(&tally.forth), back: Direction::new(&tally.back) };
     let reason = tokio::select! {
         biased;
         () = cancel.cancelled() => RelayReason::Cancelled,
@@ -85,7 +107,7 @@ where
     RelayEnd { forth: pair.forth.copied, back: pair.back.copied, reason }
 }
 
-async fn run<A, B>(pair: &mut Pair<A, B>, limits: RelayLimits) -> RelayReason
+async fn run<A, B>(pair: &mut Pair<'_, A, B>, limits: RelayLimits) -> RelayReason
 where
     A: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
@@ -103,11 +125,11 @@ where
     }
 }
 
-struct Pair<A, B> {
+struct Pair<'t, A, B> {
     a: A,
     b: B,
-    forth: Direction,
-    back: Direction,
+    forth: Direction<'t>,
+    back: Direction<'t>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -116,7 +138,7 @@ enum Ends {
     Both,
 }
 
-impl<A, B> Pair<A, B>
+impl<A, B> Pair<'_, A, B>
 where
     A: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
@@ -132,18 +154,17 @@ where
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    #[default]
     Copying,
     Closing,
     Ended,
 }
 
 /// One direction.
-#[derive(Default)]
-struct Direction {
+struct Direction<'t> {
     copied: u64,
+    tally: &'t AtomicU64,
     /// Read, but not taken by the other side yet; the first `held_at` bytes are.
     held: Vec<u8>,
     held_at: usize,
@@ -151,7 +172,11 @@ struct Direction {
     stage: Stage,
 }
 
-impl Direction {
+impl<'t> Direction<'t> {
+    const fn new(tally: &'t AtomicU64) -> Self {
+        Self { copied: 0, tally, held: Vec::new(), held_at: 0, unflushed: false, stage: Stage::Copying }
+    }
+
     /// Ready when this direction ended.
     fn poll<R, W>(&mut self, cx: &mut Context<'_>, from: &mut R, to: &mut W) -> Poll<io::Result<()>>
     where
@@ -249,7 +274,9 @@ impl Direction {
         if count == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
-        self.copied += u64::try_from(count).unwrap_or(0);
+        let count = u64::try_from(count).unwrap_or(0);
+        self.copied += count;
+        self.tally.fetch_add(count, Ordering::Relaxed);
         self.unflushed = true;
         Ok(())
     }
@@ -267,8 +294,8 @@ mod tests {
     #[tokio::test]
     async fn bytes_pass_both_ways_and_are_counted() {
         let ((mut client, a), (b, mut server)) = (duplex(64), duplex(64));
-        let token = CancellationToken::new();
-        let relaying = relay_any(a, b, limits(), &token);
+        let (token, tally) = (CancellationToken::new(), Tally::default());
+        let relaying = relay_any(a, b, limits(), &token, &tally);
         let talking = async {
             let up: Vec<u8> = (0..=255).cycle().take(10_000).collect();
             let (mut seen, mut answer) = (vec![0; 10_000], Vec::new());
@@ -285,13 +312,14 @@ mod tests {
         };
         let (end, ()) = tokio::join!(relaying, talking);
         assert_eq!(end, RelayEnd { forth: 10_000, back: 13, reason: RelayReason::Closed });
+        assert_eq!((tally.forth.into_inner(), tally.back.into_inner()), (10_000, 13));
     }
 
     #[tokio::test]
     async fn a_blocked_side_stops_the_reading_of_the_other() {
         let ((mut client, a), (b, server)) = (duplex(1024), duplex(16));
-        let token = CancellationToken::new();
-        let relaying = relay_any(a, b, limits(), &token);
+        let (token, tally) = (CancellationToken::new(), Tally::default());
+        let relaying = relay_any(a, b, limits(), &token, &tally);
         let flooding = async {
             let mut taken = 0;
             loop {
@@ -316,7 +344,7 @@ mod tests {
     async fn a_half_open_pair_ends_in_time() {
         let ((client, a), (b, _server)) = (duplex(64), duplex(64));
         drop(client);
-        let end = relay_any(a, b, limits(), &CancellationToken::new()).await;
+        let end = relay_any(a, b, limits(), &CancellationToken::new(), &Tally::default()).await;
         assert_eq!(end.reason, RelayReason::HalfOpen);
     }
 
@@ -330,7 +358,7 @@ mod tests {
 
     fn relay_future_size<'a, F, R>(_: F) -> usize
     where
-        F: Fn(TcpStream, TcpStream, RelayLimits, &'a CancellationToken) -> R,
+        F: Fn(TcpStream, TcpStream, RelayLimits, &'a CancellationToken, &'a Tally) -> R,
     {
         size_of::<R>()
     }

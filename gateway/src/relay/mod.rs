@@ -139,6 +139,8 @@ pub(crate) async fn ticket(
         () = live.cut.cancelled() => return Err(Refused::UnknownSession),
         agent = reach(hub, live.agent, &hello) => agent?,
     };
+    live.carried.connections.fetch_add(1, Ordering::Relaxed);
+    live.carried.tally.forth.fetch_add(hello.len() as u64, Ordering::Relaxed);
     copy(&live, pipe, agent).await;
     drop(stream);
     Ok(())
@@ -184,7 +186,7 @@ pub(crate) async fn find(hub: &Shared, id: SessionId) -> Result<Arc<Live>, Refus
         tracing::error!(%error, session.id = %id, "session secret cannot be opened");
         Refused::Store
     })?;
-    let live = hub.live.insert(Live::new(id, session.agent, session.ends_at, secret));
+    let live = hub.live.insert(Live::new(id, session.agent, session.ends_at, secret).opened_before());
     // Whoever ended it between the look and the insertion found nothing to cut.
     let still = hub.store.session(id).await.ok().flatten();
     if still.is_some_and(|session| matches!(session.state, SessionState::Opening | SessionState::Live)) {
@@ -239,13 +241,11 @@ fn is_alive(pipe: &mut Pipe) -> bool {
 async fn copy(live: &Live, person: Pipe, agent: Pipe) {
     metrics::gauge!("hoop_relays").increment(1.0);
     metrics::counter!("hoop_relays_total").increment(1);
-    let limits = RelayLimits::default();
+    let (limits, tally) = (RelayLimits::default(), &live.carried.tally);
     let end = match (person, agent) {
-        (Pipe::Tcp(person), Pipe::Tcp(agent)) => relay::relay(person, agent, limits, &live.cut).await,
-        (person, agent) => relay::relay_any(person, agent, limits, &live.cut).await,
+        (Pipe::Tcp(person), Pipe::Tcp(agent)) => relay::relay(person, agent, limits, &live.cut, tally).await,
+        (person, agent) => relay::relay_any(person, agent, limits, &live.cut, tally).await,
     };
-    live.bytes_up.fetch_add(end.forth, Ordering::Relaxed);
-    live.bytes_down.fetch_add(end.back, Ordering::Relaxed);
     metrics::counter!("hoop_relay_bytes_total", "direction" => "up").increment(end.forth);
     metrics::counter!("hoop_relay_bytes_total", "direction" => "down").increment(end.back);
     metrics::gauge!("hoop_relays").decrement(1.0);

@@ -93,6 +93,7 @@ pub(crate) async fn interrupted(hub: &Shared, session: &SessionRecord, why: &str
     let recording = RecordingEnd { ending: RecordingEnding::Interrupted, manifest: None, trailer: None, at };
     let end = SessionEnd { at, reason: why.to_owned(), code: "HOOP-4007".to_owned() };
     tolerate_conflict(hub.store.end_recording(session.id, &recording, &end, &events).await)?;
+    hub.live.take_carried(session.id);
     cut_now(hub, session.id);
     Ok(())
 }
@@ -144,6 +145,7 @@ pub(crate) async fn sealed(
     let named = trailer.as_ref().zip(key).map(|(trailer, key)| recording_facts(trailer, &key));
     let mut facts = named.unwrap_or_default();
     facts.insert("retain_until".to_owned(), json!(retain_until(&session, at)));
+    facts.insert("relay".to_owned(), json!(hub.live.take_carried(id)));
     facts.insert("contents".to_owned(), json!(report.manifest));
     facts.insert("findings".to_owned(), json!(findings));
     facts.insert("own".to_owned(), json!(own));

@@ -25,7 +25,7 @@ use hoop_tunnel::{
     inner::{
         ConnectorTls, InnerAcceptor, InnerIdentity, PeerIdentity, Prefixed, agent_config, claim_record, roots,
     },
-    relay::{RelayLimits, relay, relay_any},
+    relay::{RelayLimits, Tally, relay, relay_any},
     stream::{Attached, Backoff, Connector, Dial, DialFailure, ResumableStream, SessionStreams},
     ticket::{Claim, ClaimSecret, SessionSecret, Ticket, TicketMint, TicketWindow},
 };
@@ -168,11 +168,11 @@ async fn pair(state: &GatewayState, connector: TcpStream, first: Vec<u8>) {
     let token = CancellationToken::new();
     match state.cut {
         None => {
-            relay(connector, agent, RelayLimits::default(), &token).await;
+            relay(connector, agent, RelayLimits::default(), &token, &Tally::default()).await;
         }
         Some(cut) => {
             let cutting = Cutting { io: connector, left: cut(number) };
-            relay_any(cutting, agent, RelayLimits::default(), &token).await;
+            relay_any(cutting, agent, RelayLimits::default(), &token, &Tally::default()).await;
         }
     }
 }
