@@ -3,47 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
-    fs::File,
     io::{Read, Write},
-    path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{Child, ChildStdin, Stdio},
     sync::{Arc, Mutex},
 };
 
-use hoop_testkit::{Psql, World, WorldOptions, run, wait_until};
-
-/// A file system in memory over a folder; unmounted when dropped.
-struct SmallDisk {
-    folder: PathBuf,
-}
-
-impl SmallDisk {
-    fn over(folder: &Path, size: &str) -> Self {
-        let owner = std::os::unix::fs::MetadataExt::uid(&folder.metadata().unwrap());
-        let options = format!("size={size},mode=0700,uid={owner}");
-        run(Command::new("mount").args(["-t", "tmpfs", "-o", &options, "hoop-test"]).arg(folder));
-        Self { folder: folder.to_owned() }
-    }
-
-    /// Leaves not a byte.
-    fn fill(&self) {
-        let mut filler = File::create(self.folder.join("filler")).unwrap();
-        for piece in [1 << 16, 1 << 12, 1] {
-            while filler.write_all(&vec![0; piece]).is_ok() {}
-        }
-    }
-
-    fn make_room(&self) {
-        std::fs::remove_file(self.folder.join("filler")).unwrap();
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: whoever still has a file open keeps it, and the folder can be removed.
-        let _ = Command::new("umount").arg("-l").arg(&self.folder).status();
-    }
-}
+use hoop_testkit::{Psql, SmallDisk, World, WorldOptions, run, wait_until};
 
 fn texts(world: &World, session: &str) -> Vec<String> {
     world.statements(session).iter().filter_map(|s| Some(s["text"].as_str()?.to_owned())).collect()

@@ -164,7 +164,7 @@ impl Spool {
         self.tapes.lock().map(|tapes| tapes.values().cloned().collect()).unwrap_or_default()
     }
 
-    pub(super) fn find(&self, session: SessionId) -> Option<Arc<SessionTape>> {
+    pub(crate) fn find(&self, session: SessionId) -> Option<Arc<SessionTape>> {
         self.tapes.lock().ok()?.get(&session).cloned()
     }
 

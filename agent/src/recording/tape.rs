@@ -7,11 +7,11 @@ use std::{
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+        Arc, LazyLock, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Waker},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -45,9 +45,9 @@ pub(crate) struct SessionTape {
     file: File,
     written: AtomicU64,
     durable: AtomicU64,
-    /// Bytes up to `marker` have been outstanding since `marker_at` (microseconds; 0: nothing is outstanding).
+    /// Bytes up to `marker` have been outstanding since `marker_at` ([`ticks`]; 0: nothing is outstanding).
     marker: AtomicU64,
-    marker_at: AtomicI64,
+    marker_at: AtomicU64,
     finished: AtomicBool,
     broken: Mutex<Option<Fault>>,
     pub(super) is_broken: AtomicBool,
@@ -85,6 +85,16 @@ pub(super) struct Inner {
     pub(super) writer: Option<Writer>,
     /// Records taken.
     pub(super) taken: u64,
+}
+
+/// Microseconds on a clock that nobody sets, never 0: a wall clock that jumps makes no recording late.
+fn ticks() -> u64 {
+    static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    u64::try_from(ORIGIN.elapsed().as_micros()).unwrap_or(u64::MAX).saturating_add(1)
+}
+
+fn since_tick(tick: u64) -> Duration {
+    Duration::from_micros(ticks().saturating_sub(tick))
 }
 
 pub(super) fn now() -> Timestamp {
@@ -161,7 +171,7 @@ impl SessionTape {
             written: AtomicU64::new(written),
             durable: AtomicU64::new(0),
             marker: AtomicU64::new(0),
-            marker_at: AtomicI64::new(0),
+            marker_at: AtomicU64::new(0),
             finished: AtomicBool::new(false),
             broken: Mutex::new(None),
             is_broken: AtomicBool::new(false),
@@ -231,7 +241,7 @@ impl SessionTape {
         if durable >= self.marker.load(Ordering::Acquire) {
             let written = self.written();
             self.marker.store(written, Ordering::Release);
-            let since = if durable >= written { 0 } else { now().as_micros() };
+            let since = if durable >= written { 0 } else { ticks() };
             self.marker_at.store(since, Ordering::Release);
         }
         if let Some(stored) = self.awaited.as_ref().and_then(|awaited| stored_up_to(awaited, durable)) {
@@ -253,7 +263,7 @@ impl SessionTape {
     /// Fails the recording if it has stalled for too long.
     pub(super) fn check_stall(&self) {
         let since = self.marker_at.load(Ordering::Acquire);
-        let behind = if since == 0 { Duration::ZERO } else { now().since(Timestamp::from_micros(since)) };
+        let behind = if since == 0 { Duration::ZERO } else { since_tick(since) };
         if behind > self.limits.behind + self.limits.stall && !self.is_finished() {
             self.fail(
                 Fault::new(
@@ -342,7 +352,7 @@ impl SessionTape {
         let written = self.written.fetch_add(bytes.len() as u64, Ordering::AcqRel) + bytes.len() as u64;
         if self.marker_at.load(Ordering::Acquire) == 0 {
             self.marker.store(written, Ordering::Release);
-            self.marker_at.store(now().as_micros(), Ordering::Release);
+            self.marker_at.store(ticks(), Ordering::Release);
         }
         Ok(())
     }
@@ -353,8 +363,7 @@ impl SessionTape {
             return false;
         }
         let since = self.marker_at.load(Ordering::Acquire);
-        behind > self.limits.behind_bytes
-            || (since != 0 && now().since(Timestamp::from_micros(since)) > self.limits.behind)
+        behind > self.limits.behind_bytes || (since != 0 && since_tick(since) > self.limits.behind)
     }
 
     fn wake(&self) {

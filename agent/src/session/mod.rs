@@ -169,11 +169,24 @@ impl Sessions {
         }
     }
 
-    /// A session is to end.
+    /// A session is to end. One that this agent does not have (the order to open it was lost, say) is refused: else the
+    /// gateway would wait for its recording.
     pub(crate) fn end(&self, id: SessionId, reason: Fault) {
         if let Some(session) = self.find(id) {
             session.terminator.end(reason);
+        } else if !self.is_on_its_way(id) {
+            let fault = Fault::new("HOOP-4219", Blame::System, "this agent never began this session");
+            self.tell(v1::from_agent::Message::SessionRefused(v1::SessionRefused {
+                session_id: id.to_string(),
+                fault: Some(v1::Fault::from(&fault)),
+            }));
         }
+    }
+
+    /// It is being opened, or its recording is being delivered.
+    fn is_on_its_way(&self, id: SessionId) -> bool {
+        let opening = self.opening.lock().map_or(true, |opening| opening.contains(&id));
+        opening || self.around.spool.find(id).is_some()
     }
 
     /// Ends all sessions and waits until their recordings are finished.

@@ -114,6 +114,15 @@ pub enum Finding {
         /// The event that names it.
         seq: u64,
     },
+    /// A session's recording has no signed end: its agent lost it, or was lost itself.
+    RecordingUnsigned {
+        /// Which session.
+        session: SessionId,
+        /// The event that says so.
+        seq: u64,
+        /// Bytes of it that the gateway has.
+        bytes: u64,
+    },
     /// The agent signed for other amounts than the gateway's relay carried: one of them leaves something out.
     BytesDiffer {
         /// Which session.
@@ -191,6 +200,10 @@ impl fmt::Display for Finding {
             Self::RecordingAbsent { session, seq } => {
                 write!(f, "the recording of session {session}, named by event {seq}, is missing")
             }
+            Self::RecordingUnsigned { session, seq, bytes } => write!(
+                f,
+                "the recording of session {session} has no signed end (event {seq}): the gateway has {bytes} bytes of it"
+            ),
             Self::BytesDiffer { session, seq, agent, relay } => write!(
                 f,
                 "session {session} of event {seq}: its agent signed for {} bytes received and {} sent, the relay carried {} and {}",

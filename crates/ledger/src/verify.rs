@@ -104,10 +104,14 @@ impl Stored {
 #[derive(Default)]
 struct Session {
     first: u64,
+    /// Granted: its agent may have begun it, also when its word that it did was lost.
+    requested: Option<u64>,
     opened: Option<u64>,
     ended: bool,
     unrecorded: bool,
     recording: Option<Named>,
+    /// No signed end will come: the event that says so, and the bytes that the gateway has.
+    unsigned: Option<(u64, u64)>,
     deleted: Option<Deleted>,
 }
 
@@ -335,6 +339,9 @@ impl<'a> Check<'a> {
         };
         let known = || Session { first: stored.seq, ..Session::default() };
         match code {
+            EventCode::SessionRequested => {
+                self.sessions.entry(session).or_insert_with(known).requested = Some(stored.seq);
+            }
             EventCode::SessionOpened => {
                 self.sessions.entry(session).or_insert_with(known).opened = Some(stored.seq);
             }
@@ -342,6 +349,10 @@ impl<'a> Check<'a> {
                 let state = self.sessions.entry(session).or_insert_with(known);
                 state.ended = true;
                 state.unrecorded = stored.facts.get("recorded") == Some(&Value::Bool(false));
+            }
+            EventCode::RecordingInterrupted if stored.hash("manifest").is_none() => {
+                let bytes = stored.facts.get("bytes").and_then(Value::as_u64).unwrap_or(u64::MAX);
+                self.sessions.entry(session).or_insert_with(known).unsigned = Some((stored.seq, bytes));
             }
             EventCode::RecordingSealed | EventCode::RecordingInterrupted => {
                 self.sessions.entry(session).or_insert_with(known).recording = Some(Named {
@@ -415,7 +426,7 @@ impl<'a> Check<'a> {
     fn sessions(&mut self, mut recordings: Option<&mut dyn Recordings>) -> io::Result<()> {
         self.report.sessions = self.sessions.len() as u64;
         for (id, state) in std::mem::take(&mut self.sessions) {
-            let Some(opened) = state.opened else {
+            let Some(opened) = state.opened.or(state.requested) else {
                 self.report.find(Finding::SessionNeverOpened { session: id, seq: state.first });
                 continue;
             };
@@ -430,6 +441,15 @@ impl<'a> Check<'a> {
                 Some(named) => {
                     let there = recordings.as_deref_mut().filter(|_| state.deleted.is_none());
                     self.named(id, &named, there)?;
+                }
+                None if state.unsigned.is_some() => {
+                    // One that its agent never confirmed, and nothing came of: there was no recording.
+                    let lost = |(_, bytes): &(u64, u64)| state.opened.is_some() || *bytes > 0;
+                    if let Some((seq, bytes)) = state.unsigned.filter(lost)
+                        && state.deleted.is_none()
+                    {
+                        self.report.find(Finding::RecordingUnsigned { session: id, seq, bytes });
+                    }
                 }
                 None if state.ended && !state.unrecorded && !live => {
                     self.report.find(Finding::SessionUnrecorded { session: id, seq: opened });

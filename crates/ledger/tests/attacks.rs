@@ -31,6 +31,8 @@ struct World {
     /// What agent and relay say was carried, of sessions from now on.
     carried: Option<hoop_recording::Carried>,
     relay: Option<serde_json::Map<String, serde_json::Value>>,
+    /// The event with which a session begins.
+    opened_as: EventCode,
 }
 
 #[derive(Default, Clone)]
@@ -56,6 +58,7 @@ impl World {
             retain_until: None,
             carried: None,
             relay: None,
+            opened_as: EventCode::SessionOpened,
         };
         world.add(Draft::new(Actor::System, EventCode::GatewayStarted));
         let recording_key = RecordingPrivateKey::generate().unwrap();
@@ -73,7 +76,7 @@ impl World {
 
     fn session(&mut self, recording_key: &RecordingPrivateKey) {
         let session = SessionId::generate();
-        self.add(Draft::new(Actor::Anonymous, EventCode::SessionOpened).about(session));
+        self.add(Draft::new(Actor::Anonymous, self.opened_as).about(session));
         let start = Start {
             session,
             at: Timestamp::EPOCH,
@@ -596,6 +599,43 @@ fn a_session_without_an_end_or_recording_is_named() {
     ] {
         assert!(report.findings.contains(&expected), "{expected:?}");
     }
+}
+
+#[test]
+fn a_session_that_was_granted_may_be_recorded_though_its_agents_word_was_lost() {
+    let mut world = World::new(0);
+    world.opened_as = EventCode::SessionRequested;
+    world.session(&RecordingPrivateKey::generate().unwrap());
+    let report = world.verify();
+    assert!(report.is_clean(), "{:?}", report.findings);
+    assert_eq!(report.recordings_checked, 1);
+    world.files.0.clear();
+    assert!(
+        matches!(&world.verify().findings[..], [Finding::RecordingAbsent { .. }]),
+        "it is missed all the same"
+    );
+}
+
+#[test]
+fn say_that_a_recording_was_lost() {
+    let lost = |opened_as, bytes: u64| {
+        let mut world = World::new(0);
+        let session = SessionId::generate();
+        world.add(Draft::new(Actor::Anonymous, opened_as).about(session));
+        world.add(Draft::new(Actor::System, EventCode::SessionEnded).about(session));
+        world.add(
+            Draft::new(Actor::System, EventCode::RecordingInterrupted).about(session).fact("bytes", bytes),
+        );
+        world.verify().findings
+    };
+    for (opened_as, bytes) in [(EventCode::SessionOpened, 0), (EventCode::SessionRequested, 9)] {
+        let findings = lost(opened_as, bytes);
+        assert!(
+            matches!(&findings[..], [Finding::RecordingUnsigned { seq: 3, bytes: told, .. }] if *told == bytes),
+            "{findings:?}"
+        );
+    }
+    assert_eq!(lost(EventCode::SessionRequested, 0), [], "its agent never began");
 }
 
 #[test]

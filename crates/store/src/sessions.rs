@@ -508,7 +508,8 @@ impl Store {
     /// before is ended by `end`. `events[0]` tells of the manifest; its place is kept.
     ///
     /// # Errors
-    /// `NotFound`; `Conflict(Changed)` when it was sealed before. A seal after an interruption is accepted: the agent came back.
+    /// `NotFound`; `Conflict(Changed)` when it was sealed before. A seal after an interruption is accepted, and the agent's
+    /// signature for an interrupted one after one without: the agent came back.
     pub async fn end_recording(
         &self,
         id: SessionId,
@@ -517,10 +518,16 @@ impl Store {
         events: &[NewEvent],
     ) -> Result<SessionRecord, StoreError> {
         let mut tx = self.begin().await?;
-        let before = tx.session(id).await?.recording.map(|recording| recording.ending);
-        let state = match (before, recording.ending) {
+        let before = tx.session(id).await?.recording;
+        let unsigned = before.as_ref().is_none_or(|before| before.manifest.is_none());
+        let state = match (before.map(|before| before.ending), recording.ending) {
             (None | Some(RecordingEnding::Interrupted), RecordingEnding::Sealed) => SessionState::Ended,
             (None, RecordingEnding::Interrupted) => SessionState::Interrupted,
+            (Some(RecordingEnding::Interrupted), RecordingEnding::Interrupted)
+                if unsigned && recording.manifest.is_some() =>
+            {
+                SessionState::Interrupted
+            }
             _ => return Err(Conflict::Changed.into()),
         };
         let first = tx.append(events).await?;

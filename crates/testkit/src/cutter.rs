@@ -4,7 +4,7 @@ use std::{
     io::{Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc, Mutex,
+        Arc, Condvar, Mutex,
         atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering},
     },
     thread::JoinHandle,
@@ -24,6 +24,21 @@ struct Shared {
     stop: AtomicBool,
     accepted: AtomicU64,
     open: Mutex<Vec<TcpStream>>,
+    held: Mutex<bool>,
+    released: Condvar,
+}
+
+impl Shared {
+    /// Waits while nothing is to pass.
+    fn wait_while_held(&self) {
+        let held = self.held.lock().unwrap();
+        drop(self.released.wait_while(held, |held| *held).unwrap());
+    }
+
+    fn set_held(&self, held: bool) {
+        *self.held.lock().unwrap() = held;
+        self.released.notify_all();
+    }
 }
 
 impl Cutter {
@@ -35,6 +50,8 @@ impl Cutter {
             stop: AtomicBool::new(false),
             accepted: AtomicU64::new(0),
             open: Mutex::default(),
+            held: Mutex::default(),
+            released: Condvar::default(),
         });
         let accepting = std::thread::spawn({
             let shared = Arc::clone(&shared);
@@ -50,6 +67,16 @@ impl Cutter {
             let _ = stream.shutdown(Shutdown::Both);
         });
         open.len()
+    }
+
+    /// From now on every connection stays open and nothing passes any more: half-open, as when a cable is pulled.
+    pub fn hold(&self) {
+        self.shared.set_held(true);
+    }
+
+    /// Everything passes again.
+    pub fn release(&self) {
+        self.shared.set_held(false);
     }
 
     /// Connections taken so far.
@@ -70,16 +97,18 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         let pairs = [(client.try_clone(), server.try_clone()), (server.try_clone(), client.try_clone())];
         for (from, to) in pairs {
             if let (Ok(from), Ok(to)) = (from, to) {
-                std::thread::spawn(move || copy(from, to));
+                let shared = Arc::clone(shared);
+                std::thread::spawn(move || copy(from, to, &shared));
             }
         }
         shared.open.lock().unwrap().extend([client, server]);
     }
 }
 
-fn copy(mut from: TcpStream, mut to: TcpStream) {
+fn copy(mut from: TcpStream, mut to: TcpStream, shared: &Shared) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(count) = from.read(&mut buffer) {
+        shared.wait_while_held();
         if count == 0 || to.write_all(&buffer[..count]).is_err() {
             break;
         }
@@ -90,6 +119,7 @@ fn copy(mut from: TcpStream, mut to: TcpStream) {
 impl Drop for Cutter {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
+        self.release();
         self.cut();
         let _ = TcpStream::connect(("127.0.0.1", self.port));
         if let Some(accepting) = self.accepting.take() {

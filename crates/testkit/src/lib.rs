@@ -16,6 +16,7 @@ pub mod authenticator;
 mod browser;
 mod cutter;
 mod daemon;
+mod disk;
 #[cfg(feature = "world")]
 mod login;
 #[cfg(feature = "world")]
@@ -33,6 +34,7 @@ mod world;
 pub use browser::{Browser, Reply};
 pub use cutter::Cutter;
 pub use daemon::{Daemon, binary, free_port, wait_until};
+pub use disk::SmallDisk;
 #[cfg(feature = "world")]
 pub use login::LoginWaiting;
 #[cfg(feature = "world")]

@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     process::Command,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -45,6 +46,7 @@ pub struct Postgres {
     pub port: u16,
     folder: tempfile::TempDir,
     daemon: Daemon,
+    command: Command,
 }
 
 /// A program of the newest installed server version.
@@ -119,7 +121,7 @@ impl Postgres {
         fs::write(data.join("pg_hba.conf"), host_rules(options)).unwrap();
         let before = if options.method == "md5" { "set password_encryption=md5;" } else { "" };
         let daemon = Daemon::start("postgres", folder.path(), &mut command);
-        Self { port, folder, daemon }.ready(before)
+        Self { port, folder, daemon, command }.ready(before)
     }
 
     fn ready(mut self, before: &str) -> Self {
@@ -127,6 +129,26 @@ impl Postgres {
         wait_until("the server's port", || TcpStream::connect(("127.0.0.1", self.port)).ok());
         self.sql(&format!("{before} create role app login replication password '{PASSWORD}'; create database clinic owner app"));
         self
+    }
+
+    /// kill -9 of the server and all of its processes, and a new one on the same data.
+    pub fn crash(&mut self) {
+        let _ = Command::new("pkill").args(["-9", "-P", &self.daemon.pid().to_string()]).status();
+        self.daemon.kill();
+        wait_until("the server after its crash", || {
+            // Processes of the old one may still hold its memory: then the new one ends at once.
+            self.daemon = Daemon::start("postgres", self.folder.path(), &mut self.command);
+            let end = Instant::now() + Duration::from_secs(5);
+            while Instant::now() < end {
+                let up = self.client("pg_isready").output().is_ok_and(|done| done.status.success());
+                if up {
+                    return Some(());
+                }
+                std::thread::park_timeout(Duration::from_millis(50));
+            }
+            self.daemon.kill();
+            None
+        });
     }
 
     /// Runs SQL as the superuser, straight at the server.

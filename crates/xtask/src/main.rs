@@ -11,6 +11,7 @@ mod bench;
 mod codegen;
 mod console;
 mod demo;
+mod faults;
 mod fuzz;
 mod packages;
 mod process;
@@ -35,6 +36,7 @@ enum Command {
     Test(test::Options),
     Demo(demo::Options),
     Bench(bench::Options),
+    Faults(faults::Options),
     Fuzz(fuzz::Options),
     Console(console::Options),
     #[cfg(feature = "codegen")]
@@ -58,6 +60,7 @@ fn run() -> anyhow::Result<()> {
         Command::Test(options) => test::run(&options),
         Command::Demo(options) => demo::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Faults(options) => faults::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Console(options) => console::run(&options),
         #[cfg(feature = "codegen")]

@@ -37,6 +37,13 @@ pub(crate) const HAPROXY: Package = Package {
     present: || shell::which("haproxy").is_some() || Path::new("/usr/sbin/haproxy").is_file(),
 };
 
+/// Clocks that jump.
+pub(crate) const FAKETIME: Package = Package {
+    name: "libfaketime",
+    why: "moves the clocks of agent and gateway while faults are tried",
+    present: || Path::new("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1").is_file(),
+};
+
 /// Certificates for the private PostgreSQL.
 pub(crate) const OPENSSL: Package = Package {
     name: "openssl",

@@ -74,11 +74,17 @@ pub(crate) async fn ready(hub: &Shared, session: &SessionRecord) -> Result<(), S
 
 /// The agent refused it: nothing was opened, there is no recording.
 pub(crate) async fn refused(hub: &Shared, session: &SessionRecord, fault: Fault) -> Result<(), StoreError> {
-    if session.state == SessionState::Opening {
-        end_as(hub, session.id, &agent_actor(session), &fault.message, fault.code.as_str(), None).await?;
-        hub.live.settle(session.id, Err(fault));
+    match session.state {
+        SessionState::Opening => {
+            end_as(hub, session.id, &agent_actor(session), &fault.message, fault.code.as_str(), None).await?;
+            hub.live.settle(session.id, Err(fault));
+            let ended = hub.store.session(session.id).await?.ok_or(StoreError::NotFound("session"))?;
+            interrupted(hub, &ended, "its agent refused it: there is no recording").await
+        }
+        // It was ended, and its agent has nothing of it to deliver.
+        SessionState::Ending => interrupted(hub, session, "its agent has no recording of it").await,
+        SessionState::Live | SessionState::Ended | SessionState::Interrupted => Ok(()),
     }
-    Ok(())
 }
 
 /// The session is over and no seal will come.

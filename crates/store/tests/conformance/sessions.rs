@@ -19,6 +19,7 @@ crate::cases![
     a_state_is_left_once,
     the_first_reason_stands,
     a_seal_is_kept_once_and_may_come_late,
+    an_agent_may_sign_late_for_what_broke_off,
     progress_never_goes_back,
     tickets_are_given_out_once,
     a_certificate_is_renewed_while_live,
@@ -160,6 +161,17 @@ async fn a_seal_is_kept_once_and_may_come_late(store: Store) {
         assert_eq!(conflict(refused), Conflict::Changed);
     }
     assert_eq!(size(&store).await, 2);
+}
+
+async fn an_agent_may_sign_late_for_what_broke_off(store: Store) {
+    let new = session(&store).await;
+    let unsigned = recording(RecordingEnding::Interrupted);
+    store.end_recording(new.id, &unsigned, &end("lost"), &events(1)).await.unwrap();
+    let signed = RecordingEnd { manifest: Some(b"manifest".to_vec()), ..unsigned };
+    let late = store.end_recording(new.id, &signed, &end("x"), &events(1)).await.unwrap();
+    assert_eq!((late.state, late.manifest_seq), (SessionState::Interrupted, Some(1)));
+    let again = store.end_recording(new.id, &signed, &end("x"), &events(1)).await;
+    assert_eq!(conflict(again), Conflict::Changed);
 }
 
 async fn progress_never_goes_back(store: Store) {
