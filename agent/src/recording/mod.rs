@@ -12,6 +12,8 @@ mod handle;
 mod keeper;
 mod restore;
 mod tape;
+#[cfg(feature = "bench-unrecorded")]
+pub(crate) mod unrecorded;
 mod upload;
 
 pub(crate) use handle::TapeHandle;

@@ -194,6 +194,12 @@ impl SessionTape {
         self.session
     }
 
+    /// Where its file is.
+    #[cfg(feature = "bench-unrecorded")]
+    pub(crate) fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
+    }
+
     /// Bytes in the file.
     pub(super) fn written(&self) -> u64 {
         self.written.load(Ordering::Acquire)

@@ -11,7 +11,7 @@ use hoop_engine::{Credential, LoginCache, StreamContext, Target};
 use hoop_model::{Blame, Fault, Redacted, StreamId, Timestamp};
 use hoop_policy::Warrant;
 use hoop_recording::event::{Event, Record, Said};
-use hoop_session::{Activity, Dial, Limits, Parts, Pipe, Tape as _, Terminator, drive, ending};
+use hoop_session::{Activity, Dial, Limits, Parts, Pipe, Tape, Terminator, drive, ending};
 use hoop_tunnel::{
     core::Limits as StreamLimits,
     stream::SessionStreams,
@@ -146,7 +146,7 @@ impl LiveSession {
             engine: self.target.start(context, self.credential.clone(), at),
             client,
             dial: Arc::clone(&self.dial),
-            tape: Arc::new(TapeHandle::new(Arc::clone(&self.tape))),
+            tape: self.stream_tape(),
             desk: Arc::clone(&self.desk) as _,
             warrant: Arc::clone(&self.warrant),
             activity: Arc::clone(&self.activity),
@@ -159,6 +159,14 @@ impl LiveSession {
             tracing::debug!(session = %session.grant.session, %stream, reason = ?end.reason, "stream ended");
         });
         Ok(())
+    }
+
+    fn stream_tape(&self) -> Arc<dyn Tape> {
+        #[cfg(feature = "bench-unrecorded")]
+        if crate::recording::unrecorded::is_wanted(self.tape.folder()) {
+            return Arc::new(crate::recording::unrecorded::Unrecorded);
+        }
+        Arc::new(TapeHandle::new(Arc::clone(&self.tape)))
     }
 
     /// Ends the session when its time, its idle time or the gateway says so; then finishes its recording.

@@ -33,7 +33,17 @@ impl Agent {
 
     /// One that knows messages of later versions.
     pub async fn join_knowing(world: &World, name: &str, features: &[&str]) -> Self {
-        let joining = enrolling(&join_token(world, name).await, name);
+        Self::join_with(world, enrolling(&join_token(world, name).await, name), features).await
+    }
+
+    /// One that signs its recordings with this key.
+    pub async fn join_signing(world: &World, name: &str, key: &hoop_recording::SigningKey) -> Self {
+        let mut joining = enrolling(&join_token(world, name).await, name);
+        joining.request.signing_key = key.verifying_key().as_bytes().to_vec().into();
+        Self::join_with(world, joining, &[]).await
+    }
+
+    async fn join_with(world: &World, joining: Enrolling, features: &[&str]) -> Self {
         let enrolled = control(world, None).await.enrol(joining.request).await.unwrap().into_inner();
         let mut client = control(world, Some((&enrolled.certificate_pem, &joining.key))).await;
         let (out, receiver) = mpsc::channel(64);

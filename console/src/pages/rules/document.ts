@@ -29,7 +29,7 @@ export interface Rule {
     approval?: { approvers: Deciders; count: number; longest: string };
     end_to_end_only?: boolean;
   };
-  limits?: { duration?: string; idle?: string; sessions?: number; recording?: string };
+  limits?: { duration?: string; idle?: string; sessions?: number; recording?: string; retention?: string };
   become?: string;
   allow_replication?: boolean;
 }
@@ -80,7 +80,7 @@ export function matches(summary: Summary, wanted: string): boolean {
 function ordinary(rule: Rule): Summary {
   const { mfa, times = [], networks = [], reason, approval, end_to_end_only } = rule.conditions ?? {};
   const people = (rule.subjects.users?.length ?? 0) + (rule.subjects.groups?.length ?? 0) > 0;
-  const { duration, idle, sessions, recording } = rule.limits ?? {};
+  const { duration, idle, sessions, recording, retention } = rule.limits ?? {};
   return {
     ...head(rule),
     emergency: false,
@@ -96,6 +96,7 @@ function ordinary(rule: Rule): Summary {
       ...spans(duration, idle),
       ...(sessions === undefined ? [] : [`${sessions} at once`]),
       ...(recording === 'strict' ? ['recorded strictly'] : []),
+      ...(retention ? [`recording kept for ${retention}`] : []),
       ...(rule.allow_replication ? ['replication allowed'] : []),
       ...becomes(rule.become),
     ],

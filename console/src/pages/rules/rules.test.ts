@@ -45,7 +45,7 @@ test('a rule in words', () => {
           approval: { approvers: { groups: ['leads'] }, count: 2, longest: '4h' },
           end_to_end_only: true,
         },
-        limits: { duration: '8h', idle: '30m', sessions: 2, recording: 'strict' },
+        limits: { duration: '8h', idle: '30m', sessions: 2, recording: 'strict', retention: '7y' },
         become: 'clinic_ro',
         allow_replication: true,
       },
@@ -72,7 +72,7 @@ test('a rule in words', () => {
       'from 10.0.0.0/8',
       'end to end only',
     ],
-    limits: ['8 h long', '30 min idle', '2 at once', 'recorded strictly', 'replication allowed', 'as clinic_ro at the target'],
+    limits: ['8 h long', '30 min idle', '2 at once', 'recorded strictly', 'recording kept for 7y', 'replication allowed', 'as clinic_ro at the target'],
   });
   expect(ci).toMatchObject({ enabled: false, conditions: [], limits: [], what: ['every connection'] });
   expect(fire).toMatchObject({

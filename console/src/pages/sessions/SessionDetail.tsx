@@ -56,7 +56,12 @@ export function SessionDetail() {
         {(found) => (
           <Stack gap="lg">
             <Facts session={found} />
-            {seesEvidence ? (
+            {found.recording_deleted_at ? (
+              <Empty>
+                The recording was deleted at <Time at={found.recording_deleted_at} />: its retention was over. What proves it stands in the
+                ledger.
+              </Empty>
+            ) : seesEvidence ? (
               <>
                 <Verification id={id} live={isOpen(found.state)} />
                 <Recorded key={id} session={found} />
@@ -113,6 +118,9 @@ function Facts({ session }: { session: calls.Session }) {
     ['Rows shown', count(session.rows)],
     ['Sent to the client', bytes(session.bytes_out)],
     ['Recording', bytes(session.recording_bytes)],
+    ...(end && !session.recording_deleted_at
+      ? [['Kept until', session.retain_until ? <Time key="k" at={session.retain_until} /> : 'for ever'] as [string, ReactNode]]
+      : []),
   ];
   return (
     <Paper withBorder p="md">

@@ -4,6 +4,7 @@
 mod load;
 mod paths;
 mod policy;
+mod recording;
 mod revoke;
 mod rows;
 
@@ -34,6 +35,7 @@ pub(crate) struct Options {
 enum What {
     Postgres(Postgres),
     Policy(policy::Policy),
+    Recording(recording::Recording),
     Revoke(revoke::Revoke),
 }
 
@@ -98,6 +100,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     match &options.what {
         What::Postgres(options) => postgres(options),
         What::Policy(options) => policy::run(options),
+        What::Recording(options) => recording::run(options),
         What::Revoke(options) => revoke::run(options),
     }
 }
@@ -113,6 +116,7 @@ fn postgres(options: &Postgres) -> Result<()> {
         gateway_config: GATEWAY_CONFIG,
         target_tls: options.target_tls,
         admin_may_connect: false,
+        features: "",
     };
     let state = if options.baseline {
         demo::start_target(&folder, shape.size)?

@@ -62,6 +62,7 @@ pub(super) fn run(options: &Revoke) -> Result<()> {
         gateway_config: GATEWAY_CONFIG,
         target_tls: false,
         admin_may_connect: false,
+        features: "",
     };
     let state = demo::start(&folder, shape)?;
     let mut rows = Rows::default();

@@ -43,6 +43,11 @@ impl Rows {
         self.0.push(Row { case, path, value, unit });
     }
 
+    /// Takes them apart.
+    pub(super) fn into_each(self, mut each: impl FnMut(String, &'static str, f64, &'static str)) {
+        self.0.into_iter().for_each(|row| each(row.case, row.path, row.value, row.unit));
+    }
+
     /// The list of `--json`.
     pub(super) fn json(&self) -> String {
         serde_json::to_string_pretty(&self.0).unwrap_or_else(|error| format!("[] // {error}"))

@@ -89,13 +89,23 @@ pub(crate) struct Shape {
     pub target_tls: bool,
     /// Whether the admin may open the connection too.
     pub admin_may_connect: bool,
+    /// Features of our programs to build with; none if empty.
+    pub features: &'static str,
 }
 
 impl Shape {
     /// The demo's own.
     pub(crate) const fn demo(dev: bool) -> Self {
         let size = Size { max_connections: 300, shared_buffers_mib: 128 };
-        Self { dev, build: true, size, gateway_config: "", target_tls: true, admin_may_connect: false }
+        Self {
+            dev,
+            build: true,
+            size,
+            gateway_config: "",
+            target_tls: true,
+            admin_may_connect: false,
+            features: "",
+        }
     }
 }
 
@@ -174,6 +184,9 @@ fn build(shape: Shape) -> Result<Binaries> {
     cargo.args(["build", "--quiet", "-p", "hoop-cli", "-p", "hoop-gateway", "-p", "hoop-agent", "--bins"]);
     if !shape.dev {
         cargo.arg("--release");
+    }
+    if !shape.features.is_empty() {
+        cargo.args(["--features", shape.features]);
     }
     shell::run(&mut cargo)?;
     Ok(binaries)
