@@ -1,12 +1,14 @@
 //! The ledger: an append-only Merkle log of everything that happened, and its verification anywhere.
 //!
-//! - [`event`]: what a leaf holds, and giving it its place. [`tree`]: RFC 6962, with proofs.
+//! - [`event`]: what a leaf holds, and giving it its place. [`catalogue`]: the facts of each code.
+//! - [`tree`]: RFC 6962, with proofs.
 //! - [`checkpoint`]: the root, signed, in the C2SP form that other tools read.
 //! - [`export`]: the log as a file. [`verify`]: is it whole and unaltered, and are the recordings there?
 //!
 //! Nothing here knows a store, a clock or a socket: the gateway stores [`Appended`] and [`Appender`] in the transaction
 //! of the change that an event tells about. The forms are in the modules and, for auditors, in `docs/LEDGER.md`.
 
+pub mod catalogue;
 pub mod checkpoint;
 pub mod event;
 pub mod export;
