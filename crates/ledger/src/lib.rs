@@ -1,8 +1,8 @@
 //! The ledger: an append-only Merkle log of everything that happened, and its verification anywhere.
 //!
 //! - [`event`]: what a leaf holds, and giving it its place. [`catalogue`]: the facts of each code.
-//! - [`tree`]: RFC 6962, with proofs.
-//! - [`checkpoint`]: the root, signed, in the C2SP form that other tools read.
+//! - [`tree`]: RFC 6962, with proofs; [`plan`]: with few reads.
+//! - [`checkpoint`]: the root, signed, in the C2SP form that other tools read. [`cosignature`]: by witnesses too.
 //! - [`export`]: the log as a file. [`verify`]: is it whole and unaltered, and are the recordings there?
 //!
 //! Nothing here knows a store, a clock or a socket: the gateway stores [`Appended`] and [`Appender`] in the transaction
@@ -10,19 +10,24 @@
 
 pub mod catalogue;
 pub mod checkpoint;
+pub mod cosignature;
 pub mod event;
 pub mod export;
 pub mod finding;
 mod order;
+pub mod plan;
 pub mod tree;
 pub mod verify;
 
-pub use checkpoint::{Checkpoint, CheckpointError, CheckpointKey, SignedCheckpoint};
+pub use checkpoint::{Checkpoint, CheckpointError, CheckpointKey, SignatureLine, SignedCheckpoint};
+pub use cosignature::{WitnessKey, Witnesses};
 pub use event::{Appended, Appender, Draft, EventCode, Facts, LedgerEvent, Subject, recording_facts};
 pub use export::ExportWriter;
-pub use finding::{Finding, Report};
+pub use finding::{Finding, Report, Witnessed};
+pub use hoop_recording::Hash;
+pub use plan::Plan;
 pub use tree::{Frontier, LeafHashes, leaf_hash};
-pub use verify::{Recordings, verify_export};
+pub use verify::{Recordings, verify_export, verify_witnessed};
 
 /// For the fuzzer: reads anything as each thing that comes from outside, and must not panic.
 #[doc(hidden)]

@@ -18,7 +18,9 @@ mod page;
 mod passkeys;
 mod persons;
 mod policies;
+mod proofs;
 mod providers;
+mod receivers;
 mod requests;
 mod scim;
 mod sealed_codes;
@@ -40,7 +42,9 @@ pub use notices::{NewNotice, NoticeState, NoticesWaiting, StoredNotice};
 pub use page::Page;
 pub use passkeys::{NewPasskey, Passkey, PasskeyUse};
 pub use policies::{NewPolicy, PolicyVersion};
+pub use proofs::Cosignature;
 pub use providers::ProviderToken;
+pub use receivers::{Receiver, ReceiverKind};
 pub use requests::{
     AskedStatement, Decision, NewRequest, Request, RequestFilter, RequestKind, RequestState, Review, SeenBy,
 };

@@ -21,6 +21,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (8, "providers", include_str!("../../../../migrations/postgres/0008_providers.sql")),
     (9, "sealed_codes", include_str!("../../../../migrations/postgres/0009_sealed_codes.sql")),
     (10, "persons", include_str!("../../../../migrations/postgres/0010_persons.sql")),
+    (11, "publishing", include_str!("../../../../migrations/postgres/0011_publishing.sql")),
+    (12, "proofs", include_str!("../../../../migrations/postgres/0012_proofs.sql")),
 ];
 
 /// How long a caller waits for a connection before the database counts as away.
