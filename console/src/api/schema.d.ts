@@ -124,6 +124,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/audit/proof/consistency": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * That it grew from an older one.
+         * @description For: evidence, or an API token `evidence:read`.
+         */
+        get: operations["get_audit_proof_consistency"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/proof/inclusion": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * That an event is in it.
+         * @description For: evidence, or an API token `evidence:read`.
+         */
+        get: operations["get_audit_proof_inclusion"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/sinks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who gets checkpoints, and how far.
+         * @description For: evidence, or an API token `evidence:read`.
+         */
+        get: operations["get_audit_sinks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/audit/verify": {
         parameters: {
             query?: never;
@@ -1977,6 +2037,28 @@ export interface components {
             /** @description What it speaks. */
             protocol: string;
         };
+        /**
+         * @description `GET /audit/proof/consistency` (admin, auditor): that the ledger of one size is the beginning of that of another.
+         *     Query: `from=`, `to=` (that of a checkpoint; the latest, if it is not given).
+         */
+        ConsistencyProof: {
+            /** @description The checkpoint of the newer size. */
+            checkpoint: string;
+            /**
+             * Format: int64
+             * @description The older size.
+             */
+            from: number;
+            /** @description The checkpoint of the older size, if one was signed. */
+            older?: string | null;
+            /** @description RFC 9162 §2.1.4, hex. */
+            proof: string[];
+            /**
+             * Format: int64
+             * @description The newer one.
+             */
+            to: number;
+        };
         /** @description One word on a request. */
         DecisionView: {
             /** @description Yes or no. */
@@ -2056,6 +2138,28 @@ export interface components {
             code: string;
             /** @description Whose. */
             holder: string;
+        };
+        /**
+         * @description `GET /audit/proof/inclusion` (admin, auditor): that an event is in the ledger that a checkpoint signs for. Query:
+         *     `seq=`, `size=` (that of a checkpoint; the latest, if it is not given). Check it with `hoop audit prove`.
+         */
+        InclusionProof: {
+            /** @description The checkpoint, with what witnesses signed. */
+            checkpoint: string;
+            /** @description Its leaf: exactly the bytes that are hashed. */
+            leaf: string;
+            /** @description RFC 9162 §2.1.3, hex, leaf first. */
+            proof: string[];
+            /**
+             * Format: int64
+             * @description The event's place.
+             */
+            seq: number;
+            /**
+             * Format: int64
+             * @description The checkpoint's size.
+             */
+            size: number;
         };
         /** @description `GET /info` (anonymous): what a client must know before sign-in. */
         Info: {
@@ -2664,6 +2768,34 @@ export interface components {
             /** @description Its text, values and all. */
             text: string;
         };
+        /** @description `GET /audit/sinks` (admin, auditor): who gets checkpoints, and how far each got. */
+        SinkView: {
+            /**
+             * Format: int32
+             * @description Attempts that failed in a row.
+             */
+            attempts: number;
+            /**
+             * Format: int64
+             * @description Signed events that it has not heard of.
+             */
+            behind: number;
+            /** @description When it took that checkpoint. */
+            delivered_at?: string | null;
+            /** @description Since when it has taken none, though it should. */
+            failing_since?: string | null;
+            /** @description `file`, `syslog`, `webhook`, `witness`; `gone` if it stands in the configuration no longer. */
+            kind: string;
+            /** @description Why the last one failed. */
+            last_error?: string | null;
+            /** @description Its name in the configuration. */
+            name: string;
+            /**
+             * Format: int64
+             * @description The largest checkpoint that it took; 0: none yet.
+             */
+            size: number;
+        };
         /** @description `POST /auth/step-up` (built-in accounts): proves the second factor again, for the sign-in that asks. */
         StepUp: {
             /** @description The six digits of the second factor (RFC 6238), or a recovery code. */
@@ -3005,7 +3137,9 @@ export interface operations {
     };
     get_audit_checkpoint: {
         parameters: {
-            query?: never;
+            query?: {
+                witnessed?: number;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -3088,6 +3222,102 @@ export interface operations {
                 };
                 content: {
                     "application/jsonl": string;
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_audit_proof_consistency: {
+        parameters: {
+            query?: {
+                from?: number;
+                to?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConsistencyProof"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_audit_proof_inclusion: {
+        parameters: {
+            query?: {
+                seq?: number;
+                size?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InclusionProof"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_audit_sinks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["SinkView"][];
+                        next?: string;
+                    };
                 };
             };
             /** @description what went wrong */

@@ -47,3 +47,60 @@ pub struct LedgerReport {
     /// What is wrong, each with its place.
     pub findings: Vec<String>,
 }
+
+/// `GET /audit/sinks` (admin, auditor): who gets checkpoints, and how far each got.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct SinkView {
+    /// Its name in the configuration.
+    pub name: String,
+    /// `file`, `syslog`, `webhook`, `witness`; `gone` if it stands in the configuration no longer.
+    pub kind: String,
+    /// The largest checkpoint that it took; 0: none yet.
+    pub size: u64,
+    /// Signed events that it has not heard of.
+    pub behind: u64,
+    /// When it took that checkpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivered_at: Option<String>,
+    /// Since when it has taken none, though it should.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing_since: Option<String>,
+    /// Attempts that failed in a row.
+    pub attempts: u32,
+    /// Why the last one failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+}
+
+/// `GET /audit/proof/inclusion` (admin, auditor): that an event is in the ledger that a checkpoint signs for. Query:
+/// `seq=`, `size=` (that of a checkpoint; the latest, if it is not given). Check it with `hoop audit prove`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct InclusionProof {
+    /// The event's place.
+    pub seq: u64,
+    /// Its leaf: exactly the bytes that are hashed.
+    pub leaf: String,
+    /// The checkpoint's size.
+    pub size: u64,
+    /// RFC 9162 §2.1.3, hex, leaf first.
+    pub proof: Vec<String>,
+    /// The checkpoint, with what witnesses signed.
+    pub checkpoint: String,
+}
+
+/// `GET /audit/proof/consistency` (admin, auditor): that the ledger of one size is the beginning of that of another.
+/// Query: `from=`, `to=` (that of a checkpoint; the latest, if it is not given).
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ConsistencyProof {
+    /// The older size.
+    pub from: u64,
+    /// The newer one.
+    pub to: u64,
+    /// RFC 9162 §2.1.4, hex.
+    pub proof: Vec<String>,
+    /// The checkpoint of the older size, if one was signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub older: Option<String>,
+    /// The checkpoint of the newer size.
+    pub checkpoint: String,
+}

@@ -2,7 +2,7 @@
 
 use hoop_api::{
     Info, Page,
-    audit::{CheckpointView, EventView, LedgerReport},
+    audit::{CheckpointView, ConsistencyProof, EventView, InclusionProof, LedgerReport, SinkView},
     auth::{DeviceStart, LoginView, RecoveryCodes, RecoveryCodesLeft, WhoAmI},
     capabilities::{CapabilityMade, CapabilityView, NewCapability},
     manage::{
@@ -400,9 +400,29 @@ impl Api {
         self.get("/audit/events", query).await
     }
 
-    /// The latest checkpoint.
-    pub async fn checkpoint(&self) -> Result<CheckpointView> {
-        self.get("/audit/checkpoint", &[]).await
+    /// The latest checkpoint, or the latest that so many witnesses signed.
+    pub async fn checkpoint(&self, witnessed: Option<u32>) -> Result<CheckpointView> {
+        let query: Vec<_> = witnessed.map(|count| ("witnessed", count.to_string())).into_iter().collect();
+        self.get("/audit/checkpoint", &query).await
+    }
+
+    /// The proof that an event is in the ledger of a checkpoint: that of a size, or the latest.
+    pub async fn prove_inclusion(&self, seq: u64, size: Option<u64>) -> Result<InclusionProof> {
+        let mut query = vec![("seq", seq.to_string())];
+        query.extend(size.map(|size| ("size", size.to_string())));
+        self.get("/audit/proof/inclusion", &query).await
+    }
+
+    /// The proof that the ledger grew from one size to a checkpoint: that of a size, or the latest.
+    pub async fn prove_consistency(&self, from: u64, to: Option<u64>) -> Result<ConsistencyProof> {
+        let mut query = vec![("from", from.to_string())];
+        query.extend(to.map(|size| ("to", size.to_string())));
+        self.get("/audit/proof/consistency", &query).await
+    }
+
+    /// Who gets checkpoints, and how far each got.
+    pub async fn sinks(&self) -> Result<Page<SinkView>> {
+        self.get("/audit/sinks", &[]).await
     }
 
     /// The gateway checks its own ledger.

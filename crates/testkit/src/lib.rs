@@ -22,6 +22,7 @@ mod postgres;
 #[cfg(feature = "world")]
 mod provider;
 mod python;
+mod witness;
 #[cfg(feature = "world")]
 mod world;
 
@@ -35,6 +36,7 @@ pub use postgres::{PASSWORD, Postgres, PostgresOptions, certificates, program};
 #[cfg(feature = "world")]
 pub use provider::Provider;
 pub use python::{libpq18, libpq18_packages, mail_server};
+pub use witness::Witness;
 #[cfg(feature = "world")]
 pub use world::{Person, World, WorldOptions, totp_ahead, totp_now};
 

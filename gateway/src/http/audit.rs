@@ -13,7 +13,7 @@ use axum::{
 };
 use hoop_api::{
     Page,
-    audit::{CheckpointView, EventView, LedgerReport},
+    audit::{EventView, LedgerReport},
 };
 use hoop_ledger::{
     checkpoint::SignedCheckpoint,
@@ -35,6 +35,7 @@ use super::{
     problem::{Answer, Problematic},
 };
 use crate::{
+    checkpoints::cosigned,
     hub::{Hub, Shared, event, now},
     jobs,
 };
@@ -101,17 +102,6 @@ fn view(stored: StoredEvent) -> Answer<EventView> {
         event: serde_json::from_slice(&stored.bytes).map_err(Problematic::internal)?,
         leaf_hash: data_encoding::HEXLOWER.encode(&stored.leaf_hash),
     })
-}
-
-pub(super) async fn checkpoint(State(hub): State<Shared>) -> Answer<Json<CheckpointView>> {
-    let note = match hub.store.latest_checkpoint().await? {
-        Some(checkpoint) => checkpoint.note,
-        None => jobs::sign_checkpoint(&hub).await?,
-    };
-    Ok(Json(CheckpointView {
-        note,
-        verifier_key: jobs::checkpoint_key(&hub).map_err(Problematic::internal)?.to_string(),
-    }))
 }
 
 pub(super) async fn verify(
@@ -251,8 +241,23 @@ async fn write_export(
             None => break,
         }
     }
+    if let Some(witnessed) = witnessed(hub, size).await? {
+        out.witnessed(&witnessed).map_err(Problematic::internal)?;
+    }
     out.finish(signed).map_err(Problematic::internal)?;
     buffer.send(pieces).await
+}
+
+/// The largest checkpoint within the export that most witnesses signed.
+async fn witnessed(hub: &Shared, size: u64) -> Answer<Option<SignedCheckpoint>> {
+    let most = u32::try_from(hub.config.witnesses.len()).unwrap_or(u32::MAX);
+    for witnesses in (1..=most).rev() {
+        let found = hub.store.latest_witnessed(witnesses).await?.filter(|found| found.size <= size);
+        if let Some(found) = found {
+            return cosigned(&hub.store, &found).await.map(Some).map_err(Problematic::internal);
+        }
+    }
+    Ok(None)
 }
 
 /// A buffer that the export's writer fills and that is emptied now and then.

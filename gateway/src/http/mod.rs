@@ -18,6 +18,7 @@ pub(crate) mod oidc;
 mod passkeys;
 mod people;
 pub(crate) mod problem;
+mod proofs;
 mod protocols;
 mod recovery;
 mod requests;
@@ -362,8 +363,25 @@ fn audit_endpoints() -> Vec<Endpoint> {
             .query(&filter)
             .answers_page::<audit_api::EventView>()
             .token(EVIDENCE),
-        Endpoint::get("/audit/checkpoint", Who::Anyone, "The latest signed checkpoint.", audit::checkpoint)
+        Endpoint::get("/audit/checkpoint", Who::Anyone, "The latest signed checkpoint.", proofs::checkpoint)
+            .query(&[("witnessed", Type::Integer)])
             .answers::<audit_api::CheckpointView>(),
+        Endpoint::get("/audit/proof/inclusion", Who::Evidence, "That an event is in it.", proofs::inclusion)
+            .query(&[("seq", Type::Integer), ("size", Type::Integer)])
+            .answers::<audit_api::InclusionProof>()
+            .token(EVIDENCE),
+        Endpoint::get(
+            "/audit/proof/consistency",
+            Who::Evidence,
+            "That it grew from an older one.",
+            proofs::consistency,
+        )
+        .query(&[("from", Type::Integer), ("to", Type::Integer)])
+        .answers::<audit_api::ConsistencyProof>()
+        .token(EVIDENCE),
+        Endpoint::get("/audit/sinks", Who::Evidence, "Who gets checkpoints, and how far.", proofs::sinks)
+            .answers_page::<audit_api::SinkView>()
+            .token(EVIDENCE),
         Endpoint::get("/audit/verify", Who::Evidence, "Checks the whole ledger.", audit::verify)
             .answers::<audit_api::LedgerReport>()
             .token(EVIDENCE),

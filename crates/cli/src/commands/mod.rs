@@ -11,6 +11,7 @@ mod emergency;
 mod file;
 mod login;
 mod people;
+mod proofs;
 mod requests;
 mod rules;
 mod sealed_codes;
