@@ -61,6 +61,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         &packages::POSTGRESQL,
         &packages::OPENSSL,
         &packages::HAPROXY,
+        &packages::RSYSLOG,
         &packages::CHROMIUM,
         &packages::PSYCOPG,
         &packages::PIP,
