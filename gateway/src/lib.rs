@@ -172,6 +172,7 @@ impl Gateway {
             tokio::spawn(listener::serve(listener, socket)),
             tokio::spawn(jobs::run(Arc::clone(&hub))),
             tokio::spawn(jobs::reread::run(Arc::clone(&hub))),
+            tokio::spawn(jobs::index::run(Arc::clone(&hub))),
             tokio::spawn(renew_certificates(Arc::clone(&hub), certificates)),
         ];
         notices::worker::start(&hub);

@@ -112,7 +112,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The ledger for an offline check.
+         * The ledger, to be checked or searched.
          * @description For: evidence, or an API token `evidence:read`.
          */
         get: operations["get_audit_export"];
@@ -176,6 +176,26 @@ export interface paths {
          * @description For: evidence, or an API token `evidence:read`.
          */
         get: operations["get_audit_sinks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/statements": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Statements of all recordings.
+         * @description For: evidence, or an API token `evidence:read`.
+         */
+        get: operations["get_audit_statements"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2340,6 +2360,29 @@ export interface components {
             /** @description The account. */
             user: components["schemas"]["UserView"];
         };
+        /** @description Recordings of the asked person, connection and time whose statements the answer cannot have. */
+        NotIndexedView: {
+            /**
+             * Format: int64
+             * @description The gateway has no key for them.
+             */
+            no_key: number;
+            /**
+             * Format: int64
+             * @description Only their beginning is there: they are too long, or break off.
+             */
+            partly: number;
+            /**
+             * Format: int64
+             * @description Their files are gone or broken.
+             */
+            unreadable: number;
+            /**
+             * Format: int64
+             * @description They go on, or are about to be indexed.
+             */
+            waiting: number;
+        };
         /**
          * @description How a notice stands.
          * @enum {string}
@@ -2796,6 +2839,38 @@ export interface components {
              */
             size: number;
         };
+        /**
+         * @description `GET /audit/statements` (admin, auditor), newest first. Query: `person=`, `connection=`, `table=` (best effort: as the
+         *     text names it), `text=` (a fragment), `since=`, `until=`, `before=` (`next` of the page before), `limit=` (at most 200).
+         */
+        StatementPage: {
+            /** @description What was found. */
+            items: components["schemas"]["StatementRow"][];
+            /** @description Where the next page begins. */
+            next?: string | null;
+            /** @description What the answer cannot know. */
+            not_indexed: components["schemas"]["NotIndexedView"];
+        };
+        /** @description A statement of a finished recording, its literals replaced by `?`. */
+        StatementRow: {
+            /** @description When it was asked. */
+            at: string;
+            /** @description On what. */
+            connection: string;
+            /** @description `done`, `failed` or `denied`. */
+            outcome: string;
+            /** @description By whom. */
+            person: string;
+            /**
+             * Format: int64
+             * @description Rows returned or changed.
+             */
+            rows: number;
+            /** @description In which session: its recording has the whole text. */
+            session: string;
+            /** @description Its text, without literals and comments; long ones are cut. */
+            text: string;
+        };
         /** @description `POST /auth/step-up` (built-in accounts): proves the second factor again, for the sign-in that asks. */
         StepUp: {
             /** @description The six digits of the second factor (RFC 6238), or a recovery code. */
@@ -3208,7 +3283,11 @@ export interface operations {
     };
     get_audit_export: {
         parameters: {
-            query?: never;
+            query?: {
+                format?: string;
+                class?: string;
+                from?: number;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -3318,6 +3397,44 @@ export interface operations {
                         items: components["schemas"]["SinkView"][];
                         next?: string;
                     };
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_audit_statements: {
+        parameters: {
+            query?: {
+                person?: string;
+                connection?: string;
+                table?: string;
+                text?: string;
+                since?: string;
+                until?: string;
+                before?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StatementPage"];
                 };
             };
             /** @description what went wrong */

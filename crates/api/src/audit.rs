@@ -104,3 +104,48 @@ pub struct ConsistencyProof {
     /// The checkpoint of the newer size.
     pub checkpoint: String,
 }
+
+/// A statement of a finished recording, its literals replaced by `?`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct StatementRow {
+    /// In which session: its recording has the whole text.
+    pub session: String,
+    /// When it was asked.
+    pub at: String,
+    /// By whom.
+    pub person: String,
+    /// On what.
+    pub connection: String,
+    /// Its text, without literals and comments; long ones are cut.
+    pub text: String,
+    /// `done`, `failed` or `denied`.
+    pub outcome: String,
+    /// Rows returned or changed.
+    pub rows: u64,
+}
+
+/// Recordings of the asked person, connection and time whose statements the answer cannot have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct NotIndexedView {
+    /// They go on, or are about to be indexed.
+    pub waiting: u64,
+    /// Only their beginning is there: they are too long, or break off.
+    pub partly: u64,
+    /// The gateway has no key for them.
+    pub no_key: u64,
+    /// Their files are gone or broken.
+    pub unreadable: u64,
+}
+
+/// `GET /audit/statements` (admin, auditor), newest first. Query: `person=`, `connection=`, `table=` (best effort: as the
+/// text names it), `text=` (a fragment), `since=`, `until=`, `before=` (`next` of the page before), `limit=` (at most 200).
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct StatementPage {
+    /// What was found.
+    pub items: Vec<StatementRow>,
+    /// Where the next page begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// What the answer cannot know.
+    pub not_indexed: NotIndexedView,
+}

@@ -13,7 +13,10 @@ use hoop_model::{
     AgentName, CapabilityId, ConnectionName, LoginId, RequestId, SessionId, Timestamp, UserName,
 };
 
-pub(crate) use self::audit::{Audit, AuditConsistency, AuditLs, AuditProve, AuditVerify, AuditWitnesses};
+pub(crate) use self::audit::{
+    Audit, AuditConsistency, AuditExport, AuditLs, AuditProve, AuditSearch, AuditVerify, AuditWitnesses,
+    LedgerFormat,
+};
 pub(crate) use self::people::{AddUser, EndSignIns, OneUser, SetUser, Users};
 pub(crate) use self::sealed_codes::SealedCodes;
 pub(crate) use self::services::{

@@ -2,7 +2,9 @@
 
 use hoop_api::{
     Info, Page,
-    audit::{CheckpointView, ConsistencyProof, EventView, InclusionProof, LedgerReport, SinkView},
+    audit::{
+        CheckpointView, ConsistencyProof, EventView, InclusionProof, LedgerReport, SinkView, StatementPage,
+    },
     auth::{DeviceStart, LoginView, RecoveryCodes, RecoveryCodesLeft, WhoAmI},
     capabilities::{CapabilityMade, CapabilityView, NewCapability},
     manage::{
@@ -420,6 +422,11 @@ impl Api {
         self.get("/audit/proof/consistency", &query).await
     }
 
+    /// Statements of finished recordings, newest first, and what the answer cannot know.
+    pub async fn search_statements(&self, query: &Query<'_>) -> Result<StatementPage> {
+        self.get("/audit/statements", query).await
+    }
+
     /// Who gets checkpoints, and how far each got.
     pub async fn sinks(&self) -> Result<Page<SinkView>> {
         self.get("/audit/sinks", &[]).await
@@ -430,8 +437,8 @@ impl Api {
         self.get("/audit/verify", &[]).await
     }
 
-    /// The ledger for an offline check.
-    pub async fn export_ledger(&self) -> Result<Body> {
-        self.stream("/audit/export", &[]).await
+    /// The ledger: for an offline check, or with `format`, `class` and `from` to be searched elsewhere.
+    pub async fn export_ledger(&self, query: &Query<'_>) -> Result<Body> {
+        self.stream("/audit/export", query).await
     }
 }

@@ -207,6 +207,8 @@ codes! {
     LedgerCheckpoint = "ledger.checkpoint";
     /// Somebody read or exported the ledger.
     LedgerRead = "ledger.read";
+    /// Somebody searched the statements of recordings.
+    StatementsSearched = "statements.searched";
     /// A gateway started.
     GatewayStarted = "gateway.started";
     /// A gateway stopped.

@@ -3,7 +3,7 @@
 //! - [`event`]: what a leaf holds, and giving it its place. [`catalogue`]: the facts of each code.
 //! - [`tree`]: RFC 6962, with proofs; [`plan`]: with few reads.
 //! - [`checkpoint`]: the root, signed, in the C2SP form that other tools read. [`cosignature`]: by witnesses too.
-//! - [`export`]: the log as a file. [`verify`]: is it whole and unaltered, and are the recordings there?
+//! - [`export`]: the log as a file. [`ocsf`]: events in the form of others. [`verify`]: is it whole and unaltered, and are the recordings there?
 //!
 //! Nothing here knows a store, a clock or a socket: the gateway stores [`Appended`] and [`Appender`] in the transaction
 //! of the change that an event tells about. The forms are in the modules and, for auditors, in `docs/LEDGER.md`.
@@ -14,6 +14,7 @@ pub mod cosignature;
 pub mod event;
 pub mod export;
 pub mod finding;
+pub mod ocsf;
 mod order;
 pub mod plan;
 pub mod tree;
@@ -39,5 +40,9 @@ pub fn fuzz_reader(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let _ = text.parse::<SignedCheckpoint>();
     let _ = text.parse::<CheckpointKey>();
+    let _ = text.parse::<WitnessKey>();
+    let _ = text.parse::<SignatureLine>();
+    let _ = ocsf::plain(data, catalogue::Class::Personal);
+    let _ = ocsf::ocsf(data, catalogue::Class::Public, "fuzz");
     let _ = LedgerEvent::from_leaf(data);
 }

@@ -27,6 +27,7 @@ mod sealed_codes;
 mod secrets;
 mod services;
 mod sessions;
+mod statements;
 mod users;
 
 pub use agents::{Agent, JoinToken, NewAgent, NewJoinToken};
@@ -54,6 +55,9 @@ pub use services::{ApiToken, NewApiToken, NewServiceAccount, ServiceAccount};
 pub use sessions::{
     NewSession, RecordingEnd, RecordingEnding, SessionEnd, SessionFilter, SessionProgress, SessionRecord,
     SessionState,
+};
+pub use statements::{
+    FoundStatement, IndexOutcome, NewStatement, NotIndexed, StatementFilter, StatementOutcome,
 };
 pub use users::{FailedAttempt, NewUser, OidcUser, User, UserChange, UserSource};
 

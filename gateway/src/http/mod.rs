@@ -9,6 +9,7 @@ mod capabilities;
 mod console;
 mod devices;
 mod evidence;
+mod export;
 mod flows;
 mod info;
 mod login;
@@ -25,6 +26,7 @@ mod requests;
 mod rules;
 mod scim;
 mod sealed_codes;
+mod search;
 mod services;
 mod sessions;
 mod setup;
@@ -379,6 +381,24 @@ fn audit_endpoints() -> Vec<Endpoint> {
         .query(&[("from", Type::Integer), ("to", Type::Integer)])
         .answers::<audit_api::ConsistencyProof>()
         .token(EVIDENCE),
+        Endpoint::get(
+            "/audit/statements",
+            Who::Evidence,
+            "Statements of all recordings.",
+            search::statements,
+        )
+        .query(&[
+            ("person", Type::String),
+            ("connection", Type::String),
+            ("table", Type::String),
+            ("text", Type::String),
+            ("since", Type::String),
+            ("until", Type::String),
+            ("before", Type::String),
+            ("limit", Type::Integer),
+        ])
+        .answers::<audit_api::StatementPage>()
+        .token(EVIDENCE),
         Endpoint::get("/audit/sinks", Who::Evidence, "Who gets checkpoints, and how far.", proofs::sinks)
             .answers_page::<audit_api::SinkView>()
             .token(EVIDENCE),
@@ -392,9 +412,15 @@ fn audit_endpoints() -> Vec<Endpoint> {
             .takes::<notices_api::TestNotice>()
             .answers::<notices_api::TestNoticeSent>()
             .fresh(),
-        Endpoint::get("/audit/export", Who::Evidence, "The ledger for an offline check.", audit::export)
-            .answers_media("application/jsonl")
-            .token(EVIDENCE),
+        Endpoint::get(
+            "/audit/export",
+            Who::Evidence,
+            "The ledger, to be checked or searched.",
+            export::export,
+        )
+        .query(&[("format", Type::String), ("class", Type::String), ("from", Type::Integer)])
+        .answers_media("application/jsonl")
+        .token(EVIDENCE),
     ]
 }
 

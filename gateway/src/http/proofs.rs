@@ -24,6 +24,9 @@ use crate::{
     jobs,
 };
 
+/// Subtrees that a request may hash itself.
+const AHEAD: u32 = 16;
+
 /// Query of the checkpoint.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -89,7 +92,13 @@ async fn prove(
         );
         fault.with_hint("wait some seconds for the next checkpoint, or name a larger one")
     })?;
-    let proof = hub.store.proof(&plan).await?.ok_or_else(|| {
+    let mut proof = hub.store.proof(&plan).await?;
+    if proof.is_none() {
+        // A checkpoint of this moment may be ahead of the job by some subtrees.
+        hub.store.keep_subtrees(AHEAD).await?;
+        proof = hub.store.proof(&plan).await?;
+    }
+    let proof = proof.ok_or_else(|| {
         Fault::new("HOOP-7033", Blame::Network, "the ledger is being prepared for proofs")
             .with_hint("try again: after an update this takes a few minutes for a large ledger")
     })?;

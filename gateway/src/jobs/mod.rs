@@ -1,5 +1,6 @@
 //! What happens without being asked: sessions that may not go on are ended, what is void is removed, the ledger is signed.
 
+pub(crate) mod index;
 pub(crate) mod reread;
 
 use std::{

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+use hoop_model::{ConnectionName, UserName};
 
 use super::{Form, Span};
 
@@ -21,12 +22,13 @@ Examples:
 
 Exit code 6 if anything was found.")]
     Verify(AuditVerify),
-    /// Write the ledger to a file, for an offline check
-    Export {
-        /// Where to; stdout if left away
-        #[arg(short, long, value_name = "FILE")]
-        out: Option<PathBuf>,
-    },
+    /// Write the ledger to a file: for an offline check, or for other programs
+    #[command(after_help = "\
+Examples:
+  hoop audit export -o ledger.jsonl                             for `hoop audit verify --export`
+  hoop audit export --format ocsf --class internal              for a SIEM that is to see no persons
+  hoop audit export --format jsonl --from 1200                  what came since")]
+    Export(AuditExport),
     /// Print the latest signed checkpoint: keep it where nobody can alter it
     Checkpoint(AuditCheckpoint),
     /// Prove that an event is in the ledger that a checkpoint signs for
@@ -50,6 +52,14 @@ Exit code 6 if the proof does not hold.")]
     Consistency(AuditConsistency),
     /// List who gets checkpoints, and how far each got
     Sinks(Form),
+    /// Search the statements of all finished recordings, newest first; literals are not in the index
+    #[command(after_help = "\
+Examples:
+  hoop audit search --table patients --since 2026-11-01T00:00:00Z
+  hoop audit search --person ada --connection pg-prod --text \"delete from\"
+
+Tables are as the texts name them: one behind a view or a function is not found. What could not be indexed is told.")]
+    Search(AuditSearch),
 }
 
 impl Audit {
@@ -61,7 +71,8 @@ impl Audit {
             Self::Prove(args) => Some(args.form),
             Self::Consistency(args) => Some(args.form),
             Self::Sinks(form) => Some(*form),
-            Self::Export { .. } => None,
+            Self::Search(args) => Some(args.form),
+            Self::Export(_) => None,
         }
     }
 }
@@ -82,6 +93,67 @@ pub(crate) struct AuditLs {
     pub(crate) span: Span,
     #[command(flatten)]
     form: Form,
+}
+
+/// `hoop audit search`
+#[derive(Debug, Args)]
+pub(crate) struct AuditSearch {
+    /// By this person
+    #[arg(long, value_name = "NAME")]
+    pub(crate) person: Option<UserName>,
+    /// On this connection
+    #[arg(long, value_name = "NAME")]
+    pub(crate) connection: Option<ConnectionName>,
+    /// That name this table (t or s.t; unquoted names in small letters)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) table: Option<String>,
+    /// Whose text holds this, whatever the case
+    #[arg(long)]
+    pub(crate) text: Option<String>,
+    #[command(flatten)]
+    pub(crate) span: Span,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// In which form the ledger is exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum LedgerFormat {
+    /// Leaves as stored, manifests, a checkpoint: to be verified
+    #[default]
+    Ledger,
+    /// An event a line
+    Jsonl,
+    /// An event a line, as OCSF 1.3 has it
+    Ocsf,
+}
+
+/// Whose business a fact is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FactClass {
+    /// Nothing about persons or about what is inside the network
+    Public,
+    /// Names of machines, connections and rules too
+    Internal,
+    /// Names of persons and what they wrote too
+    Personal,
+}
+
+/// `hoop audit export`
+#[derive(Debug, Args)]
+pub(crate) struct AuditExport {
+    /// In which form
+    #[arg(short, long, value_name = "FORM", default_value = "ledger")]
+    pub(crate) format: LedgerFormat,
+    /// With facts up to this class (docs/EVENTS.md); all, if left away
+    #[arg(long, value_name = "CLASS")]
+    pub(crate) class: Option<FactClass>,
+    /// From this event on
+    #[arg(long, value_name = "SEQ")]
+    pub(crate) from: Option<u64>,
+    /// Where to; stdout if left away
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// Witnesses that are believed.

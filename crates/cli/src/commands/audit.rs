@@ -6,14 +6,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use clap::ValueEnum as _;
 use hoop_api::audit::{EventView, LedgerReport};
 use hoop_client::{Api, ClientError};
 use hoop_ledger::{CheckpointKey, Recordings, Report, SignedCheckpoint, Witnesses, verify_witnessed};
 use hoop_model::SessionId;
 
-use super::{api, file, proofs, verify::verdict};
+use super::{api, file, proofs, search, verify::verdict};
 use crate::{
-    args::{Audit, AuditLs, AuditVerify, AuditWitnesses},
+    args::{Audit, AuditExport, AuditLs, AuditVerify, AuditWitnesses, LedgerFormat},
     failure::{Failure, Result},
     output::{Out, Table, facts, text},
 };
@@ -29,11 +30,12 @@ pub(super) async fn run(command: Audit, out: &Out) -> Result {
             offline(&path, key.as_deref(), older.as_deref(), recordings, &witnesses, out)
         }
         Audit::Verify(_) => online(out).await,
-        Audit::Export { out: path } => export(path.as_deref(), out).await,
+        Audit::Export(args) => export(&args, out).await,
         Audit::Checkpoint(args) => checkpoint(args.witnessed, out).await,
         Audit::Prove(args) => proofs::prove(&args, out).await,
         Audit::Consistency(args) => proofs::consistency(&args, out).await,
         Audit::Sinks(_) => proofs::sinks(out).await,
+        Audit::Search(args) => search::run(&args, out).await,
     }
 }
 
@@ -207,16 +209,22 @@ impl Recordings for Folder {
     }
 }
 
-async fn export(path: Option<&Path>, out: &Out) -> Result {
-    let body = api()?.export_ledger().await?;
+async fn export(args: &AuditExport, out: &Out) -> Result {
+    let word = |value: Option<clap::builder::PossibleValue>| value.map(|value| value.get_name().to_owned());
+    let mut query = Vec::new();
+    query.extend(word(args.format.to_possible_value()).map(|format| ("format", format)));
+    query.extend(args.class.and_then(|class| word(class.to_possible_value())).map(|class| ("class", class)));
+    query.extend(args.from.map(|from| ("from", from.to_string())));
+    let (body, path) = (api()?.export_ledger(&query).await?, args.out.as_deref());
     let saving = file::save(body, path);
     match path {
         Some(path) => {
             let length = out.waiting("Writing", saving).await?;
-            out.note(format!(
-                "{}: {length} bytes; check it with `hoop audit verify --export`",
-                path.display()
-            ));
+            let next = match args.format {
+                LedgerFormat::Ledger => "; check it with `hoop audit verify --export`",
+                LedgerFormat::Jsonl | LedgerFormat::Ocsf => "",
+            };
+            out.note(format!("{}: {length} bytes{next}", path.display()));
         }
         None => {
             saving.await?;

@@ -15,6 +15,7 @@ mod proofs;
 mod requests;
 mod rules;
 mod sealed_codes;
+mod search;
 mod services;
 mod sessions;
 mod statement;

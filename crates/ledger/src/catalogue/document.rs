@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 
 use super::{Fact, Kind, schema};
-use crate::event::EventCode;
+use crate::{
+    event::EventCode,
+    ocsf::{Mapped, mapped},
+};
 
 const HEAD: &str = "# Events of the ledger\n\n\
 Made from `crates/ledger/src/catalogue`; do not edit. How events are chained, signed and verified stands in\n\
@@ -18,14 +21,18 @@ and `facts`. A fact may be `null`: it does not apply.\n\n\
 | personal | It names somebody, or is text that a person wrote. |\n\n\
 A fact that is not named here counts as secret, and so does one of another kind than stands here: in its place the leaf\n\
 has `{\"withheld\":\"unclassified\"}`, the counter `hoop_ledger_facts_withheld_total` grows, the gateway logs its name, and\n\
-a debug build (all tests run on one) stops. The name of whoever acts is personal, ids are public.\n";
+a debug build (all tests run on one) stops. The name of whoever acts is personal, ids are public.\n\n\
+With each code stands what `hoop audit export --format ocsf` makes of it: a class of OCSF 1.3 and its `activity_id` (99:\n\
+another one, named by the code). Facts are under `unmapped`, up to the class that was asked for (`--class`).\n";
 
 /// The document.
 #[must_use]
 pub fn markdown() -> String {
     let mut text = HEAD.to_owned();
     for code in EventCode::all() {
-        let _ = write!(text, "\n## `{code}`\n\n{}\n", code.description());
+        let Mapped { class, activity, .. } = mapped(*code);
+        let (description, name, uid) = (code.description(), class.name(), class.uid());
+        let _ = write!(text, "\n## `{code}`\n\n{description} OCSF: {name} ({uid}), activity {activity}.\n");
         let facts = schema(*code);
         if !facts.is_empty() {
             text.push_str("\n| fact | kind | class | meaning |\n|---|---|---|---|\n");

@@ -159,12 +159,20 @@ facts! {
     HEARD_AT = public "heard_at" Time, "When the gateway heard of it, by its own.";
     AWAY = public "gateway_away_seconds" Number, "How long the gateway had been away, in s.";
 
+    // Search.
+    ASKED_PERSON = personal "person" Text, "Statements of this person were asked for.";
+    ASKED_CONNECTION = internal "connection" Text, "Statements on this connection.";
+    ASKED_TABLE = internal "table" Text, "Statements that name this table.";
+    ASKED_TEXT = personal "text" Text, "Statements that hold this text; what could be a literal is left out here.";
+    AFTER_PLACE = public "after" Text, "The page after this place.";
+
     // The ledger, the gateway, notices.
     CHECKPOINT_NOTE = public "note" Text, "The signed checkpoint.";
     WHAT = public "what" Text, "What was read: `events`, `export`, `verify`, `inclusion`, `consistency`.";
     SEQ = public "seq" Number, "That this event is in it was to be proven.";
     SIZE = public "size" Number, "In the ledger of this size.";
-    FROM = public "from" Number, "That it grew from this size was to be proven.";
+    FROM = public "from" Number, "Export: from this event on. Proof: that it grew from this size was to be proven.";
+    CLASS = public "class" Text, "Facts up to this class were exported.";
     ASKED_CODE = public "code" Text, "Events of this code were asked for.";
     ASKED_SUBJECT = public "subject" Text, "Events about this id were asked for.";
     SINCE = public "since" Time, "Not before this.";

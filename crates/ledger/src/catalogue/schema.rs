@@ -100,7 +100,12 @@ pub const fn schema(code: Code) -> &'static [Fact] {
             SEQ,
             SIZE,
             FROM,
+            FORMAT,
+            CLASS,
         ],
+        Code::StatementsSearched => {
+            &[ASKED_PERSON, ASKED_CONNECTION, ASKED_TABLE, ASKED_TEXT, SINCE, UNTIL, AFTER_PLACE]
+        }
         Code::GatewayStarted => &[VERSION, GATEWAY_NAME, LISTEN],
         Code::NoticeFailed => &[NOTICE, CHANNEL, TOPIC, ATTEMPTS, WRITTEN_AT, ERROR],
         Code::NoticeTested => &[NOTICE, CHANNEL, CHANNEL_KIND],

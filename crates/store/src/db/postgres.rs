@@ -23,6 +23,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (10, "persons", include_str!("../../../../migrations/postgres/0010_persons.sql")),
     (11, "publishing", include_str!("../../../../migrations/postgres/0011_publishing.sql")),
     (12, "proofs", include_str!("../../../../migrations/postgres/0012_proofs.sql")),
+    (13, "statements", include_str!("../../../../migrations/postgres/0013_statements.sql")),
 ];
 
 /// How long a caller waits for a connection before the database counts as away.

@@ -19,6 +19,7 @@ mod scim;
 mod sealed_codes;
 mod services;
 mod sessions;
+mod statements;
 mod things;
 mod users;
 
@@ -55,6 +56,7 @@ fn every_case() -> impl Iterator<Item = &'static Case> {
         agents::CASES,
         capabilities::CASES,
         sessions::CASES,
+        statements::CASES,
         ledger::CASES,
         notices::CASES,
         passkeys::CASES,
