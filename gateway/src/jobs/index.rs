@@ -2,7 +2,11 @@
 //!
 //! Where this gateway has no key for a recording nothing of it is indexed, and a search says so: see `hoop_store::NotIndexed`.
 
-use std::{io::BufReader, sync::Arc, time::Duration};
+use std::{
+    io::BufReader,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use hoop_model::SessionId;
 use hoop_recording::{
@@ -14,8 +18,10 @@ use tokio::time::MissedTickBehavior;
 
 use crate::hub::{Hub, Shared, now};
 
-/// How often finished recordings are looked for.
-const LOOK: Duration = Duration::from_secs(2);
+/// How often it is seen whether a recording was finished here.
+const LOOK: Duration = Duration::from_secs(1);
+/// Those that others finished, or nobody, are looked for so often: the store goes over all sessions for it.
+const LOOK_FOR_ALL: Duration = Duration::from_secs(60);
 /// At one look.
 const AT_ONCE: u32 = 20;
 /// What could not be read is tried again after so long: another gateway, or another key.
@@ -31,29 +37,41 @@ const TOTAL: usize = 64 << 20;
 pub(crate) async fn run(hub: Shared) {
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut seals, mut looked): (Option<u64>, Option<Instant>) = (None, None);
     loop {
         tokio::select! {
             biased;
             () = hub.stopping.cancelled() => return,
             _ = look.tick() => {}
         }
-        if let Err(error) = index_some(&hub).await {
-            metrics::counter!("hoop_job_failures_total", "job" => "index").increment(1);
-            tracing::error!(%error, "finished recordings cannot be indexed");
+        let sealed = hub.recordings.seals();
+        if seals == Some(sealed) && looked.is_some_and(|at| at.elapsed() < LOOK_FOR_ALL) {
+            continue;
+        }
+        match index_some(&hub).await {
+            // There may be more.
+            Ok(count) if count >= AT_ONCE as usize => {}
+            Ok(_) => (seals, looked) = (Some(sealed), Some(Instant::now())),
+            Err(error) => {
+                metrics::counter!("hoop_job_failures_total", "job" => "index").increment(1);
+                tracing::error!(%error, "finished recordings cannot be indexed");
+            }
         }
     }
 }
 
-async fn index_some(hub: &Shared) -> Result<(), StoreError> {
-    for session in hub.store.sessions_to_index(now().before(AGAIN), AT_ONCE).await? {
+/// Answers how many it tried.
+async fn index_some(hub: &Shared) -> Result<usize, StoreError> {
+    let sessions = hub.store.sessions_to_index(now().before(AGAIN), AT_ONCE).await?;
+    for session in &sessions {
         if hub.stopping.is_cancelled() {
-            return Ok(());
+            break;
         }
-        let (statements, outcome) = read(hub, &session).await;
-        hub.store.index_recording(&session, &statements, outcome, now()).await?;
+        let (statements, outcome) = read(hub, session).await;
+        hub.store.index_recording(session, &statements, outcome, now()).await?;
         metrics::counter!("hoop_recordings_indexed_total", "outcome" => word(outcome)).increment(1);
     }
-    Ok(())
+    Ok(sessions.len())
 }
 
 const fn word(outcome: IndexOutcome) -> &'static str {
