@@ -13,8 +13,9 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    agents::Agents, config::Config, connection_tests::ConnectionTests, http::throttle::Throttle, keys::Keys,
-    live::LiveSessions, notices::Notices, recordings::Recordings, relay::Relay, rules::Rules,
+    agents::Agents, checkpoints::Publishing, config::Config, connection_tests::ConnectionTests,
+    http::throttle::Throttle, keys::Keys, live::LiveSessions, notices::Notices, recordings::Recordings,
+    relay::Relay, rules::Rules,
 };
 
 /// Shared by every task of the gateway.
@@ -38,6 +39,8 @@ pub(crate) struct Hub {
     pub(crate) metrics: Metrics,
     /// People are told by these.
     pub(crate) notices: Notices,
+    /// Who gets checkpoints.
+    pub(crate) publishing: Publishing,
     pub(crate) oidc: crate::http::oidc::Provider,
     /// Owns every task that belongs to a connection or a session.
     pub(crate) tasks: TaskTracker,

@@ -9,6 +9,7 @@
 mod agents;
 pub mod bootstrap;
 mod capabilities;
+mod checkpoints;
 pub mod config;
 mod connection_tests;
 mod http;
@@ -145,6 +146,7 @@ impl Gateway {
             exporting: Arc::new(Semaphore::new(EXPORTS)),
             metrics: hoop_telemetry::start_metrics()?,
             notices: notices::Notices::new(&config.channels, &config.public_host),
+            publishing: checkpoints::Publishing::new(&config),
             oidc: http::oidc::Provider::new(config.oidc.clone()),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
@@ -172,9 +174,11 @@ impl Gateway {
             tokio::spawn(jobs::reread::run(Arc::clone(&hub))),
             tokio::spawn(recordings::run_mover(Arc::clone(&hub))),
             tokio::spawn(recordings::run_retention(Arc::clone(&hub))),
+            tokio::spawn(jobs::index::run(Arc::clone(&hub))),
             tokio::spawn(renew_certificates(Arc::clone(&hub), certificates)),
         ];
         notices::worker::start(&hub);
+        checkpoints::worker::start(&hub);
         if let Some(ops) = ops {
             owned.push(tokio::spawn(ops::serve(Arc::clone(&hub), ops)));
         }
@@ -318,6 +322,7 @@ impl Running {
         if jobs::sign_checkpoint(&hub).await.is_err() {
             tracing::error!("the ledger cannot be signed at the end");
         }
+        checkpoints::worker::last(&hub).await;
         hub.store.close().await;
         tracing::info!("gateway stopped");
     }

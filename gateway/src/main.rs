@@ -167,8 +167,8 @@ fn show_config(layers: &Layers, show: bool) -> anyhow::Result<()> {
             if option.key == "store.url" && raw.text.contains('@') { "(set)" } else { raw.text.as_str() };
         println!("{:<36} {:<40} # {}", option.key, format!("{text:?}"), raw.origin);
     }
-    for (line, origin) in layers.channel_lines() {
-        println!("{:<36} {:<40} # {origin}", "notices.channels", format!("{line:?}"));
+    for (key, line, origin) in layers.list_lines() {
+        println!("{key:<36} {:<40} # {origin}", format!("{line:?}"));
     }
     Ok(())
 }

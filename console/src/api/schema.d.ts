@@ -112,10 +112,90 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The ledger for an offline check.
+         * The ledger, to be checked or searched.
          * @description For: evidence, or an API token `evidence:read`.
          */
         get: operations["get_audit_export"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/proof/consistency": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * That it grew from an older one.
+         * @description For: evidence, or an API token `evidence:read`.
+         */
+        get: operations["get_audit_proof_consistency"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/proof/inclusion": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * That an event is in it.
+         * @description For: evidence, or an API token `evidence:read`.
+         */
+        get: operations["get_audit_proof_inclusion"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/sinks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who gets checkpoints, and how far.
+         * @description For: evidence, or an API token `evidence:read`.
+         */
+        get: operations["get_audit_sinks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/statements": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Statements of all recordings.
+         * @description For: evidence, or an API token `evidence:read`.
+         */
+        get: operations["get_audit_statements"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2021,6 +2101,28 @@ export interface components {
             /** @description What it speaks. */
             protocol: string;
         };
+        /**
+         * @description `GET /audit/proof/consistency` (admin, auditor): that the ledger of one size is the beginning of that of another.
+         *     Query: `from=`, `to=` (that of a checkpoint; the latest, if it is not given).
+         */
+        ConsistencyProof: {
+            /** @description The checkpoint of the newer size. */
+            checkpoint: string;
+            /**
+             * Format: int64
+             * @description The older size.
+             */
+            from: number;
+            /** @description The checkpoint of the older size, if one was signed. */
+            older?: string | null;
+            /** @description RFC 9162 §2.1.4, hex. */
+            proof: string[];
+            /**
+             * Format: int64
+             * @description The newer one.
+             */
+            to: number;
+        };
         /** @description One word on a request. */
         DecisionView: {
             /** @description Yes or no. */
@@ -2128,6 +2230,28 @@ export interface components {
             code: string;
             /** @description Whose. */
             holder: string;
+        };
+        /**
+         * @description `GET /audit/proof/inclusion` (admin, auditor): that an event is in the ledger that a checkpoint signs for. Query:
+         *     `seq=`, `size=` (that of a checkpoint; the latest, if it is not given). Check it with `hoop audit prove`.
+         */
+        InclusionProof: {
+            /** @description The checkpoint, with what witnesses signed. */
+            checkpoint: string;
+            /** @description Its leaf: exactly the bytes that are hashed. */
+            leaf: string;
+            /** @description RFC 9162 §2.1.3, hex, leaf first. */
+            proof: string[];
+            /**
+             * Format: int64
+             * @description The event's place.
+             */
+            seq: number;
+            /**
+             * Format: int64
+             * @description The checkpoint's size.
+             */
+            size: number;
         };
         /** @description `GET /info` (anonymous): what a client must know before sign-in. */
         Info: {
@@ -2307,6 +2431,29 @@ export interface components {
             setup_url: string;
             /** @description The account. */
             user: components["schemas"]["UserView"];
+        };
+        /** @description Recordings of the asked person, connection and time whose statements the answer cannot have. */
+        NotIndexedView: {
+            /**
+             * Format: int64
+             * @description The gateway has no key for them.
+             */
+            no_key: number;
+            /**
+             * Format: int64
+             * @description Only their beginning is there: they are too long, or break off.
+             */
+            partly: number;
+            /**
+             * Format: int64
+             * @description Their files are gone or broken.
+             */
+            unreadable: number;
+            /**
+             * Format: int64
+             * @description They go on, or are about to be indexed.
+             */
+            waiting: number;
         };
         /**
          * @description How a notice stands.
@@ -2756,6 +2903,66 @@ export interface components {
             /** @description Its text, values and all. */
             text: string;
         };
+        /** @description `GET /audit/sinks` (admin, auditor): who gets checkpoints, and how far each got. */
+        SinkView: {
+            /**
+             * Format: int32
+             * @description Attempts that failed in a row.
+             */
+            attempts: number;
+            /**
+             * Format: int64
+             * @description Signed events that it has not heard of.
+             */
+            behind: number;
+            /** @description When it took that checkpoint. */
+            delivered_at?: string | null;
+            /** @description Since when it has taken none, though it should. */
+            failing_since?: string | null;
+            /** @description `file`, `syslog`, `webhook`, `witness`; `gone` if it stands in the configuration no longer. */
+            kind: string;
+            /** @description Why the last one failed. */
+            last_error?: string | null;
+            /** @description Its name in the configuration. */
+            name: string;
+            /**
+             * Format: int64
+             * @description The largest checkpoint that it took; 0: none yet.
+             */
+            size: number;
+        };
+        /**
+         * @description `GET /audit/statements` (admin, auditor), newest first. Query: `person=`, `connection=`, `table=` (best effort: as the
+         *     text names it), `text=` (a fragment), `since=`, `until=`, `before=` (`next` of the page before), `limit=` (at most 200).
+         */
+        StatementPage: {
+            /** @description What was found. */
+            items: components["schemas"]["StatementRow"][];
+            /** @description Where the next page begins. */
+            next?: string | null;
+            /** @description What the answer cannot know. */
+            not_indexed: components["schemas"]["NotIndexedView"];
+        };
+        /** @description A statement of a finished recording, its literals replaced by `?`. */
+        StatementRow: {
+            /** @description When it was asked. */
+            at: string;
+            /** @description On what. */
+            connection: string;
+            /** @description `done`, `failed` or `denied`. */
+            outcome: string;
+            /** @description By whom. */
+            person: string;
+            /**
+             * Format: int64
+             * @description Rows returned or changed.
+             */
+            rows: number;
+            /** @description In which session: its recording has the whole text. */
+            session: string;
+            /** @description Its text, without literals and comments; long ones are cut. */
+            text: string;
+        };
         /** @description `POST /auth/step-up` (built-in accounts): proves the second factor again, for the sign-in that asks. */
         StepUp: {
             /** @description The six digits of the second factor (RFC 6238), or a recovery code. */
@@ -3097,7 +3304,9 @@ export interface operations {
     };
     get_audit_checkpoint: {
         parameters: {
-            query?: never;
+            query?: {
+                witnessed?: number;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -3166,7 +3375,11 @@ export interface operations {
     };
     get_audit_export: {
         parameters: {
-            query?: never;
+            query?: {
+                format?: string;
+                class?: string;
+                from?: number;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -3180,6 +3393,140 @@ export interface operations {
                 };
                 content: {
                     "application/jsonl": string;
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_audit_proof_consistency: {
+        parameters: {
+            query?: {
+                from?: number;
+                to?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConsistencyProof"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_audit_proof_inclusion: {
+        parameters: {
+            query?: {
+                seq?: number;
+                size?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InclusionProof"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_audit_sinks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["SinkView"][];
+                        next?: string;
+                    };
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_audit_statements: {
+        parameters: {
+            query?: {
+                person?: string;
+                connection?: string;
+                table?: string;
+                text?: string;
+                since?: string;
+                until?: string;
+                before?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StatementPage"];
                 };
             };
             /** @description what went wrong */

@@ -1,5 +1,6 @@
 //! The command line: what there is, and the help that teaches it. Parsing alone; nothing is done here.
 
+mod audit;
 mod holds;
 mod people;
 mod sealed_codes;
@@ -13,6 +14,10 @@ use hoop_model::{
     AgentName, CapabilityId, ConnectionName, LoginId, RequestId, SessionId, Timestamp, UserName,
 };
 
+pub(crate) use self::audit::{
+    Audit, AuditConsistency, AuditExport, AuditLs, AuditProve, AuditSearch, AuditVerify, AuditWitnesses,
+    LedgerFormat,
+};
 pub(crate) use self::holds::Holds;
 pub(crate) use self::people::{AddUser, EndSignIns, OneUser, SetUser, Users};
 pub(crate) use self::sealed_codes::SealedCodes;
@@ -618,78 +623,6 @@ pub(crate) struct VerifySession {
     /// Check this recording, without asking anybody
     #[arg(long)]
     pub(crate) file: Option<PathBuf>,
-    #[command(flatten)]
-    form: Form,
-}
-
-/// `hoop audit`
-#[derive(Debug, Subcommand)]
-pub(crate) enum Audit {
-    /// List events, newest first
-    Ls(AuditLs),
-    /// Check that the ledger is whole and unaltered
-    #[command(after_help = "\
-Examples:
-  hoop audit verify                                             the gateway checks itself
-  hoop audit verify --export ledger.jsonl --key \"$VERIFIER\"     offline: nobody needs to be believed
-  hoop audit verify --export new.jsonl --older old-checkpoint   and nothing was taken back since
-
-Exit code 6 if anything was found.")]
-    Verify(AuditVerify),
-    /// Write the ledger to a file, for an offline check
-    Export {
-        /// Where to; stdout if left away
-        #[arg(short, long, value_name = "FILE")]
-        out: Option<PathBuf>,
-    },
-    /// Print the latest signed checkpoint: keep it where nobody can alter it
-    Checkpoint(Form),
-}
-
-impl Audit {
-    const fn form(&self) -> Option<Form> {
-        match self {
-            Self::Ls(args) => Some(args.form),
-            Self::Verify(args) => Some(args.form),
-            Self::Checkpoint(form) => Some(*form),
-            Self::Export { .. } => None,
-        }
-    }
-}
-
-/// `hoop audit ls`
-#[derive(Debug, Args)]
-pub(crate) struct AuditLs {
-    /// Of this code, such as session.opened
-    #[arg(long)]
-    pub(crate) code: Option<String>,
-    /// Done by this person or agent
-    #[arg(long, value_name = "NAME")]
-    pub(crate) actor: Option<String>,
-    /// About this id (ses_..., usr_..., con_...)
-    #[arg(long, value_name = "ID")]
-    pub(crate) subject: Option<String>,
-    #[command(flatten)]
-    pub(crate) span: Span,
-    #[command(flatten)]
-    form: Form,
-}
-
-/// `hoop audit verify`
-#[derive(Debug, Args)]
-pub(crate) struct AuditVerify {
-    /// Check this export, offline
-    #[arg(long, value_name = "FILE")]
-    pub(crate) export: Option<PathBuf>,
-    /// The ledger's verifier key (origin+id+base64), or a file with it
-    #[arg(long, value_name = "KEY", requires = "export")]
-    pub(crate) key: Option<String>,
-    /// A checkpoint kept from earlier: the ledger must have grown from it
-    #[arg(long, value_name = "FILE", requires = "export")]
-    pub(crate) older: Option<PathBuf>,
-    /// Check the recordings in this folder against the ledger too (SESSION.hoopr, as `sessions export -f raw` gives them)
-    #[arg(long, value_name = "FOLDER", requires = "export")]
-    pub(crate) recordings: Option<PathBuf>,
     #[command(flatten)]
     form: Form,
 }

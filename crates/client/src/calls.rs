@@ -2,7 +2,9 @@
 
 use hoop_api::{
     Info, Page,
-    audit::{CheckpointView, EventView, LedgerReport},
+    audit::{
+        CheckpointView, ConsistencyProof, EventView, InclusionProof, LedgerReport, SinkView, StatementPage,
+    },
     auth::{DeviceStart, LoginView, RecoveryCodes, RecoveryCodesLeft, WhoAmI},
     capabilities::{CapabilityMade, CapabilityView, NewCapability},
     holds::{HoldView, PlaceHold, ReleaseHold},
@@ -417,9 +419,34 @@ impl Api {
         self.get("/audit/events", query).await
     }
 
-    /// The latest checkpoint.
-    pub async fn checkpoint(&self) -> Result<CheckpointView> {
-        self.get("/audit/checkpoint", &[]).await
+    /// The latest checkpoint, or the latest that so many witnesses signed.
+    pub async fn checkpoint(&self, witnessed: Option<u32>) -> Result<CheckpointView> {
+        let query: Vec<_> = witnessed.map(|count| ("witnessed", count.to_string())).into_iter().collect();
+        self.get("/audit/checkpoint", &query).await
+    }
+
+    /// The proof that an event is in the ledger of a checkpoint: that of a size, or the latest.
+    pub async fn prove_inclusion(&self, seq: u64, size: Option<u64>) -> Result<InclusionProof> {
+        let mut query = vec![("seq", seq.to_string())];
+        query.extend(size.map(|size| ("size", size.to_string())));
+        self.get("/audit/proof/inclusion", &query).await
+    }
+
+    /// The proof that the ledger grew from one size to a checkpoint: that of a size, or the latest.
+    pub async fn prove_consistency(&self, from: u64, to: Option<u64>) -> Result<ConsistencyProof> {
+        let mut query = vec![("from", from.to_string())];
+        query.extend(to.map(|size| ("to", size.to_string())));
+        self.get("/audit/proof/consistency", &query).await
+    }
+
+    /// Statements of finished recordings, newest first, and what the answer cannot know.
+    pub async fn search_statements(&self, query: &Query<'_>) -> Result<StatementPage> {
+        self.get("/audit/statements", query).await
+    }
+
+    /// Who gets checkpoints, and how far each got.
+    pub async fn sinks(&self) -> Result<Page<SinkView>> {
+        self.get("/audit/sinks", &[]).await
     }
 
     /// The gateway checks its own ledger.
@@ -427,8 +454,8 @@ impl Api {
         self.get("/audit/verify", &[]).await
     }
 
-    /// The ledger for an offline check.
-    pub async fn export_ledger(&self) -> Result<Body> {
-        self.stream("/audit/export", &[]).await
+    /// The ledger: for an offline check, or with `format`, `class` and `from` to be searched elsewhere.
+    pub async fn export_ledger(&self, query: &Query<'_>) -> Result<Body> {
+        self.stream("/audit/export", query).await
     }
 }

@@ -81,11 +81,26 @@ impl Checkpoint {
     }
 }
 
+/// A line under a note. Who signed, by which key, and what came of it: the form depends on the key's type.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct SignatureLine {
-    name: String,
-    key_id: [u8; 4],
-    signature: Vec<u8>,
+pub struct SignatureLine {
+    pub(crate) name: String,
+    pub(crate) key_id: [u8; 4],
+    pub(crate) signature: Vec<u8>,
+}
+
+impl fmt::Display for SignatureLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = [&self.key_id[..], &self.signature].concat();
+        write!(f, "\u{2014} {} {}", self.name, STANDARD.encode(bytes))
+    }
+}
+
+impl FromStr for SignatureLine {
+    type Err = CheckpointError;
+    fn from_str(line: &str) -> Result<Self, CheckpointError> {
+        parse_signature(line)
+    }
 }
 
 /// A checkpoint with its signatures. Parsed strictly: writing it again gives the same bytes.
@@ -111,6 +126,30 @@ impl SignedCheckpoint {
         signed.then_some(&self.checkpoint).ok_or(CheckpointError::Signature)
     }
 
+    /// The same note with another line under it; one that stands there already stands once.
+    ///
+    /// # Errors
+    /// When it has as many as it may.
+    pub fn with(mut self, line: SignatureLine) -> Result<Self, CheckpointError> {
+        if self.signatures.contains(&line) {
+            return Ok(self);
+        }
+        if self.signatures.len() >= MAX_SIGNATURES {
+            return Err(CheckpointError::Malformed("it has too many signatures"));
+        }
+        self.signatures.push(line);
+        Ok(self)
+    }
+
+    /// What is signed: the text up to the empty line.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn lines(&self) -> &[SignatureLine] {
+        &self.signatures
+    }
+
     /// What it says, believed or not.
     #[must_use]
     pub const fn unverified(&self) -> &Checkpoint {
@@ -121,11 +160,7 @@ impl SignedCheckpoint {
 impl fmt::Display for SignedCheckpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.text)?;
-        for line in &self.signatures {
-            let bytes = [&line.key_id[..], &line.signature].concat();
-            writeln!(f, "\u{2014} {} {}", line.name, STANDARD.encode(bytes))?;
-        }
-        Ok(())
+        self.signatures.iter().try_for_each(|line| writeln!(f, "{line}"))
     }
 }
 
@@ -204,7 +239,11 @@ fn check_name(name: &str) -> Result<(), CheckpointError> {
 }
 
 fn key_id(name: &str, key: &VerifyingKey) -> [u8; 4] {
-    let bytes = [name.as_bytes(), &[b'\n', ED25519], key.as_bytes()].concat();
+    key_id_of(name, ED25519, key)
+}
+
+pub(crate) fn key_id_of(name: &str, kind: u8, key: &VerifyingKey) -> [u8; 4] {
+    let bytes = [name.as_bytes(), &[b'\n', kind], key.as_bytes()].concat();
     Hash::of(&bytes).as_bytes().first_chunk().copied().unwrap_or_default()
 }
 
@@ -240,27 +279,38 @@ impl CheckpointKey {
 
 impl fmt::Display for CheckpointKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let id = hoop_recording::hex::encode(&key_id(&self.name, &self.key));
-        let blob = [&[ED25519][..], self.key.as_bytes()].concat();
-        write!(f, "{}+{id}+{}", self.name, STANDARD.encode(blob))
+        write_key(f, &self.name, ED25519, &self.key)
     }
 }
 
 impl FromStr for CheckpointKey {
     type Err = CheckpointError;
     fn from_str(text: &str) -> Result<Self, CheckpointError> {
-        // The key's base64 may hold '+', the name may not: split from the left.
-        let mut parts = text.splitn(3, '+');
-        let (Some(name), Some(id), Some(blob)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(CheckpointError::Key);
-        };
-        let bytes = STANDARD.decode(blob).map_err(|_| CheckpointError::Key)?;
-        let Some((&ED25519, key)) = bytes.split_first() else { return Err(CheckpointError::Key) };
-        let key = VerifyingKey::from_bytes(key.try_into().map_err(|_| CheckpointError::Key)?);
-        let this = Self::new(name, key)?;
-        let right = hoop_recording::hex::decode_array(id) == Some(key_id(name, &key));
-        right.then_some(this).ok_or(CheckpointError::Key)
+        let (name, key) = parse_key(text, ED25519)?;
+        Self::new(&name, key)
     }
+}
+
+/// A key of a type as signed notes write it (`vkey`).
+pub(crate) fn write_key(f: &mut fmt::Formatter<'_>, name: &str, kind: u8, key: &VerifyingKey) -> fmt::Result {
+    let id = hoop_recording::hex::encode(&key_id_of(name, kind, key));
+    let blob = [&[kind][..], key.as_bytes()].concat();
+    write!(f, "{name}+{id}+{}", STANDARD.encode(blob))
+}
+
+pub(crate) fn parse_key(text: &str, kind: u8) -> Result<(String, VerifyingKey), CheckpointError> {
+    // The key's base64 may hold '+', the name may not: split from the left.
+    let mut parts = text.splitn(3, '+');
+    let (Some(name), Some(id), Some(blob)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(CheckpointError::Key);
+    };
+    check_name(name)?;
+    let bytes = STANDARD.decode(blob).map_err(|_| CheckpointError::Key)?;
+    let key = bytes.split_first().filter(|(first, _)| **first == kind).map(|(_, key)| key);
+    let key = key.and_then(|key| key.try_into().ok()).map(VerifyingKey::from_bytes);
+    let key = key.ok_or(CheckpointError::Key)?;
+    let right = hoop_recording::hex::decode_array(id) == Some(key_id_of(name, kind, &key));
+    if right { Ok((name.to_owned(), key)) } else { Err(CheckpointError::Key) }
 }
 
 impl Serialize for CheckpointKey {

@@ -4,6 +4,7 @@
 //! {"hoop_ledger_export":1,"key":"NAME+ID+KEY","exported_at":"...","live":["ses_..."]}
 //! {"leaf":{...}}                                    every leaf from 0, its bytes exactly as stored
 //! {"recording":{"session":"ses_...","trailer":"<base64 of the trailer frame>"}}      one a finished recording
+//! {"witnessed":"hoop.example.org/ledger\n1200\n..."}         a checkpoint with cosignatures, if witnesses are asked
 //! {"checkpoint":"hoop.example.org/ledger\n1234\n..."}                                 last
 //! ```
 //!
@@ -52,6 +53,7 @@ pub(crate) enum Line<'a> {
     #[serde(borrow)]
     Leaf(&'a RawValue),
     Recording(RecordingLine),
+    Witnessed(SignedCheckpoint),
     Checkpoint(SignedCheckpoint),
 }
 
@@ -95,6 +97,15 @@ impl<W: Write> ExportWriter<W> {
     pub fn recording(&mut self, session: SessionId, trailer: &Frame) -> io::Result<()> {
         let line = RecordingLine { session, trailer: STANDARD.encode(&trailer.bytes) };
         serde_json::to_writer(&mut self.out, &serde_json::json!({ "recording": line }))?;
+        self.out.write_all(b"\n")
+    }
+
+    /// Writes a checkpoint that witnesses signed, of leaves that were written.
+    ///
+    /// # Errors
+    /// When the output fails.
+    pub fn witnessed(&mut self, checkpoint: &SignedCheckpoint) -> io::Result<()> {
+        serde_json::to_writer(&mut self.out, &serde_json::json!({ "witnessed": checkpoint }))?;
         self.out.write_all(b"\n")
     }
 

@@ -72,6 +72,13 @@ pub enum Finding {
         /// Within so many first events.
         within: u64,
     },
+    /// Too few of the witnesses signed a checkpoint of these events.
+    Unwitnessed {
+        /// So many did.
+        by: usize,
+        /// So many are needed.
+        needed: usize,
+    },
     /// A session's opening is there, its end is not.
     SessionUnended {
         /// Which session.
@@ -182,6 +189,12 @@ impl fmt::Display for Finding {
             Self::Rewritten { within } => {
                 write!(f, "the history within the first {within} events was rewritten")
             }
+            Self::Unwitnessed { by, needed } => {
+                write!(
+                    f,
+                    "{by} of the witnesses signed a checkpoint of these events, and {needed} are needed"
+                )
+            }
             Self::SessionUnended { session, seq } => {
                 write!(f, "session {session} was opened by event {seq} and never ended")
             }
@@ -227,6 +240,27 @@ impl fmt::Display for Finding {
     }
 }
 
+/// What witnesses signed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Witnessed {
+    /// Up to so many events.
+    pub size: u64,
+    /// Who, by name.
+    pub by: Vec<String>,
+    /// How many are needed.
+    pub needed: usize,
+}
+
+impl fmt::Display for Witnessed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { size, by, needed } = self;
+        match by.as_slice() {
+            [] => write!(f, "none signed, {needed} are needed"),
+            by => write!(f, "{} signed for the first {size} events, {needed} are needed", by.join(", ")),
+        }
+    }
+}
+
 /// What a verification found.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Report {
@@ -244,6 +278,9 @@ pub struct Report {
     pub recordings_deleted: u64,
     /// Sessions that the export says were still going on.
     pub live_sessions: Vec<SessionId>,
+    /// How far witnesses signed, if any were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub witnessed: Option<Witnessed>,
     /// What is wrong; at most 1,000.
     pub findings: Vec<Finding>,
     /// Findings beyond those.

@@ -3,6 +3,8 @@
 //! [`Frontier`] is all that appending needs: one hash for each bit set in the size. Proofs are made from the leaf
 //! hashes, which a [`LeafHashes`] source gives, and checked without them.
 
+use std::ops::Range;
+
 use hoop_recording::Hash;
 use serde::{Deserialize, Serialize};
 
@@ -126,23 +128,31 @@ pub fn inclusion_proof(
     index: u64,
     size: u64,
 ) -> Result<Vec<Hash>, ProofError> {
+    inclusion_ranges(index, size)?
+        .into_iter()
+        .map(|range| range_root(source, range.start, range.end))
+        .collect()
+}
+
+/// The ranges of leaves whose roots are that proof.
+pub(crate) fn inclusion_ranges(index: u64, size: u64) -> Result<Vec<Range<u64>>, ProofError> {
     if index >= size {
         return Err(ProofError::Range);
     }
     let (mut start, mut end) = (0, size);
-    let mut proof = Vec::new();
+    let mut ranges = Vec::new();
     while end - start > 1 {
         let middle = start + split(end - start);
         if index < middle {
-            proof.push(range_root(source, middle, end)?);
+            ranges.push(middle..end);
             end = middle;
         } else {
-            proof.push(range_root(source, start, middle)?);
+            ranges.push(start..middle);
             start = middle;
         }
     }
-    proof.reverse();
-    Ok(proof)
+    ranges.reverse();
+    Ok(ranges)
 }
 
 /// Proves that the tree of size `old` is the beginning of that of size `new`.
@@ -154,6 +164,14 @@ pub fn consistency_proof(
     old: u64,
     new: u64,
 ) -> Result<Vec<Hash>, ProofError> {
+    consistency_ranges(old, new)?
+        .into_iter()
+        .map(|range| range_root(source, range.start, range.end))
+        .collect()
+}
+
+/// The ranges of leaves whose roots are that proof.
+pub(crate) fn consistency_ranges(old: u64, new: u64) -> Result<Vec<Range<u64>>, ProofError> {
     if old > new {
         return Err(ProofError::Range);
     }
@@ -161,23 +179,23 @@ pub fn consistency_proof(
         return Ok(Vec::new());
     }
     let (mut start, mut end, mut whole) = (0, new, true);
-    let mut proof = Vec::new();
+    let mut ranges = Vec::new();
     while old != end {
         let middle = start + split(end - start);
         if old <= middle {
-            proof.push(range_root(source, middle, end)?);
+            ranges.push(middle..end);
             end = middle;
         } else {
-            proof.push(range_root(source, start, middle)?);
+            ranges.push(start..middle);
             start = middle;
             whole = false;
         }
     }
     if !whole {
-        proof.push(range_root(source, start, end)?);
+        ranges.push(start..end);
     }
-    proof.reverse();
-    Ok(proof)
+    ranges.reverse();
+    Ok(ranges)
 }
 
 /// The root of the tree over leaves `start..end`.
@@ -322,7 +340,7 @@ mod tests {
     fn what_is_not_in_the_tree_has_no_proof() {
         let leaves = leaves(4);
         assert_eq!(inclusion_proof(leaves.as_slice(), 4, 4), Err(ProofError::Range));
-        assert_eq!(inclusion_proof(leaves.as_slice(), 0, 9), Err(ProofError::Leaf(8)));
+        assert!(matches!(inclusion_proof(leaves.as_slice(), 0, 9), Err(ProofError::Leaf(4..9))));
         assert_eq!(consistency_proof(leaves.as_slice(), 5, 4), Err(ProofError::Range));
         assert!(!verify_inclusion(&leaves[0], 0, 0, &[], &empty_root()));
         assert!(!verify_consistency(5, &empty_root(), 4, &empty_root(), &[]));

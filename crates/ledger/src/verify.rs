@@ -19,15 +19,19 @@ use serde_json::Value;
 
 use crate::{
     checkpoint::{Checkpoint, CheckpointKey, SignedCheckpoint},
+    cosignature::Witnesses,
     event::{EventCode, Facts},
     export::{EXPORT_VERSION, ExportHeader, Line, RecordingLine},
-    finding::{Finding, Report},
+    finding::{Finding, Report, Witnessed},
     order::{Order, Place},
     tree::{Frontier, leaf_hash},
 };
 
 /// Longest line: a trailer in base64 is the longest thing in an export.
 const MAX_LINE: u64 = 1024 * 1024;
+
+/// An export has one for the witnesses, and more than these are nonsense.
+const MOST_WITNESSED: usize = 64;
 
 /// Where the recordings' files are.
 pub trait Recordings {
@@ -44,12 +48,28 @@ pub trait Recordings {
 /// # Errors
 /// When the input or a recording cannot be read; what is wrong with them stands in the report.
 pub fn verify_export(
-    mut input: impl BufRead,
+    input: impl BufRead,
     key: &CheckpointKey,
     older: Option<&SignedCheckpoint>,
     recordings: Option<&mut dyn Recordings>,
 ) -> io::Result<Report> {
+    verify_witnessed(input, key, older, recordings, &Witnesses::default())
+}
+
+/// The same, and as many witnesses as are needed must have signed one of the checkpoints that hold: the last of the
+/// export, the older one, or one that stands in the export for that.
+///
+/// # Errors
+/// As [`verify_export`].
+pub fn verify_witnessed(
+    mut input: impl BufRead,
+    key: &CheckpointKey,
+    older: Option<&SignedCheckpoint>,
+    recordings: Option<&mut dyn Recordings>,
+    witnesses: &Witnesses,
+) -> io::Result<Report> {
     let mut check = Check::new(key);
+    check.witnessed.extend(older.cloned());
     let mut line = Vec::new();
     let mut number = 0;
     while read_line(&mut input, &mut line)? {
@@ -65,6 +85,7 @@ pub fn verify_export(
         }
     }
     check.end_of_events(older);
+    check.count_witnesses(witnesses);
     check.sessions(recordings)?;
     Ok(check.report)
 }
@@ -202,6 +223,8 @@ struct Check<'a> {
     trailers: BTreeMap<SessionId, Frame>,
     live: Vec<SessionId>,
     holds: Holds,
+    /// Checkpoints with what witnesses signed under them.
+    witnessed: Vec<SignedCheckpoint>,
 }
 
 impl<'a> Check<'a> {
@@ -219,6 +242,7 @@ impl<'a> Check<'a> {
             trailers: BTreeMap::new(),
             live: Vec::new(),
             holds: Holds::default(),
+            witnessed: Vec::new(),
         }
     }
 
@@ -237,6 +261,7 @@ impl<'a> Check<'a> {
         match serde_json::from_slice(line) {
             Ok(Line::Leaf(leaf)) => self.leaf(leaf.get().as_bytes()),
             Ok(Line::Recording(line)) => self.recording(line, number),
+            Ok(Line::Witnessed(note)) => self.keep_witnessed(note, number),
             Ok(Line::Checkpoint(note)) => self.final_checkpoint(&note),
             Err(_) if line.starts_with(b"{\"leaf\"") => self.leaf(line),
             Err(error) => {
@@ -289,7 +314,9 @@ impl<'a> Check<'a> {
 
     /// Goes over the leaves once, whatever the number of checkpoints.
     fn compute_roots(&mut self, older: Option<&SignedCheckpoint>) {
+        let witnessed = self.witnessed.iter().map(SignedCheckpoint::unverified);
         let signed = self.inner.iter().chain(&self.checkpoint).chain(older.map(SignedCheckpoint::unverified));
+        let signed = signed.chain(witnessed);
         let sizes: BTreeSet<u64> = signed.map(|checkpoint| checkpoint.size).collect();
         let mut frontier = Frontier::default();
         if sizes.contains(&0) {
@@ -309,7 +336,47 @@ impl<'a> Check<'a> {
         self.order.is_broken() || inner.iter().all(|checkpoint| self.prove(checkpoint))
     }
 
+    fn keep_witnessed(&mut self, note: SignedCheckpoint, number: u64) {
+        if self.witnessed.len() >= MOST_WITNESSED {
+            let reason = format!("there are more than {MOST_WITNESSED} witnessed checkpoints");
+            return self.report.find(Finding::Unreadable { line: number, reason });
+        }
+        match note.verify(self.key) {
+            Ok(checkpoint) => {
+                // It signs for all events before it, like one that was written into the log.
+                self.inner.push(checkpoint.clone());
+                self.witnessed.push(note);
+            }
+            Err(error) => {
+                let reason = format!("line {number}: {error}");
+                self.report.find(Finding::Checkpoint { reason });
+            }
+        }
+    }
+
+    /// A cosignature is good for a root that these events have: one under a checkpoint of another history is worth nothing.
+    fn count_witnesses(&mut self, witnesses: &Witnesses) {
+        if witnesses.keys.is_empty() {
+            return;
+        }
+        let mut best = Witnessed { needed: witnesses.needed, ..Witnessed::default() };
+        for note in &self.witnessed {
+            let signed = note.unverified();
+            let holds = note.verify(self.key).is_ok() && self.roots.get(&signed.size) == Some(&signed.root);
+            let by: Vec<String> = witnesses.of(note).into_iter().map(str::to_owned).collect();
+            let rank = (by.len().min(witnesses.needed), signed.size);
+            if holds && rank > (best.by.len().min(witnesses.needed), best.size) {
+                best = Witnessed { size: signed.size, by, needed: witnesses.needed };
+            }
+        }
+        if best.by.len() < witnesses.needed {
+            self.report.find(Finding::Unwitnessed { by: best.by.len(), needed: witnesses.needed });
+        }
+        self.report.witnessed = Some(best);
+    }
+
     fn final_checkpoint(&mut self, note: &SignedCheckpoint) {
+        self.witnessed.push(note.clone());
         match note.verify(self.key) {
             Ok(checkpoint) => self.checkpoint = Some(checkpoint.clone()),
             Err(error) => self.report.find(Finding::Checkpoint { reason: error.to_string() }),

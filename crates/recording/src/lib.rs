@@ -30,6 +30,7 @@ pub mod writer;
 
 mod scratch;
 mod split;
+mod tables;
 
 #[cfg(test)]
 mod testing;
@@ -42,6 +43,7 @@ pub use keys::{KeyId, RecordingPrivateKey, RecordingPublicKey, SigningKey, Unwra
 pub use reader::{Ending, Player, ReadError, Reader};
 pub use redact::redact_literals;
 pub use split::MAX_EVENT;
+pub use tables::tables_of;
 pub use timeline::{Limits, StatementView, Timeline, timeline};
 pub use verify::{Finding, Report, Trust, verify_chain};
 pub use writer::{Compression, Finished, SealedChunk, Start, WriteError, Writer};
@@ -51,7 +53,7 @@ pub use writer::{Compression, Finished, SealedChunk, Start, WriteError, Writer};
 pub fn fuzz_reader(data: &[u8]) {
     let _ = codec::decode_body(bytes::Bytes::copy_from_slice(data));
     let _ = verify_chain(data, Trust::Header);
-    let _ = redact_literals(data);
+    let _ = tables_of(&redact_literals(data));
     let _ = scan(data);
     if let Ok(reader) = Reader::open(data, &NullKey) {
         reader.take(10_000).for_each(drop);

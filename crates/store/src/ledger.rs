@@ -2,7 +2,7 @@
 //!
 //! Sequence numbers are given inside the transaction of the change, under the lock of the head: no holes, no forks.
 
-use hoop_ledger::{Appender, Draft};
+use hoop_ledger::{Appender, Draft, EventCode};
 use hoop_model::{EventId, Timestamp};
 
 use crate::{
@@ -70,6 +70,17 @@ pub struct StoredCheckpoint {
     pub note: String,
     /// When it was signed.
     pub at: Timestamp,
+}
+
+impl StoredCheckpoint {
+    pub(crate) fn of(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            size: row.count("size")?,
+            root: row.sha256("root")?,
+            note: row.text("note")?,
+            at: row.time("signed_at")?,
+        })
+    }
 }
 
 /// Which events are wanted; newest first.
@@ -167,6 +178,7 @@ impl Tx {
     async fn append_one(&mut self, appender: &mut Appender, event: &NewEvent) -> Result<(), StoreError> {
         let appended = appender.append(event.draft.clone(), event.id, event.at).map_err(|_| not_json())?;
         let (seq, event) = (appended.event.seq, &appended.event);
+        tell_of_withheld(event.code, &appended.withheld);
         let sql = "INSERT INTO ledger_events (seq, id, happened_at, code, actor, event, leaf_hash) \
              VALUES ($1, $2, $3, $4, $5, $6, $7)";
         let values = args![
@@ -185,6 +197,17 @@ impl Tx {
         }
         Ok(())
     }
+}
+
+/// Somebody writes a fact that the catalogue does not name. In a debug build, and so in every test, that is a failure.
+fn tell_of_withheld(code: EventCode, withheld: &[String]) {
+    if withheld.is_empty() {
+        return;
+    }
+    metrics::counter!("hoop_ledger_facts_withheld_total", "code" => code.as_str())
+        .increment(u64::try_from(withheld.len()).unwrap_or(u64::MAX));
+    tracing::error!(%code, facts = ?withheld, "facts were withheld: the catalogue of events does not name them");
+    debug_assert!(false, "{code} has facts that crates/ledger/src/catalogue does not name: {withheld:?}");
 }
 
 fn not_json() -> StoreError {
@@ -291,12 +314,6 @@ impl Store {
     /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
     pub async fn latest_checkpoint(&self) -> Result<Option<StoredCheckpoint>, StoreError> {
         let sql = "SELECT size, root, note, signed_at FROM checkpoints ORDER BY size DESC LIMIT 1";
-        let Some(row) = self.read_one(sql, Vec::new()).await? else { return Ok(None) };
-        Ok(Some(StoredCheckpoint {
-            size: row.count("size")?,
-            root: row.sha256("root")?,
-            note: row.text("note")?,
-            at: row.time("signed_at")?,
-        }))
+        self.read_one(sql, Vec::new()).await?.map(|row| StoredCheckpoint::of(&row)).transpose()
     }
 }

@@ -19,7 +19,9 @@ mod page;
 mod passkeys;
 mod persons;
 mod policies;
+mod proofs;
 mod providers;
+mod receivers;
 mod requests;
 mod retention;
 mod scim;
@@ -27,6 +29,7 @@ mod sealed_codes;
 mod secrets;
 mod services;
 mod sessions;
+mod statements;
 mod users;
 
 pub use agents::{Agent, JoinToken, NewAgent, NewJoinToken};
@@ -43,7 +46,9 @@ pub use notices::{NewNotice, NoticeState, NoticesWaiting, StoredNotice};
 pub use page::Page;
 pub use passkeys::{NewPasskey, Passkey, PasskeyUse};
 pub use policies::{NewPolicy, PolicyVersion};
+pub use proofs::Cosignature;
 pub use providers::ProviderToken;
+pub use receivers::{Receiver, ReceiverKind};
 pub use requests::{
     AskedStatement, Decision, NewRequest, Request, RequestFilter, RequestKind, RequestState, Review, SeenBy,
 };
@@ -53,6 +58,9 @@ pub use services::{ApiToken, NewApiToken, NewServiceAccount, ServiceAccount};
 pub use sessions::{
     Keeping, NewSession, RecordingEnd, RecordingEnding, SessionEnd, SessionFilter, SessionProgress,
     SessionRecord, SessionState,
+};
+pub use statements::{
+    FoundStatement, IndexOutcome, NewStatement, NotIndexed, StatementFilter, StatementOutcome,
 };
 pub use users::{FailedAttempt, NewUser, OidcUser, User, UserChange, UserSource};
 

@@ -27,6 +27,7 @@ mod provider;
 #[cfg(feature = "world")]
 mod psql;
 mod python;
+mod witness;
 #[cfg(feature = "world")]
 mod world;
 
@@ -45,6 +46,7 @@ pub use provider::Provider;
 #[cfg(feature = "world")]
 pub use psql::Psql;
 pub use python::{libpq18, libpq18_packages, mail_server};
+pub use witness::Witness;
 #[cfg(feature = "world")]
 pub use world::{Person, World, WorldOptions, totp_ahead, totp_now};
 

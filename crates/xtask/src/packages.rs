@@ -51,6 +51,13 @@ pub(crate) const OPENSSL: Package = Package {
     present: || shell::which("openssl").is_some(),
 };
 
+/// A syslog server that checkpoints go to.
+pub(crate) const RSYSLOG: Package = Package {
+    name: "rsyslog",
+    why: "a real syslog server gets the ledger's checkpoints",
+    present: || Path::new("/usr/sbin/rsyslogd").is_file(),
+};
+
 /// The browser for the console's tests.
 pub(crate) const CHROMIUM: Package = Package {
     name: "chromium",

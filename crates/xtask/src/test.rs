@@ -62,6 +62,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         &packages::OPENSSL,
         &packages::HAPROXY,
         &packages::FAKETIME,
+        &packages::RSYSLOG,
         &packages::CHROMIUM,
         &packages::PSYCOPG,
         &packages::PIP,

@@ -2,25 +2,18 @@
 //!
 //! Knows what a channel needs, not how it is spoken to.
 
-use std::{collections::BTreeMap, fmt::Write as _, str::FromStr};
+use std::fmt::Write as _;
 
 use hoop_model::{ChannelName, Redacted};
 use lettre::message::Mailbox;
-use reqwest::{Certificate, Url};
-use toml::{Spanned, de::DeTable, de::DeValue};
 
 use super::{
-    ConfigError, Origin, Raw,
-    layers::{plain, wrong},
+    ConfigError, Origin,
+    lists::{Ca, Item, List},
     options::{Kind, OptionRow, row},
-    source,
 };
 use crate::notices::{Secrets, Topic};
 
-/// The key of the list.
-pub(super) const KEY: &str = "notices.channels";
-/// Each is a task of its own.
-const MOST: usize = 32;
 const MOST_RECIPIENTS: usize = 50;
 
 const NAME: OptionRow = row("name", Kind::Text, "", "Unique; a-z, 0-9, `-`, `_` and `.`.");
@@ -63,15 +56,11 @@ const PASSWORD: OptionRow = row("password", Kind::SecretSource, "", "smtp: and t
 const FROM: OptionRow = row("from", Kind::Text, "", "smtp: sender, such as `hoop <hoop@example.org>`.");
 const TO: OptionRow = row("to", Kind::List, "", "smtp: recipients.");
 
+/// The list.
+pub(super) static LIST: List = List { key: "notices.channels", item: "channel", most: 32, rows: &ROWS };
+
 const ROWS: [&OptionRow; 13] =
     [&NAME, &KIND, &TOPICS, &URL, &SECRET, &CA_FILE, &HOST, &PORT, &TLS, &USERNAME, &PASSWORD, &FROM, &TO];
-
-/// A channel, as it stands in the file.
-#[derive(Debug, Clone)]
-pub(super) struct RawChannel {
-    origin: Origin,
-    values: BTreeMap<&'static str, Raw>,
-}
 
 /// A way by which people are told.
 #[derive(Debug, Clone)]
@@ -112,10 +101,6 @@ pub(crate) enum SmtpTls {
     None,
 }
 
-/// Certificates to trust in place of the system's, PEM.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Ca(pub(crate) String);
-
 /// What a channel is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Topics(Vec<Topic>);
@@ -145,136 +130,38 @@ impl Channel {
     }
 }
 
-/// The list as it stands in a file.
-pub(super) fn read(
-    list: &Spanned<DeValue<'_>>,
-    origin: &impl Fn(usize) -> Origin,
-) -> Result<Vec<RawChannel>, ConfigError> {
-    let place = origin(list.span().start);
-    let no_list = || {
-        ConfigError::new(
-            &place,
-            format!("`{KEY}` is a list of tables"),
-            "begin each with `[[notices.channels]]`",
-        )
-    };
-    let items = list.get_ref().as_array().ok_or_else(no_list)?;
-    if items.len() > MOST {
-        return Err(ConfigError::new(&place, format!("there are more than {MOST} channels"), "remove some"));
-    }
-    let one = |item: &Spanned<DeValue<'_>>| {
-        let table = item.get_ref().as_table().ok_or_else(no_list)?;
-        read_one(table, origin(item.span().start), origin)
-    };
-    items.iter().map(one).collect()
-}
-
-fn read_one(
-    table: &DeTable<'_>,
-    origin: Origin,
-    place: &impl Fn(usize) -> Origin,
-) -> Result<RawChannel, ConfigError> {
-    let mut values = BTreeMap::new();
-    for (name, value) in table.iter() {
-        let at = place(name.span().start);
-        let Some(row) = ROWS.iter().find(|row| row.key == name.get_ref().as_ref()) else {
-            let known = ROWS.map(|row| row.key).join(", ");
-            let message = format!("a channel has no `{}`", name.get_ref().escape_debug());
-            return Err(ConfigError::new(at, message, format!("it has {known}")));
-        };
-        let text = plain(row, value, &at)?;
-        values.insert(row.key, Raw { text, origin: at });
-    }
-    Ok(RawChannel { origin, values })
-}
-
 /// Checks all of them.
-pub(super) fn check(raw: &[RawChannel]) -> Result<Vec<Channel>, ConfigError> {
+pub(super) fn check(items: &[Item]) -> Result<Vec<Channel>, ConfigError> {
     let mut channels: Vec<Channel> = Vec::new();
-    for raw in raw {
-        let channel = raw.check()?;
+    for item in items {
+        let channel = item.channel()?;
         if channels.iter().any(|known| known.name == channel.name) {
-            return Err(raw.wrong(&NAME, "another channel has this name"));
+            return Err(item.wrong(&NAME, "another channel has this name"));
         }
         channels.push(channel);
     }
     Ok(channels)
 }
 
-impl RawChannel {
-    fn value(&self, row: &OptionRow) -> Raw {
-        let default = || Raw { text: row.default.to_owned(), origin: self.origin.clone() };
-        self.values.get(row.key).cloned().unwrap_or_else(default)
-    }
-
-    fn wrong(&self, row: &OptionRow, problem: &str) -> ConfigError {
-        wrong(row, &self.value(row).origin, problem)
-    }
-
-    fn required(&self, row: &OptionRow) -> Result<Raw, ConfigError> {
-        Some(self.value(row))
-            .filter(|raw| !raw.text.is_empty())
-            .ok_or_else(|| self.wrong(row, "it is missing"))
-    }
-
-    fn parse<T: FromStr>(&self, row: &OptionRow, text: &str) -> Result<T, ConfigError>
-    where
-        T::Err: std::fmt::Display,
-    {
-        text.parse().map_err(|error: T::Err| self.wrong(row, &error.to_string()))
-    }
-
-    /// What a source leads to; for a secret the source is a must.
-    fn follow(&self, row: &OptionRow) -> Result<Redacted<String>, ConfigError> {
-        source(&self.required(row)?, row.kind == Kind::SecretSource, |problem| self.wrong(row, &problem))
-    }
-
-    fn check(&self) -> Result<Channel, ConfigError> {
+impl Item {
+    fn channel(&self) -> Result<Channel, ConfigError> {
         let name = self.parse(&NAME, &self.required(&NAME)?.text)?;
         let kind = self.required(&KIND)?;
         let (by, rows): (By, &[&OptionRow]) = match kind.text.as_str() {
             "webhook" => (self.webhook()?, &[&URL, &SECRET, &CA_FILE]),
-            "slack" => (By::Slack { url: self.url()?, ca: self.ca()? }, &[&URL, &CA_FILE]),
+            "slack" => (By::Slack { url: self.url(&URL)?, ca: self.ca(&CA_FILE)? }, &[&URL, &CA_FILE]),
             "smtp" => (self.smtp()?, &[&HOST, &PORT, &TLS, &USERNAME, &PASSWORD, &FROM, &TO, &CA_FILE]),
             _ => return Err(self.wrong(&KIND, "it is none of `webhook`, `slack`, `smtp`")),
         };
-        let all = [&NAME, &KIND, &TOPICS].into_iter().chain(rows.iter().copied());
-        let known: Vec<_> = all.map(|row| row.key).collect();
-        if let Some((key, raw)) = self.values.iter().find(|(key, _)| !known.contains(key)) {
-            let message = format!("a channel of kind `{}` has no `{key}`", kind.text);
-            return Err(ConfigError::new(&raw.origin, message, format!("it has {}", known.join(", "))));
-        }
+        let all: Vec<_> = [&NAME, &KIND, &TOPICS].into_iter().chain(rows.iter().copied()).collect();
+        self.only(&kind.text, &all)?;
         Ok(Channel { name, topics: self.topics()?, by })
     }
 
     fn webhook(&self) -> Result<By, ConfigError> {
         let secrets = Secrets::parse(&self.follow(&SECRET)?);
         let secrets = secrets.map_err(|error| self.wrong(&SECRET, &error.to_string()))?;
-        Ok(By::Webhook { url: self.url()?, secrets, ca: self.ca()? })
-    }
-
-    fn url(&self) -> Result<Redacted<String>, ConfigError> {
-        let url = self.follow(&URL)?;
-        // The parser's own words could quote it.
-        let parsed = Url::parse(url.expose()).map_err(|_| self.wrong(&URL, "it cannot be read"))?;
-        if !matches!(parsed.scheme(), "https" | "http") || !parsed.has_host() {
-            return Err(self.wrong(&URL, "it must be `https://…` or `http://…`"));
-        }
-        Ok(url)
-    }
-
-    fn ca(&self) -> Result<Option<Ca>, ConfigError> {
-        let path = self.value(&CA_FILE).text;
-        if path.is_empty() {
-            return Ok(None);
-        }
-        let wrong = |problem: String| self.wrong(&CA_FILE, &problem);
-        let pem = std::fs::read_to_string(&path)
-            .map_err(|error| wrong(format!("{path} cannot be read: {error}")))?;
-        match Certificate::from_pem_bundle(pem.as_bytes()) {
-            Ok(all) if !all.is_empty() => Ok(Some(Ca(pem))),
-            _ => Err(wrong(format!("{path} holds no certificate"))),
-        }
+        Ok(By::Webhook { url: self.url(&URL)?, secrets, ca: self.ca(&CA_FILE)? })
     }
 
     fn smtp(&self) -> Result<By, ConfigError> {
@@ -300,7 +187,7 @@ impl RawChannel {
         }
         let from = self.parse(&FROM, &self.required(&FROM)?.text)?;
         let credentials = self.credentials(tls)?;
-        Ok(By::Smtp(Box::new(Smtp { host, port, tls, credentials, from, to, ca: self.ca()? })))
+        Ok(By::Smtp(Box::new(Smtp { host, port, tls, credentials, from, to, ca: self.ca(&CA_FILE)? })))
     }
 
     fn credentials(&self, tls: SmtpTls) -> Result<Option<(String, Redacted<String>)>, ConfigError> {
@@ -337,12 +224,10 @@ impl RawChannel {
     }
 }
 
-/// How `config show` tells of them: nothing that could be a secret.
-pub(super) fn summary(raw: &[RawChannel]) -> Vec<(String, Origin)> {
-    let text = |raw: &RawChannel, row: &OptionRow| raw.value(row).text.escape_debug().to_string();
-    let line =
-        |raw: &RawChannel| format!("{} {} topics {}", text(raw, &NAME), text(raw, &KIND), text(raw, &TOPICS));
-    raw.iter().map(|raw| (line(raw), raw.origin.clone())).collect()
+/// How `config show` tells of one: nothing that could be a secret.
+pub(super) fn summary(item: &Item) -> (String, Origin) {
+    let line = format!("{} {} topics {}", item.shown(&NAME), item.shown(&KIND), item.shown(&TOPICS));
+    (line, item.origin.clone())
 }
 
 /// Their part of `docs/CONFIG.md`.
@@ -350,14 +235,9 @@ pub(super) fn markdown() -> String {
     let mut text = String::from(
         "\n## Channels of notices\n\n\
          Ways by which people are told of requests and emergencies: any number (up to 32) of `[[notices.channels]]`, in the file alone.\n\
-         What could not be delivered is tried again after 30 s, then ever later up to every hour, and given up after 24 h.\n\n\
-         | key | kind | default | what it does |\n|---|---|---|---|\n",
+         What could not be delivered is tried again after 30 s, then ever later up to every hour, and given up after 24 h.\n\n",
     );
-    for row in ROWS {
-        let default =
-            if row.default.is_empty() { "not set".to_owned() } else { format!("`{}`", row.default) };
-        let _ = writeln!(text, "| `{}` | {} | {default} | {} |", row.key, row.kind.label(), row.doc);
-    }
+    LIST.table(&mut text);
     let topics: Vec<_> = Topic::ALL.iter().map(|topic| format!("`{topic}`")).collect();
     let _ = write!(text, "\nTopics: {}.\n", topics.join(", "));
     text.push_str(

@@ -6,8 +6,9 @@ use std::{collections::BTreeMap, fmt, path::Path, path::PathBuf};
 
 use toml::{Spanned, de::DeTable, de::DeValue};
 
-use super::channels::{self, RawChannel};
+use super::lists::{Item, List};
 use super::options::{self, ENVIRONMENT_PREFIX, Kind, OPTIONS, OptionRow};
+use super::{channels, ledger};
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,13 +69,21 @@ pub struct Raw {
 #[derive(Debug, Clone)]
 pub struct Layers {
     values: BTreeMap<&'static str, Raw>,
-    channels: Vec<RawChannel>,
+    lists: BTreeMap<&'static str, Vec<Item>>,
 }
+
+/// The lists of tables, each with how one of its items is told.
+type Summary = fn(&Item) -> (String, Origin);
+static LISTS: [(&List, Summary); 3] = [
+    (&channels::LIST, channels::summary),
+    (&ledger::PUBLISH, ledger::sink_summary),
+    (&ledger::WITNESSES, ledger::witness_summary),
+];
 
 impl Default for Layers {
     fn default() -> Self {
         let raw = |row: &OptionRow| Raw { text: row.default.to_owned(), origin: Origin::Default };
-        Self { values: OPTIONS.iter().map(|row| (row.key, raw(row))).collect(), channels: Vec::new() }
+        Self { values: OPTIONS.iter().map(|row| (row.key, raw(row))).collect(), lists: BTreeMap::new() }
     }
 }
 
@@ -90,14 +99,21 @@ impl Layers {
         OPTIONS.iter().filter_map(|row| self.values.get(row.key).map(|raw| (row, raw)))
     }
 
-    pub(super) fn channels(&self) -> &[RawChannel] {
-        &self.channels
+    pub(super) fn list(&self, list: &List) -> &[Item] {
+        self.lists.get(list.key).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// A line for each channel of notices, and where it stands.
+    /// A line for each item of a list, with the list's key and where it stands.
     #[must_use]
-    pub fn channel_lines(&self) -> Vec<(String, Origin)> {
-        channels::summary(&self.channels)
+    pub fn list_lines(&self) -> Vec<(&'static str, String, Origin)> {
+        let told = |(list, summary): &(&'static List, Summary)| {
+            let (key, summary) = (list.key, *summary);
+            self.list(list).iter().map(move |item| {
+                let (line, origin) = summary(item);
+                (key, line, origin)
+            })
+        };
+        LISTS.iter().flat_map(told).collect()
     }
 
     /// Sets one value, as a flag or a test does.
@@ -151,8 +167,8 @@ impl Layers {
         for (name, value) in table.iter() {
             let key = format!("{prefix}{}", name.get_ref());
             let at = origin(name.span().start);
-            if key == channels::KEY {
-                self.channels = channels::read(value, origin)?;
+            if let Some((list, _)) = LISTS.iter().find(|(list, _)| list.key == key) {
+                self.lists.insert(list.key, list.read(value, origin)?);
                 continue;
             }
             match (value.get_ref(), options::find(&key)) {

@@ -4,6 +4,8 @@
 
 pub(crate) mod channels;
 mod layers;
+pub(crate) mod ledger;
+pub(crate) mod lists;
 pub mod options;
 mod recordings;
 mod units;
@@ -20,6 +22,7 @@ use hoop_telemetry::LogFormat;
 
 pub use channels::Channel;
 pub use layers::{ConfigError, Layers, Origin, Raw};
+pub use ledger::{Sink, Witness};
 pub use recordings::{ObjectLock, Recordings, S3};
 
 /// Everything the gateway needs to know before it starts.
@@ -69,6 +72,10 @@ pub struct Config {
     pub checkpoint_interval: Duration,
     /// Ways by which people are told.
     pub channels: Vec<Channel>,
+    /// Where checkpoints of the ledger go.
+    pub publish: Vec<Sink>,
+    /// Who signs them beside the gateway.
+    pub witnesses: Vec<Witness>,
 }
 
 /// A certificate chain and its key, both PEM.
@@ -206,7 +213,9 @@ impl Config {
             },
             dial_ahead: parse(layers, "agents.dial_ahead", "0 or more")?,
             agent_ping: at_least(layers, "agents.ping", Duration::from_millis(100))?,
-            channels: channels::check(layers.channels())?,
+            channels: channels::check(layers.list(&channels::LIST))?,
+            publish: ledger::sinks(layers.list(&ledger::PUBLISH))?,
+            witnesses: ledger::witnesses(layers.list(&ledger::WITNESSES))?,
             checkpoint_interval: at_least(layers, "ledger.checkpoint_interval", Duration::from_millis(50))?,
             data_dir,
         })

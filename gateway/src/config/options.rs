@@ -374,6 +374,7 @@ pub fn markdown() -> String {
     }
     text.push_str("\nThe flag of an option is its key with `-` for `.` and `_`: `limits.half_open` is `--limits-half-open`.\n");
     text.push_str(&super::channels::markdown());
+    text.push_str(&super::ledger::markdown());
     text
 }
 

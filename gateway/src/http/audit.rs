@@ -1,43 +1,26 @@
 //! The ledger, for those who may read it. Every read is an event.
 
-use std::{
-    io,
-    sync::{Arc, Mutex, PoisonError},
-};
-
-use axum::{
-    body::{Body, Bytes},
-    extract::{Query, State},
-    http::header,
-    response::{IntoResponse, Response},
-};
+use axum::extract::{Query, State};
 use hoop_api::{
     Page,
-    audit::{CheckpointView, EventView, LedgerReport},
+    audit::{EventView, LedgerReport},
 };
 use hoop_ledger::{
-    checkpoint::SignedCheckpoint,
     event::EventCode,
-    export::ExportWriter,
     tree::{Frontier, leaf_hash},
 };
 use hoop_model::Timestamp;
-use hoop_recording::{Frame, Hash};
-use hoop_store::{EventFilter, SessionFilter, StoredEvent};
+use hoop_recording::Hash;
+use hoop_store::{EventFilter, StoredEvent};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 
 use super::{
     body::Json,
     caller::{Caller, Evidence},
     problem::{Answer, Problematic},
 };
-use crate::{
-    hub::{Hub, Shared, event, now},
-    jobs,
-};
+use crate::hub::{Hub, Shared, event};
 
 const MOST: u32 = 500;
 const BATCH: u32 = 1000;
@@ -84,7 +67,7 @@ pub(super) async fn events(
     Ok(Json(Page { items, next }))
 }
 
-async fn note(hub: &Hub, caller: &Caller, facts: serde_json::Value) -> Answer<()> {
+pub(super) async fn note(hub: &Hub, caller: &Caller, facts: serde_json::Value) -> Answer<()> {
     hub.store
         .append(&[event(&caller.actor, EventCode::LedgerRead, [caller.signed_in.user.id.into()], facts)])
         .await?;
@@ -101,17 +84,6 @@ fn view(stored: StoredEvent) -> Answer<EventView> {
         event: serde_json::from_slice(&stored.bytes).map_err(Problematic::internal)?,
         leaf_hash: data_encoding::HEXLOWER.encode(&stored.leaf_hash),
     })
-}
-
-pub(super) async fn checkpoint(State(hub): State<Shared>) -> Answer<Json<CheckpointView>> {
-    let note = match hub.store.latest_checkpoint().await? {
-        Some(checkpoint) => checkpoint.note,
-        None => jobs::sign_checkpoint(&hub).await?,
-    };
-    Ok(Json(CheckpointView {
-        note,
-        verifier_key: jobs::checkpoint_key(&hub).map_err(Problematic::internal)?.to_string(),
-    }))
 }
 
 pub(super) async fn verify(
@@ -187,101 +159,4 @@ fn check_checkpoint(
     if *frontier.root().as_bytes() != checkpoint.root {
         findings.push(format!("the first {} events are not those that were signed", checkpoint.size));
     }
-}
-
-/// Streams the export: JSON lines, ended by a checkpoint of all leaves in it.
-pub(super) async fn export(State(hub): State<Shared>, Evidence(caller): Evidence) -> Answer<Response> {
-    note(&hub, &caller, json!({ "what": "export" })).await?;
-    let live = hub.store.live_sessions().await?.into_iter().map(|session| session.id).collect::<Vec<_>>();
-    let note = jobs::sign_checkpoint(&hub).await?;
-    let signed: SignedCheckpoint = note.parse().map_err(Problematic::internal)?;
-    let key = jobs::checkpoint_key(&hub).map_err(Problematic::internal)?;
-    let (sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(8);
-    let task = hub.clone();
-    hub.tasks.spawn(async move {
-        let written = write_export(&task, &key, &signed, live, &sender).await;
-        if let Err(problem) = written {
-            tracing::error!(?problem, "an export of the ledger broke off");
-            let _ = sender.send(Err(std::io::Error::other("the export broke off"))).await;
-        }
-    });
-    let headers = [
-        (header::CONTENT_TYPE, "application/jsonl"),
-        (header::CONTENT_DISPOSITION, "attachment; filename=\"hoop-ledger.jsonl\""),
-    ];
-    Ok((headers, Body::from_stream(ReceiverStream::new(receiver))).into_response())
-}
-
-type Pieces = mpsc::Sender<Result<Bytes, std::io::Error>>;
-
-async fn write_export(
-    hub: &Shared,
-    key: &hoop_ledger::checkpoint::CheckpointKey,
-    signed: &SignedCheckpoint,
-    live: Vec<hoop_model::SessionId>,
-    pieces: &Pieces,
-) -> Answer<()> {
-    let size = signed.unverified().size;
-    let buffer = Buffer::default();
-    let mut out = ExportWriter::new(buffer.clone(), key, now(), live).map_err(Problematic::internal)?;
-    let mut seq = 0;
-    while seq < size {
-        let wanted = u32::try_from(size - seq).unwrap_or(BATCH).min(BATCH);
-        let batch = hub.store.events_from(seq, wanted).await?;
-        if batch.is_empty() {
-            return Err(Problematic::internal("events are missing from the store"));
-        }
-        for stored in batch {
-            out.leaf(&stored.bytes).map_err(Problematic::internal)?;
-            seq += 1;
-        }
-        buffer.send(pieces).await?;
-    }
-    let mut filter = SessionFilter { live: Some(false), limit: 200, ..SessionFilter::default() };
-    loop {
-        let page = hub.store.sessions(&filter).await?;
-        for session in &page.items {
-            if let Some(trailer) = trailer_of(hub, session).await? {
-                out.recording(session.id, &trailer).map_err(Problematic::internal)?;
-            }
-        }
-        buffer.send(pieces).await?;
-        match page.next {
-            Some(next) => filter.after = Some(next),
-            None => break,
-        }
-    }
-    out.finish(signed).map_err(Problematic::internal)?;
-    buffer.send(pieces).await
-}
-
-/// A buffer that the export's writer fills and that is emptied now and then.
-#[derive(Clone, Default)]
-struct Buffer(Arc<Mutex<Vec<u8>>>);
-
-impl Buffer {
-    async fn send(&self, pieces: &Pieces) -> Answer<()> {
-        let bytes = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        pieces
-            .send(Ok(bytes.into()))
-            .await
-            .map_err(|_| Problematic::internal("the reader of an export went away"))
-    }
-}
-
-impl io::Write for Buffer {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// The signed end of a finished recording, also of one that is gone: it is the proof of it.
-async fn trailer_of(hub: &Shared, session: &hoop_store::SessionRecord) -> Answer<Option<Frame>> {
-    let trailer = hub.store.trailer(session.id).await?;
-    Ok(trailer.and_then(|bytes| Frame::parse(bytes.into()).ok()))
 }

@@ -9,6 +9,7 @@ mod capabilities;
 mod console;
 mod devices;
 mod evidence;
+mod export;
 mod flows;
 mod holds;
 mod info;
@@ -19,12 +20,14 @@ pub(crate) mod oidc;
 mod passkeys;
 mod people;
 pub(crate) mod problem;
+mod proofs;
 mod protocols;
 mod recovery;
 mod requests;
 mod rules;
 mod scim;
 mod sealed_codes;
+mod search;
 mod services;
 mod sessions;
 mod setup;
@@ -364,8 +367,43 @@ fn audit_endpoints() -> Vec<Endpoint> {
             .query(&filter)
             .answers_page::<audit_api::EventView>()
             .token(EVIDENCE),
-        Endpoint::get("/audit/checkpoint", Who::Anyone, "The latest signed checkpoint.", audit::checkpoint)
+        Endpoint::get("/audit/checkpoint", Who::Anyone, "The latest signed checkpoint.", proofs::checkpoint)
+            .query(&[("witnessed", Type::Integer)])
             .answers::<audit_api::CheckpointView>(),
+        Endpoint::get("/audit/proof/inclusion", Who::Evidence, "That an event is in it.", proofs::inclusion)
+            .query(&[("seq", Type::Integer), ("size", Type::Integer)])
+            .answers::<audit_api::InclusionProof>()
+            .token(EVIDENCE),
+        Endpoint::get(
+            "/audit/proof/consistency",
+            Who::Evidence,
+            "That it grew from an older one.",
+            proofs::consistency,
+        )
+        .query(&[("from", Type::Integer), ("to", Type::Integer)])
+        .answers::<audit_api::ConsistencyProof>()
+        .token(EVIDENCE),
+        Endpoint::get(
+            "/audit/statements",
+            Who::Evidence,
+            "Statements of all recordings.",
+            search::statements,
+        )
+        .query(&[
+            ("person", Type::String),
+            ("connection", Type::String),
+            ("table", Type::String),
+            ("text", Type::String),
+            ("since", Type::String),
+            ("until", Type::String),
+            ("before", Type::String),
+            ("limit", Type::Integer),
+        ])
+        .answers::<audit_api::StatementPage>()
+        .token(EVIDENCE),
+        Endpoint::get("/audit/sinks", Who::Evidence, "Who gets checkpoints, and how far.", proofs::sinks)
+            .answers_page::<audit_api::SinkView>()
+            .token(EVIDENCE),
         Endpoint::get("/audit/verify", Who::Evidence, "Checks the whole ledger.", audit::verify)
             .answers::<audit_api::LedgerReport>()
             .token(EVIDENCE),
@@ -376,9 +414,15 @@ fn audit_endpoints() -> Vec<Endpoint> {
             .takes::<notices_api::TestNotice>()
             .answers::<notices_api::TestNoticeSent>()
             .fresh(),
-        Endpoint::get("/audit/export", Who::Evidence, "The ledger for an offline check.", audit::export)
-            .answers_media("application/jsonl")
-            .token(EVIDENCE),
+        Endpoint::get(
+            "/audit/export",
+            Who::Evidence,
+            "The ledger, to be checked or searched.",
+            export::export,
+        )
+        .query(&[("format", Type::String), ("class", Type::String), ("from", Type::Integer)])
+        .answers_media("application/jsonl")
+        .token(EVIDENCE),
     ]
 }
 

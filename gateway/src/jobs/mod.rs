@@ -1,5 +1,6 @@
 //! What happens without being asked: sessions that may not go on are ended, what is void is removed, the ledger is signed.
 
+pub(crate) mod index;
 pub(crate) mod reread;
 
 use std::{
@@ -28,6 +29,8 @@ use crate::{
 /// by its own event, and within this and that when only a clock tells.
 const SWEEP: Duration = Duration::from_millis(500);
 const TIDY: Duration = Duration::from_secs(300);
+/// Subtrees of the ledger that are hashed at once at most: a quarter of a million events.
+const SUBTREES: u32 = 1024;
 
 /// Runs until the gateway stops.
 pub(crate) async fn run(hub: Shared) {
@@ -251,6 +254,8 @@ pub(crate) fn checkpoint_key(hub: &Hub) -> Result<CheckpointKey, CheckpointError
 }
 
 async fn sign_if_grown(hub: &Shared) -> Result<(), StoreError> {
+    // Proofs need them. A ledger of an older version gets them piece by piece.
+    hub.store.keep_subtrees(SUBTREES).await?;
     let head = hub.store.ledger_head().await?;
     let signed = hub.store.latest_checkpoint().await?.map_or(0, |checkpoint| checkpoint.size);
     if head.size <= signed {
@@ -274,6 +279,7 @@ pub(crate) async fn sign_checkpoint(hub: &Shared) -> Result<String, Problematic>
     let stored = StoredCheckpoint { size: head.size, root: *root.as_bytes(), note: note.clone(), at: now() };
     hub.store.save_checkpoint(&stored).await?;
     append_to_file(hub, &note).await;
+    hub.publishing.signed(head.size);
     Ok(note)
 }
 

@@ -26,7 +26,10 @@ use tokio::{
 };
 
 use super::{SendError, notice::Notice};
-use crate::config::channels::{Ca, Smtp, SmtpTls};
+use crate::config::{
+    channels::{Smtp, SmtpTls},
+    lists::Ca,
+};
 
 /// The most that a server may say in one delivery, its certificates and all. What it says is looked at anew with each
 /// line, so more than this would take time, too.

@@ -9,9 +9,9 @@
 
 mod mail;
 pub(crate) mod notice;
-mod post;
+pub(crate) mod post;
 mod slack;
-mod webhook;
+pub(crate) mod webhook;
 pub(crate) mod worker;
 
 #[cfg(test)]
@@ -137,7 +137,7 @@ impl Outlet {
         match self.speaks.as_ref().map_err(|error| SendError::Setup(error.clone()))? {
             Speaks::Webhook { client, url, secrets } => {
                 let body = webhook::body(notice).map_err(|error| SendError::Setup(error.to_string()))?;
-                let headers = webhook::headers(id, secrets, now, &body);
+                let headers = webhook::headers(&id.to_string(), secrets, now, &body);
                 post::post(client, url, headers, body).await
             }
             Speaks::Slack { client, url } => {

@@ -8,12 +8,12 @@ use http::{HeaderMap, HeaderValue, header};
 use reqwest::{Certificate, Client, redirect::Policy};
 
 use super::SendError;
-use crate::config::channels::Ca;
+use crate::config::lists::Ca;
 
 const AGENT: &str = concat!("hoop/", env!("CARGO_PKG_VERSION"));
 
 /// A client for one channel.
-pub(super) fn client(ca: Option<&Ca>, patience: Duration) -> Result<Client, reqwest::Error> {
+pub(crate) fn client(ca: Option<&Ca>, patience: Duration) -> Result<Client, reqwest::Error> {
     // Notices are rare: a connection kept for the next one would be stale by then.
     let builder = Client::builder().redirect(Policy::none()).timeout(patience).pool_max_idle_per_host(0);
     let builder = match ca {
@@ -24,7 +24,7 @@ pub(super) fn client(ca: Option<&Ca>, patience: Duration) -> Result<Client, reqw
 }
 
 /// Posts JSON.
-pub(super) async fn post(
+pub(crate) async fn post(
     client: &Client,
     url: &Redacted<String>,
     headers: HeaderMap,
@@ -41,7 +41,7 @@ pub(super) async fn post(
     }
 }
 
-fn failed(error: reqwest::Error) -> SendError {
+pub(crate) fn failed(error: reqwest::Error) -> SendError {
     if error.is_timeout() {
         return SendError::NoAnswer;
     }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use aws_lc_rs::hmac;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use hoop_model::{NoticeId, Redacted, Timestamp};
+use hoop_model::{Redacted, Timestamp};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 
@@ -80,11 +80,14 @@ pub(crate) fn body(notice: &Notice) -> Result<Vec<u8>, serde_json::Error> {
 }
 
 /// Its headers: the id is the same for each attempt, the time is that of this one.
-pub(crate) fn headers(id: NoticeId, secrets: &Secrets, now: Timestamp, body: &[u8]) -> HeaderMap {
-    let (id, seconds) = (id.to_string(), now.as_seconds());
-    let signature = secrets.sign(&id, seconds, body);
-    let rows =
-        [("webhook-id", id), ("webhook-timestamp", seconds.to_string()), ("webhook-signature", signature)];
+pub(crate) fn headers(id: &str, secrets: &Secrets, now: Timestamp, body: &[u8]) -> HeaderMap {
+    let seconds = now.as_seconds();
+    let signature = secrets.sign(id, seconds, body);
+    let rows = [
+        ("webhook-id", id.to_owned()),
+        ("webhook-timestamp", seconds.to_string()),
+        ("webhook-signature", signature),
+    ];
     // Letters, digits and base64: there is no value that is no header.
     let row = |(name, value): (&'static str, String)| {
         Some((HeaderName::from_static(name), HeaderValue::try_from(value).ok()?))
@@ -149,7 +152,7 @@ mod tests {
         assert_eq!(body["data"]["title"], "ada asks \"x\"");
         assert_eq!(body["data"]["facts"][0]["value"], "r");
         let headers = headers(
-            NoticeId::generate(),
+            "ntc_1",
             &secrets("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap(),
             Timestamp::EPOCH,
             b"",

@@ -127,7 +127,7 @@ pub(super) fn pause(attempts: u32, chance: u8) -> Duration {
     doubled.min(LONGEST).mul_f64(0.8 + 0.4 * f64::from(chance) / 255.0)
 }
 
-fn chance() -> u8 {
+pub(crate) fn chance() -> u8 {
     let mut byte = [128];
     // Without random numbers the pauses are even: no harm.
     let _ = SystemRandom::new().fill(&mut byte);

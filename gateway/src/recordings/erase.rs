@@ -69,6 +69,9 @@ async fn told_deleted(hub: &Shared, record: &SessionRecord) -> Result<NewEvent, 
 }
 
 async fn erase(hub: &Shared, record: &SessionRecord) -> Result<(), ObjectError> {
+    let failed = |error: &dyn std::fmt::Display| ObjectError::Failed(error.to_string());
+    // Statements without their literals are gone from the search, too.
+    hub.store.forget_statements(record.id).await.map_err(|error| failed(&error))?;
     if let Some(objects) = hub.recordings.objects.clone() {
         let upload = Upload::new(&hub.recordings, &objects, record.id);
         upload.forget();
@@ -76,7 +79,6 @@ async fn erase(hub: &Shared, record: &SessionRecord) -> Result<(), ObjectError> 
     }
     let (recordings, session) = (Arc::clone(&hub.recordings), record.id);
     let removed = tokio::task::spawn_blocking(move || recordings.staging.remove(session)).await;
-    let failed = |error: &dyn std::fmt::Display| ObjectError::Failed(error.to_string());
     removed.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
 }
 

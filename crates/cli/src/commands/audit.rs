@@ -6,14 +6,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use clap::ValueEnum as _;
 use hoop_api::audit::{EventView, LedgerReport};
 use hoop_client::{Api, ClientError};
-use hoop_ledger::{CheckpointKey, Recordings, Report, SignedCheckpoint, verify_export};
+use hoop_ledger::{CheckpointKey, Recordings, Report, SignedCheckpoint, Witnesses, verify_witnessed};
 use hoop_model::SessionId;
 
-use super::{api, file, verify::verdict};
+use super::{api, file, proofs, search, verify::verdict};
 use crate::{
-    args::{Audit, AuditLs, AuditVerify},
+    args::{Audit, AuditExport, AuditLs, AuditVerify, AuditWitnesses, LedgerFormat},
     failure::{Failure, Result},
     output::{Out, Table, facts, text},
 };
@@ -24,12 +25,17 @@ const PAGE: usize = 500;
 pub(super) async fn run(command: Audit, out: &Out) -> Result {
     match command {
         Audit::Ls(args) => ls(&args, out).await,
-        Audit::Verify(AuditVerify { export: Some(path), key, older, recordings, .. }) => {
-            offline(&path, key.as_deref(), older.as_deref(), recordings, out)
+        Audit::Verify(AuditVerify { export: Some(path), key, older, recordings, witnesses, .. }) => {
+            let witnesses = witnesses_of(&witnesses)?;
+            offline(&path, key.as_deref(), older.as_deref(), recordings, &witnesses, out)
         }
         Audit::Verify(_) => online(out).await,
-        Audit::Export { out: path } => export(path.as_deref(), out).await,
-        Audit::Checkpoint(_) => checkpoint(out).await,
+        Audit::Export(args) => export(&args, out).await,
+        Audit::Checkpoint(args) => checkpoint(args.witnessed, out).await,
+        Audit::Prove(args) => proofs::prove(&args, out).await,
+        Audit::Consistency(args) => proofs::consistency(&args, out).await,
+        Audit::Sinks(_) => proofs::sinks(out).await,
+        Audit::Search(args) => search::run(&args, out).await,
     }
 }
 
@@ -101,6 +107,7 @@ fn offline(
     key: Option<&str>,
     older: Option<&Path>,
     recordings: Option<PathBuf>,
+    witnesses: &Witnesses,
     out: &Out,
 ) -> Result {
     let key = key.ok_or_else(|| {
@@ -110,11 +117,12 @@ fn offline(
     let key = verifier(key)?;
     let older = older.map(read_checkpoint).transpose()?;
     let mut folder = recordings.map(Folder);
-    let report = verify_export(
+    let report = verify_witnessed(
         file::open(export)?,
         &key,
         older.as_ref(),
         folder.as_mut().map(|folder| folder as &mut dyn Recordings),
+        witnesses,
     )?;
     out.data(&report, |report| render(report, out))?;
     if report.is_clean() { Ok(()) } else { Err(Failure::Found) }
@@ -127,6 +135,10 @@ fn render(report: &Report, out: &Out) -> String {
         ("root", report.root.map_or_else(|| "not proven".to_owned(), |root| root.to_string())),
         ("sessions", format!("{}, of which live {}", report.sessions, report.live_sessions.len())),
         ("recordings", format!("{} read through", report.recordings_checked)),
+        (
+            "witnesses",
+            report.witnessed.as_ref().map_or_else(|| "none asked for".to_owned(), ToString::to_string),
+        ),
     ]);
     let mut findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
     if report.findings_omitted > 0 {
@@ -135,8 +147,25 @@ fn render(report: &Report, out: &Out) -> String {
     format!("{shown}\n{}", verdict("our own check", report.is_clean(), &findings, out))
 }
 
+/// The witnesses that are believed, and how many must have signed.
+pub(super) fn witnesses_of(args: &AuditWitnesses) -> Result<Witnesses> {
+    let keys = args.keys.iter().map(|text| {
+        text.trim().parse().map_err(|_| {
+            ClientError::usage("HOOP-1019", "that is no verifier key of a witness")
+                .hint("it looks like witness.example.net+1a2b3c4d+BAbC...: its operator tells it")
+        })
+    });
+    let keys: Vec<_> = keys.collect::<std::result::Result<_, _>>()?;
+    let needed = args.needed.unwrap_or(keys.len());
+    if needed > keys.len() {
+        let message = format!("{needed} witnesses are needed, and {} are named", keys.len());
+        return Err(ClientError::usage("HOOP-1015", message).into());
+    }
+    Ok(Witnesses { keys, needed })
+}
+
 /// The key itself, or a file that holds it.
-fn verifier(text: &str) -> Result<CheckpointKey> {
+pub(super) fn verifier(text: &str) -> Result<CheckpointKey> {
     let wrong = || {
         ClientError::usage("HOOP-1019", "that is no verifier key")
             .hint("it looks like hoop.example.org/ledger+1a2b3c4d+AbCd...")
@@ -153,7 +182,7 @@ fn verifier(text: &str) -> Result<CheckpointKey> {
 }
 
 /// A checkpoint as `hoop audit checkpoint` printed it: the verifier key's line may stand before it.
-fn read_checkpoint(path: &Path) -> Result<SignedCheckpoint> {
+pub(super) fn read_checkpoint(path: &Path) -> Result<SignedCheckpoint> {
     let held = file::read_text(path)?;
     if let Ok(checkpoint) = held.parse() {
         return Ok(checkpoint);
@@ -180,16 +209,22 @@ impl Recordings for Folder {
     }
 }
 
-async fn export(path: Option<&Path>, out: &Out) -> Result {
-    let body = api()?.export_ledger().await?;
+async fn export(args: &AuditExport, out: &Out) -> Result {
+    let word = |value: Option<clap::builder::PossibleValue>| value.map(|value| value.get_name().to_owned());
+    let mut query = Vec::new();
+    query.extend(word(args.format.to_possible_value()).map(|format| ("format", format)));
+    query.extend(args.class.and_then(|class| word(class.to_possible_value())).map(|class| ("class", class)));
+    query.extend(args.from.map(|from| ("from", from.to_string())));
+    let (body, path) = (api()?.export_ledger(&query).await?, args.out.as_deref());
     let saving = file::save(body, path);
     match path {
         Some(path) => {
             let length = out.waiting("Writing", saving).await?;
-            out.note(format!(
-                "{}: {length} bytes; check it with `hoop audit verify --export`",
-                path.display()
-            ));
+            let next = match args.format {
+                LedgerFormat::Ledger => "; check it with `hoop audit verify --export`",
+                LedgerFormat::Jsonl | LedgerFormat::Ocsf => "",
+            };
+            out.note(format!("{}: {length} bytes{next}", path.display()));
         }
         None => {
             saving.await?;
@@ -198,9 +233,9 @@ async fn export(path: Option<&Path>, out: &Out) -> Result {
     Ok(())
 }
 
-async fn checkpoint(out: &Out) -> Result {
+async fn checkpoint(witnessed: Option<u32>, out: &Out) -> Result {
     let api = api()?;
-    let checkpoint = out.waiting("Asking the gateway", api.checkpoint()).await?;
+    let checkpoint = out.waiting("Asking the gateway", api.checkpoint(witnessed)).await?;
     if !out.is_json() {
         // Beside the note, so that redirecting stdout keeps exactly the note.
         out.note(format!("verifier key: {}", text::line(&checkpoint.verifier_key)));
@@ -244,14 +279,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("export");
         std::fs::write(&path, "{}\n").unwrap();
-        let out = Out::plain();
-        assert_eq!(offline(&path, None, None, None, &out).unwrap_err().code(), 2);
-        assert_eq!(offline(&path, Some("nonsense"), None, None, &out).unwrap_err().code(), 2);
+        let (out, nobody) = (Out::plain(), Witnesses::default());
+        assert_eq!(offline(&path, None, None, None, &nobody, &out).unwrap_err().code(), 2);
+        assert_eq!(offline(&path, Some("nonsense"), None, None, &nobody, &out).unwrap_err().code(), 2);
         let key = CheckpointKey::new("log", hoop_recording::SigningKey::generate().unwrap().verifying_key())
             .unwrap();
-        assert_eq!(offline(&path, Some(&key.to_string()), None, None, &out).unwrap_err().code(), 6);
+        assert_eq!(offline(&path, Some(&key.to_string()), None, None, &nobody, &out).unwrap_err().code(), 6);
         assert_eq!(
-            offline(&folder.path().join("none"), Some(&key.to_string()), None, None, &out)
+            offline(&folder.path().join("none"), Some(&key.to_string()), None, None, &nobody, &out)
                 .unwrap_err()
                 .code(),
             2

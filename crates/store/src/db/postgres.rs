@@ -21,6 +21,9 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (8, "providers", include_str!("../../../../migrations/postgres/0008_providers.sql")),
     (9, "sealed_codes", include_str!("../../../../migrations/postgres/0009_sealed_codes.sql")),
     (10, "persons", include_str!("../../../../migrations/postgres/0010_persons.sql")),
+    (11, "publishing", include_str!("../../../../migrations/postgres/0011_publishing.sql")),
+    (12, "proofs", include_str!("../../../../migrations/postgres/0012_proofs.sql")),
+    (13, "statements", include_str!("../../../../migrations/postgres/0013_statements.sql")),
     (14, "retention", include_str!("../../../../migrations/postgres/0014_retention.sql")),
 ];
 

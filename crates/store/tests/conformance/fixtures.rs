@@ -33,7 +33,7 @@ pub(crate) fn hash(seed: &str) -> Sha256 {
 }
 
 pub(crate) fn event(code: EventCode) -> NewEvent {
-    NewEvent::new(NOW, Draft::new(Actor::System, code).fact("n", 1))
+    NewEvent::new(NOW, Draft::new(Actor::System, code))
 }
 
 pub(crate) fn events(count: usize) -> Vec<NewEvent> {
