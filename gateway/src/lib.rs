@@ -118,6 +118,7 @@ impl Gateway {
         recordings::make_private_dir(&config.data_dir).map_err(folder)?;
         let store = Store::open(config.store_url.expose()).await?;
         let keys = keys::Keys::open(&config, &store).await?;
+        keys.recording.prepare(&store).await?;
         let recordings = recordings::Recordings::new(&config.recordings_dir, config.recording_limit);
         let recordings = recordings.map_err(|error| StartError::Folder {
             path: config.recordings_dir.display().to_string(),
@@ -170,6 +171,7 @@ impl Gateway {
             tokio::spawn(listener::serve(listener, socket)),
             tokio::spawn(jobs::run(Arc::clone(&hub))),
             tokio::spawn(jobs::reread::run(Arc::clone(&hub))),
+            tokio::spawn(keys::watch(Arc::clone(&hub))),
             tokio::spawn(renew_certificates(Arc::clone(&hub), certificates)),
         ];
         notices::worker::start(&hub);

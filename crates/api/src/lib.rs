@@ -10,6 +10,7 @@ pub mod capabilities;
 pub mod manage;
 pub mod notices;
 pub mod passkeys;
+pub mod recording_keys;
 pub mod requests;
 pub mod rules;
 pub mod sealed_codes;

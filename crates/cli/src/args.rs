@@ -1,6 +1,7 @@
 //! The command line: what there is, and the help that teaches it. Parsing alone; nothing is done here.
 
 mod people;
+mod recording_keys;
 mod sealed_codes;
 mod services;
 mod statement;
@@ -13,6 +14,7 @@ use hoop_model::{
 };
 
 pub(crate) use self::people::{AddUser, EndSignIns, OneUser, SetUser, Users};
+pub(crate) use self::recording_keys::{Decrypt, DecryptForm, Keygen, RecordingKeysCommand};
 pub(crate) use self::sealed_codes::SealedCodes;
 pub(crate) use self::services::{
     AddApiToken, AddServiceAccount, ApiTokens, OneServiceAccount, RevokeApiToken, ServiceAccounts,
@@ -467,6 +469,7 @@ pub(crate) enum Sessions {
 Examples:
   hoop sessions replay ses_...                          in its own time, pauses cut to two seconds
   hoop sessions replay ses_... --no-wait | less         all at once
+  hoop sessions replay ses_... --key auditor.pem        where the gateway cannot decrypt
   hoop sessions replay --file a.hoopr --key org.pem     offline, from an exported recording")]
     Replay(Replay),
     /// Follow a live session
@@ -555,8 +558,8 @@ pub(crate) struct Replay {
     /// Play this recording instead
     #[arg(long, requires = "key")]
     pub(crate) file: Option<PathBuf>,
-    /// The organisation's recording key, PEM
-    #[arg(long, value_name = "FILE", requires = "file")]
+    /// Private half of the recording key, PEM: the recording is fetched encrypted, and decrypted here
+    #[arg(long, value_name = "FILE")]
     pub(crate) key: Option<PathBuf>,
     /// So many times as fast
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
@@ -642,6 +645,15 @@ Exit code 6 if anything was found.")]
     },
     /// Print the latest signed checkpoint: keep it where nobody can alter it
     Checkpoint(Form),
+    /// Make an auditor's pair of recording keys
+    Keygen(Keygen),
+    /// Decrypt a recording with the private half of its key, asking nobody
+    #[command(after_help = "\
+Examples:
+  hoop audit decrypt ses_....hoopr --key auditor.pem                       to read
+  hoop audit decrypt ses_....hoopr --key auditor.pem -f jsonl -o out.jsonl
+  hoop sessions replay ses_... --key auditor.pem                           fetched and played here")]
+    Decrypt(Decrypt),
 }
 
 impl Audit {
@@ -650,7 +662,8 @@ impl Audit {
             Self::Ls(args) => Some(args.form),
             Self::Verify(args) => Some(args.form),
             Self::Checkpoint(form) => Some(*form),
-            Self::Export { .. } => None,
+            Self::Keygen(args) => Some(args.form),
+            Self::Export { .. } | Self::Decrypt(_) => None,
         }
     }
 }
@@ -704,6 +717,9 @@ pub(crate) enum Admin {
     /// Sealed codes: a way in while the identity provider is away
     #[command(subcommand)]
     SealedCodes(SealedCodes),
+    /// Recording keys: which is in force, rotate it
+    #[command(subcommand)]
+    Keys(RecordingKeysCommand),
     /// API tokens of service accounts
     #[command(subcommand, visible_alias = "token")]
     Tokens(ApiTokens),
@@ -855,6 +871,7 @@ impl Admin {
                 }
             }),
             Self::SealedCodes(command) => Some(command.form()),
+            Self::Keys(command) => Some(command.form()),
             Self::Tokens(command) => Some(match command {
                 ApiTokens::Ls(OneServiceAccount { form, .. })
                 | ApiTokens::Add(AddApiToken { form, .. })

@@ -19,6 +19,7 @@ mod passkeys;
 mod persons;
 mod policies;
 mod providers;
+mod recording_keys;
 mod requests;
 mod scim;
 mod sealed_codes;
@@ -41,6 +42,7 @@ pub use page::Page;
 pub use passkeys::{NewPasskey, Passkey, PasskeyUse};
 pub use policies::{NewPolicy, PolicyVersion};
 pub use providers::ProviderToken;
+pub use recording_keys::{NewRecordingKey, RecordingKey};
 pub use requests::{
     AskedStatement, Decision, NewRequest, Request, RequestFilter, RequestKind, RequestState, Review, SeenBy,
 };

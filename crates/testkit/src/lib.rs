@@ -17,6 +17,8 @@ mod browser;
 mod cutter;
 mod daemon;
 #[cfg(feature = "world")]
+mod key_services;
+#[cfg(feature = "world")]
 mod login;
 mod postgres;
 #[cfg(feature = "world")]
@@ -29,6 +31,8 @@ mod world;
 pub use browser::{Browser, Reply};
 pub use cutter::Cutter;
 pub use daemon::{Daemon, binary, free_port, wait_until};
+#[cfg(feature = "world")]
+pub use key_services::{KeyServices, Moto};
 #[cfg(feature = "world")]
 pub use login::LoginWaiting;
 pub use postgres::{PASSWORD, Postgres, PostgresOptions, certificates, program};

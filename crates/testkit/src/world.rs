@@ -248,6 +248,11 @@ impl World {
         self.agent = start_agent(self.folder.path(), self.port, &self.options);
     }
 
+    /// Another environment for the gateway from its next start on.
+    pub fn set_gateway_env(&mut self, environment: Vec<(&'static str, String)>) {
+        self.options.gateway_env = environment;
+    }
+
     /// The engineer's sessions, newest first, as the admin sees them.
     pub fn sessions(&self) -> Vec<Value> {
         self.json(&self.admin, &["sessions", "ls"]).as_array().expect("a list").clone()

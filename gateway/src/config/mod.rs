@@ -5,6 +5,7 @@
 pub(crate) mod channels;
 mod layers;
 pub mod options;
+pub mod recording_keys;
 mod units;
 
 use std::{
@@ -43,6 +44,8 @@ pub struct Config {
     pub recording_limit: u64,
     /// Key file that seals secrets in the store.
     pub master_key_file: PathBuf,
+    /// Who keeps the organisation's recording key.
+    pub recording_keys: recording_keys::RecordingKeys,
     /// Certificate and key given by the operator.
     pub tls_files: Option<TlsFiles>,
     /// How log lines look.
@@ -193,6 +196,7 @@ impl Config {
             recordings_dir: in_data("recordings.dir", "recordings"),
             recording_limit: bytes(layers, "recordings.max_bytes")?,
             master_key_file: in_data("keys.master_file", "keys/master.key"),
+            recording_keys: recording_keys::read(layers, &data_dir)?,
             tls_files: tls_files(layers)?,
             log_format: parse(layers, "log.format", "`pretty` or `json`")?,
             log_level: log_level(layers)?,

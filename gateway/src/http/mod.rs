@@ -19,6 +19,7 @@ mod passkeys;
 mod people;
 pub(crate) mod problem;
 mod protocols;
+mod recording_keys;
 mod recovery;
 mod requests;
 mod rules;
@@ -80,6 +81,7 @@ fn endpoints() -> Vec<Endpoint> {
         manage_endpoints(),
         people::endpoints(),
         sealed_codes::endpoints(),
+        recording_keys::endpoints(),
         services::endpoints(),
         scim::endpoints(),
         rules_endpoints(),

@@ -190,6 +190,7 @@ impl World {
             reason: None,
             allowed_because: "test".into(),
             request: None,
+            recording_key: None,
             started_at: at,
             ends_at: at.after(Duration::from_secs(600)),
         };

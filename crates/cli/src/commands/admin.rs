@@ -10,7 +10,9 @@ use hoop_client::{Api, ClientError};
 use hoop_model::{AgentName, ConnectionName};
 use serde_json::json;
 
-use super::{account::until, api, connections, emergency, file, people, rules, sealed_codes, services};
+use super::{
+    account::until, api, connections, emergency, file, people, recording_keys, rules, sealed_codes, services,
+};
 use crate::{
     args::{self, Admin, Agents, Connections, PutConnection, Seal},
     failure::Result,
@@ -23,6 +25,7 @@ pub(super) async fn run(command: Admin, out: &Out) -> Result {
     match command {
         Admin::Users(command) => people::run(command, &api, out).await,
         Admin::ServiceAccounts(command) => services::accounts(command, &api, out).await,
+        Admin::Keys(command) => recording_keys::run(command, &api, out).await,
         Admin::SealedCodes(command) => sealed_codes::run(command, &api, out).await,
         Admin::Tokens(command) => services::tokens(command, &api, out).await,
         Admin::Agents(command) => agents(command, &api, out).await,

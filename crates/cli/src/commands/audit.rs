@@ -11,7 +11,7 @@ use hoop_client::{Api, ClientError};
 use hoop_ledger::{CheckpointKey, Recordings, Report, SignedCheckpoint, verify_export};
 use hoop_model::SessionId;
 
-use super::{api, file, verify::verdict};
+use super::{api, decrypt, file, recording_keys, verify::verdict};
 use crate::{
     args::{Audit, AuditLs, AuditVerify},
     failure::{Failure, Result},
@@ -30,6 +30,8 @@ pub(super) async fn run(command: Audit, out: &Out) -> Result {
         Audit::Verify(_) => online(out).await,
         Audit::Export { out: path } => export(path.as_deref(), out).await,
         Audit::Checkpoint(_) => checkpoint(out).await,
+        Audit::Keygen(args) => recording_keys::keygen(&args, out),
+        Audit::Decrypt(args) => decrypt::decrypt(&args, out),
     }
 }
 

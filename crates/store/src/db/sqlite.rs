@@ -21,6 +21,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (8, "providers", include_str!("../../../../migrations/sqlite/0008_providers.sql")),
     (9, "sealed_codes", include_str!("../../../../migrations/sqlite/0009_sealed_codes.sql")),
     (10, "persons", include_str!("../../../../migrations/sqlite/0010_persons.sql")),
+    (17, "recording_keys", include_str!("../../../../migrations/sqlite/0017_recording_keys.sql")),
 ];
 
 /// How long a writer waits for its turn (or for another process on the same file).

@@ -13,6 +13,7 @@ mod passkeys;
 mod persons;
 mod policies;
 mod providers;
+mod recording_keys;
 mod requests;
 mod scim;
 mod sealed_codes;
@@ -59,6 +60,7 @@ fn every_case() -> impl Iterator<Item = &'static Case> {
         passkeys::CASES,
         policies::CASES,
         providers::CASES,
+        recording_keys::CASES,
         requests::CASES,
     ]
     .into_iter()

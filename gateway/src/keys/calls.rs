@@ -1,0 +1,94 @@
+//! Calls to a key service: in bounded time, of bounded length, tried again where that can help, and never to where an
+//! answer points. Neither URL nor answer is in an error: both may hold secrets.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::future::BoxFuture;
+use reqwest::{Certificate, Client, RequestBuilder, StatusCode, redirect::Policy};
+
+use super::keeper::KeeperError;
+use crate::config::channels::Ca;
+
+const AGENT: &str = concat!("hoop/", env!("CARGO_PKG_VERSION"));
+const CONNECT: Duration = Duration::from_secs(3);
+/// One try.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// After each try but the last.
+const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
+/// The longest are public keys of every version that there ever was.
+const LONGEST: usize = 1 << 20;
+
+/// What a service answered.
+pub(super) struct Answered {
+    pub(super) status: StatusCode,
+    pub(super) body: Bytes,
+}
+
+/// A client for one service.
+pub(super) fn client(ca: Option<&Ca>) -> Result<Client, KeeperError> {
+    let builder = Client::builder()
+        .redirect(Policy::none())
+        .connect_timeout(CONNECT)
+        .timeout(PATIENCE)
+        .pool_idle_timeout(Duration::from_secs(30))
+        .user_agent(AGENT);
+    let builder = match ca {
+        Some(Ca(pem)) => {
+            let trusted = Certificate::from_pem_bundle(pem.as_bytes());
+            builder
+                .tls_certs_only(trusted.map_err(|_| KeeperError::Away("its CA cannot be read".to_owned()))?)
+        }
+        None => builder,
+    };
+    builder.build().map_err(|error| KeeperError::Away(error.without_url().to_string()))
+}
+
+/// Sends what `build` makes, each time anew, until there is an answer that another try would not change.
+pub(super) async fn call<'a>(
+    build: impl Fn() -> BoxFuture<'a, Result<RequestBuilder, KeeperError>>,
+) -> Result<Answered, KeeperError> {
+    let mut pauses = PAUSES.into_iter();
+    loop {
+        let outcome = once(build().await?).await;
+        let again = match &outcome {
+            Ok(answered) => {
+                answered.status.is_server_error() || answered.status == StatusCode::TOO_MANY_REQUESTS
+            }
+            Err(_) => true,
+        };
+        match pauses.next().filter(|_| again) {
+            Some(pause) => tokio::time::sleep(pause).await,
+            None => {
+                if again {
+                    metrics::counter!("hoop_key_service_failures_total").increment(1);
+                }
+                return outcome;
+            }
+        }
+    }
+}
+
+async fn once(request: RequestBuilder) -> Result<Answered, KeeperError> {
+    let mut response = request.send().await.map_err(failed)?;
+    let mut body = BytesMut::new();
+    while let Some(piece) = response.chunk().await.map_err(failed)? {
+        if body.len() + piece.len() > LONGEST {
+            return Err(KeeperError::Away("its answer is too long".to_owned()));
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(Answered { status: response.status(), body: body.freeze() })
+}
+
+fn failed(error: reqwest::Error) -> KeeperError {
+    if error.is_timeout() {
+        return KeeperError::Away("it took too long".to_owned());
+    }
+    let error = error.without_url();
+    let mut inner: &dyn std::error::Error = &error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    KeeperError::Away(inner.to_string())
+}
