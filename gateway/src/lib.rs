@@ -7,6 +7,7 @@
 //! - `http`: API and console. `sessions`: what happens to a session. `jobs`: what happens without being asked.
 
 mod agents;
+pub mod backup;
 pub mod bootstrap;
 mod capabilities;
 pub mod config;

@@ -191,7 +191,7 @@ pub(crate) fn make_private_dir(path: &Path) -> io::Result<()> {
 }
 
 /// `2026-11`: a UUIDv7 begins with milliseconds since the epoch.
-fn month(session: SessionId) -> String {
+pub(crate) fn month(session: SessionId) -> String {
     let [a, b, c, d, e, f, ..] = *session.as_bytes();
     let millis = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
     let at = Timestamp::from_micros(i64::try_from(millis.saturating_mul(1000)).unwrap_or(0)).to_string();

@@ -23,6 +23,7 @@ pub mod hex;
 pub mod keys;
 pub mod reader;
 pub mod redact;
+pub mod sealed;
 pub mod timeline;
 pub mod verify;
 pub mod visible;

@@ -7,6 +7,7 @@
 mod agents;
 mod capabilities;
 mod connections;
+mod copy;
 mod db;
 mod error;
 mod factors;
@@ -31,6 +32,7 @@ mod users;
 pub use agents::{Agent, JoinToken, NewAgent, NewJoinToken};
 pub use capabilities::{Capability, CapabilityUse, NewCapability};
 pub use connections::{Connection, NewConnection};
+pub use copy::{Cell, ExportError, Exported, Import, Kind, Table};
 pub use db::Store;
 pub use error::{Conflict, StoreError};
 pub use factors::Factor;

@@ -387,6 +387,16 @@ fn secret_or_text(layers: &Layers, key: &str) -> Result<Redacted<String>, Config
     source(&raw, secret, |problem| invalid(&raw, key, &problem))
 }
 
+/// A secret of the command line, by its source; other text stands for itself.
+///
+/// # Errors
+/// When the source cannot be followed.
+pub fn secret(text: &str) -> Result<Redacted<String>, ConfigError> {
+    let origin = Origin::Flag("store".to_owned());
+    let raw = Raw { text: text.to_owned(), origin: origin.clone() };
+    source(&raw, false, |problem| ConfigError::new(&origin, problem, "env:NAME, file:PATH, or the URL"))
+}
+
 fn source(
     raw: &Raw,
     secret: bool,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::{
-    Executor,
+    Executor, SqlSafeStr,
     postgres::{PgConnectOptions, PgPool, PgPoolOptions},
 };
 
@@ -46,6 +46,11 @@ impl Postgres {
         Ok(Self { pool })
     }
 
+    /// A connection to read with, for as long as one moment is looked at.
+    pub(super) async fn connection(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Postgres>, StoreError> {
+        Ok(self.pool.acquire().await?)
+    }
+
     pub(super) async fn close(&self) {
         self.pool.close().await;
     }
@@ -68,7 +73,7 @@ impl Postgres {
 
 pub(super) async fn rows<'c>(
     executor: impl Executor<'c, Database = sqlx::Postgres>,
-    sql: &'static str,
+    sql: impl SqlSafeStr,
     args: Vec<Value>,
 ) -> Result<Vec<Row>, StoreError> {
     let query = args.into_iter().fold(sqlx::query::<sqlx::Postgres>(sql), |query, value| match value {

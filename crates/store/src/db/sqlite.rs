@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use sqlx::{
-    Executor,
+    Executor, SqlSafeStr,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous},
 };
 
@@ -54,6 +54,11 @@ impl Sqlite {
         Ok(Self { writer, readers })
     }
 
+    /// A connection to read with, for as long as one moment is looked at.
+    pub(super) async fn reader(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Sqlite>, StoreError> {
+        Ok(self.readers.acquire().await?)
+    }
+
     pub(super) async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
@@ -75,7 +80,7 @@ impl Sqlite {
 
 pub(super) async fn rows<'c>(
     executor: impl Executor<'c, Database = sqlx::Sqlite>,
-    sql: &'static str,
+    sql: impl SqlSafeStr,
     args: Vec<Value>,
 ) -> Result<Vec<Row>, StoreError> {
     let query = args.into_iter().fold(sqlx::query::<sqlx::Sqlite>(sql), |query, value| match value {

@@ -4,6 +4,7 @@
 
 mod agents;
 mod capabilities;
+mod copy;
 mod crash;
 mod fixtures;
 mod ledger;
@@ -54,6 +55,7 @@ fn every_case() -> impl Iterator<Item = &'static Case> {
         things::CASES,
         agents::CASES,
         capabilities::CASES,
+        copy::CASES,
         sessions::CASES,
         ledger::CASES,
         notices::CASES,
