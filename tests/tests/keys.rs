@@ -6,6 +6,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    time::{Duration, Instant},
 };
 
 use hoop_testkit::{KeyServices, Moto, World, WorldOptions, run, wait_until};
@@ -117,6 +118,13 @@ fn vault_keeps_the_key_and_its_absence_stops_reading_alone() {
     let second = session_with(&world, "select 'while it was ' || 'away'");
     assert!(clean(&world, &second));
     assert_eq!(keys(&world)["state"], "away");
+    // One that never answers is as good as one that is away, and nobody waits for long.
+    vault.set(json!({ "sealed": false, "hangs": true }));
+    let began = Instant::now();
+    let said = refused(&world, &["sessions", "replay", &first]);
+    assert!(said.contains("HOOP-6031") && said.contains("too long"), "{said}");
+    assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
+    vault.set(json!({ "hangs": false }));
     // No rights: told apart.
     vault.set(json!({ "sealed": false, "denied": true }));
     assert!(refused(&world, &["sessions", "replay", &second]).contains("HOOP-6032"));

@@ -54,6 +54,9 @@ pub fn fuzz_reader(data: &[u8]) {
     let _ = verify_chain(data, Trust::Header);
     let _ = redact_literals(data);
     let _ = scan(data);
+    if let Ok(mut reader) = sealed::SealedReader::open(data, &NullKey) {
+        let _ = std::io::copy(&mut reader, &mut std::io::sink());
+    }
     if let Ok(reader) = Reader::open(data, &NullKey) {
         reader.take(10_000).for_each(drop);
     }

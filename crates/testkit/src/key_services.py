@@ -1,7 +1,7 @@
 """Key services for tests, over HTTP, with real RSA: Vault's transit engine as far as hoop uses it, and AWS KMS's Decrypt
 and GetPublicKey, which checks each request's SigV4 signature. /control/* is the test's own handle."""
 
-import base64, datetime, hashlib, hmac, json, re, sys
+import base64, datetime, hashlib, hmac, json, re, sys, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from cryptography.hazmat.primitives import hashes, serialization
@@ -158,6 +158,8 @@ class Handler(BaseHTTPRequestHandler):
             if self.path.startswith("/control/"):
                 status, told = 200, control(self.path, json.loads(raw or b"{}"))
             else:
+                while STATE["hangs"]:
+                    time.sleep(0.05)
                 STATE["calls"].append(f"{self.command} {self.path} {self.headers.get('x-amz-target', '')}".strip())
                 if self.path.startswith("/v1/"):
                     status, told = 200, vault(self, self.path, json.loads(raw or b"{}"))

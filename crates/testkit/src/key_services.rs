@@ -60,7 +60,7 @@ impl KeyServices {
         kms(self.port, key)
     }
 
-    /// `sealed`, `denied`, `min_decryption_version`.
+    /// `sealed`, `denied`, `hangs`, `min_decryption_version`.
     pub fn set(&self, what: Value) {
         self.control("set", &what);
     }

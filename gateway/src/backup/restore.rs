@@ -111,8 +111,6 @@ async fn fill(
     let filled = rows_and_files(wanted, key, checked, beside, &store, told).await;
     store.close().await;
     filled?;
-    // The next backup is for the same key.
-    write(&beside.join(PUBLIC_KEY), &mut key.public().to_pem().as_bytes())?;
     // An empty folder may be there; whatever came into it meanwhile keeps us out.
     match fs::remove_dir(&wanted.into) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -120,7 +118,11 @@ async fn fill(
         }
         _ => {}
     }
-    fs::rename(beside, &wanted.into).map_err(BackupError::file(&wanted.into))
+    fs::rename(beside, &wanted.into).map_err(BackupError::file(&wanted.into))?;
+    // The name must survive a power cut as well as what it names.
+    let parent =
+        wanted.into.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent).and_then(|folder| folder.sync_all()).map_err(BackupError::file(parent))
 }
 
 async fn rows_and_files(
@@ -167,6 +169,10 @@ async fn rows_and_files(
             Line::Begin(_) | Line::Rows { .. } | Line::End { .. } => {}
         }
     }
+    // The next backup is for the same key.
+    write(&beside.join(PUBLIC_KEY), &mut key.public().to_pem().as_bytes())?;
+    // Last of all, since another database is not undone with the folder.
+    refuse_filled(&wanted.into)?;
     Ok(import.finish(&[told]).await?)
 }
 
