@@ -57,7 +57,7 @@ pub struct AddedJoinToken {
     pub expires_at: Timestamp,
 }
 
-async fn open(config: &Config) -> Result<(Store, Keys), BootstrapError> {
+pub(crate) async fn open(config: &Config) -> Result<(Store, Keys), BootstrapError> {
     let folder = |error| StartError::Folder { path: config.data_dir.display().to_string(), error };
     crate::recordings::make_private_dir(&config.data_dir).map_err(folder)?;
     let store = Store::open(config.store_url.expose()).await.map_err(StartError::from)?;

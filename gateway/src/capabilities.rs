@@ -12,6 +12,7 @@ use hoop_control::{
 };
 use hoop_ledger::event::EventCode;
 use hoop_model::{Actor, Blame, CapabilityId, FactorKind, Fault, Mfa, RequestId, SessionId, Timestamp};
+use hoop_recording::RecordingPublicKey;
 use hoop_store::{
     Agent, CapabilityUse, NewCapability as Kept, NewRequest, NewSession, RequestKind, StoreError, UserSource,
 };
@@ -76,7 +77,7 @@ pub(crate) async fn make(
         connection_name: connection.name.clone(),
         protocol: definition.protocol.clone(),
         settings: sessions::settings(&definition, allowed.target_user.as_ref()),
-        recording_key_pem: hub.keys.recording.public().to_pem(),
+        recording_key_pem: hub.keys.recording.in_force(&hub.store).await?.to_pem(),
         rule: allowed.rule.clone(),
         rules_version: in_force.version,
         target_user: allowed.target_user.as_ref().map(ToString::to_string),
@@ -225,6 +226,7 @@ async fn keep(
         reason: grant.reason.clone(),
         allowed_because: grant.allowed_because.clone(),
         request: grant.request,
+        recording_key: RecordingPublicKey::from_pem(&capability.recording_key_pem).ok().map(|key| key.id()),
         started_at,
         ends_at: grant.ends_at,
         login: None,

@@ -7,6 +7,7 @@
 //! - `http`: API and console. `sessions`: what happens to a session. `jobs`: what happens without being asked.
 
 mod agents;
+pub mod backup;
 pub mod bootstrap;
 mod capabilities;
 mod checkpoints;
@@ -119,6 +120,7 @@ impl Gateway {
         recordings::make_private_dir(&config.data_dir).map_err(folder)?;
         let store = Store::open(config.store_url.expose()).await?;
         let keys = keys::Keys::open(&config, &store).await?;
+        keys.recording.prepare(&store).await?;
         let recordings = recordings::Recordings::new(&config.recordings);
         let recordings = recordings.map_err(|error| StartError::Folder {
             path: config.recordings.dir.display().to_string(),
@@ -175,6 +177,7 @@ impl Gateway {
             tokio::spawn(recordings::run_mover(Arc::clone(&hub))),
             tokio::spawn(recordings::run_retention(Arc::clone(&hub))),
             tokio::spawn(jobs::index::run(Arc::clone(&hub))),
+            tokio::spawn(keys::watch(Arc::clone(&hub))),
             tokio::spawn(renew_certificates(Arc::clone(&hub), certificates)),
         ];
         notices::worker::start(&hub);

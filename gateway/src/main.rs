@@ -7,7 +7,7 @@ use std::{io::Read as _, path::PathBuf, process::ExitCode, time::Duration};
 use anyhow::{Context as _, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command, parser::ValueSource};
 use hoop_gateway::{
-    Gateway, bootstrap,
+    Gateway, backup, bootstrap,
     config::{
         Config, Layers, Origin,
         options::{Kind, OPTIONS},
@@ -33,6 +33,10 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn path(name: &'static str, required: bool) -> Arg {
+    Arg::new(name).long(name).value_name("FILE").required(required).value_parser(clap::value_parser!(PathBuf))
 }
 
 fn command() -> Command {
@@ -64,6 +68,29 @@ fn command() -> Command {
         .about("Makes a one-use token with which an agent of this name enrols")
         .arg(Arg::new("agent").required(true))
         .arg(json());
+    let backup_key = Command::new("backup-key")
+        .about("Makes the pair of keys for backups: keep the private half away from this host")
+        .arg(path("private", true).help("File for the private half; it must not be there"));
+    let backup = Command::new("backup")
+        .about("Writes the gateway's whole state to one encrypted file, while it runs")
+        .arg(path("to", true).help("File for the backup; it must not be there"))
+        .arg(path("to-key", false).help("Public key (PEM) to encrypt for; keys/backup.pub.pem in data_dir if left away"))
+        .arg(Arg::new("with-keys").long("with-keys").action(ArgAction::SetTrue).help(
+            "Add the master key and the recording keys that lie in files: whoever can read the backup then has all",
+        ))
+        .arg(json());
+    let restore = Command::new("restore")
+        .about("Checks a backup, and restores it into a new folder")
+        .arg(path("from", true).help("The backup"))
+        .arg(path("key", true).help("Private half of its key, PEM"))
+        .arg(path("into", true).help("Folder for the new data_dir; not there, or empty"))
+        .arg(Arg::new("store").long("store").value_name("URL").help(
+            "Restore the rows into this empty database (postgres://…, env:NAME, file:PATH) instead of SQLite in the folder",
+        ))
+        .arg(Arg::new("accept-findings").long("accept-findings").action(ArgAction::SetTrue).help(
+            "Also when what was backed up was not as it should be",
+        ))
+        .arg(json());
     let config = Command::new("config")
         .about("Looks at the configuration")
         .subcommand_required(true)
@@ -88,6 +115,9 @@ fn command() -> Command {
                 .subcommand(user_add),
         )
         .subcommand(join_token)
+        .subcommand(backup_key)
+        .subcommand(backup)
+        .subcommand(restore)
         .subcommand(config)
         .subcommand(Command::new("openapi").about("Prints the OpenAPI document of the API"))
         .subcommand(Command::new("options").about("Prints docs/CONFIG.md"));
@@ -147,6 +177,9 @@ fn run(matches: &ArgMatches) -> anyhow::Result<()> {
         None | Some(("serve", _)) => serve(config),
         Some(("user", _)) => small_runtime()?.block_on(user_add(&config, leaf)),
         Some(("join-token", _)) => small_runtime()?.block_on(join_token(&config, leaf)),
+        Some(("backup-key", _)) => backup_key(&config, leaf),
+        Some(("backup", _)) => small_runtime()?.block_on(make_backup(&config, leaf)),
+        Some(("restore", _)) => small_runtime()?.block_on(restore(leaf)),
         Some(("config", config)) => show_config(&layers, config.subcommand_name() == Some("show")),
         Some((other, _)) => bail!("there is no command {other}"),
     }
@@ -224,6 +257,71 @@ async fn join_token(config: &Config, matches: &ArgMatches) -> anyhow::Result<()>
         println!("{}", serde_json::json!({ "token": added.token.expose(), "expires_at": added.expires_at }));
     } else {
         println!("{}", added.token.expose());
+    }
+    Ok(())
+}
+
+fn file(matches: &ArgMatches, name: &str) -> PathBuf {
+    matches.get_one::<PathBuf>(name).cloned().unwrap_or_default()
+}
+
+fn backup_key(config: &Config, matches: &ArgMatches) -> anyhow::Result<()> {
+    let private = file(matches, "private");
+    let key = backup::make_key(&config.data_dir, &private)?;
+    println!(
+        "Backups are for key {key}. Take {} to where this host is not, and keep a copy.",
+        private.display()
+    );
+    Ok(())
+}
+
+async fn make_backup(config: &Config, matches: &ArgMatches) -> anyhow::Result<()> {
+    let (to, key) = (file(matches, "to"), matches.get_one::<PathBuf>("to-key"));
+    let made = backup::make(config, &to, key.map(PathBuf::as_path), matches.get_flag("with-keys")).await?;
+    let counts = made.counts;
+    if matches.get_flag("json") {
+        println!("{}", serde_json::json!({ "key": made.key, "bytes": made.bytes, "counts": counts }));
+        return Ok(());
+    }
+    println!(
+        "{}: {} bytes for key {}: {} rows, {} recordings, {} key files",
+        to.display(),
+        made.bytes,
+        made.key,
+        counts.rows,
+        counts.recordings,
+        counts.keys
+    );
+    Ok(())
+}
+
+async fn restore(matches: &ArgMatches) -> anyhow::Result<()> {
+    let store =
+        matches.get_one::<String>("store").map(|url| hoop_gateway::config::secret(url)).transpose()?;
+    let wanted = backup::Restore {
+        from: file(matches, "from"),
+        key: file(matches, "key"),
+        into: file(matches, "into"),
+        store,
+        accept_findings: matches.get_flag("accept-findings"),
+    };
+    let checked = backup::restore(&wanted).await?;
+    let counts = checked.counts;
+    if matches.get_flag("json") {
+        let answer = serde_json::json!({
+            "counts": counts, "ledger": checked.ledger, "checkpoint": checked.checkpoint, "findings": checked.findings,
+        });
+        println!("{answer}");
+        return Ok(());
+    }
+    let into = wanted.into.display();
+    println!("{into}: {} rows, {} recordings, {} key files", counts.rows, counts.recordings, counts.keys);
+    println!("The ledger has {} events; it is the one that was signed.", checked.ledger);
+    checked.findings.iter().for_each(|finding| println!("accepted: {finding}"));
+    if counts.keys == 0 {
+        println!(
+            "The master key was not in the backup: lay it at {into}/keys/master.key before you start the gateway."
+        );
     }
     Ok(())
 }

@@ -128,7 +128,7 @@ async fn nobody_gets_past_their_role() {
         let (path, who) = (row.path, row.who);
         let evidence = path.contains("/audit/")
             || path.contains("/timeline")
-            || path.contains("/recording")
+            || path.ends_with("/recording")
             || path.contains("/verify")
             || path.contains("/export");
         if evidence && !path.ends_with("/checkpoint") {

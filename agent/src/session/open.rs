@@ -7,9 +7,9 @@ use hoop_control::{grant, v1};
 use hoop_engine::{Address, Credential, Protocol, SettingsError};
 use hoop_model::{Blame, ConnectionName, Fault, SessionId, Timestamp};
 use hoop_policy::rules::RecordingMode;
-use hoop_recording::{Compression, Start, hex};
+use hoop_recording::{Compression, RecordingPublicKey, Start, hex};
 
-use super::{LiveSession, Sessions, Surroundings, live::AtTarget, secret};
+use super::{LiveSession, Meeting, Sessions, Surroundings, live::AtTarget, secret};
 use crate::{
     accounts::{AccountSite, OpenAccount},
     target::{credential, dial::TargetDial},
@@ -60,6 +60,7 @@ pub(super) async fn open(
     let secret = secret(&request.session_secret).ok_or_else(|| {
         refuse(Fault::new("HOOP-4211", Blame::System, "the session's secret is not 32 bytes"))
     })?;
+    let recording_key = recording_key(request, &meeting).map_err(refuse)?;
     let protocol = hoop_protocols::find(&grant.protocol).ok_or_else(|| {
         let what = format!("this agent does not speak {}", grant.protocol);
         refuse(Fault::new("HOOP-4212", Blame::System, what).with_hint("upgrade the agent"))
@@ -75,7 +76,7 @@ pub(super) async fn open(
     let tape = sessions
         .around
         .spool
-        .begin(start(&grant, &request.grant, account.as_ref(), sessions, now), &meeting.recording_key, strict)
+        .begin(start(&grant, &request.grant, account.as_ref(), sessions, now), &recording_key, strict)
         .map_err(refuse)?;
     if let Some(account) = &account {
         account.tell_made(sessions);
@@ -83,6 +84,16 @@ pub(super) async fn open(
     let target = AtTarget { target, credential, dial, account };
     LiveSession::begin(sessions, grant, secret, target, tape);
     Ok(Some(id))
+}
+
+/// The key in force when the session was opened: it may have been rotated since the agent met its gateway.
+fn recording_key(request: &v1::OpenSession, meeting: &Meeting) -> Result<RecordingPublicKey, Fault> {
+    if request.recording_key_pem.is_empty() {
+        return Ok(meeting.recording_key.clone());
+    }
+    RecordingPublicKey::from_pem(&request.recording_key_pem).map_err(|error| {
+        Fault::new("HOOP-4219", Blame::System, format!("the session's recording key cannot be used: {error}"))
+    })
 }
 
 /// A connection's target, as this agent's owner lets it be reached, with the credential that its settings name.

@@ -952,6 +952,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/recording-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Recording keys, and what needs them.
+         * @description For: evidence.
+         */
+        get: operations["get_recording_keys"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/recording-keys/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Puts the next recording key in force.
+         * @description For: admin, with a second factor that was proven a moment ago.
+         */
+        post: operations["post_recording_keys_rotate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/requests": {
         parameters: {
             query?: never;
@@ -2571,6 +2611,44 @@ export interface components {
             rule: string;
             /** @description By which of its subjects. */
             through: string;
+        };
+        /** @description A recording key. */
+        RecordingKeyView: {
+            /** @description Known since. */
+            added_at: string;
+            /** @description First 16 hex digits of the SHA-256 of its public half. */
+            id: string;
+            /** @description New recordings are made for it. */
+            in_force: boolean;
+            /** @description Who keeps its private half. */
+            keeper: string;
+            /** @description This gateway can open recordings with it, as far as it knows. */
+            opens_here: boolean;
+            /** @description Where: a file's name, a version, an ARN. */
+            place: string;
+            /** @description Its public half, PEM. */
+            public_pem: string;
+            /**
+             * Format: int64
+             * @description Recordings that need it.
+             */
+            recordings: number;
+            /** @description Not used for new recordings since. */
+            retired_at?: string | null;
+        };
+        /** @description `GET /recording-keys` (admin, auditor). */
+        RecordingKeys: {
+            /** @description Who keeps the private half: `file`, `public` (somebody else), `vault`, `aws-kms`. */
+            keeper: string;
+            /** @description All keys, newest first. */
+            keys: components["schemas"]["RecordingKeyView"][];
+            /**
+             * @description `good`; `elsewhere`: this gateway cannot open recordings, by design; `other_key`: the keeper names another key than
+             *     that in force, which is not used; `away`: the keeper does not answer.
+             */
+            state: string;
+            /** @description More about it, for people. */
+            told?: string | null;
         };
         /** @description `POST /me/recovery-codes`: new ones, shown this once; the old ones are void. */
         RecoveryCodes: {
@@ -4872,6 +4950,64 @@ export interface operations {
                 };
                 content: {
                     "application/json": string;
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_recording_keys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecordingKeys"];
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_recording_keys_rotate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecordingKeyView"];
                 };
             };
             /** @description what went wrong */

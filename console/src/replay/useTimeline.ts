@@ -27,6 +27,8 @@ export interface TimelineState {
   following: 'no' | 'live' | 'lost' | 'over';
   /** The agent has sent no recording yet; asked again while the session lives. */
   nothingYet: boolean;
+  /** The gateway is set up so that it cannot open recordings: only who has the key can. */
+  keptElsewhere: boolean;
   query: {
     data: readonly Statement[] | undefined;
     error: unknown;
@@ -71,6 +73,7 @@ export function useTimeline(id: string, live: boolean): TimelineState {
     end: last ? { how: last.ending, reason: last.ended?.reason, missing: last.ended?.missing ?? undefined } : undefined,
     following: follow,
     nothingYet: live && isUnrecorded(pages.error),
+    keptElsewhere: isKeptElsewhere(pages.error),
     query: {
       data: pages.data ? statements : undefined,
       error: pages.error,
@@ -145,6 +148,11 @@ function useFollow(id: string, enabled: boolean, from: number): Followed {
     };
   }, [id, enabled]);
   return [state, arrived, notes];
+}
+
+/** The gateway is set up so that it cannot open recordings: no failure, and nothing to try again. */
+function isKeptElsewhere(error: unknown): boolean {
+  return error instanceof ApiProblem && error.code === 'HOOP-6030';
 }
 
 /** The code of a session whose recording has not begun. */

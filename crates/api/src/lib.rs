@@ -11,6 +11,7 @@ pub mod holds;
 pub mod manage;
 pub mod notices;
 pub mod passkeys;
+pub mod recording_keys;
 pub mod requests;
 pub mod rules;
 pub mod sealed_codes;

@@ -3,6 +3,7 @@
 mod audit;
 mod holds;
 mod people;
+mod recording_keys;
 mod sealed_codes;
 mod services;
 mod statement;
@@ -20,6 +21,7 @@ pub(crate) use self::audit::{
 };
 pub(crate) use self::holds::Holds;
 pub(crate) use self::people::{AddUser, EndSignIns, OneUser, SetUser, Users};
+pub(crate) use self::recording_keys::{Decrypt, DecryptForm, Keygen, RecordingKeysCommand};
 pub(crate) use self::sealed_codes::SealedCodes;
 pub(crate) use self::services::{
     AddApiToken, AddServiceAccount, ApiTokens, OneServiceAccount, RevokeApiToken, ServiceAccounts,
@@ -474,6 +476,7 @@ pub(crate) enum Sessions {
 Examples:
   hoop sessions replay ses_...                          in its own time, pauses cut to two seconds
   hoop sessions replay ses_... --no-wait | less         all at once
+  hoop sessions replay ses_... --key auditor.pem        where the gateway cannot decrypt
   hoop sessions replay --file a.hoopr --key org.pem     offline, from an exported recording")]
     Replay(Replay),
     /// Follow a live session
@@ -562,8 +565,8 @@ pub(crate) struct Replay {
     /// Play this recording instead
     #[arg(long, requires = "key")]
     pub(crate) file: Option<PathBuf>,
-    /// The organisation's recording key, PEM
-    #[arg(long, value_name = "FILE", requires = "file")]
+    /// Private half of the recording key, PEM: the recording is fetched encrypted, and decrypted here
+    #[arg(long, value_name = "FILE")]
     pub(crate) key: Option<PathBuf>,
     /// So many times as fast
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
@@ -639,6 +642,9 @@ pub(crate) enum Admin {
     /// Sealed codes: a way in while the identity provider is away
     #[command(subcommand)]
     SealedCodes(SealedCodes),
+    /// Recording keys: which is in force, rotate it
+    #[command(subcommand)]
+    Keys(RecordingKeysCommand),
     /// API tokens of service accounts
     #[command(subcommand, visible_alias = "token")]
     Tokens(ApiTokens),
@@ -793,6 +799,7 @@ impl Admin {
                 }
             }),
             Self::SealedCodes(command) => Some(command.form()),
+            Self::Keys(command) => Some(command.form()),
             Self::Tokens(command) => Some(match command {
                 ApiTokens::Ls(OneServiceAccount { form, .. })
                 | ApiTokens::Add(AddApiToken { form, .. })

@@ -12,6 +12,7 @@ use hoop_api::{
         AgentView, ConnectionDefinition, ConnectionTest, ConnectionView, JoinToken, JoinTokenRequest,
         LinkAccount, NewUser, NewUserCreated, UserChange, UserView,
     },
+    recording_keys::{RecordingKeyView, RecordingKeys},
     requests::{BreakGlass, EndRequest, Extend, NewRequest, RequestView, ReviewFinding, Word},
     rules::{ReachView, RulesChange, RulesChanged, RulesVersion, RulesView},
     sealed_codes::{CodeSetMade, CodeSetView, NewCodeSet},
@@ -311,6 +312,22 @@ impl Api {
     /// [`ClientError`](crate::ClientError).
     pub async fn revoke_sealed_codes(&self, id: CodeSetId) -> Result<()> {
         self.command(Method::DELETE, &format!("/sealed-codes/{id}"), None).await
+    }
+
+    /// Recording keys, and what needs them.
+    ///
+    /// # Errors
+    /// [`ClientError`](crate::ClientError).
+    pub async fn recording_keys(&self) -> Result<RecordingKeys> {
+        self.get("/recording-keys", &[]).await
+    }
+
+    /// Puts the next recording key in force.
+    ///
+    /// # Errors
+    /// [`ClientError`](crate::ClientError).
+    pub async fn rotate_recording_key(&self) -> Result<RecordingKeyView> {
+        self.send(Method::POST, "/recording-keys/rotate", &serde_json::json!({})).await
     }
 
     /// Service accounts.

@@ -109,7 +109,9 @@ impl Api {
     }
 
     fn build(gateway: GatewayUrl, tls: ClientConfig, credential: Credential) -> Result<Self> {
+        // Whatever other crates of the same build make of reqwest.
         let http = reqwest::Client::builder()
+            .http1_only()
             .user_agent(USER_AGENT)
             .tls_backend_preconfigured(tls.clone())
             .connect_timeout(CONNECT_TIMEOUT)

@@ -191,6 +191,14 @@ codes! {
     HoldPlaced = "hold.placed";
     /// A legal hold was released.
     HoldReleased = "hold.released";
+    /// The first recording key was taken: its id and keeper are among the facts.
+    RecordingKeyAdded = "recording_key.added";
+    /// Another recording key was put in force: new recordings are made for it.
+    RecordingKeyRotated = "recording_key.rotated";
+    /// The recording key in force is kept by somebody else, or elsewhere, from now on.
+    RecordingKeyMoved = "recording_key.moved";
+    /// The keeper of the recording key named another one that nobody rotated to. It is not used.
+    RecordingKeyRefused = "recording_key.refused";
     /// Somebody replayed or followed a recording.
     RecordingRead = "recording.read";
     /// Somebody exported a recording.
@@ -219,6 +227,10 @@ codes! {
     StatementsSearched = "statements.searched";
     /// A gateway started.
     GatewayStarted = "gateway.started";
+    /// A gateway's state was written to an encrypted backup: how much, and for which key, is among the facts.
+    GatewayBackedUp = "gateway.backed_up";
+    /// A gateway's state was restored from a backup: the checkpoint that it goes back to is among the facts.
+    GatewayRestored = "gateway.restored";
     /// A gateway stopped.
     GatewayStopped = "gateway.stopped";
     /// The internal certificate authority issued a certificate.

@@ -103,6 +103,50 @@ pub trait Unwrap {
     fn unwrap(&self, key_id: &KeyId, wrapped: &[u8]) -> Result<DataKey, KeyError>;
 }
 
+/// One recording's data key, opened beforehand: for a reader when the private key is held by a service that must be asked.
+#[derive(Clone)]
+pub struct OpenedKey {
+    key_id: KeyId,
+    wrapped: Vec<u8>,
+    data_key: DataKey,
+}
+
+impl OpenedKey {
+    /// What the service answered for this wrapping: it must be 32 bytes.
+    ///
+    /// # Errors
+    /// [`KeyError::Unwrap`].
+    pub fn new(key_id: KeyId, wrapped: &[u8], opened: &Redacted<Vec<u8>>) -> Result<Self, KeyError> {
+        let data_key = <[u8; 32]>::try_from(opened.expose().as_slice()).map_err(|_| KeyError::Unwrap)?;
+        Ok(Self { key_id, wrapped: wrapped.to_vec(), data_key: Redacted::new(data_key) })
+    }
+
+    /// Opens one with the private key at hand.
+    ///
+    /// # Errors
+    /// As [`Unwrap::unwrap`].
+    pub fn with(keys: &dyn Unwrap, key_id: KeyId, wrapped: &[u8]) -> Result<Self, KeyError> {
+        let data_key = keys.unwrap(&key_id, wrapped)?;
+        Ok(Self { key_id, wrapped: wrapped.to_vec(), data_key })
+    }
+}
+
+impl fmt::Debug for OpenedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OpenedKey({}, [redacted])", self.key_id)
+    }
+}
+
+impl Unwrap for OpenedKey {
+    fn unwrap(&self, key_id: &KeyId, wrapped: &[u8]) -> Result<DataKey, KeyError> {
+        if *key_id != self.key_id {
+            return Err(KeyError::WrongKey { wanted: *key_id, given: self.key_id });
+        }
+        // It is one recording's: another of the same organisation is not opened by it.
+        if wrapped != self.wrapped { Err(KeyError::Unwrap) } else { Ok(self.data_key.clone()) }
+    }
+}
+
 /// The public half of the organisation's recording key: makes recordings, opens none.
 #[derive(Clone)]
 pub struct RecordingPublicKey {
@@ -139,6 +183,12 @@ impl RecordingPublicKey {
     #[must_use]
     pub const fn id(&self) -> KeyId {
         self.id
+    }
+
+    /// Length of its modulus in bits.
+    #[must_use]
+    pub fn bits(&self) -> usize {
+        PublicEncryptingKey::from_der(&self.spki).map_or(0, |key| key.key_size_bits())
     }
 
     /// Wraps a data key for the holder of the private half.
@@ -400,6 +450,25 @@ mod tests {
         let other = RecordingPrivateKey::generate().unwrap();
         let refused = Unwrap::unwrap(&other, &public.id(), &wrapped);
         assert_eq!(refused, Err(KeyError::WrongKey { wanted: public.id(), given: other.public().id() }));
+    }
+
+    #[test]
+    fn an_opened_key_is_one_recordings_alone() {
+        let private = RecordingPrivateKey::generate().unwrap();
+        let (id, secret) = (private.public().id(), DataKey::new([7; 32]));
+        let wrapped = private.public().wrap(&secret).unwrap();
+        let opened = OpenedKey::with(&private, id, &wrapped).unwrap();
+        assert_eq!(opened.unwrap(&id, &wrapped), Ok(secret.clone()));
+        let of_another = private.public().wrap(&DataKey::new([8; 32])).unwrap();
+        assert_eq!(opened.unwrap(&id, &of_another), Err(KeyError::Unwrap));
+        let other = RecordingPrivateKey::generate().unwrap().public().id();
+        assert!(matches!(opened.unwrap(&other, &wrapped), Err(KeyError::WrongKey { .. })));
+        for wrong in [0, 16, 31, 33] {
+            let answer = Redacted::new(vec![7; wrong]);
+            assert!(matches!(OpenedKey::new(id, &wrapped, &answer), Err(KeyError::Unwrap)), "{wrong} bytes");
+        }
+        assert!(format!("{opened:?}").ends_with("[redacted])"));
+        assert_eq!(private.public().bits(), 3072);
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub mod hex;
 pub mod keys;
 pub mod reader;
 pub mod redact;
+pub mod sealed;
 pub mod timeline;
 pub mod verify;
 pub mod visible;
@@ -39,8 +40,8 @@ pub use chain::{Chain, ChainError, scan};
 pub use container::{Carried, Ended, Frame, GapStatement, Header, Manifest, Tag, Trailer};
 pub use event::{Event, Record, RequestId};
 pub use hash::Hash;
-pub use keys::{KeyId, RecordingPrivateKey, RecordingPublicKey, SigningKey, Unwrap, VerifyingKey};
-pub use reader::{Ending, Player, ReadError, Reader};
+pub use keys::{KeyId, OpenedKey, RecordingPrivateKey, RecordingPublicKey, SigningKey, Unwrap, VerifyingKey};
+pub use reader::{Ending, Player, ReadError, Reader, read_header};
 pub use redact::redact_literals;
 pub use split::MAX_EVENT;
 pub use tables::tables_of;
@@ -55,6 +56,9 @@ pub fn fuzz_reader(data: &[u8]) {
     let _ = verify_chain(data, Trust::Header);
     let _ = tables_of(&redact_literals(data));
     let _ = scan(data);
+    if let Ok(mut reader) = sealed::SealedReader::open(data, &NullKey) {
+        let _ = std::io::copy(&mut reader, &mut std::io::sink());
+    }
     if let Ok(reader) = Reader::open(data, &NullKey) {
         reader.take(10_000).for_each(drop);
     }

@@ -67,6 +67,25 @@ pub enum ReadError {
     },
 }
 
+/// Reads the header alone: whose recording it is, and for which key.
+///
+/// # Errors
+/// When it is no recording.
+pub fn read_header(input: impl Read) -> Result<Header, ReadError> {
+    let frame = first_frame(&mut FrameReader::new(input))?;
+    Chain::begin(&frame).map(|(_, header)| header).map_err(ReadError::NotARecording)
+}
+
+fn first_frame<R: Read>(frames: &mut FrameReader<R>) -> Result<Frame, ReadError> {
+    match frames.next_frame()? {
+        Next::Frame { frame, .. } => Ok(frame),
+        Next::Bad { error, .. } => Err(ReadError::NotARecording(error.into())),
+        Next::End { .. } | Next::Cut { .. } => {
+            Err(ReadError::NotARecording(crate::container::FrameError::TooShort.into()))
+        }
+    }
+}
+
 /// How the play ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
@@ -231,13 +250,7 @@ impl<R: Read> Reader<R> {
     /// When it is no recording, or made for another key.
     pub fn open(input: R, keys: &dyn Unwrap) -> Result<Self, ReadError> {
         let mut frames = FrameReader::new(input);
-        let frame = match frames.next_frame()? {
-            Next::Frame { frame, .. } => frame,
-            Next::Bad { error, .. } => return Err(ReadError::NotARecording(error.into())),
-            Next::End { .. } | Next::Cut { .. } => {
-                return Err(ReadError::NotARecording(crate::container::FrameError::TooShort.into()));
-            }
-        };
+        let frame = first_frame(&mut frames)?;
         let (player, header) = Player::begin(&frame, keys)?;
         Ok(Self { frames, player, header, ready: VecDeque::new(), ending: None, failed: false })
     }

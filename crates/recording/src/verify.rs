@@ -17,7 +17,7 @@ use crate::{
     container::{Chunk, Frame, Header, Manifest, Tag, Trailer},
     frames::{FrameReader, Next},
     hash::Hash,
-    keys::VerifyingKey,
+    keys::{KeyId, VerifyingKey},
 };
 
 /// Findings that a report names one by one.
@@ -150,6 +150,8 @@ pub struct Report {
     pub session: Option<SessionId>,
     /// The signing key it names.
     pub signer: Option<VerifyingKey>,
+    /// The recording key that it says it was encrypted for.
+    pub recording_key: Option<KeyId>,
     /// Chunks found.
     pub chunks: u64,
     /// Bytes of header and chunks.
@@ -262,6 +264,7 @@ impl Walk {
     fn begin(&mut self, frame: &Frame, header: Header, trust: Trust<'_>) -> Header {
         self.report.session = Some(header.session);
         self.report.signer = Some(header.signer);
+        self.report.recording_key = Some(header.key_id);
         self.report.bytes = frame.bytes.len() as u64;
         self.head = Some(frame.hash());
         self.header = self.head;

@@ -7,6 +7,7 @@
 mod agents;
 mod capabilities;
 mod connections;
+mod copy;
 mod db;
 mod error;
 mod factors;
@@ -22,6 +23,7 @@ mod policies;
 mod proofs;
 mod providers;
 mod receivers;
+mod recording_keys;
 mod requests;
 mod retention;
 mod scim;
@@ -35,6 +37,7 @@ mod users;
 pub use agents::{Agent, JoinToken, NewAgent, NewJoinToken};
 pub use capabilities::{Capability, CapabilityUse, NewCapability};
 pub use connections::{Connection, NewConnection};
+pub use copy::{Cell, ExportError, Exported, Import, Kind, Table};
 pub use db::Store;
 pub use error::{Conflict, StoreError};
 pub use factors::Factor;
@@ -49,6 +52,7 @@ pub use policies::{NewPolicy, PolicyVersion};
 pub use proofs::Cosignature;
 pub use providers::ProviderToken;
 pub use receivers::{Receiver, ReceiverKind};
+pub use recording_keys::{NewRecordingKey, RecordingKey};
 pub use requests::{
     AskedStatement, Decision, NewRequest, Request, RequestFilter, RequestKind, RequestState, Review, SeenBy,
 };

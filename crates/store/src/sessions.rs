@@ -5,6 +5,8 @@ use hoop_model::{
     UserId, UserName,
 };
 
+use hoop_recording::KeyId;
+
 use crate::{
     Conflict, NewEvent, Page, Sha256, Store, StoreError,
     db::{Row, Tx, args, words},
@@ -153,6 +155,8 @@ pub struct NewSession {
     pub allowed_because: String,
     /// The approved request, or the emergency, that it rests on.
     pub request: Option<RequestId>,
+    /// The recording key that its recording is to be made for.
+    pub recording_key: Option<KeyId>,
     /// Now.
     pub started_at: Timestamp,
     /// Ends then, whatever happens.
@@ -349,9 +353,9 @@ impl Tx {
             "INSERT INTO sessions (id, user_id, user_name, folded_user_name, connection_id, connection_name, protocol, \
              agent_id, agent_name, state, grant_bytes, grant_signature, secret_sealed, connector_key_sha256, \
              certificate_expires_at, address, reason, allowed_because, started_at, ends_at, request_id, login_id, \
-             retention_seconds) \
+             retention_seconds, recording_key_id) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'opening', $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, \
-             $21, $22) \
+             $21, $22, $23) \
              RETURNING ",
             columns!()
         );
@@ -378,6 +382,7 @@ impl Tx {
             new.request,
             new.login,
             new.retention_seconds,
+            new.recording_key.map(|key| key.to_string()).as_deref(),
         ];
         found(self.run_one(sql, values).await?)
     }

@@ -177,7 +177,7 @@ impl Store {
         again: Timestamp,
         most: u32,
     ) -> Result<Vec<SessionRecord>, StoreError> {
-        let sql = "SELECT id FROM sessions s WHERE s.state IN ('ended', 'interrupted') AND NOT EXISTS \
+        let sql = "SELECT id FROM sessions s WHERE s.state IN ('ended', 'interrupted') AND s.deleted_at IS NULL AND NOT EXISTS \
              (SELECT 1 FROM indexed_recordings i WHERE i.session_id = s.id AND \
              (i.tried_at >= $1 OR (i.outcome IN ('whole', 'partly') AND \
              i.tried_at >= COALESCE(s.recording_ended_at, 0)))) ORDER BY s.ended_at LIMIT $2";

@@ -18,6 +18,8 @@ mod cutter;
 mod daemon;
 mod disk;
 #[cfg(feature = "world")]
+mod key_services;
+#[cfg(feature = "world")]
 mod login;
 #[cfg(feature = "world")]
 mod object_store;
@@ -36,6 +38,8 @@ pub use browser::{Browser, Reply};
 pub use cutter::Cutter;
 pub use daemon::{Daemon, binary, free_port, wait_until};
 pub use disk::SmallDisk;
+#[cfg(feature = "world")]
+pub use key_services::{KeyServices, Moto};
 #[cfg(feature = "world")]
 pub use login::LoginWaiting;
 #[cfg(feature = "world")]

@@ -248,6 +248,26 @@ impl World {
         self.agent = start_agent(self.folder.path(), self.port, &self.options);
     }
 
+    /// A configured `hoop-gateway`.
+    pub fn gateway_command(&self) -> Command {
+        let mut command = gateway_command(self.folder.path(), &self.options);
+        command.current_dir(self.folder.path());
+        command
+    }
+
+    /// Another folder for the gateway from its next start on.
+    pub fn move_gateway(&mut self, data_dir: &Path) {
+        let path = self.folder.path().join("gateway.toml");
+        let config = fs::read_to_string(&path).unwrap();
+        let line = config.lines().find(|line| line.starts_with("data_dir")).unwrap().to_owned();
+        fs::write(&path, config.replace(&line, &format!("data_dir = {data_dir:?}"))).unwrap();
+    }
+
+    /// Another environment for the gateway from its next start on.
+    pub fn set_gateway_env(&mut self, environment: Vec<(&'static str, String)>) {
+        self.options.gateway_env = environment;
+    }
+
     /// The engineer's sessions, newest first, as the admin sees them.
     pub fn sessions(&self) -> Vec<Value> {
         self.json(&self.admin, &["sessions", "ls"]).as_array().expect("a list").clone()

@@ -78,6 +78,7 @@ async fn begin(
         [agent.id.into()],
         json!({ "name": agent.name, "version": version, "gateway": hub.name() }),
     );
+    let recording_key = hub.keys.recording.in_force(&hub.store).await.map_err(|error| unavailable(&error))?;
     let epoch = hub
         .store
         .agent_connected(agent.id, &hub.name(), &version, now(), &[told])
@@ -92,7 +93,7 @@ async fn begin(
         dial_ahead: hub.config.dial_ahead,
         data_host: String::new(),
         data_port: 0,
-        recording_key_pem: hub.keys.recording.public().to_pem(),
+        recording_key_pem: recording_key.to_pem(),
     }));
     // Before anybody can open a session on this stream: what is known now is what the hello can be held against.
     let known = hub.store.open_sessions_of_agent(agent.id).await.map_err(|error| unavailable(&error))?;

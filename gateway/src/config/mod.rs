@@ -7,6 +7,7 @@ mod layers;
 pub(crate) mod ledger;
 pub(crate) mod lists;
 pub mod options;
+pub mod recording_keys;
 mod recordings;
 mod units;
 
@@ -46,6 +47,8 @@ pub struct Config {
     pub recordings: Recordings,
     /// Key file that seals secrets in the store.
     pub master_key_file: PathBuf,
+    /// Who keeps the organisation's recording key.
+    pub recording_keys: recording_keys::RecordingKeys,
     /// Certificate and key given by the operator.
     pub tls_files: Option<TlsFiles>,
     /// How log lines look.
@@ -199,6 +202,7 @@ impl Config {
             store_url,
             recordings: recordings::check(layers, in_data("recordings.dir", "recordings"))?,
             master_key_file: in_data("keys.master_file", "keys/master.key"),
+            recording_keys: recording_keys::read(layers, &data_dir)?,
             tls_files: tls_files(layers)?,
             log_format: parse(layers, "log.format", "`pretty` or `json`")?,
             log_level: log_level(layers)?,
@@ -389,6 +393,16 @@ fn secret_or_text(layers: &Layers, key: &str) -> Result<Redacted<String>, Config
     let raw = layers.value(key);
     let secret = options::find(key).is_some_and(|row| row.kind == options::Kind::SecretSource);
     source(&raw, secret, |problem| invalid(&raw, key, &problem))
+}
+
+/// A secret of the command line, by its source; other text stands for itself.
+///
+/// # Errors
+/// When the source cannot be followed.
+pub fn secret(text: &str) -> Result<Redacted<String>, ConfigError> {
+    let origin = Origin::Flag("store".to_owned());
+    let raw = Raw { text: text.to_owned(), origin: origin.clone() };
+    source(&raw, false, |problem| ConfigError::new(&origin, problem, "env:NAME, file:PATH, or the URL"))
 }
 
 fn source(

@@ -200,6 +200,55 @@ pub const OPTIONS: &[OptionRow] = &[
         "Key that seals secrets in the store; made with mode 0600 when absent. Not set: `keys/master.key` in `data_dir`.",
     ),
     row(
+        "keys.recording",
+        Kind::Text,
+        "file",
+        "Who keeps the private half of the organisation's recording key: `file` (this gateway), `public` (somebody else: \
+         this gateway cannot open recordings), `vault` (Vault's transit engine), `aws-kms`. See KEYS.md.",
+    ),
+    row(
+        "keys.recording_dir",
+        Kind::Path,
+        "",
+        "Folder of private recording keys, `recording*.pem`, mode 0600. Not set: `keys` in `data_dir`.",
+    ),
+    row(
+        "keys.recording_public_file",
+        Kind::Path,
+        "",
+        "public: the public half (PEM), as `hoop audit keygen` made it.",
+    ),
+    row("keys.vault_address", Kind::Text, "", "vault: such as `https://vault.example.org:8200`."),
+    row("keys.vault_mount", Kind::Text, "transit", "vault: where the transit engine is mounted."),
+    row("keys.vault_key", Kind::Text, "", "vault: name of the key, of type `rsa-3072` or `rsa-4096`."),
+    row("keys.vault_namespace", Kind::Text, "", "vault: namespace, where there are any."),
+    row(
+        "keys.vault_token",
+        Kind::SecretSource,
+        "",
+        "vault: token that may read the key and decrypt with it; read anew at each use.",
+    ),
+    row(
+        "keys.aws_key",
+        Kind::Text,
+        "",
+        "aws-kms: ARN or id of an RSA key for ENCRYPT_DECRYPT, of 3072 bits or more; no alias.",
+    ),
+    row(
+        "keys.aws_region",
+        Kind::Text,
+        "",
+        "aws-kms: its region. Credentials are found as AWS tools find them.",
+    ),
+    row("keys.aws_endpoint", Kind::Text, "", "aws-kms: another endpoint, such as one in a VPC."),
+    row(
+        "keys.service_ca_file",
+        Kind::Path,
+        "",
+        "vault, aws-kms: certificates (PEM) of a private CA; the service must be of one of these. Not set: those of the \
+         system.",
+    ),
+    row(
         "tls.cert_file",
         Kind::Path,
         "",

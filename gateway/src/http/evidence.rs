@@ -16,7 +16,7 @@ use hoop_api::sessions::{Timeline, TimelineEnd, TimelineNote, VerifyReport};
 use hoop_ledger::event::EventCode;
 use hoop_model::{Blame, Fault, Role, SessionId};
 use hoop_recording::{
-    Ended, Ending, Manifest, ReadError, Reader, VerifyingKey, export as exports,
+    Ended, Ending, Manifest, OpenedKey, ReadError, Reader, VerifyingKey, export as exports,
     timeline::{self, Builder, Limits, NoteView},
     verify::{self, Report, Trust},
     visible::visible,
@@ -77,7 +77,7 @@ fn no_recording() -> Problematic {
 }
 
 /// A recording that is there to be read.
-async fn opened(hub: &Shared, session: &SessionRecord) -> Answer<Source> {
+async fn source_of(hub: &Shared, session: &SessionRecord) -> Answer<Source> {
     if let Some(deleted) = deleted(session) {
         return Err(deleted);
     }
@@ -129,11 +129,14 @@ pub(super) async fn timeline(
     let facts = json!({ "follow": wanted.follow, "after": after, "limit": wanted.limit });
     note(&hub, &caller, &session, EventCode::RecordingRead, facts).await?;
     if wanted.follow {
+        // What can be known at once is told at once; a recording that has not begun is waited for.
+        hub.keys.recording.can_open()?;
         return Ok(follow(&hub, caller, session.id, after));
     }
     let limit = wanted.limit.unwrap_or(100).clamp(1, MOST);
     let id = session.id;
-    let played = play(&hub, id, after.saturating_add(limit).saturating_add(1)).await?;
+    let key = opened(&hub, id).await?;
+    let played = play(&hub, id, key, after.saturating_add(limit).saturating_add(1)).await?;
     let Played { shown, ending } = played;
     let next = after.saturating_add(limit);
     let more = u64::try_from(shown.statements.len()).unwrap_or(u64::MAX) > next;
@@ -213,8 +216,19 @@ struct Played {
     ending: Option<Ending>,
 }
 
+/// Opens the data key of a session's recording, by whoever keeps the recording key.
+async fn opened(hub: &Shared, id: SessionId) -> Answer<OpenedKey> {
+    let task = hub.clone();
+    let header = tokio::task::spawn_blocking(move || {
+        let source = task.recordings.read(id).map_err(not_opened)?;
+        hoop_recording::read_header(BufReader::new(source)).map_err(|error| unreadable(&error))
+    });
+    let header = header.await.map_err(Problematic::internal)??;
+    hub.keys.recording.open(&hub.store, &header).await
+}
+
 /// Plays a recording up to `statements`. Few at once: each holds what it shows.
-async fn play(hub: &Shared, id: SessionId, statements: u64) -> Answer<Played> {
+async fn play(hub: &Shared, id: SessionId, key: OpenedKey, statements: u64) -> Answer<Played> {
     let one_of_few = Arc::clone(&hub.reading).acquire_owned().await.map_err(Problematic::internal)?;
     let hub = hub.clone();
     let limits = Limits {
@@ -228,7 +242,7 @@ async fn play(hub: &Shared, id: SessionId, statements: u64) -> Answer<Played> {
         let _one_of_few = one_of_few;
         let source = hub.recordings.read(id).map_err(not_opened)?;
         let unreadable = |error| unreadable(&error);
-        let mut reader = Reader::open(BufReader::new(source), &*hub.keys.recording).map_err(unreadable)?;
+        let mut reader = Reader::open(BufReader::new(source), &key).map_err(unreadable)?;
         let mut builder = Builder::new(limits);
         while let Some(record) = reader.next_record().map_err(unreadable)? {
             builder.push(&record);
@@ -275,7 +289,7 @@ async fn follow_on(
     out: &mpsc::Sender<Result<ServerEvent, Infallible>>,
 ) {
     let (mut next, mut length, mut still) = (usize::try_from(after).unwrap_or(usize::MAX), 0, 0);
-    let mut next_note = 0;
+    let (mut next_note, mut key) = (0, None);
     loop {
         if !may_still_read(hub, caller).await {
             return;
@@ -289,7 +303,15 @@ async fn follow_on(
         still = if found == length { still + 1 } else { 0 };
         if found != length || still == PATIENCE || over {
             length = found;
-            let shown = play(hub, id, u64::MAX).await.map(|played| played.shown).unwrap_or_default();
+            // Asked for once: a key service is not to be asked each moment.
+            if key.is_none() {
+                key = opened(hub, id).await.ok();
+            }
+            let shown = match &key {
+                Some(key) => play(hub, id, key.clone(), u64::MAX).await.map(|played| played.shown),
+                None => Ok(timeline::Timeline::default()),
+            };
+            let shown = shown.unwrap_or_default();
             let notes = shown.notes.len();
             for note in numbered(shown.notes).skip(next_note).filter(|note| after <= note.before) {
                 let Ok(told) = ServerEvent::default().event("note").json_data(&note) else { return };
@@ -328,7 +350,7 @@ pub(super) async fn recording(
 ) -> Answer<Response> {
     let session = visible_session(&hub, &caller, &id).await?;
     let one_of_few = Arc::clone(&hub.exporting).try_acquire_owned().map_err(|_| Problematic::too_many(10))?;
-    let mut source = opened(&hub, &session).await?;
+    let mut source = source_of(&hub, &session).await?;
     note(&hub, &caller, &session, EventCode::RecordingExported, json!({ "format": "hoopr" })).await?;
     let body = written(&hub, u64::MAX, move |mut out| {
         let _one_of_few = one_of_few;
@@ -395,12 +417,13 @@ pub(super) async fn export(
     let session = visible_session(&hub, &caller, &id).await?;
     let (media, suffix) = wanted.format.parts();
     let one_of_few = Arc::clone(&hub.exporting).try_acquire_owned().map_err(|_| Problematic::too_many(10))?;
-    let source = opened(&hub, &session).await?;
+    let source = source_of(&hub, &session).await?;
+    let key = opened(&hub, session.id).await?;
     note(&hub, &caller, &session, EventCode::RecordingExported, json!({ "format": suffix })).await?;
-    let (task, title) = (hub.clone(), format!("{} on {}", session.user_name, session.connection_name));
+    let title = format!("{} on {}", session.user_name, session.connection_name);
     let body = written(&hub, EXPORT_LIMIT, move |out| {
         let _one_of_few = one_of_few;
-        write_export(&task, source, wanted.format, &title, out)
+        write_export(&key, source, wanted.format, &title, out)
     });
     let name = format!("attachment; filename=\"{}.{suffix}\"", session.id);
     let headers = [(header::CONTENT_TYPE, media.to_owned()), (header::CONTENT_DISPOSITION, name)];
@@ -408,14 +431,13 @@ pub(super) async fn export(
 }
 
 fn write_export(
-    hub: &Hub,
+    key: &OpenedKey,
     source: Source,
     format: Format,
     title: &str,
     mut out: impl std::io::Write,
 ) -> std::io::Result<()> {
-    let mut reader =
-        Reader::open(BufReader::new(source), &*hub.keys.recording).map_err(std::io::Error::other)?;
+    let mut reader = Reader::open(BufReader::new(source), key).map_err(std::io::Error::other)?;
     let mut lines = exports::JsonLines::new(&mut out);
     let mut builder = Builder::new(Limits { total: TOTAL, ..Limits::default() });
     while let Some(record) = reader.next_record().map_err(std::io::Error::other)? {
@@ -465,7 +487,7 @@ pub(super) async fn verify(
         .ok_or_else(|| Problematic::internal("a session without its agent"))?;
     let key: [u8; 32] =
         agent.signing_key.as_slice().try_into().map_err(|_| Problematic::internal("signing key"))?;
-    let source = match opened(&hub, &session).await {
+    let source = match source_of(&hub, &session).await {
         Err(problem) if is_over(&session) && problem.code() == "HOOP-6001" => {
             return gone(&hub, &caller, &session).await;
         }

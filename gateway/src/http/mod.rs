@@ -22,6 +22,7 @@ mod people;
 pub(crate) mod problem;
 mod proofs;
 mod protocols;
+mod recording_keys;
 mod recovery;
 mod requests;
 mod rules;
@@ -84,6 +85,7 @@ fn endpoints() -> Vec<Endpoint> {
         manage_endpoints(),
         people::endpoints(),
         sealed_codes::endpoints(),
+        recording_keys::endpoints(),
         services::endpoints(),
         scim::endpoints(),
         rules_endpoints(),

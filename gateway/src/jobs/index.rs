@@ -10,7 +10,7 @@ use std::{
 
 use hoop_model::SessionId;
 use hoop_recording::{
-    Ending, ReadError, Reader, redact_literals, tables_of,
+    Ending, OpenedKey, ReadError, Reader, redact_literals, tables_of,
     timeline::{Builder, Limits, StatementView},
 };
 use hoop_store::{IndexOutcome, NewStatement, SessionRecord, StatementOutcome, StoreError};
@@ -93,16 +93,26 @@ async fn read(hub: &Shared, session: &SessionRecord) -> (Vec<NewStatement>, Inde
         return (Vec::new(), IndexOutcome::Unreadable);
     };
     let (task, id) = (Arc::clone(hub), session.id);
+    let header = tokio::task::spawn_blocking(move || {
+        let source = task.recordings.read(id).ok()?;
+        hoop_recording::read_header(BufReader::new(source)).ok()
+    });
+    let Ok(Some(header)) = header.await else { return (Vec::new(), IndexOutcome::Unreadable) };
+    // Elsewhere, or its keeper is away for now: tried again.
+    let Ok(key) = hub.keys.recording.open(&hub.store, &header).await else {
+        return (Vec::new(), IndexOutcome::NoKey);
+    };
+    let task = Arc::clone(hub);
     let reading = tokio::task::spawn_blocking(move || {
         let _one_of_few = one_of_few;
-        statements(&task, id)
+        statements(&task, id, &key)
     });
     reading.await.unwrap_or((Vec::new(), IndexOutcome::Unreadable))
 }
 
-fn statements(hub: &Hub, id: SessionId) -> (Vec<NewStatement>, IndexOutcome) {
+fn statements(hub: &Hub, id: SessionId, key: &OpenedKey) -> (Vec<NewStatement>, IndexOutcome) {
     let Ok(file) = hub.recordings.read(id) else { return (Vec::new(), IndexOutcome::Unreadable) };
-    let mut reader = match Reader::open(BufReader::new(file), &*hub.keys.recording) {
+    let mut reader = match Reader::open(BufReader::new(file), key) {
         Ok(reader) => reader,
         Err(ReadError::Key(_)) => return (Vec::new(), IndexOutcome::NoKey),
         Err(_) => return (Vec::new(), IndexOutcome::Unreadable),

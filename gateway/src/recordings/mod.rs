@@ -116,7 +116,7 @@ impl Recordings {
 }
 
 /// `2026-11`: a UUIDv7 begins with milliseconds since the epoch.
-fn month(session: SessionId) -> String {
+pub(crate) fn month(session: SessionId) -> String {
     let [a, b, c, d, e, f, ..] = *session.as_bytes();
     let millis = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
     let at = Timestamp::from_micros(i64::try_from(millis.saturating_mul(1000)).unwrap_or(0)).to_string();

@@ -164,6 +164,9 @@ pub(crate) async fn sealed(
     let recording = RecordingEnd { ending, manifest, trailer, at };
     let end = SessionEnd { at, reason, code: "closed".to_owned() };
     hub.store.end_recording(id, &recording, &end, &events).await?;
+    if let Some(key) = report.recording_key.filter(|_| own) {
+        hub.store.session_recording_key(id, key).await?;
+    }
     let recording_bytes = hub.recordings.length(id);
     let progress = hoop_store::SessionProgress { recording_bytes, ..hoop_store::SessionProgress::default() };
     hub.store.session_progress(id, &progress).await?;

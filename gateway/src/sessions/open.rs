@@ -14,6 +14,7 @@ use hoop_policy::{
     Denial,
     rules::{Asking, Permission, Refusal, TargetUser},
 };
+use hoop_recording::RecordingPublicKey;
 use hoop_store::{
     Agent, Conflict, Connection, NewSession, SessionRecord, SessionState, SignedIn, StoreError,
 };
@@ -56,6 +57,7 @@ struct Granted {
     request: Option<RequestId>,
     break_glass: bool,
     rules_version: u64,
+    recording_key: RecordingPublicKey,
     at: Timestamp,
 }
 
@@ -211,7 +213,19 @@ async fn grant(hub: &Shared, opening: &Opening) -> Result<Granted, Problematic> 
     let agent = hub.store.agent_by_name(&definition.agent).await?;
     let agent = agent.ok_or_else(|| offline(&definition.agent))?;
     let link = hub.agents.link(agent.id).ok_or_else(|| offline(&definition.agent))?;
-    Ok(Granted { connection, definition, agent, link, terms, request, break_glass, rules_version, at })
+    let recording_key = hub.keys.recording.in_force(&hub.store).await?;
+    Ok(Granted {
+        connection,
+        definition,
+        agent,
+        link,
+        terms,
+        request,
+        break_glass,
+        rules_version,
+        recording_key,
+        at,
+    })
 }
 
 type Decided = (Permission, Option<RequestId>, bool, u64);
@@ -362,6 +376,7 @@ async fn keep(
         reason: grant.reason.clone(),
         allowed_because: grant.allowed_because.clone(),
         request: grant.request,
+        recording_key: Some(granted.recording_key.id()),
         started_at: granted.at,
         ends_at: granted.terms.ends_at,
         retention_seconds: retention.map(|retention| retention.duration().as_secs()),
@@ -427,6 +442,7 @@ async fn confirm(
         grant: grant.into(),
         signature: signature.into(),
         session_secret: secret.expose().to_vec().into(),
+        recording_key_pem: granted.recording_key.to_pem(),
     };
     let fault = if granted.link.open_session(open) {
         match tokio::time::timeout(READY, word).await {

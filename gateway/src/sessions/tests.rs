@@ -25,7 +25,7 @@ struct World {
     running: Running,
     agent: AgentId,
     outbox: mpsc::Receiver<ToAgent>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl World {
@@ -58,7 +58,7 @@ impl World {
         let secret = ClaimSecret::from_bytes([7; 32]);
         let (link, outbox) = Link::new(agent, name, 1, ("0".into(), Vec::new()), secret);
         running.hub.agents.connect(&link);
-        Self { running, agent, outbox, _folder: folder }
+        Self { running, agent, outbox, folder }
     }
 
     fn hub(&self) -> &Shared {
@@ -102,6 +102,7 @@ impl World {
             reason: None,
             allowed_because: "test".into(),
             request: None,
+            recording_key: None,
             started_at: at,
             ends_at,
             retention_seconds: None,
@@ -187,4 +188,16 @@ fn labels_are_of_few_values() {
     for made_up in ["", "closed", "HOOP-", "HOOP-40011", "HOOP-400a", "hoop-4001"] {
         assert_eq!(code_label(made_up), "other", "{made_up}");
     }
+}
+
+#[tokio::test]
+async fn a_sessions_secret_is_on_disk_under_the_master_key_alone() {
+    let world = World::start().await;
+    world.session().await;
+    let files = std::fs::read_dir(world.folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let stores = files.filter(|path| path.to_string_lossy().contains("hoop.db"));
+    let stored: Vec<u8> = stores.flat_map(|path| std::fs::read(path).unwrap()).collect();
+    let holds = |secret: [u8; 32]| stored.windows(32).any(|bytes| bytes == secret);
+    assert!(!holds([9; 32]));
+    assert!(holds([4; 32]), "the hash of the connector's key is in the clear, and found");
 }

@@ -190,6 +190,7 @@ impl World {
             reason: None,
             allowed_because: "test".into(),
             request: None,
+            recording_key: None,
             started_at: at,
             ends_at: at.after(Duration::from_secs(600)),
             retention_seconds: None,
@@ -284,7 +285,9 @@ impl World {
 }
 
 pub fn client(ca: &str) -> Client {
+    // As command lines do; what HTTP/2 has no words for (upgrades, blanks in headers) is tried too.
     Client::builder()
+        .http1_only()
         .tls_certs_only([Certificate::from_pem(ca.as_bytes()).unwrap()])
         .timeout(Duration::from_secs(30))
         .redirect(reqwest::redirect::Policy::none())

@@ -152,7 +152,14 @@ function Recorded({ session }: { session: calls.Session }) {
         <Ending timeline={timeline} live={live} />
       </Group>
       <Missing timeline={timeline} live={live} />
-      {timeline.nothingYet ? (
+      {timeline.keptElsewhere ? (
+        <Empty>
+          <Text>Everything is recorded, and this gateway cannot decrypt it: an auditor has the key.</Text>
+          <Text size="sm">
+            With it: <code>hoop sessions replay {session.id} --key auditor.pem</code>
+          </Text>
+        </Empty>
+      ) : timeline.nothingYet ? (
         <Empty>Nothing is recorded yet.</Empty>
       ) : (
         <Fetched

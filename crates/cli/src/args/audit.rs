@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use hoop_model::{ConnectionName, UserName};
 
-use super::{Form, Span};
+use super::{Decrypt, Form, Keygen, Span};
 
 /// `hoop audit`
 #[derive(Debug, Subcommand)]
@@ -60,6 +60,15 @@ Examples:
 
 Tables are as the texts name them: one behind a view or a function is not found. What could not be indexed is told.")]
     Search(AuditSearch),
+    /// Make an auditor's pair of recording keys
+    Keygen(Keygen),
+    /// Decrypt a recording with the private half of its key, asking nobody
+    #[command(after_help = "\
+Examples:
+  hoop audit decrypt ses_....hoopr --key auditor.pem                       to read
+  hoop audit decrypt ses_....hoopr --key auditor.pem -f jsonl -o out.jsonl
+  hoop sessions replay ses_... --key auditor.pem                           fetched and played here")]
+    Decrypt(Decrypt),
 }
 
 impl Audit {
@@ -72,7 +81,8 @@ impl Audit {
             Self::Consistency(args) => Some(args.form),
             Self::Sinks(form) => Some(*form),
             Self::Search(args) => Some(args.form),
-            Self::Export(_) => None,
+            Self::Keygen(args) => Some(args.form),
+            Self::Export(_) | Self::Decrypt(_) => None,
         }
     }
 }

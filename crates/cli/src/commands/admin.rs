@@ -11,7 +11,8 @@ use hoop_model::{AgentName, ConnectionName};
 use serde_json::json;
 
 use super::{
-    account::until, api, connections, emergency, file, holds, people, rules, sealed_codes, services,
+    account::until, api, connections, emergency, file, holds, people, recording_keys, rules, sealed_codes,
+    services,
 };
 use crate::{
     args::{self, Admin, Agents, Connections, PutConnection, Seal},
@@ -25,6 +26,7 @@ pub(super) async fn run(command: Admin, out: &Out) -> Result {
     match command {
         Admin::Users(command) => people::run(command, &api, out).await,
         Admin::ServiceAccounts(command) => services::accounts(command, &api, out).await,
+        Admin::Keys(command) => recording_keys::run(command, &api, out).await,
         Admin::SealedCodes(command) => sealed_codes::run(command, &api, out).await,
         Admin::Tokens(command) => services::tokens(command, &api, out).await,
         Admin::Agents(command) => agents(command, &api, out).await,

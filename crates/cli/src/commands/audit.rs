@@ -12,7 +12,7 @@ use hoop_client::{Api, ClientError};
 use hoop_ledger::{CheckpointKey, Recordings, Report, SignedCheckpoint, Witnesses, verify_witnessed};
 use hoop_model::SessionId;
 
-use super::{api, file, proofs, search, verify::verdict};
+use super::{api, decrypt, file, proofs, recording_keys, search, verify::verdict};
 use crate::{
     args::{Audit, AuditExport, AuditLs, AuditVerify, AuditWitnesses, LedgerFormat},
     failure::{Failure, Result},
@@ -36,6 +36,8 @@ pub(super) async fn run(command: Audit, out: &Out) -> Result {
         Audit::Consistency(args) => proofs::consistency(&args, out).await,
         Audit::Sinks(_) => proofs::sinks(out).await,
         Audit::Search(args) => search::run(&args, out).await,
+        Audit::Keygen(args) => recording_keys::keygen(&args, out),
+        Audit::Decrypt(args) => decrypt::decrypt(&args, out),
     }
 }
 

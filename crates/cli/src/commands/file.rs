@@ -44,6 +44,13 @@ pub(super) fn keep_secret(path: &Path, text: &str) -> Result {
     Ok(())
 }
 
+/// Writes a small text to a new file, which others may read as far as the user's mask says.
+pub(super) fn keep(path: &Path, text: &str) -> Result {
+    let written =
+        File::create_new(path).and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes()));
+    Ok(written.map_err(|error| unusable(path, "written", &error))?)
+}
+
 /// Writes a body to a private file, or to stdout; gives its length. A file that broke off is not left behind.
 pub(super) async fn save(body: Body, to: Option<&Path>) -> Result<u64> {
     match to.filter(|path| *path != Path::new("-")) {

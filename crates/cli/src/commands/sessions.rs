@@ -1,16 +1,16 @@
 //! `hoop sessions`.
 
-use std::path::Path;
-
 use hoop_api::sessions::{SessionView, TimelineNote};
 use hoop_client::{Api, ClientError, ExportFormat, events::EventReader};
 use hoop_model::{SessionId, Timestamp};
-use hoop_recording::{Reader, RecordingPrivateKey, StatementView, timeline::Limits};
+use hoop_recording::StatementView;
 use serde_json::{Value, json};
 
 use super::{
     account::{ago, span, word},
-    api, file, verify,
+    api,
+    decrypt::{self, Opened},
+    file, verify,
 };
 use crate::{
     args::{Export, ExportForm, Kill, Replay, Sessions, SessionsLs, VerifySession},
@@ -156,10 +156,18 @@ async fn show(id: SessionId, out: &Out) -> Result {
 
 async fn replay(args: &Replay, out: &Out) -> Result {
     let pace = Pace::new(args.speed, args.no_wait);
-    match (&args.file, &args.key) {
-        (Some(path), Some(key)) => replay_file(path, key, pace, out).await,
-        _ => replay_session(&api()?, wanted(args.id)?, pace, out).await,
-    }
+    let Some(key) = &args.key else {
+        return replay_session(&api()?, wanted(args.id)?, pace, out).await;
+    };
+    let key = decrypt::private_key(key)?;
+    let opened = match &args.file {
+        Some(path) => decrypt::open(file::open(path)?, &path.display().to_string(), &key)?,
+        None => {
+            let api = api()?;
+            out.waiting("Fetching", decrypt::fetch(&api, wanted(args.id)?, key)).await?
+        }
+    };
+    replay_opened(opened, pace, out).await
 }
 
 async fn replay_session(api: &Api, id: SessionId, pace: Pace, out: &Out) -> Result {
@@ -205,41 +213,15 @@ async fn replay_session(api: &Api, id: SessionId, pace: Pace, out: &Out) -> Resu
     ending(&page.ending, ended, out)
 }
 
-async fn replay_file(path: &Path, key: &Path, pace: Pace, out: &Out) -> Result {
-    let key = RecordingPrivateKey::from_pem(&file::read_text(key)?)
-        .map_err(|error| ClientError::usage("HOOP-1018", format!("{}: {error}", key.display())))?;
-    let unreadable = |error: &dyn std::fmt::Display| {
-        ClientError::own("HOOP-1018", format!("{} cannot be played: {error}", path.display()))
-            .hint("`hoop sessions verify --file` names what is wrong with it")
-    };
-    let mut reader = Reader::open(file::open(path)?, &key).map_err(|error| unreadable(&error))?;
-    // What stands before a damaged place is played all the same.
-    let mut broken = None;
-    let records = std::iter::from_fn(|| match reader.next_record() {
-        Ok(record) => record,
-        Err(error) => {
-            broken = Some(unreadable(&error));
-            None
-        }
-    });
-    let timeline = hoop_recording::timeline(records, &Limits::default());
-    let (how, manifest) = match reader.ending() {
-        Some(hoop_recording::Ending::Sealed(manifest)) => ("sealed", Some(manifest)),
-        Some(hoop_recording::Ending::Interrupted(manifest)) => ("interrupted", Some(manifest)),
-        _ => ("cut_off", None),
-    };
-    let ended = manifest.map(|manifest| match &manifest.ended {
-        hoop_recording::Ended::Sealed { reason } => (reason.as_str(), None),
-        hoop_recording::Ended::Interrupted { reason, missing } => (reason.as_str(), Some(missing.as_str())),
-    });
+async fn replay_opened(opened: Opened, pace: Pace, out: &Out) -> Result {
+    let (header, timeline) = (&opened.header, &opened.timeline);
+    let (how, ended) = opened.ended();
     if out.is_json() {
-        let header = reader.header();
         out.json(&json!({
             "session": header.session.to_string(), "facts": header.facts, "statements": timeline.statements,
             "notes": timeline.notes, "ending": how,
         }))?;
     } else {
-        let header = reader.header();
         heading(&format!("{} of {}", header.session, seconds(header.started_at)), out)?;
         let mut player = Player::new(pace);
         let mut notes = timeline.notes.iter().peekable();
@@ -253,7 +235,7 @@ async fn replay_file(path: &Path, key: &Path, pace: Pace, out: &Out) -> Result {
         notes_omitted(timeline.notes_omitted, out)?;
         ending(how, ended, out)?;
     }
-    broken.map_or(Ok(()), |error| Err(error.into()))
+    opened.broken.map_or(Ok(()), |error| Err(error.into()))
 }
 
 fn heading(text: &str, out: &Out) -> Result {

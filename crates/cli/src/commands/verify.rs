@@ -98,9 +98,17 @@ pub(super) async fn online(api: &Api, id: SessionId, out: &Out) -> Result {
     show(Shown { clean: gateway.clean && own.clean, gateway: Some(gateway), own }, out)
 }
 
-async fn download_and_verify(mut body: Body) -> Result<Report> {
+async fn download_and_verify(body: Body) -> Result<Report> {
+    Ok(through(body, |pieces| verify_chain(pieces, Trust::Header)).await??)
+}
+
+/// Reads a body, as it comes, on a thread that may block.
+pub(super) async fn through<T: Send + 'static>(
+    mut body: Body,
+    read: impl FnOnce(Pieces) -> T + Send + 'static,
+) -> Result<T> {
     let (feed, pieces) = Pieces::channel();
-    let checking = tokio::task::spawn_blocking(move || verify_chain(pieces, Trust::Header));
+    let checking = tokio::task::spawn_blocking(move || read(pieces));
     let fed = async move {
         while let Some(piece) = body.next().await? {
             let feed = feed.clone();
@@ -113,12 +121,11 @@ async fn download_and_verify(mut body: Body) -> Result<Report> {
         Ok::<_, ClientError>(())
     };
     fed.await?;
-    let report = checking.await.map_err(|_| ClientError::own("HOOP-9001", "the check was not finished"))?;
-    Ok(report?)
+    Ok(checking.await.map_err(|_| ClientError::own("HOOP-9001", "the reading was not finished"))?)
 }
 
 /// Pieces from the network as a [`Read`], a few of them at a time.
-struct Pieces {
+pub(super) struct Pieces {
     source: Receiver<Bytes>,
     current: Bytes,
 }

@@ -167,7 +167,6 @@ fn paint(colour: bool, look: Look, text: &str) -> String {
     }
 }
 
-#[cfg(test)]
 impl Out {
     /// Without colour, whatever the terminal.
     pub(crate) const fn plain() -> Self {

@@ -267,6 +267,9 @@ pub struct OpenSession {
     /// 32 bytes; tickets are derived from it
     #[prost(bytes = "bytes", tag = "3")]
     pub session_secret: ::prost::bytes::Bytes,
+    /// recording public key in force now; empty: that of the meeting
+    #[prost(string, tag = "4")]
+    pub recording_key_pem: ::prost::alloc::string::String,
 }
 /// Log in at a connection's target once, say what came of it, and leave.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

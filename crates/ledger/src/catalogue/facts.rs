@@ -180,6 +180,20 @@ facts! {
     PLACED_BY = personal "placed_by" Text, "Who placed it.";
     PLACED_AT = public "placed_at" Time, "When.";
 
+    // Recording keys and backups.
+    RECORDING_KEY = public "key" Text, "The recording key's id: the first half of the SHA-256 of its public half.";
+    KEEPER = public "keeper" Text, "Who keeps it: `file`, `public`, `vault`, `aws-kms`.";
+    KEY_PLACE = internal "place" Text, "Where: a file, a version, an ARN.";
+    KEY_IN_FORCE = public "in_force" Text, "The key that was in force.";
+    KEPT_BEFORE = public "kept_before" Text, "Who kept that one.";
+    BACKUP_KEY = public "key" Text, "The backup key's id.";
+    WITH_KEYS = public "with_keys" Flag, "Whether key files are in the backup.";
+    CHECKPOINT_SIZE = public "checkpoint" Number, "Size of the latest checkpoint in it.";
+    LEDGER_SIZE = public "ledger" Number, "Events in it.";
+    MADE_AT = public "made_at" Time, "When the backup was made.";
+    FINDING_COUNT = public "findings" Number, "How much was not as it should be when it was made.";
+    BACKUP_SIGNER = public "signer" Text, "Who made it: the key that signs checkpoints, base64.";
+
     // Search.
     ASKED_PERSON = personal "person" Text, "Statements of this person were asked for.";
     ASKED_CONNECTION = internal "connection" Text, "Statements on this connection.";

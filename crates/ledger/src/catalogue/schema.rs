@@ -70,6 +70,12 @@ pub const fn schema(code: Code) -> &'static [Fact] {
         Code::RecordingDeleted => {
             &[MANIFEST, BYTES, RETENTION_SECONDS, RETAIN_UNTIL, RECORDED_BY, MANIFEST_SEQ]
         }
+        Code::RecordingKeyAdded
+        | Code::RecordingKeyRotated
+        | Code::RecordingKeyMoved
+        | Code::RecordingKeyRefused => &[RECORDING_KEY, KEEPER, KEY_PLACE, KEY_IN_FORCE, KEPT_BEFORE],
+        Code::GatewayBackedUp => &[BACKUP_KEY, WITH_KEYS],
+        Code::GatewayRestored => &[CHECKPOINT_SIZE, LEDGER_SIZE, MADE_AT, FINDING_COUNT, BACKUP_SIGNER],
         Code::HoldPlaced => &[HOLD, HELD_NAME, HOLD_REASON],
         Code::HoldReleased => &[HOLD, HELD_NAME, HOLD_REASON, PLACED_BY, PLACED_AT],
         Code::RecordingRead => &[FOLLOW, AFTER, LIMIT],

@@ -158,6 +158,9 @@ pub const fn mapped(code: Code) -> Mapped {
         Code::AccountRemoved => good(DatastoreActivity, 7),
         Code::RecordingDeleted => good(ApiActivity, 4),
         Code::HoldPlaced | Code::HoldReleased => good(ApiActivity, 3),
+        Code::RecordingKeyAdded => good(EntityManagement, 1),
+        Code::RecordingKeyRotated | Code::RecordingKeyMoved => good(EntityManagement, 3),
+        Code::GatewayBackedUp | Code::GatewayRestored => good(ApplicationLifecycle, OTHER),
         Code::RecordingRead
         | Code::RecordingExported
         | Code::RecordingVerified
@@ -184,6 +187,7 @@ pub const fn mapped(code: Code) -> Mapped {
         | Code::BreakGlassOffline
         | Code::CapabilityRefused
         | Code::RecordingInterrupted
+        | Code::RecordingKeyRefused
         | Code::RecordingGap => finding(Severity::High),
     }
 }

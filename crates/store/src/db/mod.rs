@@ -5,6 +5,7 @@
 
 mod postgres;
 mod row;
+mod snapshot;
 mod sqlite;
 mod value;
 

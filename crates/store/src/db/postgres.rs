@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::{
-    Executor,
+    Executor, SqlSafeStr,
     postgres::{PgConnectOptions, PgPool, PgPoolOptions},
 };
 
@@ -25,6 +25,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (12, "proofs", include_str!("../../../../migrations/postgres/0012_proofs.sql")),
     (13, "statements", include_str!("../../../../migrations/postgres/0013_statements.sql")),
     (14, "retention", include_str!("../../../../migrations/postgres/0014_retention.sql")),
+    (17, "recording_keys", include_str!("../../../../migrations/postgres/0017_recording_keys.sql")),
 ];
 
 /// How long a caller waits for a connection before the database counts as away.
@@ -49,6 +50,11 @@ impl Postgres {
         Ok(Self { pool })
     }
 
+    /// A connection to read with, for as long as one moment is looked at.
+    pub(super) async fn connection(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Postgres>, StoreError> {
+        Ok(self.pool.acquire().await?)
+    }
+
     pub(super) async fn close(&self) {
         self.pool.close().await;
     }
@@ -71,7 +77,7 @@ impl Postgres {
 
 pub(super) async fn rows<'c>(
     executor: impl Executor<'c, Database = sqlx::Postgres>,
-    sql: &'static str,
+    sql: impl SqlSafeStr,
     args: Vec<Value>,
 ) -> Result<Vec<Row>, StoreError> {
     let query = args.into_iter().fold(sqlx::query::<sqlx::Postgres>(sql), |query, value| match value {

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use sqlx::{
-    Executor,
+    Executor, SqlSafeStr,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous},
 };
 
@@ -25,6 +25,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (12, "proofs", include_str!("../../../../migrations/sqlite/0012_proofs.sql")),
     (13, "statements", include_str!("../../../../migrations/sqlite/0013_statements.sql")),
     (14, "retention", include_str!("../../../../migrations/sqlite/0014_retention.sql")),
+    (17, "recording_keys", include_str!("../../../../migrations/sqlite/0017_recording_keys.sql")),
 ];
 
 /// How long a writer waits for its turn (or for another process on the same file).
@@ -57,6 +58,11 @@ impl Sqlite {
         Ok(Self { writer, readers })
     }
 
+    /// A connection to read with, for as long as one moment is looked at.
+    pub(super) async fn reader(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Sqlite>, StoreError> {
+        Ok(self.readers.acquire().await?)
+    }
+
     pub(super) async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
@@ -78,7 +84,7 @@ impl Sqlite {
 
 pub(super) async fn rows<'c>(
     executor: impl Executor<'c, Database = sqlx::Sqlite>,
-    sql: &'static str,
+    sql: impl SqlSafeStr,
     args: Vec<Value>,
 ) -> Result<Vec<Row>, StoreError> {
     let query = args.into_iter().fold(sqlx::query::<sqlx::Sqlite>(sql), |query, value| match value {

@@ -128,6 +128,7 @@ pub(crate) fn new_session(user: &User, agent: &Agent, connection: &str) -> NewSe
         reason: Some("to see\0".into()),
         allowed_because: "member of dba".into(),
         request: None,
+        recording_key: None,
         started_at: NOW,
         ends_at: later(3600),
         retention_seconds: None,

@@ -4,6 +4,7 @@
 
 mod agents;
 mod capabilities;
+mod copy;
 mod crash;
 mod fixtures;
 mod ledger;
@@ -14,6 +15,7 @@ mod persons;
 mod policies;
 mod providers;
 mod receivers;
+mod recording_keys;
 mod requests;
 mod retention;
 mod scim;
@@ -56,6 +58,7 @@ fn every_case() -> impl Iterator<Item = &'static Case> {
         things::CASES,
         agents::CASES,
         capabilities::CASES,
+        copy::CASES,
         sessions::CASES,
         statements::CASES,
         ledger::CASES,
@@ -64,6 +67,7 @@ fn every_case() -> impl Iterator<Item = &'static Case> {
         policies::CASES,
         providers::CASES,
         receivers::CASES,
+        recording_keys::CASES,
         requests::CASES,
         retention::CASES,
     ]

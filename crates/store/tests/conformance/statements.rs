@@ -36,7 +36,8 @@ async fn ended(store: &Store, person: &str, connection: &str) -> SessionRecord {
         None => user(store, person).await,
     };
     let session = store.create_session(&new_session(&user, &agent, connection), 100, &[]).await.unwrap();
-    let recording = RecordingEnd { ending: RecordingEnding::Sealed, manifest: None, trailer: None, at: later(50) };
+    let recording =
+        RecordingEnd { ending: RecordingEnding::Sealed, manifest: None, trailer: None, at: later(50) };
     let end = SessionEnd { at: later(50), reason: "closed".into(), code: "closed".into() };
     let told = [event(hoop_ledger::EventCode::RecordingSealed)];
     store.end_recording(session.id, &recording, &end, &told).await.unwrap()

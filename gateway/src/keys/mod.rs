@@ -1,23 +1,31 @@
-//! The gateway's own keys: the master key's file, what it seals in the store, and the local recording key.
+//! The gateway's own keys: the master key's file, and what it seals in the store.
 //!
-//! The first gateway that starts makes them; all that share its store use the same.
+//! The first gateway that starts makes them; all that share its store use the same. The organisation's recording key is
+//! in `recording`, and who keeps it in `keeper` and the files beside it.
+
+mod calls;
+mod file;
+mod keeper;
+mod kms;
+mod recording;
+mod vault;
 
 use std::{
     fs::{self, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
-    sync::Arc,
 };
 
 use hoop_control::grant::GrantSigner;
 use hoop_identity::secretbox::{SecretBox, SecretError};
 use hoop_model::{Redacted, RequestId, SessionId, UserId};
-use hoop_recording::{RecordingPrivateKey, SigningKey};
+use hoop_recording::SigningKey;
 use hoop_store::{Store, StoreError};
 use hoop_tunnel::ticket::SessionSecret;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::recording::{RecordingKeys, State as RecordingKeyState, watch};
 use crate::{
     config::Config,
     hub::now,
@@ -58,6 +66,9 @@ pub enum KeysError {
     /// No randomness.
     #[error("the system's random source failed")]
     Randomness,
+    /// Whoever keeps the recording key, at the very first start: without its public half nothing can be recorded.
+    #[error("the recording key cannot be had: {0}; the first start needs it")]
+    RecordingKey(String),
 }
 
 /// All of them.
@@ -66,7 +77,7 @@ pub(crate) struct Keys {
     pub(crate) authority: Authority,
     pub(crate) grants: GrantSigner,
     pub(crate) checkpoint: SigningKey,
-    pub(crate) recording: Arc<RecordingPrivateKey>,
+    pub(crate) recording: RecordingKeys,
 }
 
 impl std::fmt::Debug for Keys {
@@ -95,8 +106,8 @@ impl Keys {
         let checkpoint = text(&checkpoint, "checkpoint key")?;
         let checkpoint =
             SigningKey::from_pem(checkpoint.expose()).map_err(|_| KeysError::Malformed("checkpoint key"))?;
-        let recording = recording_key(&config.data_dir.join("keys/recording.pem"))?;
-        Ok(Self { sealer, authority, grants, checkpoint, recording: Arc::new(recording) })
+        let recording = RecordingKeys::new(&config.recording_keys)?;
+        Ok(Self { sealer, authority, grants, checkpoint, recording })
     }
 
     pub(crate) fn seal_session_secret(
@@ -209,15 +220,8 @@ fn signing_key(pem: &Redacted<Vec<u8>>, what: &'static str) -> Result<Vec<u8>, K
     Ok(key.secret_pkcs8_der().to_vec())
 }
 
-fn recording_key(path: &Path) -> Result<RecordingPrivateKey, KeysError> {
-    let make = || RecordingPrivateKey::generate().map(|key| key.to_pem()).map_err(|_| KeysError::Randomness);
-    let pem = read_or_create(path, make)?;
-    RecordingPrivateKey::from_pem(pem.expose())
-        .map_err(|error| KeysError::File { path: path.display().to_string(), reason: error.to_string() })
-}
-
 /// Reads a key file that only its owner may read; makes it when it is not there.
-fn read_or_create(
+pub(crate) fn read_or_create(
     path: &Path,
     make: impl FnOnce() -> Result<Redacted<String>, KeysError>,
 ) -> Result<Redacted<String>, KeysError> {

@@ -1,0 +1,181 @@
+//! Recordings decrypted here, with the private half of their key: to be played, or written in another form. Nobody is asked.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Read, Write},
+    path::Path,
+};
+
+use hoop_client::{Api, ClientError, profile};
+use hoop_model::SessionId;
+use hoop_recording::{
+    Ended, Ending, Header, Manifest, Reader, Record, RecordingPrivateKey, Timeline, export as exports,
+    timeline::{Builder, Limits},
+};
+
+use super::{file, verify};
+use crate::{
+    args::{Decrypt, DecryptForm},
+    failure::Result,
+    output::{Out, text},
+    replay,
+};
+
+/// A recording, decrypted.
+pub(super) struct Opened {
+    pub(super) header: Header,
+    pub(super) timeline: Timeline,
+    pub(super) ending: Option<Ending>,
+    /// What stands before a damaged place is shown all the same.
+    pub(super) broken: Option<ClientError>,
+}
+
+impl Opened {
+    /// `sealed`, `interrupted` or `cut_off`; and in the agent's words why it ended and what may be missing.
+    pub(super) fn ended(&self) -> (&'static str, Option<(&str, Option<&str>)>) {
+        let (how, manifest): (_, Option<&Manifest>) = match &self.ending {
+            Some(Ending::Sealed(manifest)) => ("sealed", Some(manifest)),
+            Some(Ending::Interrupted(manifest)) => ("interrupted", Some(manifest)),
+            _ => ("cut_off", None),
+        };
+        let words = manifest.map(|manifest| match &manifest.ended {
+            Ended::Sealed { reason } => (reason.as_str(), None),
+            Ended::Interrupted { reason, missing } => (reason.as_str(), Some(missing.as_str())),
+        });
+        (how, words)
+    }
+}
+
+/// The private half, from its file.
+pub(super) fn private_key(path: &Path) -> Result<RecordingPrivateKey> {
+    let key = RecordingPrivateKey::from_pem(&file::read_text(path)?);
+    Ok(key.map_err(|error| ClientError::usage("HOOP-1018", format!("{}: {error}", path.display())))?)
+}
+
+fn unreadable(what: &str, error: &dyn std::fmt::Display) -> ClientError {
+    ClientError::own("HOOP-1018", format!("{what} cannot be decrypted: {error}"))
+        .hint("`hoop sessions verify` names what is wrong with it")
+}
+
+/// Decrypts all of it for showing.
+pub(super) fn open(input: impl Read, what: &str, key: &RecordingPrivateKey) -> Result<Opened> {
+    let mut builder = Builder::new(Limits::default());
+    let read = records(input, what, key, |record| {
+        builder.push(&record);
+        Ok(())
+    })?;
+    Ok(Opened { header: read.header, timeline: builder.finish(), ending: read.ending, broken: read.broken })
+}
+
+/// Fetches a session's recording as it is stored, and decrypts it here.
+pub(super) async fn fetch(api: &Api, id: SessionId, key: RecordingPrivateKey) -> Result<Opened> {
+    let body = api.recording(id).await?;
+    verify::through(body, move |pieces| open(pieces, &id.to_string(), &key)).await?
+}
+
+struct Outcome {
+    header: Header,
+    ending: Option<Ending>,
+    broken: Option<ClientError>,
+}
+
+/// Hands out the records up to the end or a damaged place.
+fn records(
+    input: impl Read,
+    what: &str,
+    key: &RecordingPrivateKey,
+    mut each: impl FnMut(Record) -> io::Result<()>,
+) -> Result<Outcome> {
+    let mut reader = Reader::open(input, key).map_err(|error| unreadable(what, &error))?;
+    let broken = loop {
+        match reader.next_record() {
+            Ok(Some(record)) => each(record)?,
+            Ok(None) => break None,
+            Err(error) => break Some(unreadable(what, &error)),
+        }
+    };
+    Ok(Outcome { header: reader.header().clone(), ending: reader.ending().cloned(), broken })
+}
+
+/// `hoop audit decrypt`.
+pub(super) fn decrypt(args: &Decrypt, out: &Out) -> Result {
+    let key = private_key(&args.key)?;
+    let input = file::open(&args.file)?;
+    let what = args.file.display().to_string();
+    let broken = match args.out.as_deref().filter(|path| *path != Path::new("-")) {
+        None => write(input, &what, &key, args.format, &mut io::stdout().lock())?,
+        Some(path) => {
+            let unusable = |error| {
+                ClientError::usage("HOOP-1016", format!("{} cannot be written: {error}", path.display()))
+            };
+            // What was encrypted is their owner's alone when it no longer is.
+            profile::write_private(path, b"").map_err(unusable)?;
+            let target = File::options().append(true).open(path).map_err(unusable)?;
+            let broken = write(input, &what, &key, args.format, &mut BufWriter::new(target))?;
+            out.note(format!(
+                "{} was written; it is not encrypted.",
+                text::line(&path.display().to_string())
+            ));
+            broken
+        }
+    };
+    broken.map_or(Ok(()), |error| Err(error.into()))
+}
+
+fn write(
+    input: impl Read,
+    what: &str,
+    key: &RecordingPrivateKey,
+    form: DecryptForm,
+    to: &mut impl Write,
+) -> Result<Option<ClientError>> {
+    if form == DecryptForm::Jsonl {
+        let mut lines = exports::JsonLines::new(&mut *to);
+        let read = records(input, what, key, |record| lines.write(&record))?;
+        to.flush()?;
+        return Ok(read.broken);
+    }
+    let opened = open(input, what, key)?;
+    match form {
+        DecryptForm::Sql => exports::sql_text(&opened.timeline, &mut *to)?,
+        DecryptForm::Asciicast => {
+            let fact = |name| opened.header.fact(name).unwrap_or("?");
+            exports::asciicast(
+                &opened.timeline,
+                &format!("{} on {}", fact("person"), fact("connection")),
+                &mut *to,
+            )?;
+        }
+        DecryptForm::Text | DecryptForm::Jsonl => plain(&opened, to)?,
+    }
+    to.flush()?;
+    Ok(opened.broken)
+}
+
+/// As `hoop sessions replay` shows it, without colours.
+fn plain(opened: &Opened, to: &mut impl Write) -> io::Result<()> {
+    let out = Out::plain();
+    writeln!(to, "{} of {}\n", opened.header.session, opened.header.started_at)?;
+    let mut notes = opened.timeline.notes.iter().peekable();
+    let note = |to: &mut dyn Write, note: &hoop_recording::timeline::NoteView| {
+        writeln!(to, "{}", text::line(&format!("{} · {}: {}", note.at, note.kind, note.text)))
+    };
+    for (index, view) in (0..).zip(&opened.timeline.statements) {
+        while let Some(one) = notes.next_if(|note| note.before <= index) {
+            note(to, one)?;
+        }
+        if replay::is_shown(view) {
+            writeln!(
+                to,
+                "{}\n{}\n",
+                replay::question(view, &out).trim_end(),
+                replay::reply(view, &out).trim_end()
+            )?;
+        }
+    }
+    for one in notes {
+        note(to, one)?;
+    }
+    let (how, words) = opened.ended();
+    writeln!(to, "{how}: {}", words.map(|(reason, _)| text::line(reason)).unwrap_or_default())
+}
