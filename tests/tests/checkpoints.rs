@@ -4,7 +4,6 @@
 
 use std::{
     fs,
-    io::Write as _,
     path::Path,
     process::{Child, Command, Stdio},
 };
@@ -66,14 +65,6 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// Adds lines to the configuration, and starts the gateway anew with them.
-fn reconfigure(world: &mut World, lines: &str) {
-    let path = world.folder.path().join("gateway.toml");
-    fs::OpenOptions::new().append(true).open(path).unwrap().write_all(lines.as_bytes()).unwrap();
-    world.stop_gateway();
-    world.start_gateway();
-}
-
 fn key_of(world: &World) -> String {
     let told = world.json(&world.admin, &["audit", "checkpoint"]);
     told["verifier_key"].as_str().unwrap().to_owned()
@@ -85,7 +76,7 @@ fn witness(world: &mut World) -> Witness {
         "[[ledger.witnesses]]\nname = \"partner\"\nurl = \"{}\"\npublic_key = \"{}\"\n",
         witness.url, witness.key
     );
-    reconfigure(world, &lines);
+    world.reconfigure(&lines);
     witness
 }
 
@@ -110,7 +101,7 @@ fn a_real_syslog_server_and_a_witness_have_it_and_an_event_is_proven_without_the
         "[[ledger.publish]]\nname = \"siem\"\nkind = \"syslog\"\naddress = \"tcp:127.0.0.1:{}\"\n",
         rsyslog.port
     );
-    reconfigure(&mut world, &lines);
+    world.reconfigure(&lines);
     let partner = witness(&mut world);
     taken(&world, "siem", 1);
     taken(&world, "partner", 1);

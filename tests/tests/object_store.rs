@@ -1,5 +1,5 @@
 //! Recordings in a store of objects (moto's S3, with object lock): moved while sessions run, read from there, locked; and
-//! what happens while the store refuses or hangs (THREATS F4).
+//! what happens while the store refuses or hangs (THREATS F4). Checkpoints beside them, which nobody rewrites (F5).
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{fs, path::Path};
@@ -246,6 +246,43 @@ fn a_locked_recording_cannot_be_deleted_by_whoever_has_the_key() {
         .hoop(&place.world.admin)
         .args(["admin", "holds", "release", hold, "--reason", "settled"]));
     wait_until("its end", || (!place.store.told(&name).contains("legal-hold: ON")).then_some(()));
+}
+
+#[test]
+fn checkpoints_are_kept_there_and_tell_of_another_history() {
+    let environment = [
+        ("HOOP_GATEWAY_RECORDINGS_S3_OBJECT_LOCK", "compliance"),
+        ("HOOP_GATEWAY_RECORDINGS_RETENTION", "7y"),
+    ];
+    let mut place = place(&[], &environment);
+    place.world.reconfigure("\n[[ledger.publish]]\nname = \"locked\"\nkind = \"objects\"\n");
+    let size = |place: &Place| -> u64 {
+        let told = place.world.json(&place.world.admin, &["audit", "checkpoint"]);
+        told["note"].as_str().unwrap().lines().nth(1).unwrap().parse().unwrap()
+    };
+    let sink = |place: &Place| {
+        let sinks = place.world.json(&place.world.admin, &["audit", "sinks"]);
+        sinks.as_array().unwrap().iter().find(|sink| sink["name"] == "locked").unwrap().clone()
+    };
+    let kept = wait_until("the newest checkpoint in the store", || {
+        let size = size(&place);
+        place.store.names().into_iter().find(|name| *name == format!("checkpoints/{size:020}.checkpoint"))
+    });
+    assert_eq!(sink(&place)["kind"], "objects");
+    let note = String::from_utf8(place.store.object(&kept)).unwrap();
+    assert!(note.contains("\n\n\u{2014} "), "{note}");
+    wait_until("its lock", || place.store.told(&kept).contains("mode: COMPLIANCE").then_some(()));
+    assert!(place.store.delete_version(&kept).contains("AccessDenied"));
+    // Whoever had the gateway's keys published another history; this one is asked to stand beside it, and cannot.
+    let next = size(&place) + 1;
+    for size in next..next + 40 {
+        let forged = format!("hoop\n{size}\nAAAA\n\n\u{2014} hoop AAAA\n");
+        place.store.put(&format!("checkpoints/{size:020}.checkpoint"), &forged);
+    }
+    place.world.psql("select 1");
+    let error = wait_until("the contradiction", || sink(&place)["last_error"].as_str().map(str::to_owned));
+    assert!(error.contains("forked or rewritten"), "{error}");
+    assert!(place.world.gateway.log().contains("what is kept elsewhere contradicts the ledger"));
 }
 
 #[test]

@@ -2997,7 +2997,7 @@ export interface components {
             delivered_at?: string | null;
             /** @description Since when it has taken none, though it should. */
             failing_since?: string | null;
-            /** @description `file`, `syslog`, `webhook`, `witness`; `gone` if it stands in the configuration no longer. */
+            /** @description `file`, `objects`, `syslog`, `webhook`, `witness`; `gone` if it stands in the configuration no longer. */
             kind: string;
             /** @description Why the last one failed. */
             last_error?: string | null;

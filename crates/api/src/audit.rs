@@ -53,7 +53,7 @@ pub struct LedgerReport {
 pub struct SinkView {
     /// Its name in the configuration.
     pub name: String,
-    /// `file`, `syslog`, `webhook`, `witness`; `gone` if it stands in the configuration no longer.
+    /// `file`, `objects`, `syslog`, `webhook`, `witness`; `gone` if it stands in the configuration no longer.
     pub kind: String,
     /// The largest checkpoint that it took; 0: none yet.
     pub size: u64,

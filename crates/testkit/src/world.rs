@@ -232,6 +232,15 @@ impl World {
         wait_until("the gateway's port", || std::net::TcpStream::connect(("127.0.0.1", self.port)).ok());
     }
 
+    /// Adds lines to the configuration, and starts the gateway anew with them.
+    pub fn reconfigure(&mut self, lines: &str) {
+        let path = self.folder.path().join("gateway.toml");
+        let config = fs::read_to_string(&path).unwrap() + lines;
+        fs::write(&path, config).unwrap();
+        self.stop_gateway();
+        self.start_gateway();
+    }
+
     /// Waits until the gateway has the agent.
     pub fn wait_for_agent(&self) {
         wait_until("the agent at the gateway", || {

@@ -4,9 +4,10 @@
 //! Each receiver has a task of its own ([`worker`]), which sends the newest checkpoint and nothing older: it stands for
 //! all before it. Of several gateways any may be the one that sends; a checkpoint may arrive twice.
 //!
-//! - `file`, `syslog`, `webhook`: how it is kept. `witness`: how it is signed. `worker`: when.
+//! - `file`, `objects`, `syslog`, `webhook`: how it is kept. `witness`: how it is signed. `worker`: when.
 
 mod file;
+mod objects;
 mod syslog;
 mod webhook;
 mod witness;
@@ -29,6 +30,7 @@ use crate::{
         ledger::{Syslog, To},
     },
     notices::{Secrets, SendError, post},
+    recordings::{ObjectError, Objects},
 };
 
 /// One attempt, from the first byte to the last.
@@ -46,6 +48,17 @@ pub(crate) enum Undelivered {
     /// A syslog server.
     #[error("the syslog server cannot be reached: {0}")]
     Syslog(std::io::Error),
+    /// A store of objects.
+    #[error(transparent)]
+    Objects(ObjectError),
+    /// Another history, in a store of objects.
+    #[error(
+        "a checkpoint of {size} events is kept there that says something else: the ledger was forked or rewritten"
+    )]
+    Another {
+        /// Of how many events.
+        size: u64,
+    },
     /// Nothing came of it in time.
     #[error("it did not take it within {} s", PATIENCE.as_secs())]
     TooSlow,
@@ -82,7 +95,7 @@ pub(crate) enum Undelivered {
 impl Undelivered {
     /// Somebody says that history changed: not a fault of the network.
     const fn is_alarm(&self) -> bool {
-        matches!(self, Self::RolledBack { .. } | Self::Forked)
+        matches!(self, Self::RolledBack { .. } | Self::Forked | Self::Another { .. })
     }
 }
 
@@ -109,15 +122,16 @@ pub(crate) struct Receiver {
 #[derive(Debug)]
 enum Way {
     File(PathBuf),
+    Objects(objects::Kept),
     Syslog { server: Syslog, host: String },
     Webhook { client: Client, url: Redacted<String>, secrets: Secrets },
     Witness(witness::Asked),
 }
 
 impl Publishing {
-    /// The receivers of the configuration.
-    pub(crate) fn new(config: &Config) -> Self {
-        let sinks = config.publish.iter().map(|sink| Receiver::sink(sink, &config.public_host, PATIENCE));
+    /// The receivers of the configuration; `objects` is where recordings go.
+    pub(crate) fn new(config: &Config, objects: Option<&Arc<Objects>>) -> Self {
+        let sinks = config.publish.iter().map(|sink| Receiver::sink(sink, config, objects, PATIENCE));
         let witnesses = config.witnesses.iter().map(|witness| Receiver::witness(witness, PATIENCE));
         Self { receivers: sinks.chain(witnesses).map(Arc::new).collect(), signed: watch::Sender::new(0) }
     }
@@ -133,10 +147,18 @@ impl Publishing {
 }
 
 impl Receiver {
-    fn sink(sink: &Sink, host: &str, patience: Duration) -> Self {
+    fn sink(sink: &Sink, config: &Config, objects: Option<&Arc<Objects>>, patience: Duration) -> Self {
         let way = match &sink.to {
             To::File(path) => Ok(Way::File(path.clone())),
-            To::Syslog(server) => Ok(Way::Syslog { server: server.clone(), host: host.to_owned() }),
+            To::Objects { prefix } => objects
+                .map(|objects| {
+                    let (objects, prefix) = (Arc::clone(objects), prefix.clone());
+                    Way::Objects(objects::Kept { objects, prefix, retention: config.recordings.retention })
+                })
+                .ok_or_else(|| "recordings do not go to a store of objects".to_owned()),
+            To::Syslog(server) => {
+                Ok(Way::Syslog { server: server.clone(), host: config.public_host.clone() })
+            }
             To::Webhook { url, secrets, ca } => post::client(ca.as_ref(), patience)
                 .map(|client| Way::Webhook { client, url: url.clone(), secrets: secrets.clone() })
                 .map_err(|error| error.to_string()),
@@ -193,6 +215,7 @@ impl Way {
         let note = cosigned(store, checkpoint).await?;
         match self {
             Self::File(path) => file::append(path.clone(), note.to_string()).await,
+            Self::Objects(kept) => kept.keep(checkpoint.size, &note, at).await,
             Self::Syslog { server, host } => {
                 let message = syslog::message(host, at, &note);
                 syslog::send(server, message.as_bytes()).await.map_err(Undelivered::Syslog)

@@ -98,7 +98,7 @@ pub(super) async fn turn(
                 .increment(1);
             if error.is_alarm() {
                 metrics::counter!("hoop_ledger_witness_alarms_total", "receiver" => name).increment(1);
-                tracing::error!(%error, receiver = %receiver.name, size = newest.size, "a witness refuses the ledger");
+                tracing::error!(%error, receiver = %receiver.name, size = newest.size, "what is kept elsewhere contradicts the ledger");
             } else {
                 tracing::warn!(%error, receiver = %receiver.name, size = newest.size, attempts, "a checkpoint did not arrive");
             }

@@ -11,16 +11,23 @@ use super::{
     ConfigError, Origin,
     lists::{Ca, Item, List},
     options::{Kind, OptionRow, row},
+    recordings,
 };
 use crate::notices::Secrets;
 
 const NAME: OptionRow = row("name", Kind::Text, "", "Unique; a-z, 0-9, `-`, `_` and `.`.");
-const KIND: OptionRow = row("kind", Kind::Text, "", "`file`, `syslog` or `webhook`.");
+const KIND: OptionRow = row("kind", Kind::Text, "", "`file`, `objects`, `syslog` or `webhook`.");
 const PATH: OptionRow = row(
     "path",
     Kind::Path,
     "",
     "file: notes are appended to it, an empty line between two, and are on the disk before it counts.",
+);
+const PREFIX: OptionRow = row(
+    "prefix",
+    Kind::Text,
+    "checkpoints",
+    "objects: the store that recordings go to (`recordings.store` is `s3`); objects are PREFIX/SIZE.checkpoint, and locked like recordings.",
 );
 const ADDRESS: OptionRow = row(
     "address",
@@ -51,7 +58,7 @@ const WITNESS_URL: OptionRow =
 const PUBLIC_KEY: OptionRow =
     row("public_key", Kind::Text, "", "Its verifier key, `NAME+ID+BASE64`, for `cosignature/v1`.");
 
-const SINK_ROWS: [&OptionRow; 7] = [&NAME, &KIND, &PATH, &ADDRESS, &URL, &SECRET, &CA_FILE];
+const SINK_ROWS: [&OptionRow; 8] = [&NAME, &KIND, &PATH, &PREFIX, &ADDRESS, &URL, &SECRET, &CA_FILE];
 const WITNESS_ROWS: [&OptionRow; 4] = [&NAME, &WITNESS_URL, &PUBLIC_KEY, &CA_FILE];
 
 /// Where checkpoints go.
@@ -72,6 +79,7 @@ pub struct Sink {
 #[derive(Debug, Clone)]
 pub(crate) enum To {
     File(PathBuf),
+    Objects { prefix: String },
     Syslog(Syslog),
     Webhook { url: Redacted<String>, secrets: Secrets, ca: Option<Ca> },
 }
@@ -98,19 +106,25 @@ impl Sink {
     pub(crate) const fn kind(&self) -> &'static str {
         match self.to {
             To::File(_) => "file",
+            To::Objects { .. } => "objects",
             To::Syslog(_) => "syslog",
             To::Webhook { .. } => "webhook",
         }
     }
 }
 
-/// Checks all receivers.
-pub(super) fn sinks(items: &[Item]) -> Result<Vec<Sink>, ConfigError> {
+/// Checks all receivers; `objects`: recordings go to a store of objects.
+pub(super) fn sinks(items: &[Item], objects: bool) -> Result<Vec<Sink>, ConfigError> {
     let mut sinks: Vec<Sink> = Vec::new();
     for item in items {
         let sink = item.sink()?;
         if sinks.iter().any(|known| known.name == sink.name) {
             return Err(item.wrong(&NAME, "another receiver has this name"));
+        }
+        if matches!(sink.to, To::Objects { .. }) && !objects {
+            return Err(
+                item.wrong(&KIND, "it is the store of recordings, and `recordings.store` is not `s3`")
+            );
         }
         sinks.push(sink);
     }
@@ -139,13 +153,20 @@ impl Item {
         let kind = self.required(&KIND)?;
         let (to, rows): (To, &[&OptionRow]) = match kind.text.as_str() {
             "file" => (To::File(self.required(&PATH)?.text.into()), &[&PATH]),
+            "objects" => (To::Objects { prefix: self.prefix()? }, &[&PREFIX]),
             "syslog" => (To::Syslog(self.syslog()?), &[&ADDRESS]),
             "webhook" => (self.signed_webhook()?, &[&URL, &SECRET, &CA_FILE]),
-            _ => return Err(self.wrong(&KIND, "it is none of `file`, `syslog`, `webhook`")),
+            _ => return Err(self.wrong(&KIND, "it is none of `file`, `objects`, `syslog`, `webhook`")),
         };
         let all: Vec<_> = [&NAME, &KIND].into_iter().chain(rows.iter().copied()).collect();
         self.only(&kind.text, &all)?;
         Ok(Sink { name, to })
+    }
+
+    fn prefix(&self) -> Result<String, ConfigError> {
+        let text = self.value(&PREFIX).text;
+        recordings::check_prefix(&text).map_err(|problem| self.wrong(&PREFIX, problem))?;
+        Ok(text)
     }
 
     fn syslog(&self) -> Result<Syslog, ConfigError> {
@@ -209,7 +230,8 @@ pub(super) fn markdown() -> String {
         "\n```toml\n[[ledger.publish]]\nname = \"siem\"\nkind = \"syslog\"\naddress = \"tcp:logs.example.org:601\"\n\n\
          [[ledger.publish]]\nname = \"auditors\"\nkind = \"webhook\"\nurl = \"https://audit.example.org/hoop\"\n\
          secret = \"file:/etc/hoop/audit.secret\"\n\n\
-         [[ledger.publish]]\nname = \"worm\"\nkind = \"file\"\npath = \"/mnt/worm/checkpoints.txt\"\n```\n\
+         [[ledger.publish]]\nname = \"worm\"\nkind = \"file\"\npath = \"/mnt/worm/checkpoints.txt\"\n\n\
+         [[ledger.publish]]\nname = \"locked\"\nkind = \"objects\"\n```\n\
          \n## Witnesses\n\n\
          Any number (up to 16) of `[[ledger.witnesses]]`, in the file alone: each is asked to sign every newest checkpoint beside the\n\
          gateway (C2SP `tlog-witness`), and does so only if the ledger grew from the one that it signed last. See LEDGER.md.\n\n",

@@ -193,6 +193,7 @@ impl Config {
             }
             url => url,
         };
+        let recordings = recordings::check(layers, in_data("recordings.dir", "recordings"))?;
         Ok(Self {
             listen: parse(layers, "listen", "such as 127.0.0.1:8443")?,
             public_host: host(layers)?,
@@ -200,7 +201,6 @@ impl Config {
             ops_listen: optional(layers, "ops_listen")?,
             worker_threads: parse::<usize>(layers, "worker_threads", "1 or more")?.clamp(1, 1024),
             store_url,
-            recordings: recordings::check(layers, in_data("recordings.dir", "recordings"))?,
             master_key_file: in_data("keys.master_file", "keys/master.key"),
             recording_keys: recording_keys::read(layers, &data_dir)?,
             tls_files: tls_files(layers)?,
@@ -218,7 +218,8 @@ impl Config {
             dial_ahead: parse(layers, "agents.dial_ahead", "0 or more")?,
             agent_ping: at_least(layers, "agents.ping", Duration::from_millis(100))?,
             channels: channels::check(layers.list(&channels::LIST))?,
-            publish: ledger::sinks(layers.list(&ledger::PUBLISH))?,
+            publish: ledger::sinks(layers.list(&ledger::PUBLISH), recordings.s3.is_some())?,
+            recordings,
             witnesses: ledger::witnesses(layers.list(&ledger::WITNESSES))?,
             checkpoint_interval: at_least(layers, "ledger.checkpoint_interval", Duration::from_millis(50))?,
             data_dir,

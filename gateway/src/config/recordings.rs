@@ -88,14 +88,7 @@ fn s3(layers: &Layers, retention: Option<Retention>) -> Result<S3, ConfigError> 
         return Err(wrong(layers, "recordings.s3.bucket", "it must be the name of a bucket"));
     }
     let prefix = text("recordings.s3.prefix");
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
-    if prefix.is_empty()
-        || prefix.split('/').any(|part| part.trim_matches('.').is_empty())
-        || !prefix.chars().all(plain)
-    {
-        let problem = "it must be letters, digits, `-`, `_` and `.`, in parts separated by `/`";
-        return Err(wrong(layers, "recordings.s3.prefix", problem));
-    }
+    check_prefix(&prefix).map_err(|problem| wrong(layers, "recordings.s3.prefix", problem))?;
     let lock = match text("recordings.s3.object_lock").as_str() {
         "off" => ObjectLock::Off,
         "governance" => ObjectLock::Governance,
@@ -121,6 +114,14 @@ fn s3(layers: &Layers, retention: Option<Retention>) -> Result<S3, ConfigError> 
         behind_bytes: bytes(layers, "recordings.s3.behind_bytes")?,
         behind: at_least(layers, "recordings.s3.behind", Duration::from_secs(1))?,
     })
+}
+
+/// What names of objects may begin with.
+pub(super) fn check_prefix(prefix: &str) -> Result<(), &'static str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
+    let parts = !prefix.split('/').any(|part| part.trim_matches('.').is_empty());
+    let good = parts && prefix.chars().all(plain);
+    good.then_some(()).ok_or("it must be letters, digits, `-`, `_` and `.`, in parts separated by `/`")
 }
 
 /// Nothing goes in the clear to another machine: recordings are encrypted, but who wrote them is not.

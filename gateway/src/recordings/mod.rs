@@ -59,6 +59,11 @@ impl Recordings {
         })
     }
 
+    /// Where finished ones go, unless they stay in the folder.
+    pub(crate) const fn objects(&self) -> Option<&Arc<Objects>> {
+        self.objects.as_ref()
+    }
+
     /// Writes pieces and makes them durable: see [`Staging::store`]. Blocks.
     ///
     /// Takes nothing while the store of objects is too far behind: the folder is no place for what nobody fetches.

@@ -123,10 +123,14 @@ impl Objects {
 
     /// Puts a whole recording, unless there is an object of its name.
     pub(crate) async fn put(&self, session: SessionId, bytes: Bytes) -> Result<(), ObjectError> {
+        self.put_once(&self.key(session), bytes).await
+    }
+
+    /// Puts an object of any name, unless there is one.
+    pub(crate) async fn put_once(&self, name: &str, bytes: Bytes) -> Result<(), ObjectError> {
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         let payload = PutPayload::from_bytes(bytes);
-        let path = self.path(session);
-        let put = object_store::ObjectStore::put_opts(&self.store, &path, payload, options).await;
+        let put = object_store::ObjectStore::put_opts(&self.store, &Path::from(name), payload, options).await;
         put.map(|_| ()).map_err(without_bucket)
     }
 
@@ -193,12 +197,32 @@ impl Objects {
         version: Option<&str>,
         until: Timestamp,
     ) -> Result<(), ObjectError> {
-        let mode = match self.lock {
-            ObjectLock::Off => return Ok(()),
-            ObjectLock::Governance => "GOVERNANCE",
-            ObjectLock::Compliance => "COMPLIANCE",
-        };
-        self.calls.retain(&self.key(session), version, mode, until).await
+        match self.mode() {
+            Some(mode) => self.calls.retain(&self.key(session), version, mode, until).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The same for an object of any name that was put once.
+    pub(crate) async fn lock_until(&self, name: &str, until: Timestamp) -> Result<(), ObjectError> {
+        match self.mode() {
+            Some(mode) => self.calls.retain(name, None, mode, until).await,
+            None => Ok(()),
+        }
+    }
+
+    const fn mode(&self) -> Option<&'static str> {
+        match self.lock {
+            ObjectLock::Off => None,
+            ObjectLock::Governance => Some("GOVERNANCE"),
+            ObjectLock::Compliance => Some("COMPLIANCE"),
+        }
+    }
+
+    /// The first 64 KiB of an object: all of a small one.
+    pub(crate) async fn small(&self, name: &str) -> Result<Bytes, ObjectError> {
+        const MOST: u64 = 64 << 10;
+        Ok(self.store.get_range(&Path::from(name), 0..MOST).await?)
     }
 
     /// Puts a legal hold on it, or takes it away. Without object lock the gateway's own word is all there is.

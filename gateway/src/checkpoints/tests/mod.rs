@@ -56,7 +56,7 @@ impl Bench {
         layers.read_toml(&text, Path::new("gw.toml")).unwrap();
         let mut config = Config::from_layers(&layers).unwrap();
         config.public_host = "hoop.test".to_owned();
-        Publishing::new(&config).receivers().to_vec()
+        Publishing::new(&config, None).receivers().to_vec()
     }
 
     fn sink(&self, lines: &str) -> std::sync::Arc<Receiver> {
