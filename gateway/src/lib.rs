@@ -166,6 +166,7 @@ impl Gateway {
         ops: Option<TcpListener>,
     ) -> Result<Running, StartError> {
         let (listener, certificates) = Self::listener(&hub)?;
+        let last_event = hub.store.latest_checkpoint().await?.map(|checkpoint| checkpoint.at);
         let told =
             json!({ "version": env!("CARGO_PKG_VERSION"), "address": addr.to_string(), "name": hub.name() });
         hub.store.append(&[event(&Actor::System, EventCode::GatewayStarted, [], told)]).await?;
@@ -175,7 +176,7 @@ impl Gateway {
             tokio::spawn(jobs::run(Arc::clone(&hub))),
             tokio::spawn(jobs::reread::run(Arc::clone(&hub))),
             tokio::spawn(recordings::run_mover(Arc::clone(&hub))),
-            tokio::spawn(recordings::run_retention(Arc::clone(&hub))),
+            tokio::spawn(recordings::run_retention(Arc::clone(&hub), last_event)),
             tokio::spawn(jobs::index::run(Arc::clone(&hub))),
             tokio::spawn(keys::watch(Arc::clone(&hub))),
             tokio::spawn(renew_certificates(Arc::clone(&hub), certificates)),

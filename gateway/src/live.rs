@@ -149,10 +149,19 @@ impl LiveSessions {
         removed
     }
 
-    /// What a session's connections carried, as far as it is known; it is forgotten.
-    pub(crate) fn take_carried(&self, id: SessionId) -> Option<serde_json::Value> {
-        let carried = self.carried.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    /// What a session's connections carried, as far as it is known.
+    pub(crate) fn carried(&self, id: SessionId) -> Option<serde_json::Value> {
+        let carried = self.carried.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
         carried?.facts()
+    }
+
+    /// A signed end tells it, or nothing was carried: it is forgotten.
+    pub(crate) fn forget_carried(&self, id: SessionId, signed: bool) {
+        let mut all = self.carried.lock().unwrap_or_else(PoisonError::into_inner);
+        let nothing = |carried: &Arc<Relayed>| carried.connections.load(Ordering::Relaxed) == 0;
+        if signed || all.get(&id).is_some_and(nothing) {
+            all.remove(&id);
+        }
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Live>> {

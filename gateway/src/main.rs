@@ -13,6 +13,7 @@ use hoop_gateway::{
         options::{Kind, OPTIONS},
     },
 };
+use hoop_ledger::CheckpointKey;
 use hoop_model::{AgentName, GroupName, Redacted, Role, UserName};
 
 #[global_allocator]
@@ -86,6 +87,12 @@ fn command() -> Command {
         .arg(path("into", true).help("Folder for the new data_dir; not there, or empty"))
         .arg(Arg::new("store").long("store").value_name("URL").help(
             "Restore the rows into this empty database (postgres://…, env:NAME, file:PATH) instead of SQLite in the folder",
+        ))
+        .arg(Arg::new("ledger-key").long("ledger-key").value_name("KEY").help(
+            "The key that signs the gateway's ledger (`hoop audit checkpoint` shows it), or a file that holds it",
+        ))
+        .arg(Arg::new("accept-unproven").long("accept-unproven").action(ArgAction::SetTrue).help(
+            "Also when nothing shows whose gateway it was made by: no --ledger-key, or no checkpoint that it signed",
         ))
         .arg(Arg::new("accept-findings").long("accept-findings").action(ArgAction::SetTrue).help(
             "Also when what was backed up was not as it should be",
@@ -280,7 +287,12 @@ async fn make_backup(config: &Config, matches: &ArgMatches) -> anyhow::Result<()
     let made = backup::make(config, &to, key.map(PathBuf::as_path), matches.get_flag("with-keys")).await?;
     let counts = made.counts;
     if matches.get_flag("json") {
-        println!("{}", serde_json::json!({ "key": made.key, "bytes": made.bytes, "counts": counts }));
+        println!(
+            "{}",
+            serde_json::json!({
+                "key": made.key, "ledger_key": made.ledger_key, "bytes": made.bytes, "counts": counts,
+            })
+        );
         return Ok(());
     }
     println!(
@@ -292,7 +304,18 @@ async fn make_backup(config: &Config, matches: &ArgMatches) -> anyhow::Result<()
         counts.recordings,
         counts.keys
     );
+    println!("Keep this elsewhere; restoring asks for it: --ledger-key {}", made.ledger_key);
     Ok(())
+}
+
+/// The key itself, or a file that holds it.
+fn ledger_key(text: &str) -> anyhow::Result<CheckpointKey> {
+    if let Ok(key) = text.trim().parse() {
+        return Ok(key);
+    }
+    let held = std::fs::read_to_string(text).with_context(|| format!("--ledger-key: {text}"))?;
+    let key = held.lines().find_map(|line| line.trim().parse().ok());
+    key.with_context(|| format!("--ledger-key: {text} holds no verifier key"))
 }
 
 async fn restore(matches: &ArgMatches) -> anyhow::Result<()> {
@@ -303,20 +326,23 @@ async fn restore(matches: &ArgMatches) -> anyhow::Result<()> {
         key: file(matches, "key"),
         into: file(matches, "into"),
         store,
+        ledger_key: matches.get_one::<String>("ledger-key").map(|text| ledger_key(text)).transpose()?,
+        accept_unproven: matches.get_flag("accept-unproven"),
         accept_findings: matches.get_flag("accept-findings"),
     };
     let checked = backup::restore(&wanted).await?;
     let counts = checked.counts;
     if matches.get_flag("json") {
         let answer = serde_json::json!({
-            "counts": counts, "ledger": checked.ledger, "checkpoint": checked.checkpoint, "findings": checked.findings,
+            "counts": counts, "ledger": checked.ledger, "checkpoint": checked.checkpoint,
+            "signed_by": checked.signed_by, "findings": checked.findings,
         });
         println!("{answer}");
         return Ok(());
     }
     let into = wanted.into.display();
     println!("{into}: {} rows, {} recordings, {} key files", counts.rows, counts.recordings, counts.keys);
-    println!("The ledger has {} events; it is the one that was signed.", checked.ledger);
+    println!("The ledger has {} events. The backup is signed by {}.", checked.ledger, checked.signed_by);
     checked.findings.iter().for_each(|finding| println!("accepted: {finding}"));
     if counts.keys == 0 {
         println!(

@@ -14,7 +14,8 @@ use common::{
 use hoop_control::v1::{RecordingAck, RecordingPart};
 use hoop_model::{Role, SessionId};
 use hoop_recording::{
-    Compression, Event, Record, RecordingPrivateKey, RequestId, SigningKey, Start, Writer, event::Form,
+    Compression, Event, Record, RecordingPrivateKey, RecordingPublicKey, RequestId, SigningKey, Start,
+    Writer, event::Form,
 };
 use serde_json::{Value, json};
 use tokio_stream::wrappers::ReceiverStream;
@@ -25,6 +26,8 @@ struct Site {
     ada: Tokens,
     agent: Agent,
     key: SigningKey,
+    /// The gateway's: what is recorded is for whoever holds its other half.
+    public: RecordingPublicKey,
 }
 
 async fn site() -> Site {
@@ -35,11 +38,18 @@ async fn site() -> Site {
     let key = SigningKey::generate().unwrap();
     let agent = Agent::join_signing(&world, "east", &key).await;
     assert!(world.connection(&admin, json!({})).await.status().is_success());
-    Site { world, admin, ada, agent, key }
+    let in_force = world.running.store().recording_key_in_force().await.unwrap().unwrap();
+    let public = RecordingPublicKey::from_pem(&in_force.public_pem).unwrap();
+    Site { world, admin, ada, agent, key, public }
 }
 
 /// A recording as its frames: header, three chunks, signed end.
-fn recording(session: SessionId, named: &SigningKey, signing: &SigningKey) -> Vec<Bytes> {
+fn recording(
+    session: SessionId,
+    key: &RecordingPublicKey,
+    named: &SigningKey,
+    signing: &SigningKey,
+) -> Vec<Bytes> {
     let start = Start {
         session,
         at: now(),
@@ -47,8 +57,7 @@ fn recording(session: SessionId, named: &SigningKey, signing: &SigningKey) -> Ve
         signer: named.verifying_key(),
         compression: Compression::Off,
     };
-    let key = RecordingPrivateKey::generate().unwrap();
-    let (mut writer, header) = Writer::create(start, key.public()).unwrap();
+    let (mut writer, header) = Writer::create(start, key).unwrap();
     let mut frames = vec![header.bytes];
     for id in 0..3 {
         let text = Bytes::from(format!("select {id}"));
@@ -122,7 +131,7 @@ fn codes(told: &[(String, Value)]) -> Vec<&str> {
 async fn an_honest_recording_is_sealed_and_then_closed() {
     let mut site = site().await;
     let session = site.session().await;
-    let frames = recording(session, &site.key, &site.key);
+    let frames = recording(session, &site.public, &site.key, &site.key);
     let length: usize = frames.iter().map(Bytes::len).sum();
     let acks = site.send(parts(session, &frames)).await;
     assert_eq!(acks.last().unwrap().durable, length as u64);
@@ -141,7 +150,7 @@ async fn a_signature_of_another_key_seals_nothing() {
     let other = SigningKey::generate().unwrap();
     // By a key that the header names itself, and by one that nobody named.
     for named in [&other, &site.key] {
-        let frames = |session| recording(session, named, &other);
+        let frames = |session| recording(session, &site.public, named, &other);
         let session: SessionId = site.agent.opened(&site.world, &site.ada).await.parse().unwrap();
         site.send(parts(session, &frames(session))).await;
         let told = site.told(session).await;
@@ -155,8 +164,10 @@ async fn a_signature_of_another_key_seals_nothing() {
 async fn chunks_of_another_session_are_found() {
     let mut site = site().await;
     let (session, other) = (site.session().await, site.session().await);
-    let (mut frames, others) =
-        (recording(session, &site.key, &site.key), recording(other, &site.key, &site.key));
+    let (mut frames, others) = (
+        recording(session, &site.public, &site.key, &site.key),
+        recording(other, &site.public, &site.key, &site.key),
+    );
     frames[2] = others[2].clone();
     site.send(parts(session, &frames)).await;
     let told = site.told(session).await;
@@ -173,8 +184,8 @@ async fn chunks_of_another_session_are_found() {
 async fn what_is_durable_is_not_overwritten() {
     let mut site = site().await;
     let session = site.session().await;
-    let frames = recording(session, &site.key, &site.key);
-    let second = recording(session, &site.key, &site.key);
+    let frames = recording(session, &site.public, &site.key, &site.key);
+    let second = recording(session, &site.public, &site.key, &site.key);
     let header = frames[0].len();
     let first =
         vec![part(session, 0, frames[0].clone(), false), part(session, header, frames[1].clone(), false)];
@@ -192,7 +203,7 @@ async fn what_is_durable_is_not_overwritten() {
 async fn a_hole_adds_nothing_and_an_early_end_is_no_end() {
     let mut site = site().await;
     let session = site.session().await;
-    let frames = recording(session, &site.key, &site.key);
+    let frames = recording(session, &site.public, &site.key, &site.key);
     let ahead = site.send(vec![part(session, 5000, frames[1].clone(), false)]).await;
     assert_eq!(ahead[0].durable, 0);
     // It says that this is all, and it is not.
@@ -214,14 +225,26 @@ async fn the_sessions_of_other_agents_are_refused() {
     let west = SigningKey::generate().unwrap();
     let liar = Agent::join_signing(&site.world, "west", &west).await;
     let honest = std::mem::replace(&mut site.agent, liar);
-    let frames = recording(session, &west, &west);
+    let frames = recording(session, &site.public, &west, &west);
     for ack in site.send(parts(session, &frames)).await {
         assert_eq!((ack.durable, ack.refused.unwrap().code.as_str()), (0, "HOOP-6004"));
     }
     assert_eq!(codes(&site.told(session).await), [""; 0]);
     // Its own agent is not disturbed.
     site.agent = honest;
-    let frames = recording(session, &site.key, &site.key);
+    let frames = recording(session, &site.public, &site.key, &site.key);
     site.send(parts(session, &frames)).await;
     assert_eq!(codes(&site.told(session).await), ["recording.sealed"]);
+}
+
+#[tokio::test]
+async fn a_recording_that_nobody_can_read_is_no_recording() {
+    let mut site = site().await;
+    let session = site.session().await;
+    let foreign = RecordingPrivateKey::generate().unwrap();
+    let frames = recording(session, foreign.public(), &site.key, &site.key);
+    site.send(parts(session, &frames)).await;
+    let told = site.told(session).await;
+    assert_eq!((codes(&told), &told[0].1["own"]), (vec!["recording.interrupted"], &json!(false)));
+    assert_eq!(site.state(session).await, "interrupted");
 }

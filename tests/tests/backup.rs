@@ -49,9 +49,23 @@ fn backup(world: &World, name: &str, more: &[&str]) -> PathBuf {
     to
 }
 
-fn restore(from: &Path, key: &Path, into: &Path) -> Command {
+/// The key that signs the gateway's ledger, kept elsewhere from the start.
+fn ledger_key(world: &World) -> String {
+    let told = world.json(&world.admin, &["audit", "checkpoint"]);
+    told["verifier_key"].as_str().unwrap().to_owned()
+}
+
+/// Of anybody's making.
+fn any_restore(from: &Path, key: &Path, into: &Path) -> Command {
     let mut command = Command::new(hoop_testkit::binary("hoop-gateway"));
     command.args(["restore", "--json", "--from", text(from), "--key", text(key), "--into", text(into)]);
+    command
+}
+
+/// Of what this ledger's key signed.
+fn restore(from: &Path, key: &Path, into: &Path, ledger: &str) -> Command {
+    let mut command = any_restore(from, key, into);
+    command.args(["--ledger-key", ledger]);
     command
 }
 
@@ -94,7 +108,7 @@ fn a_drill() {
         let shown = as_admin(&world, &["sessions", "replay", &live, "--no-wait"]).output().unwrap();
         String::from_utf8_lossy(&shown.stdout).contains("while it was live").then_some(())
     });
-    let key = backup_key(&world);
+    let (key, ledger) = (backup_key(&world), ledger_key(&world));
     let file = backup(&world, "all.hoopbak", &["--with-keys"]);
     let bytes = fs::read(&file).unwrap();
     for readable in ["PRIVATE KEY", "ada", "clinic", "select"] {
@@ -106,7 +120,8 @@ fn a_drill() {
     // The gateway's machine is gone; another takes its place.
     world.stop_gateway();
     let into = place(&world, "restored");
-    let restored: Value = serde_json::from_str(&run(&mut restore(&file, &key, &into))).unwrap();
+    let restored: Value = serde_json::from_str(&run(&mut restore(&file, &key, &into, &ledger))).unwrap();
+    assert_eq!(restored["signed_by"], ledger.as_str());
     assert_eq!((&restored["findings"], &restored["counts"]["keys"]), (&json!([]), &json!(3)), "{restored}");
     world.move_gateway(&into);
     world.start_gateway();
@@ -140,7 +155,11 @@ fn without_the_private_half_or_whole_nothing_is_restored() {
     session_with(&world, "select 1");
     let missing = world.gateway_command().args(["backup", "--to", "x"]).output().unwrap();
     assert!(String::from_utf8_lossy(&missing.stderr).contains("backup-key"), "there is no key yet");
-    let key = backup_key(&world);
+    // The stick for the private half is not there: then there is no public half either, and no backup for it.
+    let stick = place(&world, "stick/backup.pem");
+    let unkept = world.gateway_command().args(["backup-key", "--private"]).arg(stick).output().unwrap();
+    assert!(!unkept.status.success() && !place(&world, "gateway/keys/backup.pub.pem").exists());
+    let (key, ledger) = (backup_key(&world), ledger_key(&world));
     let file = backup(&world, "b", &[]);
     let again = world.gateway_command().args(["backup", "--to"]).arg(&file).output().unwrap();
     assert!(String::from_utf8_lossy(&again.stderr).contains("HOOP-7103"), "nothing is written over");
@@ -148,7 +167,7 @@ fn without_the_private_half_or_whole_nothing_is_restored() {
     let damaged = place(&world, "damaged");
     let with = |bytes: &[u8]| {
         fs::write(&damaged, bytes).unwrap();
-        refused(&mut restore(&damaged, &key, &into), &into)
+        refused(&mut restore(&damaged, &key, &into, &ledger), &into)
     };
     let said = with(&good[..good.len() - 1]);
     assert!(said.contains("HOOP-7102") && said.contains("cut off"), "{said}");
@@ -164,14 +183,14 @@ fn without_the_private_half_or_whole_nothing_is_restored() {
     assert!(with(&[&good[..], b"more"].concat()).contains("follows its end"));
     let other = place(&world, "other.pem");
     run(Command::new(hoop_testkit::binary("hoop")).args(["audit", "keygen", "--out"]).arg(&other));
-    assert!(refused(&mut restore(&file, &other, &into), &into).contains("was encrypted for key"));
+    assert!(refused(&mut restore(&file, &other, &into, &ledger), &into).contains("was encrypted for key"));
     let public = place(&world, "gateway/keys/backup.pub.pem");
-    assert!(refused(&mut restore(&file, &public, &into), &into).contains("HOOP-7101"));
+    assert!(refused(&mut restore(&file, &public, &into, &ledger), &into).contains("HOOP-7101"));
     fs::create_dir(&into).unwrap();
     fs::write(into.join("something"), "").unwrap();
-    assert!(refused(&mut restore(&file, &key, &into), &into).contains("HOOP-7103"));
+    assert!(refused(&mut restore(&file, &key, &into, &ledger), &into).contains("HOOP-7103"));
     fs::remove_file(into.join("something")).unwrap();
-    run(&mut restore(&file, &key, &into));
+    run(&mut restore(&file, &key, &into, &ledger));
     // The master key was not asked for, so it is not there; and no gateway makes another in its place.
     assert_eq!(
         fs::read_dir(into.join("keys")).unwrap().count(),
@@ -184,11 +203,40 @@ fn without_the_private_half_or_whole_nothing_is_restored() {
     assert!(String::from_utf8_lossy(&started.stderr).contains("keys.master_file"));
 }
 
+/// THREATS F5: whoever can lay a file where backups lie, and read the public half of their key, makes a clean one.
+#[test]
+fn a_backup_that_another_gateway_signed_is_not_restored() {
+    let world = World::start();
+    let (key, ledger) = (backup_key(&world), ledger_key(&world));
+    let (public, theirs) = (place(&world, "gateway/keys/backup.pub.pem"), place(&world, "theirs"));
+    let mut forging = Command::new(hoop_testkit::binary("hoop-gateway"));
+    let other = place(&world, "other");
+    forging.args(["backup", "--json", "--data-dir", text(&other), "--to-key", text(&public)]);
+    let forged: Value = serde_json::from_str(&run(forging.args(["--to", text(&theirs)]))).unwrap();
+    let (into, signer) = (place(&world, "new"), forged["ledger_key"].as_str().unwrap());
+    let said = refused(
+        restore(&theirs, &key, &into, &ledger).args(["--accept-unproven", "--accept-findings"]),
+        &into,
+    );
+    assert!(said.contains("HOOP-7105") && said.contains(signer) && said.contains(&ledger), "{said}");
+    let said = refused(&mut any_restore(&theirs, &key, &into), &into);
+    assert!(said.contains("HOOP-7105") && said.contains(signer) && said.contains("--ledger-key"), "{said}");
+
+    // Our own: not without the key, and with it also from a file.
+    let ours = backup(&world, "ours", &[]);
+    let said = refused(&mut any_restore(&ours, &key, &into), &into);
+    assert!(said.contains("HOOP-7105") && said.contains(&ledger), "{said}");
+    let kept = place(&world, "ledger-key.txt");
+    fs::write(&kept, format!("{ledger}\n")).unwrap();
+    run(&mut restore(&ours, &key, &into, text(&kept)));
+    run(any_restore(&ours, &key, &place(&world, "unproven")).arg("--accept-unproven"));
+}
+
 #[test]
 fn what_was_altered_before_the_backup_is_named() {
     let mut world = World::start();
     let id = session_with(&world, "select 1");
-    let key = backup_key(&world);
+    let (key, ledger) = (backup_key(&world), ledger_key(&world));
     world.stop_gateway();
     let months = fs::read_dir(place(&world, "gateway/recordings")).unwrap();
     let stored = months.map(|month| month.unwrap().path().join(format!("{id}.hoopr"))).next().unwrap();
@@ -197,9 +245,9 @@ fn what_was_altered_before_the_backup_is_named() {
     bytes[middle] ^= 1;
     fs::write(&stored, bytes).unwrap();
     let (file, into) = (backup(&world, "b", &[]), place(&world, "new"));
-    let said = refused(&mut restore(&file, &key, &into), &into);
+    let said = refused(&mut restore(&file, &key, &into, &ledger), &into);
     assert!(said.contains("HOOP-7104") && said.contains(&id), "{said}");
-    let accepted = run(restore(&file, &key, &into).arg("--accept-findings"));
+    let accepted = run(restore(&file, &key, &into, &ledger).arg("--accept-findings"));
     assert!(accepted.contains(&id));
 }
 
@@ -211,11 +259,11 @@ fn from_one_kind_of_store_into_the_other() {
         ..WorldOptions::default()
     });
     let first = session_with(&world, "select 'kept in ' || 'PostgreSQL'");
-    let key = backup_key(&world);
+    let (key, ledger) = (backup_key(&world), ledger_key(&world));
     let file = backup(&world, "b", &["--with-keys"]);
     world.stop_gateway();
     let into = place(&world, "in-sqlite");
-    run(&mut restore(&file, &key, &into));
+    run(&mut restore(&file, &key, &into, &ledger));
     world.set_gateway_env(Vec::new());
     world.move_gateway(&into);
     world.start_gateway();
@@ -228,9 +276,11 @@ fn from_one_kind_of_store_into_the_other() {
     world.stop_gateway();
     let (into, url) = (place(&world, "in-postgres"), server.create_database("second"));
     let filled = server.create_database("third");
-    run(restore(&file, &key, &place(&world, "aside")).args(["--store", &filled]));
-    assert!(refused(restore(&file, &key, &into).args(["--store", &filled]), &into).contains("HOOP-7103"));
-    run(restore(&file, &key, &into).args(["--store", &url]));
+    run(restore(&file, &key, &place(&world, "aside"), &ledger).args(["--store", &filled]));
+    assert!(
+        refused(restore(&file, &key, &into, &ledger).args(["--store", &filled]), &into).contains("HOOP-7103")
+    );
+    run(restore(&file, &key, &into, &ledger).args(["--store", &url]));
     world.set_gateway_env(vec![("HOOP_GATEWAY_STORE_URL", url)]);
     world.move_gateway(&into);
     world.start_gateway();

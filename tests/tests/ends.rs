@@ -92,7 +92,12 @@ fn a_session_ends_with_its_grant_while_the_gateway_is_away() {
     assert!(began.elapsed() < Duration::from_secs(7), "{:?}", began.elapsed());
     world.start_gateway();
     let session = world.ended_session();
-    assert!(session["end_reason"].as_str().unwrap().contains("end of its grant"), "{session}");
+    // Whoever of the two is heard first says it in its own words.
+    let reason = session["end_reason"].as_str().unwrap();
+    assert!(
+        reason.contains("end of its grant") || reason.contains("grant for this session has ended"),
+        "{session}"
+    );
     child.kill().unwrap();
     child.wait().unwrap();
 }

@@ -175,7 +175,7 @@ impl Sessions {
         if let Some(session) = self.find(id) {
             session.terminator.end(reason);
         } else if !self.is_on_its_way(id) {
-            let fault = Fault::new("HOOP-4219", Blame::System, "this agent never began this session");
+            let fault = Fault::new("HOOP-4227", Blame::System, "this agent never began this session");
             self.tell(v1::from_agent::Message::SessionRefused(v1::SessionRefused {
                 session_id: id.to_string(),
                 fault: Some(v1::Fault::from(&fault)),

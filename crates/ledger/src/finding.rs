@@ -130,6 +130,27 @@ pub enum Finding {
         /// Bytes of it that the gateway has.
         bytes: u64,
     },
+    /// A recording is named once more: after its seal, or after it was deleted. The first stands.
+    NamedAgain {
+        /// Which session.
+        session: SessionId,
+        /// The event that names it again.
+        seq: u64,
+    },
+    /// A recording is signed by a key that its agent did not enrol with.
+    SignerUnknown {
+        /// Which session.
+        session: SessionId,
+        /// The event that names the signer.
+        seq: u64,
+    },
+    /// A recording's end lets it be deleted earlier than its session was promised.
+    KeptTooShort {
+        /// Which session.
+        session: SessionId,
+        /// The event that says until when it is kept.
+        seq: u64,
+    },
     /// The agent signed for other amounts than the gateway's relay carried: one of them leaves something out.
     BytesDiffer {
         /// Which session.
@@ -216,6 +237,20 @@ impl fmt::Display for Finding {
             Self::RecordingUnsigned { session, seq, bytes } => write!(
                 f,
                 "the recording of session {session} has no signed end (event {seq}): the gateway has {bytes} bytes of it"
+            ),
+            Self::NamedAgain { session, seq } => {
+                write!(
+                    f,
+                    "event {seq} names a recording of session {session} that was sealed or deleted before"
+                )
+            }
+            Self::SignerUnknown { session, seq } => write!(
+                f,
+                "the recording of session {session} is signed by a key that its agent did not enrol with (event {seq})"
+            ),
+            Self::KeptTooShort { session, seq } => write!(
+                f,
+                "event {seq} keeps the recording of session {session} for a shorter time than the session began with"
             ),
             Self::BytesDiffer { session, seq, agent, relay } => write!(
                 f,

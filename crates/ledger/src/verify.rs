@@ -8,11 +8,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, BufRead, Read},
+    time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use hoop_model::{EventId, SessionId, Timestamp};
+use hoop_model::{AgentId, EventId, SessionId, Timestamp};
 use hoop_recording::{Carried, Frame, Hash, Manifest, Tag, Trailer, Trust, VerifyingKey, verify_chain};
 use serde::Deserialize;
 use serde_json::Value;
@@ -117,6 +118,10 @@ impl Stored {
         self.facts.get(name).and_then(Value::as_str)
     }
 
+    fn agent(&self) -> Option<AgentId> {
+        self.subjects.iter().find_map(|subject| subject.parse().ok())
+    }
+
     fn hash(&self, name: &str) -> Option<Hash> {
         self.fact(name)?.parse().ok()
     }
@@ -125,20 +130,53 @@ impl Stored {
 #[derive(Default)]
 struct Session {
     first: u64,
+    /// Whose it is to record.
+    agent: Option<AgentId>,
+    /// How long its recording is kept; `Some(None)`: for ever.
+    retention: Option<Option<u64>>,
     /// Granted: its agent may have begun it, also when its word that it did was lost.
     requested: Option<u64>,
     opened: Option<u64>,
     ended: bool,
     unrecorded: bool,
     recording: Option<Named>,
-    /// No signed end will come: the event that says so, and the bytes that the gateway has.
-    unsigned: Option<(u64, u64)>,
+    /// No signed end will come.
+    unsigned: Option<Unsigned>,
     deleted: Option<Deleted>,
+}
+
+impl Session {
+    /// Until when its recording is kept, as far as the events so far say; `None`: for ever.
+    fn retain_until(&self) -> Option<Timestamp> {
+        match (&self.recording, &self.unsigned) {
+            (Some(named), _) => named.retain_until,
+            (None, unsigned) => unsigned.as_ref()?.retain_until,
+        }
+    }
+
+    /// Whether an end of its recording may still be told: the gateway accepts a seal after an interruption, and a signature
+    /// after none, and nothing of a recording that was deleted.
+    fn is_closed(&self, signed: bool, sealed: bool) -> bool {
+        let before = match &self.recording {
+            Some(named) => named.sealed || !sealed,
+            None => self.unsigned.is_some() && !signed,
+        };
+        before || self.deleted.is_some()
+    }
+}
+
+/// A recording without a signed end: the event that says so, and the bytes that the gateway has.
+struct Unsigned {
+    seq: u64,
+    bytes: u64,
+    retain_until: Option<Timestamp>,
+    relay: Option<Relay>,
 }
 
 /// A recording as the ledger names it.
 struct Named {
     seq: u64,
+    sealed: bool,
     manifest: Option<Hash>,
     signer: Option<VerifyingKey>,
     /// It must not be deleted before; never, if that is not said.
@@ -148,13 +186,26 @@ struct Named {
 }
 
 /// What a gateway's relay says that it carried for a session.
-#[derive(Deserialize)]
+#[derive(Clone, Copy, Deserialize)]
 struct Relay {
     to_agent: u64,
     to_person: u64,
     connections: u64,
 }
 
+/// Whether a recording's end lets it go before the time that its session began with; `None` there: nothing is known.
+fn is_shorter(until: Option<Timestamp>, retention: Option<Option<u64>>, ended: Timestamp) -> bool {
+    match (until, retention) {
+        (None, _) | (_, None) => false,
+        (Some(_), Some(None)) => true,
+        (Some(until), Some(Some(seconds))) => until.after(MOMENT) < ended.after(Duration::from_secs(seconds)),
+    }
+}
+
+/// Between two readings of one clock.
+const MOMENT: Duration = Duration::from_secs(60);
+/// Clocks of several gateways.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(3600);
 /// So much of a connection may be on its way when it is cut, in each direction.
 const ON_ITS_WAY: u64 = 16 << 20;
 /// A first message that was passed on, and once more because the connection it was for broke: counted once by the relay.
@@ -177,7 +228,9 @@ impl Relay {
 struct Deleted {
     seq: u64,
     at: Timestamp,
-    manifest: Option<Hash>,
+    /// What was known of it by then: whether its manifest was another, and until when it was to be kept.
+    altered: bool,
+    retain_until: Option<Timestamp>,
     /// The event of a legal hold that was in force on it.
     hold: Option<u64>,
 }
@@ -223,6 +276,10 @@ struct Check<'a> {
     trailers: BTreeMap<SessionId, Frame>,
     live: Vec<SessionId>,
     holds: Holds,
+    /// The keys that agents enrolled with.
+    signers: BTreeMap<AgentId, Vec<VerifyingKey>>,
+    /// The times of the events from the first deletion on.
+    after_deletion: Vec<(u64, Timestamp)>,
     /// Checkpoints with what witnesses signed under them.
     witnessed: Vec<SignedCheckpoint>,
 }
@@ -242,6 +299,8 @@ impl<'a> Check<'a> {
             trailers: BTreeMap::new(),
             live: Vec::new(),
             holds: Holds::default(),
+            signers: BTreeMap::new(),
+            after_deletion: Vec::new(),
             witnessed: Vec::new(),
         }
     }
@@ -398,8 +457,14 @@ impl<'a> Check<'a> {
     }
 
     fn note(&mut self, stored: &Stored) {
+        if !self.after_deletion.is_empty() {
+            self.after_deletion.push((stored.seq, stored.at));
+        }
         let Ok(code) = stored.code.parse::<EventCode>() else { return };
         self.holds.note(code, stored);
+        if code == EventCode::AgentEnrolled {
+            self.enrolled(stored);
+        }
         let Some(session) = stored.subjects.iter().find_map(|subject| subject.parse::<SessionId>().ok())
         else {
             return;
@@ -407,37 +472,86 @@ impl<'a> Check<'a> {
         let known = || Session { first: stored.seq, ..Session::default() };
         match code {
             EventCode::SessionRequested => {
-                self.sessions.entry(session).or_insert_with(known).requested = Some(stored.seq);
+                let state = self.sessions.entry(session).or_insert_with(known);
+                state.requested = Some(stored.seq);
+                state.agent = stored.agent();
+                state.retention = stored.facts.get("retention_seconds").map(Value::as_u64);
             }
             EventCode::SessionOpened => {
-                self.sessions.entry(session).or_insert_with(known).opened = Some(stored.seq);
+                let state = self.sessions.entry(session).or_insert_with(known);
+                state.opened = Some(stored.seq);
+                state.agent = state.agent.or(stored.agent());
             }
             EventCode::SessionEnded => {
                 let state = self.sessions.entry(session).or_insert_with(known);
                 state.ended = true;
                 state.unrecorded = stored.facts.get("recorded") == Some(&Value::Bool(false));
             }
-            EventCode::RecordingInterrupted if stored.hash("manifest").is_none() => {
-                let bytes = stored.facts.get("bytes").and_then(Value::as_u64).unwrap_or(u64::MAX);
-                self.sessions.entry(session).or_insert_with(known).unsigned = Some((stored.seq, bytes));
-            }
             EventCode::RecordingSealed | EventCode::RecordingInterrupted => {
-                self.sessions.entry(session).or_insert_with(known).recording = Some(Named {
-                    seq: stored.seq,
-                    manifest: stored.hash("manifest"),
-                    signer: stored.fact("signer").and_then(|text| text.parse().ok()),
-                    retain_until: stored.fact("retain_until").and_then(|text| text.parse().ok()),
-                    relay: stored.facts.get("relay").and_then(|relay| Relay::deserialize(relay).ok()),
-                });
+                self.recording_ended(session, code, stored);
             }
-            EventCode::RecordingDeleted => {
-                let hold = self.holds.on(&stored.subjects);
-                let deleted =
-                    Deleted { seq: stored.seq, at: stored.at, manifest: stored.hash("manifest"), hold };
-                self.sessions.entry(session).or_insert_with(known).deleted.get_or_insert(deleted);
-            }
+            EventCode::RecordingDeleted => self.recording_deleted(session, stored),
             _ => {}
         }
+    }
+
+    fn enrolled(&mut self, stored: &Stored) {
+        let key =
+            stored.fact("signing_key").and_then(|text| data_encoding::HEXLOWER.decode(text.as_bytes()).ok());
+        let key = key.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()).map(VerifyingKey::from_bytes);
+        if let (Some(agent), Some(key)) = (stored.agent(), key) {
+            self.signers.entry(agent).or_default().push(key);
+        }
+    }
+
+    fn recording_ended(&mut self, session: SessionId, code: EventCode, stored: &Stored) {
+        let seq = stored.seq;
+        let sealed = code == EventCode::RecordingSealed;
+        let manifest = stored.hash("manifest");
+        let retain_until = stored.fact("retain_until").and_then(|text| text.parse().ok());
+        let relay = stored.facts.get("relay").and_then(|relay| Relay::deserialize(relay).ok());
+        let signers = &self.signers;
+        let state =
+            self.sessions.entry(session).or_insert_with(|| Session { first: seq, ..Session::default() });
+        if state.is_closed(sealed || manifest.is_some(), sealed) {
+            return self.report.find(Finding::NamedAgain { session, seq });
+        }
+        if is_shorter(retain_until, state.retention, stored.at) {
+            self.report.find(Finding::KeptTooShort { session, seq });
+        }
+        if !sealed && manifest.is_none() {
+            let bytes = stored.facts.get("bytes").and_then(Value::as_u64).unwrap_or(u64::MAX);
+            state.unsigned = Some(Unsigned { seq, bytes, retain_until, relay });
+            return;
+        }
+        let signer: Option<VerifyingKey> = stored.fact("signer").and_then(|text| text.parse().ok());
+        let enrolled = state.agent.and_then(|agent| signers.get(&agent));
+        if !signer.is_some_and(|signer| enrolled.is_some_and(|keys| keys.contains(&signer))) {
+            self.report.find(Finding::SignerUnknown { session, seq });
+        }
+        // What an earlier word said of the relay is not forgotten.
+        let before = state.recording.as_ref().and_then(|named| named.relay);
+        let relay = relay.or(before).or(state.unsigned.as_ref().and_then(|unsigned| unsigned.relay));
+        state.recording = Some(Named { seq, sealed, manifest, signer, retain_until, relay });
+    }
+
+    fn recording_deleted(&mut self, session: SessionId, stored: &Stored) {
+        let (seq, at, manifest) = (stored.seq, stored.at, stored.hash("manifest"));
+        let hold = self.holds.on(&stored.subjects);
+        let state =
+            self.sessions.entry(session).or_insert_with(|| Session { first: seq, ..Session::default() });
+        let altered = state.recording.as_ref().and_then(|named| named.manifest) != manifest;
+        let retain_until = state.retain_until();
+        state.deleted.get_or_insert(Deleted { seq, at, altered, retain_until, hold });
+        if self.after_deletion.is_empty() {
+            self.after_deletion.push((seq, at));
+        }
+    }
+
+    /// The earliest time that an event from this one on tells: whoever sets one event's time ahead has not set the rest.
+    fn earliest_from(&self, seq: u64) -> Option<Timestamp> {
+        let from = self.after_deletion.partition_point(|(known, _)| *known < seq);
+        self.after_deletion.get(from..)?.iter().map(|(_, at)| *at).min()
     }
 
     fn end_of_events(&mut self, older: Option<&SignedCheckpoint>) {
@@ -501,8 +615,8 @@ impl<'a> Check<'a> {
             if live {
                 self.report.live_sessions.push(id);
             }
-            if let (Some(deleted), named) = (&state.deleted, &state.recording) {
-                self.deleted(id, deleted, named.as_ref());
+            if let Some(deleted) = &state.deleted {
+                self.deleted(id, deleted);
             }
             match state.recording {
                 Some(named) => {
@@ -511,14 +625,15 @@ impl<'a> Check<'a> {
                 }
                 None if state.unsigned.is_some() => {
                     // One that its agent never confirmed, and nothing came of: there was no recording.
-                    let lost = |(_, bytes): &(u64, u64)| state.opened.is_some() || *bytes > 0;
-                    if let Some((seq, bytes)) = state.unsigned.filter(lost)
+                    let lost = |unsigned: &Unsigned| state.opened.is_some() || unsigned.bytes > 0;
+                    if let Some(Unsigned { seq, bytes, .. }) = state.unsigned.filter(lost)
                         && state.deleted.is_none()
                     {
                         self.report.find(Finding::RecordingUnsigned { session: id, seq, bytes });
                     }
                 }
-                None if state.ended && !state.unrecorded && !live => {
+                // What was opened was recorded, whatever its end says.
+                None if state.ended && !(state.unrecorded && state.opened.is_none()) && !live => {
                     self.report.find(Finding::SessionUnrecorded { session: id, seq: opened });
                 }
                 None => {}
@@ -531,17 +646,18 @@ impl<'a> Check<'a> {
     }
 
     /// A deletion is fine when its time was over, no hold was on it, and it says which recording it was.
-    fn deleted(&mut self, session: SessionId, deleted: &Deleted, named: Option<&Named>) {
+    fn deleted(&mut self, session: SessionId, deleted: &Deleted) {
         let seq = deleted.seq;
         self.report.recordings_deleted += 1;
-        let due = named.and_then(|named| named.retain_until).is_some_and(|until| until <= deleted.at);
-        if !due {
+        // Clocks of several gateways differ, and are set: not by hours.
+        let known = self.earliest_from(seq).unwrap_or(deleted.at).after(CLOCKS_DIFFER).min(deleted.at);
+        if deleted.retain_until.is_none_or(|until| until > known) {
             self.report.find(Finding::DeletedEarly { session, seq });
         }
         if let Some(hold) = deleted.hold {
             self.report.find(Finding::DeletedOnHold { session, seq, hold });
         }
-        if named.is_some_and(|named| named.manifest != deleted.manifest) {
+        if deleted.altered {
             self.report.find(Finding::ManifestAltered { session, seq });
         }
     }
@@ -578,7 +694,10 @@ impl<'a> Check<'a> {
 
     /// What the agent counted, held against what the relay did.
     fn bytes(&mut self, session: SessionId, named: &Named, manifest: Option<&Manifest>) {
-        let carried = manifest.and_then(|manifest| manifest.contents.as_ref()?.carried);
+        let Some(manifest) = manifest else { return };
+        // One that was sealed says what was carried; one that a crash interrupted may not know.
+        let carried = manifest.contents.as_ref().and_then(|contents| contents.carried);
+        let carried = carried.or_else(|| named.sealed.then(Carried::default));
         if let (Some(relay), Some(agent)) = (&named.relay, carried)
             && !relay.agrees_with(agent)
         {

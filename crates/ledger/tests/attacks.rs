@@ -10,7 +10,7 @@ use hoop_ledger::{
     Appender, Checkpoint, CheckpointKey, Draft, EventCode, ExportWriter, Finding, Recordings, Report,
     SignedCheckpoint, recording_facts, verify_export,
 };
-use hoop_model::{Actor, EventId, SessionId, Timestamp};
+use hoop_model::{Actor, AgentId, EventId, SessionId, Timestamp};
 use hoop_recording::{
     Compression, Event, Frame, Record, RecordingPrivateKey, RequestId, SigningKey, Start, Writer, event::Form,
 };
@@ -26,11 +26,15 @@ struct World {
     trailers: Vec<(SessionId, Frame)>,
     files: Files,
     live: Vec<SessionId>,
+    /// Who records, and enrolled at the beginning.
+    agent_id: AgentId,
     /// Until when recordings are kept that are made from now on.
     retain_until: Option<Timestamp>,
     /// What agent and relay say was carried, of sessions from now on.
     carried: Option<hoop_recording::Carried>,
     relay: Option<serde_json::Map<String, serde_json::Value>>,
+    /// For how long recordings are promised to be kept, from now on; `Some(None)`: for ever.
+    promised: Option<Option<u64>>,
     /// The event with which a session begins.
     opened_as: EventCode,
 }
@@ -55,18 +59,27 @@ impl World {
             trailers: Vec::new(),
             files: Files::default(),
             live: Vec::new(),
+            agent_id: AgentId::generate(),
             retain_until: None,
             carried: None,
             relay: None,
+            promised: None,
             opened_as: EventCode::SessionOpened,
         };
-        world.add(Draft::new(Actor::System, EventCode::GatewayStarted));
+        world.enrol(&world.agent.verifying_key());
         let recording_key = RecordingPrivateKey::generate().unwrap();
         for _ in 0..sessions {
             world.add(Draft::new(Actor::Anonymous, EventCode::LoginSucceeded).fact("name", "ada"));
             world.session(&recording_key);
         }
         world
+    }
+
+    /// The agent enrolled with this key.
+    fn enrol(&mut self, key: &hoop_recording::VerifyingKey) {
+        let key = data_encoding::HEXLOWER.encode(key.as_bytes());
+        let draft = Draft::new(Actor::System, EventCode::AgentEnrolled).about(self.agent_id);
+        self.add(draft.fact("signing_key", key));
     }
 
     fn add(&mut self, draft: Draft) {
@@ -76,7 +89,11 @@ impl World {
 
     fn session(&mut self, recording_key: &RecordingPrivateKey) {
         let session = SessionId::generate();
-        self.add(Draft::new(Actor::Anonymous, self.opened_as).about(session));
+        let opened = Draft::new(Actor::Anonymous, self.opened_as).about(session).about(self.agent_id);
+        self.add(match self.promised {
+            Some(seconds) => opened.fact("retention_seconds", seconds),
+            None => opened,
+        });
         let start = Start {
             session,
             at: Timestamp::EPOCH,
@@ -280,6 +297,87 @@ fn delete_a_recording_under_a_legal_hold() {
     world.add(hold(EventCode::HoldReleased));
     delete(&mut world, |draft| draft.subjects.push(person.into()));
     assert!(world.verify().is_clean(), "released in time");
+}
+
+#[test]
+fn set_the_clock_ahead_for_a_deletion() {
+    let mut world = World::new(0);
+    let until = Timestamp::from_micros(1_800_000_000_000_000);
+    world.retain_until = Some(until);
+    world.session(&RecordingPrivateKey::generate().unwrap());
+    let (session, trailer) = world.trailers[0].clone();
+    let draft = Draft::new(Actor::System, EventCode::RecordingDeleted).about(session);
+    let draft = draft.fact("manifest", trailer.hash().to_string());
+    let leaf = world.log.append(draft, EventId::generate(), until).unwrap().leaf;
+    world.leaves.push(leaf);
+    world.files.0.remove(&session);
+    assert!(world.verify().is_clean(), "by its own word");
+    world.add(Draft::new(Actor::System, EventCode::GatewayStopped));
+    assert!(matches!(&world.verify().findings[..], [Finding::DeletedEarly { seq: 4, .. }]));
+}
+
+#[test]
+fn say_again_how_a_recording_ended() {
+    // With an earlier end of its time, so that it may be deleted.
+    let mut world = World::new(1);
+    let (session, trailer) = world.trailers[0].clone();
+    let again = |world: &mut World, key: &SigningKey, trailer: &Frame| {
+        let mut draft = Draft::new(Actor::System, EventCode::RecordingSealed).about(session);
+        draft.facts = recording_facts(trailer, &key.verifying_key());
+        draft.facts.insert("retain_until".to_owned(), Timestamp::EPOCH.to_string().into());
+        world.add(draft);
+    };
+    let agent = std::mem::replace(&mut world.agent, SigningKey::generate().unwrap());
+    again(&mut world, &agent, &trailer);
+    let findings = world.verify().findings;
+    assert!(matches!(&findings[..], [Finding::NamedAgain { seq: 5, .. }]), "{findings:?}");
+    delete(&mut world, |_| ());
+    let findings = world.verify().findings;
+    assert!(
+        findings.iter().any(|finding| matches!(finding, Finding::DeletedEarly { seq: 6, .. })),
+        "{findings:?}"
+    );
+    // After it is gone, for a recording of one's own.
+    let mut world = short_lived();
+    let (gone, trailer) = world.trailers[0].clone();
+    delete(&mut world, |_| ());
+    let mut draft = Draft::new(Actor::System, EventCode::RecordingSealed).about(gone);
+    draft.facts = recording_facts(&trailer, &world.agent.verifying_key());
+    world.add(draft);
+    let findings = world.verify().findings;
+    assert!(matches!(&findings[..], [Finding::NamedAgain { .. }]), "{findings:?}");
+}
+
+#[test]
+fn sign_a_recording_in_the_agents_name() {
+    let mut world = World::new(0);
+    world.agent = SigningKey::generate().unwrap();
+    world.session(&RecordingPrivateKey::generate().unwrap());
+    let findings = world.verify().findings;
+    assert!(matches!(&findings[..], [Finding::SignerUnknown { .. }]), "{findings:?}");
+    // It enrols once more, as the same, with a key of its own choice: the ledger says so.
+    world.enrol(&world.agent.verifying_key());
+    assert!(!world.verify().is_clean(), "an enrolment later says nothing of before");
+}
+
+#[test]
+fn keep_a_recording_shorter_than_was_promised() {
+    let kept = |seconds: Option<u64>, until: Option<i64>| {
+        let mut world = World::new(0);
+        world.opened_as = EventCode::SessionRequested;
+        world.promised = Some(seconds);
+        world.retain_until =
+            until.map(|until| Timestamp::from_micros(1_700_000_000_000_000 + until * 1_000_000));
+        world.session(&RecordingPrivateKey::generate().unwrap());
+        world.verify().findings
+    };
+    assert_eq!(kept(Some(3600), Some(3600)), []);
+    assert_eq!(kept(Some(3600), None), [], "for ever is not shorter");
+    assert!(matches!(&kept(Some(3600), Some(3000))[..], [Finding::KeptTooShort { .. }]));
+    assert!(
+        matches!(&kept(None, Some(1 << 30))[..], [Finding::KeptTooShort { .. }]),
+        "for ever was promised"
+    );
 }
 
 #[test]
@@ -580,13 +678,18 @@ fn a_session_without_an_end_or_recording_is_named() {
     let mut world = World::new(0);
     let [unended, unrecorded, before_recording, live, unopened] =
         std::array::from_fn(|_| SessionId::generate());
-    for session in [unended, unrecorded, before_recording, live] {
-        world.add(Draft::new(Actor::Anonymous, EventCode::SessionOpened).about(session));
+    // What was opened was recorded, whatever its end says.
+    for (session, code) in [
+        (unended, EventCode::SessionOpened),
+        (unrecorded, EventCode::SessionOpened),
+        (before_recording, EventCode::SessionRequested),
+        (live, EventCode::SessionOpened),
+    ] {
+        world.add(Draft::new(Actor::Anonymous, code).about(session));
     }
-    world.add(Draft::new(Actor::System, EventCode::SessionEnded).about(unrecorded));
-    world.add(
-        Draft::new(Actor::System, EventCode::SessionEnded).about(before_recording).fact("recorded", false),
-    );
+    for session in [unrecorded, before_recording] {
+        world.add(Draft::new(Actor::System, EventCode::SessionEnded).about(session).fact("recorded", false));
+    }
     world.add(Draft::new(Actor::System, EventCode::SessionEnded).about(unopened));
     world.live.push(live);
     let report = world.verify();

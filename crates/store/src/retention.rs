@@ -37,18 +37,22 @@ impl Store {
         Ok(self.read_one(sql, args![id]).await?.is_some())
     }
 
-    /// Recordings with a signed end that are not in the store of objects yet, oldest first.
+    /// Recordings with a signed end that are not in the store of objects yet: those after a session, in the order of ids.
     ///
     /// # Errors
     /// The usual ones.
-    pub async fn recordings_to_store(&self, limit: u32) -> Result<Vec<SessionRecord>, StoreError> {
+    pub async fn recordings_to_store(
+        &self,
+        after: Option<SessionId>,
+        limit: u32,
+    ) -> Result<Vec<SessionRecord>, StoreError> {
         let sql = concat!(
             "SELECT ",
             columns!(),
-            " FROM sessions WHERE trailer IS NOT NULL AND stored_at IS NULL AND deleted_at IS NULL \
-             ORDER BY recording_ended_at LIMIT $1"
+            " FROM sessions WHERE trailer IS NOT NULL AND manifest IS NOT NULL AND stored_at IS NULL \
+             AND deleted_at IS NULL AND ($1 IS NULL OR id > $1) ORDER BY id LIMIT $2"
         );
-        many(&self.read(sql, args![limit]).await?)
+        many(&self.read(sql, args![after, limit]).await?)
     }
 
     /// A recording is in the store of objects.
@@ -112,17 +116,22 @@ impl Store {
         tx.commit().await
     }
 
-    /// Recordings that are deleted and whose bytes are not known to be gone.
+    /// Recordings that are deleted and whose bytes are not known to be gone: those after a session, in the order of ids.
     ///
     /// # Errors
     /// The usual ones.
-    pub async fn recordings_to_erase(&self, limit: u32) -> Result<Vec<SessionRecord>, StoreError> {
+    pub async fn recordings_to_erase(
+        &self,
+        after: Option<SessionId>,
+        limit: u32,
+    ) -> Result<Vec<SessionRecord>, StoreError> {
         let sql = concat!(
             "SELECT ",
             columns!(),
-            " FROM sessions WHERE deleted_at IS NOT NULL AND erased_at IS NULL ORDER BY deleted_at LIMIT $1"
+            " FROM sessions WHERE deleted_at IS NOT NULL AND erased_at IS NULL AND ($1 IS NULL OR id > $1) \
+             ORDER BY id LIMIT $2"
         );
-        many(&self.read(sql, args![limit]).await?)
+        many(&self.read(sql, args![after, limit]).await?)
     }
 
     /// The bytes of a deleted recording are gone.

@@ -513,7 +513,7 @@ impl Store {
     /// before is ended by `end`. `events[0]` tells of the manifest; its place is kept.
     ///
     /// # Errors
-    /// `NotFound`; `Conflict(Changed)` when it was sealed before. A seal after an interruption is accepted, and the agent's
+    /// `NotFound`; `Conflict(Changed)` when it was sealed or deleted before. A seal after an interruption is accepted, and the agent's
     /// signature for an interrupted one after one without: the agent came back.
     pub async fn end_recording(
         &self,
@@ -523,7 +523,11 @@ impl Store {
         events: &[NewEvent],
     ) -> Result<SessionRecord, StoreError> {
         let mut tx = self.begin().await?;
-        let before = tx.session(id).await?.recording;
+        let session = tx.session(id).await?;
+        let before = session.recording;
+        if session.keeping.deleted_at.is_some() {
+            return Err(Conflict::Changed.into());
+        }
         let unsigned = before.as_ref().is_none_or(|before| before.manifest.is_none());
         let state = match (before.map(|before| before.ending), recording.ending) {
             (None | Some(RecordingEnding::Interrupted), RecordingEnding::Sealed) => SessionState::Ended,

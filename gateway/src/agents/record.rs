@@ -13,7 +13,7 @@ use futures::FutureExt as _;
 use hoop_control::v1::{RecordingAck, RecordingPart};
 use hoop_model::{Blame, Fault, SessionId};
 use hoop_recording::{Frame, VerifyingKey, verify};
-use hoop_store::{Agent, SessionState, StoreError};
+use hoop_store::{Agent, SessionRecord, SessionState, StoreError};
 use tokio::sync::mpsc;
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Status, Streaming};
@@ -176,7 +176,8 @@ impl Intake {
             None => {
                 Admission::Refused(Fault::new("HOOP-6004", Blame::Policy, "this session is not this agent's"))
             }
-            Some(record) if record.state == SessionState::Ended => {
+            // Signed to its end, moved or deleted: nothing is added to it.
+            Some(record) if is_closed(&record) => {
                 // From here on it may be anywhere, or deleted: what was signed for is what there was.
                 let length = self.hub.recordings.length(session);
                 Admission::Sealed(record.signed_length().unwrap_or(length))
@@ -224,6 +225,12 @@ impl Intake {
         let ack = RecordingAck { session_id: session.to_string(), durable, refused: refused.map(Into::into) };
         let _ = self.acks.send(Ok(ack)).await;
     }
+}
+
+fn is_closed(record: &SessionRecord) -> bool {
+    let signed = record.recording.as_ref().is_some_and(|recording| recording.manifest.is_some());
+    let gone = record.keeping.stored_at.is_some() || record.keeping.deleted_at.is_some();
+    record.state == SessionState::Ended || signed || gone
 }
 
 /// The part that came, and those that are there already.

@@ -9,11 +9,13 @@ use std::{
 use hoop_ledger::{CheckpointKey, Frontier, LedgerEvent, SignedCheckpoint, leaf_hash};
 use hoop_model::{AgentId, SessionId};
 use hoop_recording::{Finding, Hash, Trust, VerifyingKey, verify_chain};
-use hoop_store::{Cell, Kind, Table};
+use hoop_store::Table;
 
 use super::{
     BackupError, Counts, FORMAT,
-    items::{Items, Line},
+    items::{Begin, Items, Line},
+    ledger_key, ledger_name,
+    rows::Row,
 };
 
 /// Findings that are told; more are counted.
@@ -28,6 +30,10 @@ pub struct Checked {
     pub ledger: u64,
     /// Size of the latest checkpoint, which its tree was held against.
     pub checkpoint: Option<u64>,
+    /// Who signed it, by its own account.
+    pub signed_by: CheckpointKey,
+    /// Its ledger is the one that this key signed, as far as the latest checkpoint goes.
+    pub(super) proven: bool,
     /// The numbers of the migrations that its tables are of.
     pub(super) schema: Vec<u64>,
     /// What was not as it should be when the backup was made.
@@ -37,7 +43,7 @@ pub struct Checked {
 #[derive(Default)]
 struct Check {
     counts: Counts,
-    schema: Option<Vec<u64>>,
+    begin: Option<Begin>,
     table: Option<Table>,
     rows: u64,
     agents: HashMap<AgentId, VerifyingKey>,
@@ -45,6 +51,8 @@ struct Check {
     roots: BTreeMap<u64, Hash>,
     note: Option<SignedCheckpoint>,
     tree: Frontier,
+    /// The latest checkpoint that the tree agreed with.
+    agreed: Option<u64>,
     last: Option<Hash>,
     findings: Vec<String>,
     done: bool,
@@ -66,17 +74,17 @@ pub(super) fn check(input: impl BufRead, signer: &VerifyingKey) -> Result<Checke
 
 impl Check {
     fn line<R: BufRead>(&mut self, line: Line, items: &mut Items<R>) -> Result<(), BackupError> {
-        if self.done || (self.schema.is_none() && !matches!(line, Line::Begin(_))) {
+        if self.done || (self.begin.is_none() && !matches!(line, Line::Begin(_))) {
             return Err(unusable("its lines are not in order"));
         }
         match line {
-            Line::Begin(begin) if self.schema.is_none() => {
+            Line::Begin(begin) if self.begin.is_none() => {
                 if begin.backup > FORMAT {
                     let version: String =
                         begin.version.chars().filter(|c| !c.is_control()).take(40).collect();
                     return Err(BackupError::Unusable(format!("it was made by a newer version ({version})")));
                 }
-                self.schema = Some(begin.schema);
+                self.begin = Some(begin);
             }
             Line::Begin(_) => return Err(unusable("it begins twice")),
             Line::Table(table) => {
@@ -100,6 +108,11 @@ impl Check {
                 self.counts.recordings += 1;
                 let session = recording.parse().map_err(|_| unusable("a recording has no session"))?;
                 self.recording(session, items.bytes(bytes))?;
+            }
+            Line::Elsewhere { elsewhere } => {
+                let session = elsewhere.parse().ok();
+                let session = session.and_then(|session| self.sessions.get_mut(&session));
+                session.ok_or_else(|| unusable("what is kept elsewhere has no session"))?.1 = false;
             }
             Line::Key { key, bytes } => {
                 self.counts.keys += 1;
@@ -136,14 +149,11 @@ impl Check {
                 self.agents.insert(id, VerifyingKey::from_bytes(key));
             }
             "sessions" => {
-                let id = row.id("id").map(SessionId::from_bytes).ok_or_else(odd)?;
-                let agent = row.id("agent_id").map(AgentId::from_bytes).ok_or_else(odd)?;
-                // What is in a store of objects, or was deleted, is no part of a backup.
-                let elsewhere = row.int("stored_at").is_some() || row.int("deleted_at").is_some();
-                let sealed =
-                    row.text("state") == Some("ended") && row.bytes("manifest").is_some() && !elsewhere;
-                self.sessions.insert(id, (agent, sealed));
+                let session = row.session().ok_or_else(odd)?;
+                self.sessions.insert(session.id, (session.agent, session.whole));
             }
+            // The ledger is held against them as it is read.
+            "checkpoints" if self.tree.size() > 0 => return Err(unusable("its tables are not in order")),
             "checkpoints" => {
                 let size = row.int("size").and_then(|size| u64::try_from(size).ok()).ok_or_else(odd)?;
                 let root = row.bytes("root").and_then(|root| root.try_into().ok()).ok_or_else(odd)?;
@@ -170,10 +180,12 @@ impl Check {
         }
         self.last = Some(stored);
         self.tree.append(stored);
-        if let Some(root) = self.roots.get(&self.tree.size())
-            && *root != self.tree.root()
-        {
-            self.find(format!("the ledger is not the one that was signed at size {}", self.tree.size()));
+        match self.roots.get(&self.tree.size()) {
+            Some(root) if *root == self.tree.root() => self.agreed = Some(self.tree.size()),
+            Some(_) => {
+                self.find(format!("the ledger is not the one that was signed at size {}", self.tree.size()));
+            }
+            None => {}
         }
         Some(())
     }
@@ -207,13 +219,17 @@ impl Check {
         for session in missing {
             self.find(format!("recording {session}: it is not there"));
         }
+        let begin = self.begin.take().ok_or_else(|| unusable("it has no beginning"))?;
+        let name = self.note.as_ref().map(|note| note.unverified().origin.clone());
+        let signed_by = ledger_key(&name.unwrap_or_else(|| ledger_name(&begin.origin)), *signer)?;
         let checkpoint = self.roots.keys().next_back().copied();
+        let mut proven = self.tree.size() == 0;
         if let Some(size) = checkpoint {
-            let trusted = self.note.as_ref().and_then(|note| {
-                let key = CheckpointKey::new(&note.unverified().origin, *signer).ok()?;
-                note.verify(&key).ok().filter(|signed| signed.size == size)
-            });
-            if trusted.is_none_or(|signed| Some(&signed.root) != self.roots.get(&size)) {
+            let signed = self.note.as_ref().and_then(|note| note.verify(&signed_by).ok());
+            let signed = signed
+                .is_some_and(|signed| signed.size == size && Some(&signed.root) == self.roots.get(&size));
+            proven = signed && self.agreed == Some(size);
+            if !signed {
                 self.find(format!("the checkpoint of size {size} is not signed by who made the backup"));
             }
             if size > self.tree.size() {
@@ -227,7 +243,9 @@ impl Check {
             counts: self.counts,
             ledger: self.tree.size(),
             checkpoint,
-            schema: self.schema.unwrap_or_default(),
+            signed_by,
+            proven,
+            schema: begin.schema,
             findings: self.findings,
         })
     }
@@ -237,41 +255,4 @@ impl Check {
 pub(super) fn is_key_name(name: &str) -> bool {
     let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
     plain && (name == "master.key" || (name.starts_with("recording") && name.ends_with(".pem")))
-}
-
-struct Row<'a> {
-    table: &'a Table,
-    cells: &'a [Cell],
-}
-
-impl Row<'_> {
-    fn cell(&self, name: &str, kind: Kind) -> Option<&Cell> {
-        let at = self.table.columns.iter().position(|(column, of)| column == name && *of == kind)?;
-        self.cells.get(at)
-    }
-
-    fn bytes(&self, name: &str) -> Option<&[u8]> {
-        match self.cell(name, Kind::Bytes)? {
-            Cell::Bytes(bytes) => Some(bytes),
-            _ => None,
-        }
-    }
-
-    fn id(&self, name: &str) -> Option<[u8; 16]> {
-        self.bytes(name)?.try_into().ok()
-    }
-
-    fn text(&self, name: &str) -> Option<&str> {
-        match self.cell(name, Kind::Text)? {
-            Cell::Text(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    fn int(&self, name: &str) -> Option<i64> {
-        match self.cell(name, Kind::Int)? {
-            Cell::Int(value) => Some(*value),
-            _ => None,
-        }
-    }
 }

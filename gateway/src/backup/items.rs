@@ -28,6 +28,7 @@ pub(super) enum Line {
     Table(Table),
     Rows { rows: u64 },
     Recording { recording: String, bytes: u64 },
+    Elsewhere { elsewhere: String },
     Key { key: String, bytes: u64 },
     End { end: Counts },
 }

@@ -1,21 +1,26 @@
 //! Makes a backup beside a running gateway: rows as of one moment, then recordings, which only grow.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File, OpenOptions},
     io::{self, BufWriter, Read as _, Write},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
-use hoop_ledger::EventCode;
+use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
+use hoop_ledger::{CheckpointKey, EventCode};
 use hoop_model::{Actor, SessionId};
 use hoop_recording::{RecordingPublicKey, sealed::SealedWriter};
-use hoop_store::{Exported, Store};
+use hoop_store::{Exported, Store, Table};
 use serde_json::json;
 
 use super::{
-    BackupError, Counts, FORMAT, PUBLIC_KEY,
+    BackupError, Counts, FORMAT, PUBLIC_KEY, folder_of,
     items::{Begin, Line},
+    ledger_key, ledger_name,
+    rows::Row,
+    sync_folder,
 };
 use crate::{
     bootstrap,
@@ -28,6 +33,8 @@ use crate::{
 pub struct Made {
     /// For whose key.
     pub key: String,
+    /// Whose signature it carries: what a restore is to be given.
+    pub ledger_key: CheckpointKey,
     /// Length of the file.
     pub bytes: u64,
     /// What is in it.
@@ -50,47 +57,87 @@ pub async fn make(
         wrong(format!("{error}; make one with `hoop-gateway backup-key`, or name one with --to-key"))
     })?;
     let key = RecordingPublicKey::from_pem(&pem).map_err(|error| wrong(error.to_string()))?;
-    if to.exists() {
-        return Err(BackupError::Target(format!("{} is there already", to.display())));
+    if fs::symlink_metadata(to).is_ok() {
+        return Err(taken(to));
     }
+    let partial = Partial::create(to)?;
     let (store, keys) = bootstrap::open(config).await?;
+    let ledger_key = ledger_key(&ledger_name(&config.public_host), keys.checkpoint.verifying_key())?;
     // Before the moment that is backed up: the backup tells of itself.
     let facts = json!({ "key": key.id(), "with_keys": with_keys });
     store.append(&[event(&Actor::System, EventCode::GatewayBackedUp, [], facts)]).await?;
-    let partial = partial(to);
     let made = write(config, &store, &partial, &key, &keys.checkpoint, with_keys).await;
     store.close().await;
-    let counts = match made {
-        Ok(counts) => counts,
-        Err(error) => {
-            let _ = fs::remove_file(&partial);
-            return Err(error);
-        }
-    };
-    fs::rename(&partial, to).map_err(BackupError::file(to))?;
+    let counts = made?;
+    partial.keep_as(to)?;
     let bytes = fs::metadata(to).map_err(BackupError::file(to))?.len();
-    Ok(Made { key: key.id().to_string(), bytes, counts })
+    Ok(Made { key: key.id().to_string(), ledger_key, bytes, counts })
 }
 
-fn partial(to: &Path) -> PathBuf {
-    let mut name = to.file_name().unwrap_or_default().to_owned();
-    name.push(".partial");
-    to.with_file_name(name)
+fn taken(to: &Path) -> BackupError {
+    BackupError::Target(format!("{} is there already", to.display()))
 }
 
-type Out = SealedWriter<BufWriter<File>>;
+/// A backup that is not finished: a file beside the target that is ours alone, and gone again unless it is kept.
+pub(super) struct Partial {
+    path: PathBuf,
+    file: File,
+}
+
+impl Partial {
+    pub(super) fn create(to: &Path) -> Result<Self, BackupError> {
+        let mut random = [0; 8];
+        let failed = |_| BackupError::file(to)(io::Error::other("the system's random source failed"));
+        SystemRandom::new().fill(&mut random).map_err(failed)?;
+        let mut name = to.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}.partial", hoop_recording::hex::encode(&random)));
+        let path = to.with_file_name(name);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let file = file.map_err(BackupError::file(&path))?;
+        Ok(Self { path, file })
+    }
+
+    /// Gives it its name, and takes that of nothing else.
+    pub(super) fn keep_as(self, to: &Path) -> Result<(), BackupError> {
+        let named = fs::hard_link(&self.path, to).or_else(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => Err(error),
+            // A file system without links.
+            _ => self.rename(to),
+        });
+        named.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => taken(to),
+            _ => BackupError::file(to)(error),
+        })?;
+        drop(self);
+        sync_folder(folder_of(to)).map_err(BackupError::file(to))
+    }
+
+    /// Over an empty file of our own, since renaming does not ask.
+    fn rename(&self, to: &Path) -> io::Result<()> {
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+        fs::rename(&self.path, to).inspect_err(|_| {
+            let _ = fs::remove_file(to);
+        })
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+type Out<'a> = SealedWriter<BufWriter<&'a File>>;
 
 async fn write(
     config: &Config,
     store: &Store,
-    path: &Path,
+    partial: &Partial,
     to: &RecordingPublicKey,
     signer: &hoop_recording::SigningKey,
     with_keys: bool,
 ) -> Result<Counts, BackupError> {
-    let failed = || BackupError::file(path);
-    let file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).map_err(failed())?;
+    let failed = || BackupError::file(&partial.path);
     let begin = Begin {
         backup: FORMAT,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -101,12 +148,18 @@ async fn write(
         ("of".to_owned(), format!("hoop-gateway {}", config.public_host)),
         ("version".to_owned(), begin.version.clone()),
     ];
-    let out = SealedWriter::begin(BufWriter::new(file), to, signer.verifying_key(), now(), facts);
+    let out = SealedWriter::begin(BufWriter::new(&partial.file), to, signer.verifying_key(), now(), facts);
     let mut out = out.map_err(failed())?;
     line(&mut out, &Line::Begin(begin)).map_err(failed())?;
     let mut counts = Counts::default();
-    tables(store, &mut out, &mut counts).await?;
-    recordings(&config.recordings.dir, &mut out, &mut counts)?;
+    let mut whole = tables(store, &mut out, &mut counts).await?;
+    for copied in recordings(&config.recordings.dir, &mut out)? {
+        counts.recordings += 1;
+        whole.remove(&copied);
+    }
+    for session in elsewhere(store, whole).await? {
+        line(&mut out, &Line::Elsewhere { elsewhere: session.to_string() }).map_err(failed())?;
+    }
     if with_keys {
         key_files(config, &mut out, &mut counts)?;
     }
@@ -117,32 +170,42 @@ async fn write(
     Ok(counts)
 }
 
-fn line(out: &mut Out, line: &Line) -> io::Result<()> {
+fn line(out: &mut Out<'_>, line: &Line) -> io::Result<()> {
     serde_json::to_writer(&mut *out, line)?;
     out.write_all(b"\n")
 }
 
-async fn tables(store: &Store, out: &mut Out, counts: &mut Counts) -> Result<(), BackupError> {
-    let mut rows = 0;
+/// Writes them; answers the sessions whose recordings are in the folder, by their rows.
+async fn tables(
+    store: &Store,
+    out: &mut Out<'_>,
+    counts: &mut Counts,
+) -> Result<BTreeSet<SessionId>, BackupError> {
+    let (mut rows, mut whole, mut sessions) = (0, BTreeSet::new(), None::<Table>);
     let exported = store.export(|exported| match exported {
         Exported::Table(table) => {
             (counts.tables, rows) = (counts.tables + 1, 0);
+            sessions = (table.table == "sessions").then(|| table.clone());
             line(out, &Line::Table(table.clone()))
         }
         Exported::Row(cells) => {
             rows += 1;
             counts.rows += 1;
+            let session = sessions.as_ref().and_then(|table| Row { table, cells }.session());
+            whole.extend(session.filter(|session| session.whole).map(|session| session.id));
             serde_json::to_writer(&mut *out, cells)?;
             out.write_all(b"\n")
         }
         Exported::End => line(out, &Line::Rows { rows }),
     });
-    Ok(exported.await?)
+    exported.await?;
+    Ok(whole)
 }
 
 /// Recordings in their folders by month. One that began after the moment is left out only if it is not there yet: more
 /// than the rows know of does no harm, less would.
-fn recordings(dir: &Path, out: &mut Out, counts: &mut Counts) -> Result<(), BackupError> {
+fn recordings(dir: &Path, out: &mut Out<'_>) -> Result<Vec<SessionId>, BackupError> {
+    let mut recordings = Vec::new();
     for month in sorted(dir)? {
         if !month.is_dir() {
             continue;
@@ -158,15 +221,30 @@ fn recordings(dir: &Path, out: &mut Out, counts: &mut Counts) -> Result<(), Back
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 copied => {
                     copied.map_err(BackupError::file(&path))?;
-                    counts.recordings += 1;
+                    recordings.push(session);
                 }
             }
         }
     }
-    Ok(())
+    Ok(recordings)
 }
 
-fn key_files(config: &Config, out: &mut Out, counts: &mut Counts) -> Result<(), BackupError> {
+/// Which of the recordings that were in the folder are known to have left it since: to the store of objects, or for good.
+pub(super) async fn elsewhere(
+    store: &Store,
+    missing: BTreeSet<SessionId>,
+) -> Result<Vec<SessionId>, BackupError> {
+    let mut elsewhere = Vec::new();
+    for id in missing {
+        let keeping = store.session(id).await?.map(|session| session.keeping);
+        if keeping.is_some_and(|keeping| keeping.stored_at.is_some() || keeping.deleted_at.is_some()) {
+            elsewhere.push(id);
+        }
+    }
+    Ok(elsewhere)
+}
+
+fn key_files(config: &Config, out: &mut Out<'_>, counts: &mut Counts) -> Result<(), BackupError> {
     let ours = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         name.starts_with("recording") && name.ends_with(".pem")
@@ -183,7 +261,7 @@ fn key_files(config: &Config, out: &mut Out, counts: &mut Counts) -> Result<(), 
 }
 
 /// As long as it is now: it may grow meanwhile.
-fn copy(path: &Path, out: &mut Out, announce: impl FnOnce(u64) -> Line) -> io::Result<()> {
+fn copy(path: &Path, out: &mut Out<'_>, announce: impl FnOnce(u64) -> Line) -> io::Result<()> {
     let file = File::open(path)?;
     let length = file.metadata()?.len();
     line(out, &announce(length))?;

@@ -6,6 +6,7 @@
 //! {"backup": 1, "version", "schema", "origin"}
 //! {"table", "columns"}  [cell, ...] ...  {"rows": n}        each table, as of one moment
 //! {"recording": session, "bytes": n} and n bytes            each recording, as long as it was after that moment
+//! {"elsewhere": session}                                    a recording that left the folder after that moment
 //! {"key": name, "bytes": n} and n bytes                     key files, only if asked
 //! {"end": {"tables", "rows", "recordings", "keys"}}
 //! ```
@@ -16,9 +17,19 @@ mod check;
 mod items;
 mod make;
 mod restore;
+mod rows;
 
-use std::{io, path::Path};
+#[cfg(test)]
+mod tests;
 
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use hoop_ledger::CheckpointKey;
 use hoop_recording::{RecordingPrivateKey, sealed::sealed_error};
 use hoop_store::{ExportError, StoreError};
 use serde::{Deserialize, Serialize};
@@ -69,6 +80,36 @@ pub enum BackupError {
     /// What it holds does not agree with itself: it was so when it was made.
     #[error("the backup is whole, and what was backed up is not as it should be (HOOP-7104):\n  {}\nrestore it all the same with --accept-findings", .0.join("\n  "))]
     Findings(Vec<String>),
+    /// Nothing shows that the gateway which it is of made it.
+    #[error("the backup is not shown to be your gateway's: {0} (HOOP-7105)")]
+    Unproven(String),
+    /// All was restored, and is not where it was to be.
+    #[error(
+        "all is restored, and its folder could not be moved to {}: {error}\nit lies at {}: move it there by hand",
+        into.display(), beside.display()
+    )]
+    Unmoved {
+        /// Where it is.
+        beside: PathBuf,
+        /// Where it was to be.
+        into: PathBuf,
+        /// Why it is not.
+        error: io::Error,
+    },
+    /// The database was lost from sight while it took the rows.
+    #[error(
+        "it is not known whether the database took the rows: {error}\nif it did, move {} to {}; if it is empty, remove \
+         that folder and restore again",
+        beside.display(), into.display()
+    )]
+    Unsure {
+        /// Where the files are.
+        beside: PathBuf,
+        /// Where they belong.
+        into: PathBuf,
+        /// What the store said.
+        error: StoreError,
+    },
 }
 
 impl BackupError {
@@ -106,27 +147,60 @@ pub struct Counts {
 
 /// Makes the pair of keys for backups: the private half at `private`, the public one where `backup` looks for it.
 ///
+/// The private half is there first: without it, a public one would make backups that nobody reads.
+///
 /// # Errors
-/// When either file is there already, or cannot be written.
+/// When either file is there already, or cannot be written; then neither is made.
 pub fn make_key(data_dir: &Path, private: &Path) -> Result<String, BackupError> {
-    use std::{fs::OpenOptions, io::Write as _, os::unix::fs::OpenOptionsExt as _};
     let public = data_dir.join(PUBLIC_KEY);
     let key = RecordingPrivateKey::generate().map_err(|error| BackupError::Key {
         path: private.display().to_string(),
         reason: error.to_string(),
     })?;
-    if let Some(folder) = public.parent() {
-        crate::recordings::make_private_dir(folder).map_err(BackupError::file(folder))?;
-    }
-    for (path, mode, text) in
-        [(&*public, 0o644, &key.public().to_pem()), (private, 0o600, key.to_pem().expose())]
-    {
-        let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
-        let written = file.and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        });
-        written.map_err(BackupError::file(path))?;
+    create(private, 0o600, key.to_pem().expose())?;
+    let keys = folder_of(&public);
+    let made = crate::recordings::make_private_dir(keys).map_err(BackupError::file(keys));
+    if let Err(error) = made.and_then(|()| create(&public, 0o644, &key.public().to_pem())) {
+        let _ = fs::remove_file(private);
+        return Err(error);
     }
     Ok(key.public().id().to_string())
+}
+
+/// A new file, durable with its name, or none.
+fn create(path: &Path, mode: u32, text: &str) -> Result<(), BackupError> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    let mut file = file.map_err(BackupError::file(path))?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    let written = written.and_then(|()| sync_folder(folder_of(path)));
+    if written.is_err() {
+        let _ = fs::remove_file(path);
+    }
+    written.map_err(BackupError::file(path))
+}
+
+/// The folder that a file's name is in.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Names must survive a power cut as well as what they name. Not every file system can promise it for a folder.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    match File::open(folder)?.sync_all() {
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
+            Ok(())
+        }
+        synced => synced,
+    }
+}
+
+/// The name under which a gateway of this host signs its ledger.
+fn ledger_name(host: &str) -> String {
+    format!("{host}/ledger")
+}
+
+/// Who signs a backup, as `hoop audit checkpoint` shows it.
+fn ledger_key(name: &str, signer: hoop_recording::VerifyingKey) -> Result<CheckpointKey, BackupError> {
+    CheckpointKey::new(name, signer)
+        .map_err(|_| BackupError::Unusable("its ledger has a name that none has".to_owned()))
 }

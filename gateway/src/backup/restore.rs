@@ -1,23 +1,31 @@
 //! Restores a backup: read twice, once to check it and once to write it. Everything is written beside the target first, and
 //! moved there at the end, so that nothing is left half done.
+//!
+//! A backup says itself who signed it. That it is the gateway whose backup is wanted, only the key says that was kept
+//! elsewhere.
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, BufReader},
+    io::{self, BufReader, Seek as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
-use hoop_ledger::EventCode;
+use hoop_ledger::{CheckpointKey, EventCode};
 use hoop_model::{Actor, Redacted, SessionId};
-use hoop_recording::{RecordingPrivateKey, sealed::SealedReader};
+use hoop_recording::{
+    RecordingPrivateKey,
+    sealed::{SealedEnd, SealedHeader, SealedReader},
+};
 use hoop_store::{Conflict, NewEvent, Store, StoreError};
 use serde_json::json;
 
 use super::{
     BackupError, PUBLIC_KEY,
     check::{self, Checked, is_key_name},
+    folder_of,
     items::{Items, Line},
+    sync_folder,
 };
 use crate::{
     hub::event,
@@ -35,6 +43,10 @@ pub struct Restore {
     pub into: PathBuf,
     /// Another store than SQLite in that folder: an empty database.
     pub store: Option<Redacted<String>>,
+    /// The key that signs the ledger which is wanted back.
+    pub ledger_key: Option<CheckpointKey>,
+    /// Also without that key, or when no checkpoint in the backup is signed by it.
+    pub accept_unproven: bool,
     /// Also when what was backed up was not as it should be.
     pub accept_findings: bool,
 }
@@ -42,28 +54,95 @@ pub struct Restore {
 /// Restores it, and says what it held.
 ///
 /// # Errors
-/// [`BackupError`]; then nothing is there that was not before.
+/// [`BackupError`]; then nothing is there that was not before, unless it says where what was restored lies.
 pub async fn restore(wanted: &Restore) -> Result<Checked, BackupError> {
     refuse_filled(&wanted.into)?;
-    let key = private_key(&wanted.key)?;
-    let sealed = open(&wanted.from, &key)?;
-    let (signer, made_at) = (sealed.header().signer, sealed.header().made_at);
-    let checked = check::check(BufReader::new(sealed), &signer)?;
+    let source = Source::open(wanted)?;
+    let (checked, seal) = read(&source)?;
+    vouched(wanted, &checked)?;
     if !checked.findings.is_empty() && !wanted.accept_findings {
         return Err(BackupError::Findings(checked.findings));
     }
     let beside = beside(&wanted.into)?;
     make_private_dir(&beside).map_err(BackupError::file(&beside))?;
-    let facts = json!({
-        "checkpoint": checked.checkpoint, "ledger": checked.ledger, "made_at": made_at,
-        "findings": checked.findings.len(), "signer": signer,
-    });
-    let told = event(&Actor::System, EventCode::GatewayRestored, [], facts);
-    let done = fill(wanted, &key, &checked, &beside, told).await;
-    if done.is_err() {
-        let _ = fs::remove_dir_all(&beside);
+    let done = fill(wanted, &source, &checked, &seal, &beside).await;
+    if let Err(error) = done {
+        if !matches!(error, BackupError::Unsure { .. }) {
+            let _ = fs::remove_dir_all(&beside);
+        }
+        return Err(error);
     }
-    done.map(|()| checked)
+    place(&beside, &wanted.into)?;
+    Ok(checked)
+}
+
+/// A backup that is open: both readings are of one file, whatever is laid in its place meanwhile.
+pub(super) struct Source {
+    path: PathBuf,
+    file: File,
+    key: RecordingPrivateKey,
+}
+
+type Reading<'a> = BufReader<SealedReader<BufReader<&'a File>>>;
+
+impl Source {
+    pub(super) fn open(wanted: &Restore) -> Result<Self, BackupError> {
+        let key = private_key(&wanted.key)?;
+        let file = File::open(&wanted.from).map_err(BackupError::file(&wanted.from))?;
+        Ok(Self { path: wanted.from.clone(), file, key })
+    }
+
+    /// From its beginning.
+    fn reading(&self) -> Result<Reading<'_>, BackupError> {
+        (&self.file).rewind().map_err(BackupError::file(&self.path))?;
+        let sealed = SealedReader::open(BufReader::new(&self.file), &self.key);
+        sealed.map(BufReader::new).map_err(|error| BackupError::reading(&error))
+    }
+}
+
+/// What both readings must have in common: the end stands for every piece before it.
+#[derive(Debug, PartialEq)]
+pub(super) struct Seal {
+    header: SealedHeader,
+    end: SealedEnd,
+}
+
+impl Seal {
+    /// Of what was read to its end.
+    fn of(reading: &Reading<'_>) -> Result<Self, BackupError> {
+        let sealed = reading.get_ref();
+        let end = sealed.end().ok_or_else(|| BackupError::Unusable("it has no end".to_owned()))?;
+        Ok(Self { header: sealed.header().clone(), end: end.clone() })
+    }
+}
+
+/// The first reading.
+pub(super) fn read(source: &Source) -> Result<(Checked, Seal), BackupError> {
+    let mut reading = source.reading()?;
+    let signer = reading.get_ref().header().signer;
+    let checked = check::check(&mut reading, &signer)?;
+    Ok((checked, Seal::of(&reading)?))
+}
+
+/// Who can write to where backups lie can make one that is clean in itself, of a gateway with admins of his own.
+fn vouched(wanted: &Restore, checked: &Checked) -> Result<(), BackupError> {
+    let signed_by = &checked.signed_by;
+    let why = match &wanted.ledger_key {
+        // This is no lack of proof: it is another gateway's.
+        Some(key) if key != signed_by => {
+            return Err(BackupError::Unproven(format!("it is signed by {signed_by}, and not by {key}")));
+        }
+        Some(_) if checked.proven => return Ok(()),
+        _ if wanted.accept_unproven => return Ok(()),
+        Some(key) => {
+            format!("its ledger is not one that {key} signed; --accept-unproven restores it all the same")
+        }
+        None => format!(
+            "it is signed by\n  {signed_by}\nand there is no --ledger-key to hold that against. Name the key that you kept \
+             (`hoop audit checkpoint` shows it); --accept-unproven takes the backup's word"
+        ),
+    };
+    Err(BackupError::Unproven(why))
 }
 
 fn refuse_filled(into: &Path) -> Result<(), BackupError> {
@@ -83,11 +162,6 @@ fn private_key(path: &Path) -> Result<RecordingPrivateKey, BackupError> {
         .map_err(|error| BackupError::Key { path: path.display().to_string(), reason: error.to_string() })
 }
 
-fn open(from: &Path, key: &RecordingPrivateKey) -> Result<SealedReader<BufReader<File>>, BackupError> {
-    let file = File::open(from).map_err(BackupError::file(from))?;
-    SealedReader::open(BufReader::new(file), key).map_err(|error| BackupError::reading(&error))
-}
-
 /// In the same folder, so that moving it is one step.
 fn beside(into: &Path) -> Result<PathBuf, BackupError> {
     let mut name =
@@ -96,39 +170,50 @@ fn beside(into: &Path) -> Result<PathBuf, BackupError> {
     Ok(into.with_file_name(name))
 }
 
-async fn fill(
+/// The second reading: all rows and files, and none of the rows unless all of it is durable.
+pub(super) async fn fill(
     wanted: &Restore,
-    key: &RecordingPrivateKey,
+    source: &Source,
     checked: &Checked,
+    seal: &Seal,
     beside: &Path,
-    told: NewEvent,
 ) -> Result<(), BackupError> {
     let url = match &wanted.store {
         Some(url) => url.clone(),
         None => Redacted::new(format!("sqlite:{}", beside.join("hoop.db").display())),
     };
+    let facts = json!({
+        "checkpoint": checked.checkpoint, "ledger": checked.ledger, "made_at": seal.header.made_at,
+        "findings": checked.findings.len(), "signer": seal.header.signer,
+    });
+    let told = event(&Actor::System, EventCode::GatewayRestored, [], facts);
     let store = Store::open(url.expose()).await?;
-    let filled = rows_and_files(wanted, key, checked, beside, &store, told).await;
+    let filled = rows_and_files(wanted, source, checked, seal, beside, &store, told).await;
     store.close().await;
-    filled?;
+    filled
+}
+
+/// Moves what was restored to where it belongs. It stays where it is if that fails: a database that has the rows takes no
+/// others.
+pub(super) fn place(beside: &Path, into: &Path) -> Result<(), BackupError> {
     // An empty folder may be there; whatever came into it meanwhile keeps us out.
-    match fs::remove_dir(&wanted.into) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(BackupError::file(&wanted.into)(error));
-        }
-        _ => {}
-    }
-    fs::rename(beside, &wanted.into).map_err(BackupError::file(&wanted.into))?;
-    // The name must survive a power cut as well as what it names.
-    let parent =
-        wanted.into.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(parent).and_then(|folder| folder.sync_all()).map_err(BackupError::file(parent))
+    let emptied = match fs::remove_dir(into) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    emptied.and_then(|()| fs::rename(beside, into)).map_err(|error| BackupError::Unmoved {
+        beside: beside.to_owned(),
+        into: into.to_owned(),
+        error,
+    })?;
+    sync_folder(folder_of(into)).map_err(BackupError::file(into))
 }
 
 async fn rows_and_files(
     wanted: &Restore,
-    key: &RecordingPrivateKey,
+    source: &Source,
     checked: &Checked,
+    seal: &Seal,
     beside: &Path,
     store: &Store,
     told: NewEvent,
@@ -149,7 +234,8 @@ async fn rows_and_files(
         }
         other => other.into(),
     })?;
-    let mut items = Items::new(BufReader::new(open(&wanted.from, key)?));
+    let mut reading = source.reading()?;
+    let mut items = Items::new(&mut reading);
     while let Some(line) = items.next().map_err(|error| BackupError::reading(&error))? {
         match line {
             Line::Table(table) => import.table(&table)?,
@@ -166,14 +252,35 @@ async fn rows_and_files(
             Line::Key { .. } => {
                 return Err(BackupError::Unusable("a key file has a name that none has".to_owned()));
             }
-            Line::Begin(_) | Line::Rows { .. } | Line::End { .. } => {}
+            Line::Begin(_) | Line::Rows { .. } | Line::Elsewhere { .. } | Line::End { .. } => {}
         }
     }
+    if Seal::of(&reading)? != *seal {
+        return Err(BackupError::Unusable("it was changed while it was read".to_owned()));
+    }
     // The next backup is for the same key.
-    write(&beside.join(PUBLIC_KEY), &mut key.public().to_pem().as_bytes())?;
+    write(&beside.join(PUBLIC_KEY), &mut source.key.public().to_pem().as_bytes())?;
+    sync_folders(beside).and_then(|()| sync_folder(folder_of(beside))).map_err(BackupError::file(beside))?;
     // Last of all, since another database is not undone with the folder.
     refuse_filled(&wanted.into)?;
-    Ok(import.finish(&[told]).await?)
+    let Err(error) = import.finish(&[told]).await else { return Ok(()) };
+    // A connection that was lost does not say whether the rows are there.
+    let empty = store.ledger_head().await.is_ok_and(|head| head.size == 0);
+    if empty || wanted.store.is_none() {
+        return Err(error.into());
+    }
+    Err(BackupError::Unsure { beside: beside.to_owned(), into: wanted.into.clone(), error })
+}
+
+/// A folder and all that are in it.
+fn sync_folders(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_folders(&entry.path())?;
+        }
+    }
+    sync_folder(folder)
 }
 
 fn write(path: &Path, from: &mut impl io::Read) -> Result<(), BackupError> {

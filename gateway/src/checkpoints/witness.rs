@@ -1,8 +1,9 @@
 //! Witnesses: C2SP `tlog-witness`, `POST PREFIX/add-checkpoint`.
 //!
 //! The witness is sent the size that it signed last, the proof that the ledger grew from there, and the checkpoint. If we
-//! do not know that size (a first time, a lost answer), it says it (409), and is asked once more. What it will never sign
-//! is a ledger that is smaller than, or does not begin with, what it signed before: that is what it is there for.
+//! do not know that size (a first time, a lost answer, another gateway that was faster), it says it (409), and is asked
+//! again. What it will never sign is a ledger that is smaller than, or does not begin with, what it signed before: that is
+//! what it is there for.
 //!
 //! <https://c2sp.org/tlog-witness>
 
@@ -22,6 +23,8 @@ use crate::{
 
 /// Longest answer.
 const LONGEST: usize = 16 << 10;
+/// Attempts with the size that it says: one more than the first, and one for another gateway that comes in between.
+const ATTEMPTS: u32 = 3;
 
 /// A witness, ready to be asked.
 #[derive(Debug)]
@@ -53,19 +56,22 @@ impl Asked {
         checkpoint: &StoredCheckpoint,
         known: u64,
     ) -> Result<(), Undelivered> {
-        let note: SignedCheckpoint = checkpoint.note.parse().map_err(|_| Undelivered::Malformed)?;
+        let mut note = parsed(checkpoint)?;
         let mut old = known.min(checkpoint.size);
-        for _ in 0..2 {
+        for _ in 0..ATTEMPTS {
             match self.send(store, &note, old).await? {
                 Answer::Signed(lines) => return self.keep(store, &note, &lines).await,
-                Answer::Knows(theirs) if theirs > checkpoint.size => {
-                    return Err(Undelivered::RolledBack { theirs, ours: checkpoint.size });
-                }
                 Answer::Knows(theirs) if theirs == old => return Err(Undelivered::Forked),
-                Answer::Knows(theirs) => old = theirs,
+                Answer::Knows(theirs) => {
+                    if theirs > note.unverified().size {
+                        note = newest(store, theirs).await?;
+                    }
+                    old = theirs;
+                }
             }
         }
-        Err(Undelivered::Forked)
+        // Each time it knew of more: others send to it as well, and we try again later.
+        Err(SendError::Answered(StatusCode::CONFLICT.as_u16()).into())
     }
 
     async fn send(&self, store: &Store, note: &SignedCheckpoint, old: u64) -> Result<Answer, Undelivered> {
@@ -93,6 +99,20 @@ impl Asked {
         store.keep_cosignature(&Cosignature { size, witness, line: line.to_string(), signed_at }).await?;
         Ok(())
     }
+}
+
+fn parsed(checkpoint: &StoredCheckpoint) -> Result<SignedCheckpoint, Undelivered> {
+    checkpoint.note.parse().map_err(|_| Undelivered::Malformed)
+}
+
+/// The witness signed more than we sent. Another gateway on this store may have been faster: only if the store has less
+/// than that too was it rolled back.
+async fn newest(store: &Store, theirs: u64) -> Result<SignedCheckpoint, Undelivered> {
+    let newest = store.latest_checkpoint().await?.ok_or(Undelivered::Malformed)?;
+    if newest.size < theirs {
+        return Err(Undelivered::RolledBack { theirs, ours: newest.size });
+    }
+    parsed(&newest)
 }
 
 /// The body, as far as it may go.

@@ -239,6 +239,9 @@ impl Objects {
         for _ in 0..MOST_VERSIONS {
             let Some(found) = self.find(session).await? else { return Ok(()) };
             self.calls.delete(&self.key(session), found.version.as_deref()).await?;
+            if found.version.is_none() {
+                return Ok(());
+            }
         }
         Err(ObjectError::Failed(format!("it has more than {MOST_VERSIONS} versions")))
     }

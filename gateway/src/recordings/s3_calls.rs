@@ -63,7 +63,7 @@ impl Calls {
         let query = format!("uploadId={}", encoded(upload));
         let answer = self.call(Method::POST, key, &query, body, &[("if-none-match", "*")]).await?;
         // A failure may come with 200, once the answer has begun.
-        if answer.contains("<Error>") {
+        if !answer.contains("<CompleteMultipartUploadResult") {
             return Err(ObjectError::Failed(code(&answer)));
         }
         Ok(())

@@ -4,6 +4,8 @@
 
 use std::{fs, io, path::PathBuf, sync::Arc};
 
+use tokio::fs as on_disk;
+
 use bytes::Bytes;
 use hoop_model::SessionId;
 use serde::{Deserialize, Serialize};
@@ -65,7 +67,7 @@ impl<'a> Upload<'a> {
         if matches!(completed, Err(ObjectError::Exists)) {
             self.give_up(&sent.id).await;
         }
-        self.lost(&completed);
+        self.lost(&completed).await;
         completed
     }
 
@@ -74,7 +76,14 @@ impl<'a> Upload<'a> {
         if let Err(error) = self.objects.abort(self.session, id).await {
             tracing::warn!(%error, session.id = %self.session, "an upload that nobody needs is still at the object store");
         }
-        self.forget();
+        self.forget().await;
+    }
+
+    /// Nobody needs it any more, if there is one.
+    pub(super) async fn abandon(&self) {
+        if let Some(sent) = self.kept().await {
+            self.give_up(&sent.id).await;
+        }
     }
 
     /// Whole parts up to `length`.
@@ -84,7 +93,7 @@ impl<'a> Upload<'a> {
             let bytes = self.piece(sent.bytes(), PART).await?;
             let part = self.part(&sent, bytes).await?;
             sent.parts.push(part);
-            self.keep(&sent).map_err(|error| ObjectError::Failed(error.to_string()))?;
+            self.keep(&sent).await.map_err(|error| ObjectError::Failed(error.to_string()))?;
             self.recordings.backlog.moved();
         }
         Ok(sent)
@@ -92,27 +101,26 @@ impl<'a> Upload<'a> {
 
     async fn part(&self, sent: &Sent, bytes: Bytes) -> Result<String, ObjectError> {
         let part = self.objects.part(self.session, &sent.id, sent.parts.len(), bytes).await;
-        self.lost(&part);
+        self.lost(&part).await;
         part
     }
 
     /// The store does not know the upload any more: the next try begins anew.
-    fn lost<T>(&self, outcome: &Result<T, ObjectError>) {
+    async fn lost<T>(&self, outcome: &Result<T, ObjectError>) {
         if matches!(outcome, Err(ObjectError::Absent)) {
-            self.forget();
+            self.forget().await;
         }
     }
 
     async fn known(&self, length: u64) -> Result<Sent, ObjectError> {
-        let kept = fs::read(self.path()).ok().and_then(|json| serde_json::from_slice::<Sent>(&json).ok());
-        match kept {
+        match self.kept().await {
             Some(sent) if sent.part == PART && sent.bytes() <= length => return Ok(sent),
             // Another size, or more than there is: a recording that was put back from a backup.
             Some(sent) => self.give_up(&sent.id).await,
             None => {}
         }
         let sent = Sent { id: self.objects.begin(self.session).await?, part: PART, parts: Vec::new() };
-        self.keep(&sent).map_err(|error| ObjectError::Failed(error.to_string()))?;
+        self.keep(&sent).await.map_err(|error| ObjectError::Failed(error.to_string()))?;
         Ok(sent)
     }
 
@@ -126,17 +134,28 @@ impl<'a> Upload<'a> {
         read.await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
     }
 
-    fn path(&self) -> PathBuf {
-        self.recordings.staging.path(self.session).with_extension("upload")
+    async fn kept(&self) -> Option<Sent> {
+        serde_json::from_slice(&on_disk::read(path(self.recordings, self.session)).await.ok()?).ok()
     }
 
-    fn keep(&self, sent: &Sent) -> io::Result<()> {
-        let (path, new) = (self.path(), self.path().with_extension("upload-new"));
-        fs::write(&new, serde_json::to_vec(sent)?)?;
-        fs::rename(new, path)
+    async fn keep(&self, sent: &Sent) -> io::Result<()> {
+        let path = path(self.recordings, self.session);
+        let new = path.with_extension("upload-new");
+        on_disk::write(&new, serde_json::to_vec(sent)?).await?;
+        on_disk::rename(new, path).await
     }
 
-    pub(super) fn forget(&self) {
-        let _ = fs::remove_file(self.path());
+    pub(super) async fn forget(&self) {
+        let _ = on_disk::remove_file(path(self.recordings, self.session)).await;
     }
+}
+
+fn path(recordings: &Recordings, session: SessionId) -> PathBuf {
+    recordings.staging.path(session).with_extension("upload")
+}
+
+/// Bytes of a recording that the store has already. Blocks.
+pub(super) fn sent_bytes(recordings: &Recordings, session: SessionId) -> u64 {
+    let kept = fs::read(path(recordings, session)).ok();
+    kept.and_then(|json| serde_json::from_slice::<Sent>(&json).ok()).map_or(0, |sent| sent.bytes())
 }

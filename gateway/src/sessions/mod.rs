@@ -92,14 +92,15 @@ pub(crate) async fn interrupted(hub: &Shared, session: &SessionRecord, why: &str
     let at = now();
     let facts = json!({
         "ending": "interrupted", "reason": why, "bytes": hub.recordings.length(session.id),
-        "retain_until": retain_until(session, at),
+        "retain_until": retain_until(session, at), "relay": hub.live.carried(session.id),
     });
     let mut events = vec![event(&Actor::System, EventCode::RecordingInterrupted, subjects(session), facts)];
     events.extend(end_event(session, &Actor::System, why, "HOOP-4007"));
     let recording = RecordingEnd { ending: RecordingEnding::Interrupted, manifest: None, trailer: None, at };
     let end = SessionEnd { at, reason: why.to_owned(), code: "HOOP-4007".to_owned() };
     tolerate_conflict(hub.store.end_recording(session.id, &recording, &end, &events).await)?;
-    hub.live.take_carried(session.id);
+    // Its agent may come back with a signed end, which is held against it.
+    hub.live.forget_carried(session.id, false);
     cut_now(hub, session.id);
     Ok(())
 }
@@ -132,13 +133,22 @@ pub(crate) async fn sealed(
     trailer: Option<Frame>,
 ) -> Result<(), StoreError> {
     let session = hub.store.session(id).await?.ok_or(StoreError::NotFound("session"))?;
-    let own = report.session == Some(id);
+    // Encrypted for a key that is none of ours, it is for nobody to read.
+    let right_key = match report.recording_key {
+        Some(key) => hub.store.recording_key(key).await?.is_some(),
+        None => true,
+    };
+    let own = report.session == Some(id) && right_key;
     let (ending, reason) = match &report.manifest {
         Some(manifest) if own && report.is_clean() => match &manifest.ended {
             Ended::Sealed { reason } => (RecordingEnding::Sealed, reason.clone()),
             // The agent's signature still covers what is there; that something is missing is said in it.
             Ended::Interrupted { reason, .. } => (RecordingEnding::Interrupted, reason.clone()),
         },
+        Some(_) if !right_key => (
+            RecordingEnding::Interrupted,
+            "the recording is encrypted for a key that is not the gateway's".to_owned(),
+        ),
         _ => (RecordingEnding::Interrupted, "the recording does not agree with itself".to_owned()),
     };
     let code = match ending {
@@ -151,7 +161,7 @@ pub(crate) async fn sealed(
     let named = trailer.as_ref().zip(key).map(|(trailer, key)| recording_facts(trailer, &key));
     let mut facts = named.unwrap_or_default();
     facts.insert("retain_until".to_owned(), json!(retain_until(&session, at)));
-    facts.insert("relay".to_owned(), json!(hub.live.take_carried(id)));
+    facts.insert("relay".to_owned(), json!(hub.live.carried(id)));
     facts.insert("contents".to_owned(), json!(report.manifest));
     facts.insert("findings".to_owned(), json!(findings));
     facts.insert("own".to_owned(), json!(own));
@@ -163,7 +173,9 @@ pub(crate) async fn sealed(
     let trailer = trailer.map(|trailer| trailer.bytes.to_vec());
     let recording = RecordingEnd { ending, manifest, trailer, at };
     let end = SessionEnd { at, reason, code: "closed".to_owned() };
+    let signed = recording.manifest.is_some();
     hub.store.end_recording(id, &recording, &end, &events).await?;
+    hub.live.forget_carried(id, signed);
     if let Some(key) = report.recording_key.filter(|_| own) {
         hub.store.session_recording_key(id, key).await?;
     }

@@ -388,7 +388,8 @@ async fn keep(
         "allowed_because": grant.allowed_because, "ends_at": grant.ends_at,
         "idle_timeout_seconds": grant.idle_timeout_seconds, "connector_key_sha256": grant.connector_key_sha256,
         "rule": grant.rule, "rules_version": grant.rules_version, "recording": grant.recording, "request": grant.request,
-        "break_glass": grant.break_glass, "retention": retention, "target_user": grant.target_user, "only": grant.only,
+        "break_glass": grant.break_glass, "retention": retention,
+        "retention_seconds": retention.map(|retention| retention.duration().as_secs()), "target_user": grant.target_user, "only": grant.only,
         "end_to_end": true,
     });
     let subjects = [

@@ -171,7 +171,7 @@ facts! {
     LOCK = public "lock" Text, "`governance` or `compliance`; null without a lock.";
     LOCKED_UNTIL = public "locked_until" Time, "Nobody can delete the object before.";
     RETENTION = public "retention" Text, "How long the recording is kept after the session; for ever, if null.";
-    RETENTION_SECONDS = public "retention_seconds" Number, "How long it was to be kept.";
+    RETENTION_SECONDS = public "retention_seconds" Number, "How long it is to be kept after its end; for ever, if null.";
     RECORDED_BY = internal "recorded_by" Text, "The agent that recorded it.";
     MANIFEST_SEQ = public "manifest_seq" Number, "Place of the event that told of its end.";
     HOLD = public "hold" Id, "The legal hold.";

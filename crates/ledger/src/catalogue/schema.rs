@@ -128,6 +128,7 @@ pub const fn schema(code: Code) -> &'static [Fact] {
 
 const SESSION_REQUESTED: &[Fact] = &[
     SESSION,
+    RETENTION_SECONDS,
     GRANT,
     GRANT_SHA256,
     USER,

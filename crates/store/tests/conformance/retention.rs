@@ -57,10 +57,10 @@ async fn a_recording_is_deleted_when_its_time_is_over(store: Store) {
     assert_eq!(kept.keeping.retain_until, Some(later(110)));
     assert_eq!(kept.signed_length(), Some(1050));
     assert_eq!(store.trailer(id).await.unwrap(), Some(vec![7; 50]));
-    assert_eq!(store.recordings_to_store(10).await.unwrap().len(), 1);
+    assert_eq!(store.recordings_to_store(None, 10).await.unwrap().len(), 1);
     store.recording_stored(id, later(11), false, &events(1)).await.unwrap();
     assert_eq!(conflict(store.recording_stored(id, later(11), false, &[]).await), Conflict::Changed);
-    assert!(store.recordings_to_store(10).await.unwrap().is_empty());
+    assert!(store.recordings_to_store(None, 10).await.unwrap().is_empty());
 
     assert_eq!(due(&store, 109).await, []);
     let before = size(&store).await;
@@ -71,9 +71,9 @@ async fn a_recording_is_deleted_when_its_time_is_over(store: Store) {
     assert_eq!(conflict(store.delete_recording(id, later(111), &[]).await), Conflict::Changed);
     assert_eq!(due(&store, 200).await, []);
 
-    assert_eq!(store.recordings_to_erase(10).await.unwrap()[0].id, id);
+    assert_eq!(store.recordings_to_erase(None, 10).await.unwrap()[0].id, id);
     store.recording_erased(id, later(112)).await.unwrap();
-    assert!(store.recordings_to_erase(10).await.unwrap().is_empty());
+    assert!(store.recordings_to_erase(None, 10).await.unwrap().is_empty());
     let keeping = store.session(id).await.unwrap().unwrap().keeping;
     assert_eq!((keeping.deleted_at, keeping.erased_at), (Some(later(110)), Some(later(112))));
     assert_eq!(store.trailer(id).await.unwrap(), Some(vec![7; 50]), "the proof stays");

@@ -59,6 +59,23 @@ async fn a_gateway_that_forgot_how_far_the_witness_is_asks_once_more() {
     assert_eq!(bench.turn(&again).await, Turn::Delivered(10));
 }
 
+/// Two gateways on one store: what one of them is sending was overtaken by what the other sent.
+#[tokio::test]
+async fn a_checkpoint_that_another_gateway_overtook_is_no_rollback() {
+    let bench = Bench::new().await;
+    let (_server, receiver) = witness(&bench);
+    bench.grow(12).await;
+    let slow = bench.store.checkpoint(12).await.unwrap().unwrap();
+    bench.grow(8).await;
+    assert_eq!(bench.turn(&receiver).await, Turn::Delivered(20));
+    // The store has what the witness has, and then more than that.
+    receiver.deliver(&bench.store, &slow, 0, bench.now()).await.unwrap();
+    assert!(bench.store.cosignatures(12).await.unwrap().is_empty());
+    bench.grow(5).await;
+    receiver.deliver(&bench.store, &slow, 12, bench.now()).await.unwrap();
+    assert_eq!(bench.store.cosignatures(25).await.unwrap().len(), 1);
+}
+
 #[tokio::test]
 async fn a_ledger_that_was_rolled_back_is_refused_by_the_witness() {
     let bench = Bench::new().await;
