@@ -27,13 +27,19 @@ struct Stream {
     requests: BTreeMap<u64, Recorded>,
     binds: BTreeSet<u64>,
     executes: BTreeSet<u64>,
+    /// A name is not taken by a `Parse` or a `Bind` that failed, also where the failure came later than the next request.
+    failed: BTreeSet<u64>,
 }
 
 /// The statements of each connection, in order.
 pub(crate) fn recorded(lines: &str) -> Vec<Vec<Recorded>> {
     let mut streams: BTreeMap<u64, Stream> = BTreeMap::new();
-    for line in lines.lines() {
-        let line: Value = serde_json::from_str(line).unwrap();
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for line in lines.iter().filter(|line| line["kind"] == "failed" && line["id"].is_u64()) {
+        let stream = streams.entry(line["stream"].as_u64().unwrap()).or_default();
+        stream.failed.insert(line["id"].as_u64().unwrap());
+    }
+    for line in lines {
         assert_ne!(line["kind"], "gap", "{line}");
         let Some(stream) = line["stream"].as_u64() else { continue };
         let stream = streams.entry(stream).or_default();
@@ -77,13 +83,17 @@ impl Stream {
         let request = match line["form"].as_str().unwrap() {
             "query" => Recorded { text: text.to_owned(), ..Recorded::default() },
             "prepare" => {
-                self.prepared.insert(name("statement"), text.to_owned());
+                if !self.failed.contains(&id) {
+                    self.prepared.insert(name("statement"), text.to_owned());
+                }
                 Recorded { text: text.to_owned(), unread: true, ..Recorded::default() }
             }
             "bind" => {
                 self.binds.insert(id);
                 let text = self.prepared.get(&name("statement")).cloned().unwrap_or_default();
-                self.portals.insert(name("portal"), (text.clone(), values()));
+                if !self.failed.contains(&id) {
+                    self.portals.insert(name("portal"), (text.clone(), values()));
+                }
                 Recorded { text, unread: true, ..Recorded::default() }
             }
             "execute" => {

@@ -105,6 +105,27 @@ def transactions(c):
         c.execute('select count(*) from bulk')
 
 
+def names(c):
+    """A name that is taken is given again, all in one go: what runs is what had it first."""
+    pq = c.pgconn
+    pq.enter_pipeline_mode()
+    for text in (b"select 'first'", b"select 'second'", b"select 'third'"):
+        pq.send_prepare(b'taken', text)
+        pq.pipeline_sync()
+    pq.send_query_prepared(b'taken', [])
+    pq.pipeline_sync()
+    while pq.flush():
+        pass
+    synced, seen = 0, []
+    while synced < 4:
+        result = pq.get_result()
+        if result is not None:
+            synced += result.status == psycopg.pq.ExecStatus.PIPELINE_SYNC
+            seen += [result.get_value(0, 0)] if result.ntuples else []
+    assert seen == [b'first'], seen
+    pq.exit_pipeline_mode()
+
+
 with psycopg.connect('', autocommit=True) as c:
     c.execute('create table bulk(n int, s text)')
     c.prepare_threshold = None
@@ -122,6 +143,7 @@ with psycopg.connect('', autocommit=True) as c:
     pipelines(c)
     copies(c)
     transactions(c)
+    names(c)
     for at in range(20):
         c.execute(f'select %s::text || {at}', ['x' * 50_000 + '\n' + 'é' * 10_000])
 print('libpq', psycopg.pq.version())
