@@ -13,10 +13,13 @@ use crate::event::RequestId;
 /// So many that are not answered yet are told apart; of more, none is believed.
 const MOST_UNANSWERED: usize = 64;
 
+/// What one name may stand for, the newest last, each with the request that gave it.
+type Meanings<T> = Vec<(RequestId, T)>;
+
 /// By stream and name.
 #[derive(Debug)]
 pub(crate) struct Names<T> {
-    given: HashMap<(Option<StreamId>, Bytes), Vec<(RequestId, T)>>,
+    given: HashMap<(Option<StreamId>, Bytes), Meanings<T>>,
     most: usize,
 }
 
@@ -102,7 +105,9 @@ mod tests {
     #[test]
     fn of_too_many_unanswered_none_is_believed() {
         let mut names = given(9, 200);
-        (1..=200).for_each(|id| drop(names.take_back(None, &NAME, RequestId(id))));
+        for id in 1..=200 {
+            let _ = names.take_back(None, &NAME, RequestId(id));
+        }
         assert_eq!(names.find(None, &NAME), Some(&(RequestId(u64::MAX), 0)));
         assert!(names.given.values().all(|meanings| meanings.len() <= MOST_UNANSWERED));
     }
