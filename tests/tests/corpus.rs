@@ -7,6 +7,7 @@
 use std::{
     collections::BTreeSet,
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -14,7 +15,8 @@ use std::{
 use hoop_ledger::{Appender, Checkpoint, CheckpointKey, Draft, EventCode, ExportWriter, recording_facts};
 use hoop_model::{Actor, AgentId, EventId, SessionId, StreamId, Timestamp};
 use hoop_recording::{
-    Compression, Event, Frame, Record, RecordingPrivateKey, RequestId, SigningKey, Start, Writer, event::Form,
+    Compression, Event, Frame, Record, RecordingPrivateKey, RequestId, SigningKey, Start, Writer,
+    event::Form, sealed::SealedWriter,
 };
 use hoop_tunnel::{
     core::frame::{Control, Header, Kind, Notice, Opening, Position},
@@ -29,14 +31,16 @@ struct Target {
     seeds: fn() -> Vec<(&'static str, Vec<u8>)>,
 }
 
-const TARGETS: [Target; 7] = [
+const TARGETS: [Target; 9] = [
     Target { name: "client_hello", body: hoop_tunnel::fuzz_client_hello, seeds: hellos },
     Target { name: "ledger_reader", body: hoop_ledger::fuzz_reader, seeds: ledgers },
     Target { name: "postgres_client", body: hoop_postgres::fuzz::client, seeds: client_messages },
     Target { name: "postgres_target", body: hoop_postgres::fuzz::target, seeds: target_messages },
     Target { name: "recording_reader", body: hoop_recording::fuzz_reader, seeds: recordings },
     Target { name: "scim_reader", body: hoop_scim::fuzz_reader, seeds: provisioning },
+    Target { name: "sealed_reader", body: hoop_recording::fuzz_sealed, seeds: backups },
     Target { name: "tunnel_frames", body: hoop_tunnel::fuzz_frames, seeds: frames },
+    Target { name: "witness_proofs", body: hoop_ledger::fuzz::proofs, seeds: proofs },
 ];
 
 /// A seed corpus is small: it is in the repository.
@@ -239,6 +243,40 @@ fn ledgers() -> Vec<(&'static str, Vec<u8>)> {
         ("leaf", leaves[1].clone()),
         ("checkpoint", note.to_string().into_bytes()),
         ("key", trusted.to_string().into_bytes()),
+    ]
+}
+
+/// Sealed files of no piece and of some, and pieces as they are once decrypted.
+fn backups() -> Vec<(&'static str, Vec<u8>)> {
+    let (key, signer) = (RecordingPrivateKey::generate().unwrap(), SigningKey::generate().unwrap());
+    let sealed = |content: &[u8]| {
+        let facts = vec![("of".to_owned(), "a test".to_owned())];
+        let mut writer =
+            SealedWriter::begin(Vec::new(), key.public(), signer.verifying_key(), AT, facts).unwrap();
+        writer.write_all(content).unwrap();
+        writer.finish(&signer).unwrap().0
+    };
+    let whole = sealed(b"{\"table\":\"people\"}\n{\"name\":\"ada\"}\n");
+    let mut lie = sealed(b"");
+    lie[10..14].copy_from_slice(&[0xff; 4]);
+    vec![("empty", sealed(b"")), ("whole", whole), ("length-of-lies", lie)]
+}
+
+/// A witness's key, a checkpoint with lines under it; numbers and hashes.
+fn proofs() -> Vec<(&'static str, Vec<u8>)> {
+    let key = SigningKey::generate().unwrap();
+    let note = Checkpoint::new("fuzz", 7, hoop_ledger::Hash::of(b"root")).unwrap().sign(&key);
+    let blob = [&[4][..], key.verifying_key().as_bytes()].concat();
+    let id = hoop_ledger::Hash::of(&[b"w.test\n\x04", &key.verifying_key().as_bytes()[..]].concat());
+    let id = data_encoding::HEXLOWER.encode(&id.as_bytes()[..4]);
+    let witness = format!("w.test+{id}+{}", data_encoding::BASE64.encode(&blob));
+    let line = format!("\u{2014} w.test {}\n", data_encoding::BASE64.encode(&[7; 76]));
+    let inclusion = [&3_u64.to_be_bytes()[..], &7_u64.to_be_bytes(), &[1; 96]].concat();
+    let huge = [&u64::MAX.to_be_bytes()[..], &u64::MAX.to_be_bytes(), &[1; 640]].concat();
+    vec![
+        ("answer", format!("{witness}\n{note}{line}").into_bytes()),
+        ("inclusion", inclusion),
+        ("huge", huge),
     ]
 }
 

@@ -9,7 +9,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use hoop_testkit::{Person, World, WorldOptions, run, run_with_input, wait_until};
+use hoop_testkit::{Person, World, WorldOptions, run, wait_until};
 use serde_json::{Value, json};
 
 fn id_of(session: &Value) -> String {
@@ -148,105 +148,6 @@ with psycopg.connect('') as c:
         bound.iter().any(|p| p.to_string().contains("4711") || p.to_string().contains("1267")),
         "the binary one: {bound:?}"
     );
-}
-
-// --- complete
-
-/// What the server says that it ran, in order.
-fn logged(log: &str) -> Vec<String> {
-    let mut entries: Vec<String> = Vec::new();
-    let mut open = false;
-    for line in log.lines() {
-        if let Some(more) = line.strip_prefix('\t') {
-            if let Some(last) = entries.last_mut().filter(|_| open) {
-                last.push('\n');
-                last.push_str(more);
-            }
-            continue;
-        }
-        let said = line.split_once("LOG:  ").map_or("", |(_, said)| said);
-        let statement = said.strip_prefix("statement: ").map(str::to_owned);
-        let executed =
-            said.strip_prefix("execute ").and_then(|said| Some(said.split_once(": ")?.1.to_owned()));
-        let called = said.strip_prefix("fastpath function call: ").map(|_| "a function call".to_owned());
-        let entry = statement.or(executed).or(called);
-        open = entry.is_some();
-        entries.extend(entry);
-    }
-    entries
-}
-
-/// What we say that was run, in order.
-fn recorded(world: &World, session: &str) -> Vec<String> {
-    let shown = |statement: &Value| match statement["form"].as_str()? {
-        "query" | "execute" => Some(statement["text"].as_str()?.to_owned()),
-        "function_call" => Some("a function call".to_owned()),
-        _ => None,
-    };
-    world.statements(session).iter().filter_map(shown).collect()
-}
-
-/// Runs a client, and compares the server's own log with the session's recording.
-fn compare(world: &World, client: &mut Command, input: &str, at_least: usize) {
-    let before = world.postgres.log().len();
-    run_with_input(client, input);
-    let session = id_of(&world.ended_session());
-    let log = world.postgres.log();
-    let (ours, theirs) = (recorded(world, &session), logged(&log[before..]));
-    let squeezed = |list: &[String]| -> Vec<String> {
-        list.iter().map(|text| text.trim().trim_end_matches(';').to_owned()).collect()
-    };
-    let (ours, theirs) = (squeezed(&ours), squeezed(&theirs));
-    assert!(theirs.len() >= at_least, "only {} statements", theirs.len());
-    let differs = ours.iter().zip(&theirs).find(|(ours, theirs)| ours != theirs);
-    assert_eq!((differs, ours.len()), (None, theirs.len()), "\nours: {ours:#?}\ntheirs: {theirs:#?}");
-}
-
-#[test]
-fn every_wire_form_is_recorded_as_the_server_ran_it() {
-    let world = World::start();
-    world.postgres.script("create table t(n int primary key, s text); alter table t owner to app");
-    let file = world.folder.path().join("large-object");
-    fs::write(&file, "x".repeat(20_000)).unwrap();
-    let simple = format!(
-        "select 1;\nselect 'two\nlines';\nselect 2 \\; select 3;\n/* a comment */ select 4; -- and another\n\
-         begin;\ninsert into t values (1, 'a'), (2, 'b');\nsavepoint s;\nupdate t set s = 'c' where n = 1;\nrollback to s;\ncommit;\n\
-         select * from t \\gdesc\ndeclare c cursor with hold for select n from t;\nfetch 1 from c;\nfetch all from c;\nclose c;\n\
-         do $$ begin perform 1; end $$;\nselect 1/0;\ncopy t to stdout;\ncopy t(n) from stdin;\n10\n11\n\\.\n\
-         \\copy (select n from t) to /dev/null\n\\lo_import {}\nset application_name = 'x';\nshow application_name;\n\
-         select set_config('search_path', 'public', false);\nprepare p(int) as select $1;\nexecute p(7);\ndeallocate p;\n\
-         listen here;\nnotify here, 'x';\nexplain select 1;\nselect E'\\u00e4\\'\"; drop table t; --';\n",
-        file.display(),
-    );
-    compare(&world, &mut world.through(&["psql", "-X", "-q", "-f", "-"]), &simple, 30);
-
-    let extended = "
-import psycopg
-with psycopg.connect('', autocommit=True) as c:
-    for threshold in (None, 0):
-        c.prepare_threshold = threshold
-        for binary in (False, True):
-            cur = c.cursor(binary=binary)
-            cur.execute('select %s::text, %s::int', ['a', 1])
-            cur.execute('select n from t where n = %b', [1])
-            cur.execute('insert into t values (%s, %s) on conflict do nothing', [100, 'x'])
-            cur.executemany('update t set s = %s where n = %s', [('y', 1), ('z', 2)])
-            cur.execute('select 1 -- nothing bound', prepare=True)
-    with c.cursor().copy('copy t to stdout (format binary)') as copy:
-        for _ in copy: pass
-    with c.cursor().copy('copy t(n) from stdin (format binary)') as copy:
-        copy.set_types(['int4']); copy.write_row([500])
-    with c.pipeline():
-        for n in range(10): c.execute('select %s::int', [n])
-    with c.transaction():
-        with c.cursor('server_side') as named:
-            named.execute('select n from t order by n'); named.fetchmany(2); named.fetchall()
-    # It fails as it runs: what fails before, as a constant does, is recorded by us and not logged as run by the server.
-    try: c.execute('select 1 / (n - n) from t where n = %s', [1])
-    except psycopg.errors.DivisionByZero: pass
-    c.prepare_threshold = None
-    c.execute('select 1; select 2')";
-    compare(&world, &mut world.through(&["/usr/bin/python3", "-c", extended]), "", 40);
 }
 
 // --- changed or left out

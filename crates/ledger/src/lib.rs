@@ -14,6 +14,8 @@ pub mod cosignature;
 pub mod event;
 pub mod export;
 pub mod finding;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod ocsf;
 mod order;
 pub mod plan;

@@ -272,6 +272,8 @@ struct Check<'a> {
     /// Up to so many events a signed root was seen to hold.
     proven: u64,
     checkpoint: Option<Checkpoint>,
+    /// The line of the last checkpoint was there: nothing may follow it.
+    ended: bool,
     sessions: BTreeMap<SessionId, Session>,
     trailers: BTreeMap<SessionId, Frame>,
     live: Vec<SessionId>,
@@ -295,6 +297,7 @@ impl<'a> Check<'a> {
             roots: BTreeMap::new(),
             proven: 0,
             checkpoint: None,
+            ended: false,
             sessions: BTreeMap::new(),
             trailers: BTreeMap::new(),
             live: Vec::new(),
@@ -317,6 +320,10 @@ impl<'a> Check<'a> {
     }
 
     fn line(&mut self, line: &[u8], number: u64) {
+        if self.ended {
+            let reason = "it stands behind the checkpoint that ends the export".to_owned();
+            self.report.find(Finding::Unreadable { line: number, reason });
+        }
         match serde_json::from_slice(line) {
             Ok(Line::Leaf(leaf)) => self.leaf(leaf.get().as_bytes()),
             Ok(Line::Recording(line)) => self.recording(line, number),
@@ -435,6 +442,7 @@ impl<'a> Check<'a> {
     }
 
     fn final_checkpoint(&mut self, note: &SignedCheckpoint) {
+        self.ended = true;
         self.witnessed.push(note.clone());
         match note.verify(self.key) {
             Ok(checkpoint) => self.checkpoint = Some(checkpoint.clone()),
@@ -447,7 +455,10 @@ impl<'a> Check<'a> {
             STANDARD.decode(&line.trailer).ok().and_then(|bytes| Frame::parse(Bytes::from(bytes)).ok());
         match frame {
             Some(frame) if frame.tag == Tag::Trailer => {
-                self.trailers.insert(line.session, frame);
+                if self.trailers.insert(line.session, frame).is_some() {
+                    let reason = format!("the manifest of session {} is there twice", line.session);
+                    self.report.find(Finding::Unreadable { line: number, reason });
+                }
             }
             _ => {
                 let reason = format!("the manifest of session {} is no trailer", line.session);

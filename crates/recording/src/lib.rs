@@ -29,6 +29,7 @@ pub mod verify;
 pub mod visible;
 pub mod writer;
 
+mod names;
 mod scratch;
 mod split;
 mod tables;
@@ -56,12 +57,20 @@ pub fn fuzz_reader(data: &[u8]) {
     let _ = verify_chain(data, Trust::Header);
     let _ = tables_of(&redact_literals(data));
     let _ = scan(data);
-    if let Ok(mut reader) = sealed::SealedReader::open(data, &NullKey) {
-        let _ = std::io::copy(&mut reader, &mut std::io::sink());
-    }
     if let Ok(reader) = Reader::open(data, &NullKey) {
         reader.take(10_000).for_each(drop);
     }
+}
+
+/// The same for a sealed backup: as a file, and as the bytes of a piece that was decrypted. What it gives was signed for.
+#[doc(hidden)]
+pub fn fuzz_sealed(data: &[u8]) {
+    if let Ok(mut reader) = sealed::SealedReader::open(data, &NullKey) {
+        let copied = std::io::copy(&mut reader, &mut std::io::sink());
+        assert_eq!(copied.ok(), reader.end().map(|end| end.bytes));
+    }
+    let plain = scratch::decompress(data);
+    assert!(plain.is_none_or(|plain| plain.len() <= container::MAX_PLAINTEXT));
 }
 
 /// Opens every wrapped key as zeros, so that a fuzzer gets past the header.

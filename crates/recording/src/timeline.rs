@@ -3,6 +3,8 @@
 //! The console's replay, `hoop sessions replay` and the exports all show this. It is bounded by [`Limits`]; what was
 //! left out is counted. All text is harmless to show: see [`crate::visible`].
 
+mod correct;
+
 use std::collections::HashMap;
 
 use bytes::Bytes;
@@ -12,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cells::{self, bounded, column_name, render, render_parameter},
     event::{Column, Direction, Event, Form, Parameter, Record, RequestId, Said},
+    names::Names,
     visible::{visible, visible_bytes, visible_lines},
 };
 
@@ -130,8 +133,12 @@ pub struct Builder {
     limits: Limits,
     timeline: Timeline,
     open: HashMap<(Option<StreamId>, RequestId), Open>,
-    prepared: Named<String>,
-    portals: Named<(String, Values)>,
+    prepared: Names<String>,
+    portals: Names<(String, Values)>,
+    /// For each statement the request that its text is from.
+    sources: Vec<Option<RequestId>>,
+    /// Up to here all requests of a stream were answered.
+    answered: HashMap<Option<StreamId>, RequestId>,
     /// Bytes of text that may still be shown.
     left: usize,
     /// The same for notes: a target that talks without end crowds out no statement.
@@ -141,12 +148,12 @@ pub struct Builder {
 
 /// Bind values as shown.
 type Values = Vec<Option<String>>;
-/// By stream and by the name that the client gave.
-type Named<T> = HashMap<(Option<StreamId>, Bytes), T>;
 
 #[derive(Debug)]
 struct Open {
     index: usize,
+    /// The name that it gives.
+    name: Bytes,
     columns: Vec<Column>,
 }
 
@@ -158,8 +165,10 @@ impl Builder {
             limits,
             timeline: Timeline::default(),
             open: HashMap::new(),
-            prepared: HashMap::new(),
-            portals: HashMap::new(),
+            prepared: Names::new(limits.statements),
+            portals: Names::new(limits.statements),
+            sources: Vec::new(),
+            answered: HashMap::new(),
             left: limits.total,
             notes_left: limits.total / 4,
             gaps: 0,
@@ -185,20 +194,31 @@ impl Builder {
                 Direction::Out => view.copied_out += data.len() as u64,
             }),
             Event::Curtailed { id, limit } => self.update(record, *id, |view| view.curtailed = Some(*limit)),
-            Event::Completed { id, tag, rows, duration_us, .. } => self.update(record, *id, |view| {
-                // A query of several statements ends once for each.
-                let before = view.tag.take().map(|tags| bounded(tags, MAX_TAGS) + "; ").unwrap_or_default();
-                view.tag = Some(before + &visible_bytes(tag));
-                view.rows_count = view.rows_count.saturating_add(*rows);
-                view.duration_us = Some(*duration_us);
-            }),
-            Event::Failed { id: Some(id), code, message, duration_us } => self.update(record, *id, |view| {
-                view.error = Some(ProblemView { code: visible_bytes(code), message: visible_bytes(message) });
-                view.duration_us = Some(*duration_us);
-            }),
-            Event::Denied { id, code, message } => self.update(record, *id, |view| {
-                view.denied = Some(ProblemView { code: visible(code), message: visible(message) });
-            }),
+            Event::Completed { id, tag, rows, duration_us, .. } => {
+                self.answered.insert(record.stream, *id);
+                self.update(record, *id, |view| {
+                    // A query of several statements ends once for each.
+                    let before =
+                        view.tag.take().map(|tags| bounded(tags, MAX_TAGS) + "; ").unwrap_or_default();
+                    view.tag = Some(before + &visible_bytes(tag));
+                    view.rows_count = view.rows_count.saturating_add(*rows);
+                    view.duration_us = Some(*duration_us);
+                })
+            }
+            Event::Failed { id: Some(id), code, message, duration_us } => {
+                self.take_back(record.stream, *id);
+                self.update(record, *id, |view| {
+                    view.error =
+                        Some(ProblemView { code: visible_bytes(code), message: visible_bytes(message) });
+                    view.duration_us = Some(*duration_us);
+                })
+            }
+            Event::Denied { id, code, message } => {
+                self.take_back(record.stream, *id);
+                self.update(record, *id, |view| {
+                    view.denied = Some(ProblemView { code: visible(code), message: visible(message) });
+                });
+            }
             Event::Opened { .. }
             | Event::Failed { id: None, .. }
             | Event::Said { .. }
@@ -231,10 +251,12 @@ impl Builder {
         let shown = bounded(visible_lines(&String::from_utf8_lossy(text)), self.limits.text);
         let values =
             parameters.iter().map(|value| render_parameter(value).map(|text| bounded(text, limit))).collect();
-        let (text, parameters) = self.resolve(record.stream, form, shown, values);
+        let (source, name) = (self.source(record.stream, form), name_given(form));
+        let (text, parameters) = self.resolve((record.stream, id), form, shown, values);
         self.left = self.left.saturating_sub(text.len() + length_of(&parameters));
-        self.open
-            .insert((record.stream, id), Open { index: self.timeline.statements.len(), columns: Vec::new() });
+        let open = Open { index: self.timeline.statements.len(), name, columns: Vec::new() };
+        self.open.insert((record.stream, id), open);
+        self.sources.push(source);
         self.timeline.statements.push(StatementView {
             stream: record.stream,
             id,
@@ -259,32 +281,36 @@ impl Builder {
     /// A bound or executed statement shows the text that was prepared and the values that were bound.
     fn resolve(
         &mut self,
-        stream: Option<StreamId>,
+        (stream, id): (Option<StreamId>, RequestId),
         form: &Form,
         text: String,
         values: Values,
     ) -> (String, Values) {
-        // A hostile client may name statements without end; those beyond the limit are shown without their text.
-        let room = |length: usize| length < self.limits.statements;
+        let answered = self.answered.get(&stream).copied().unwrap_or_default();
         match form {
             Form::Prepare { name } => {
-                if room(self.prepared.len()) {
-                    self.prepared.insert((stream, name.clone()), text.clone());
-                }
+                self.prepared.give(stream, name, id, text.clone(), answered);
                 (text, values)
             }
             Form::Bind { portal, statement } => {
-                let known = self.prepared.get(&(stream, statement.clone())).cloned();
-                let text = if text.is_empty() { known.unwrap_or_default() } else { text };
-                if room(self.portals.len()) {
-                    self.portals.insert((stream, portal.clone()), (text.clone(), values.clone()));
-                }
+                let known = || self.prepared.find(stream, statement).map(|(_, text)| text.clone());
+                let text = if text.is_empty() { known().unwrap_or_default() } else { text };
+                self.portals.give(stream, portal, id, (text.clone(), values.clone()), answered);
                 (text, values)
             }
             Form::Execute { portal, .. } if text.is_empty() => {
-                self.portals.get(&(stream, portal.clone())).cloned().unwrap_or_default()
+                self.portals.find(stream, portal).map(|(_, bound)| bound.clone()).unwrap_or_default()
             }
             _ => (text, values),
+        }
+    }
+
+    /// Which request the text of a bound or executed one is from.
+    fn source(&self, stream: Option<StreamId>, form: &Form) -> Option<RequestId> {
+        match form {
+            Form::Bind { statement, .. } => self.prepared.find(stream, statement).map(|(id, _)| *id),
+            Form::Execute { portal, .. } => self.portals.find(stream, portal).map(|(id, _)| *id),
+            _ => None,
         }
     }
 
@@ -358,6 +384,15 @@ impl Builder {
 /// A cell counts for at least a few bytes, so that rows of NULLs are bounded too.
 fn length_of(values: &[Option<String>]) -> usize {
     values.iter().map(|value| 32 + value.as_ref().map_or(0, String::len)).sum()
+}
+
+/// The name that a request gives to something, if it does.
+fn name_given(form: &Form) -> Bytes {
+    match form {
+        Form::Prepare { name } => name.clone(),
+        Form::Bind { portal, .. } => portal.clone(),
+        _ => Bytes::new(),
+    }
 }
 
 /// The name of a wire form.

