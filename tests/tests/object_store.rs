@@ -217,6 +217,13 @@ fn what_has_the_name_already_is_not_overwritten() {
     assert_eq!(place.store.object(&name), b"somebody else's");
     assert!(place.in_folder().contains(&file), "the recording stays where it is");
     place.clean(&id);
+    // It holds up no other.
+    place.world.psql("select 'the next'");
+    let next = place.world.ended_session()["id"].as_str().unwrap().to_owned();
+    assert_ne!(next, id);
+    wait_until("the next one in the store", || {
+        place.store.names().iter().any(|name| name.contains(&next)).then_some(())
+    });
 }
 
 #[test]

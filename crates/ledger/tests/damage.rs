@@ -14,7 +14,7 @@ use hoop_ledger::{
     Appender, Checkpoint, CheckpointKey, Draft, EventCode, ExportWriter, Report, recording_facts,
     verify_export,
 };
-use hoop_model::{Actor, EventId, SessionId, Timestamp};
+use hoop_model::{Actor, AgentId, EventId, SessionId, Timestamp};
 use hoop_recording::{Compression, Frame, RecordingPrivateKey, SigningKey, Start, Writer};
 use proptest::{prelude::*, sample::Index};
 
@@ -33,11 +33,14 @@ fn made() -> &'static Made {
         let (mut log, mut leaves, mut trailers) = (Appender::default(), Vec::new(), Vec::new());
         let mut add =
             |draft| leaves.push(log.append(draft, EventId::generate(), Timestamp::EPOCH).unwrap().leaf);
-        add(Draft::new(Actor::System, EventCode::GatewayStarted));
+        let agent_id = AgentId::generate();
+        let key_of_agent = data_encoding::HEXLOWER.encode(agent.verifying_key().as_bytes());
+        let enrolled = Draft::new(Actor::System, EventCode::AgentEnrolled).about(agent_id);
+        add(enrolled.fact("signing_key", key_of_agent));
         for _ in 0..3 {
             let session = SessionId::generate();
             add(Draft::new(Actor::Anonymous, EventCode::LoginSucceeded).fact("name", "ada"));
-            add(Draft::new(Actor::Anonymous, EventCode::SessionOpened).about(session));
+            add(Draft::new(Actor::Anonymous, EventCode::SessionOpened).about(session).about(agent_id));
             let start = Start {
                 session,
                 at: Timestamp::EPOCH,

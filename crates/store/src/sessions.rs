@@ -648,6 +648,16 @@ impl Store {
         many(&self.read(sql, Vec::new()).await?)
     }
 
+    /// The ids of sessions whose end or recording is yet to come (at most 100,000).
+    ///
+    /// # Errors
+    /// The usual ones.
+    pub async fn unfinished_sessions(&self) -> Result<Vec<SessionId>, StoreError> {
+        let sql =
+            "SELECT id FROM sessions WHERE state IN ('opening', 'live', 'ending') ORDER BY id LIMIT 100000";
+        self.read(sql, Vec::new()).await?.iter().map(|row| row.id("id")).collect()
+    }
+
     /// Opening, live and ending sessions of an agent: what it must be told when it comes back.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //! an event.
 
 use std::{
+    collections::BTreeSet,
     io,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -160,14 +161,16 @@ fn streamed(pieces: mpsc::Receiver<Result<Bytes, std::io::Error>>, name: &'stati
 
 /// Streams the export that can be verified: JSON lines, ended by a checkpoint of all leaves in it.
 async fn whole(hub: &Shared) -> Answer<Response> {
-    let live = hub.store.live_sessions().await?.into_iter().map(|session| session.id).collect::<Vec<_>>();
+    // Before and after the checkpoint: one that begins or ends in between is no finding.
+    let before = hub.store.unfinished_sessions().await?;
     let note = jobs::sign_checkpoint(hub).await?;
+    let live: BTreeSet<_> = before.into_iter().chain(hub.store.unfinished_sessions().await?).collect();
     let signed: SignedCheckpoint = note.parse().map_err(Problematic::internal)?;
     let key = jobs::checkpoint_key(hub).map_err(Problematic::internal)?;
     let (sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(8);
     let task = hub.clone();
     hub.tasks.spawn(async move {
-        let written = write_export(&task, &key, &signed, live, &sender).await;
+        let written = write_export(&task, &key, &signed, live.into_iter().collect(), &sender).await;
         if let Err(problem) = written {
             tracing::error!(?problem, "an export of the ledger broke off");
             let _ = sender.send(Err(std::io::Error::other("the export broke off"))).await;

@@ -348,3 +348,34 @@ fn told_stored(objects: &Objects, record: &SessionRecord, bytes: u64, at: Timest
     });
     event(&Actor::System, EventCode::RecordingStored, sessions::subjects(record), facts)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_fails_comes_later_each_time_and_others_in_between() {
+        let (bad, good) = (SessionId::generate(), SessionId::generate());
+        let mut turns = Turns::default();
+        let mut pauses = Vec::new();
+        for _ in 0..10 {
+            turns.failed(bad, &MoveError::Object(ObjectError::Absent));
+            pauses.push(
+                turns.failed[&bad].next.saturating_duration_since(Instant::now()).as_secs_f64().round(),
+            );
+        }
+        assert_eq!(pauses, [5., 10., 20., 40., 80., 160., 300., 300., 300., 300.]);
+        assert!(!turns.is_due(bad) && turns.is_due(good));
+        assert!(turns.waits_for_the_store(bad), "the store may come back");
+    }
+
+    #[test]
+    fn what_no_store_can_mend_is_not_said_to_wait_for_it() {
+        let bad = SessionId::generate();
+        let mut turns = Turns::default();
+        turns.failed(bad, &MoveError::Another);
+        assert!(!turns.waits_for_the_store(bad));
+        turns.failed(bad, &MoveError::Length { found: 1, signed: 2 });
+        assert!(!turns.waits_for_the_store(bad));
+    }
+}
