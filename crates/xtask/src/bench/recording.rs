@@ -83,7 +83,7 @@ fn measure(state: &State, options: &Recording, rows: &mut Rows) -> Result<()> {
     let effort = if options.quick { super::QUICK } else { super::FULL };
     super::prepare(&Cluster::of(state)?, state, effort)?;
     let rules = shell::capture(demo::hoop(state, state.admin()?)?.args(["admin", "export", "-o", "json"]))?;
-    let switch = state.folder.join("agent/spool").join(SWITCH);
+    let switch = state.folder.join("agent/state/spool").join(SWITCH);
     for mode in ["off", "bounded", "strict"] {
         match mode {
             "off" => fs::write(&switch, "").with_context(|| switch.display().to_string())?,
@@ -157,8 +157,21 @@ fn on_disk(state: &State, rows: &mut Rows) -> Result<()> {
     // Rows alone, none of them too many to be kept.
     let mut answer = demo::hoop(state, state.engineer()?)?;
     let sql = format!("SELECT * FROM pgbench_accounts ORDER BY aid LIMIT {ANSWER}");
-    answer.args(["connect", demo::CONNECTION, "--", "psql", "-X", "-q", "-A", "-t", "-c", &sql]);
-    shell::capture(answer.env("PGDATABASE", super::paths::DATABASE))?;
+    answer.args([
+        "connect",
+        demo::CONNECTION,
+        "--",
+        "psql",
+        "-X",
+        "-q",
+        "-A",
+        "-t",
+        "-d",
+        super::paths::DATABASE,
+        "-c",
+        &sql,
+    ]);
+    shell::capture(&mut answer)?;
     let session = ended(state)?;
     let number = |name: &str| session[name].as_f64().with_context(|| format!("no {name}"));
     rows.add("stored.rows".into(), "hoop", number("recording_bytes")? / number("bytes_out")?, "bytes/byte");
@@ -183,7 +196,7 @@ fn verification(state: &State, rows: &mut Rows) -> Result<()> {
     let id = longest["id"].as_str().context("no id")?;
     let file = state.folder.join("longest.hoopr");
     let admin = || demo::hoop(state, state.admin()?);
-    shell::capture(admin()?.args(["sessions", "export", id, "-f", "raw", "-o"]).arg(&file))?;
+    shell::capture(admin()?.args(["sessions", "export", id, "--format", "raw", "--out"]).arg(&file))?;
     let began = Instant::now();
     shell::capture(admin()?.args(["sessions", "verify", "--file"]).arg(&file))?;
     let megabytes = fs::metadata(&file)?.len() as f64 / 1e6;
