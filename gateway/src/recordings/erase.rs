@@ -3,10 +3,7 @@
 //!
 //! A clock that jumps ahead deletes nothing: see [`Trust`].
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use hoop_ledger::EventCode;
 use hoop_model::{Actor, SessionId, Timestamp};
@@ -123,9 +120,9 @@ async fn told_deleted(hub: &Shared, record: &SessionRecord) -> Result<NewEvent, 
 }
 
 async fn erase(hub: &Shared, record: &SessionRecord) -> Result<(), ObjectError> {
-    let failed = |error: &dyn std::fmt::Display| ObjectError::Failed(error.to_string());
     // Statements without their literals are gone from the search, too.
-    hub.store.forget_statements(record.id).await.map_err(|error| failed(&error))?;
+    let forgotten = hub.store.forget_statements(record.id).await;
+    forgotten.map_err(|error| ObjectError::Failed(error.to_string()))?;
     if let Some(objects) = hub.recordings.objects.clone() {
         Upload::new(&hub.recordings, &objects, record.id).abandon().await;
         objects.delete(record.id).await?;
@@ -134,9 +131,8 @@ async fn erase(hub: &Shared, record: &SessionRecord) -> Result<(), ObjectError> 
             "it is in a store of objects, and `recordings.store` is `disk`".to_owned(),
         ));
     }
-    let (recordings, session) = (Arc::clone(&hub.recordings), record.id);
-    let removed = tokio::task::spawn_blocking(move || recordings.staging.remove(session)).await;
-    removed.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
+    let session = record.id;
+    hub.recordings.in_folder(move |all| all.staging.remove(session)).await
 }
 
 /// What was held or released since is done to the objects themselves.

@@ -103,6 +103,16 @@ impl Recordings {
         self.staging.length(session)
     }
 
+    /// Does what blocks where it may, with the folder at hand.
+    async fn in_folder<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, ObjectError> {
+        let recordings = Arc::clone(self);
+        let done = tokio::task::spawn_blocking(move || work(&recordings)).await;
+        done.map_err(io::Error::other).flatten().map_err(|error| ObjectError::Failed(error.to_string()))
+    }
+
     /// How many recordings were sealed since the start.
     pub(crate) fn seals(&self) -> u64 {
         self.seals.load(Ordering::Acquire)

@@ -271,10 +271,7 @@ async fn move_one(hub: &Shared, objects: &Objects, record: &SessionRecord) -> Re
         Err(error) => return Err(error.into()),
     }
     upload.forget().await;
-    let removing = Arc::clone(recordings);
-    let removed = tokio::task::spawn_blocking(move || removing.staging.remove(session)).await;
-    let failed = |error: &dyn std::fmt::Display| ObjectError::Failed(error.to_string());
-    Ok(removed.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?)
+    Ok(recordings.in_folder(move |all| all.staging.remove(session)).await?)
 }
 
 async fn put_whole(
@@ -282,10 +279,7 @@ async fn put_whole(
     objects: &Objects,
     session: SessionId,
 ) -> Result<(), ObjectError> {
-    let reading = Arc::clone(recordings);
-    let read = tokio::task::spawn_blocking(move || std::fs::read(reading.staging.path(session))).await;
-    let failed = |error: &dyn std::fmt::Display| ObjectError::Failed(error.to_string());
-    let bytes = read.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
+    let bytes = recordings.in_folder(move |all| std::fs::read(all.staging.path(session))).await?;
     objects.put(session, bytes.into()).await
 }
 

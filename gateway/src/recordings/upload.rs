@@ -125,13 +125,12 @@ impl<'a> Upload<'a> {
     }
 
     async fn piece(&self, offset: u64, length: u64) -> Result<Bytes, ObjectError> {
-        let (recordings, session) = (Arc::clone(self.recordings), self.session);
-        let read = tokio::task::spawn_blocking(move || {
+        let session = self.session;
+        let read = move |all: &Recordings| {
             let length = usize::try_from(length).map_err(io::Error::other)?;
-            super::Source::File(recordings.staging.read(session)?).exactly(offset, length)
-        });
-        let failed = |error: &dyn std::fmt::Display| ObjectError::Failed(error.to_string());
-        read.await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
+            super::Source::File(all.staging.read(session)?).exactly(offset, length)
+        };
+        self.recordings.in_folder(read).await
     }
 
     async fn kept(&self) -> Option<Sent> {
