@@ -21,6 +21,8 @@ break_glass:
     connections: {names: [pg]}
 ";
 
+const OTHER_RULE: &str = "rules: [{name: other, subjects: {groups: [nobody]}, connections: {names: [pg]}}]";
+
 /// A chat that hears what is told, and the gateway's lines for it.
 fn chat() -> (&'static str, Arc<Mutex<String>>) {
     let (listener, heard) = (TcpListener::bind("127.0.0.1:0").unwrap(), Arc::new(Mutex::new(String::new())));
@@ -143,6 +145,9 @@ fn the_drill() {
     wait_until("the notice", || {
         heard.lock().unwrap().contains("The glass was broken while the gateway was down").then_some(())
     });
+    // The gateway looks at it again when the rules change, and lets it go on under the same one.
+    world.apply(&EMERGENCY.replace("rules: []", OTHER_RULE));
+    assert_eq!(run(psql.args(["-c", "SELECT 'still in'"])).lines().last(), Some("still in"));
     let session = world.sessions()[0].clone();
     assert_eq!((&session["state"], &session["user"]), (&json!("live"), &json!("ada")), "{session}");
     child.kill().unwrap();

@@ -18,8 +18,9 @@ fn agent_and_relay_count_the_same_bytes() {
     let facts = sealed(&world);
     let (agent, relay) = (&facts["contents"]["contents"]["carried"], &facts["relay"]);
     let number = |value: &Value| value.as_u64().unwrap();
-    assert_eq!(number(&agent["received"]), number(&relay["to_agent"]), "{facts}");
-    // The last bytes to the person may not have been taken when it closed.
+    // The last bytes may not have been taken when it closed: the connector's farewell here, an answer there.
+    let unread = number(&relay["to_agent"]) - number(&agent["received"]);
+    assert!(unread < 100, "{facts}");
     assert!(number(&agent["sent"]) >= number(&relay["to_person"]), "{facts}");
     assert!(number(&relay["to_person"]) > 3_000_000 && number(&relay["connections"]) >= 1, "{facts}");
     // A gateway that was restarted does not know what went before, and does not pretend to.

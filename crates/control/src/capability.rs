@@ -18,7 +18,7 @@ use hoop_model::{
     AgentId, AuthMethod, CapabilityId, ConnectionId, ConnectionName, FactorKind, GrantId, ProtocolId,
     Redacted, RuleName, SessionId, Timestamp, UserId, UserName,
 };
-use hoop_policy::rules::RecordingMode;
+use hoop_policy::rules::{OpenedBy, RecordingMode};
 use serde::{Deserialize, Serialize};
 
 use crate::grant::{Grant, GrantSigner};
@@ -228,7 +228,7 @@ impl Capability {
             recording: RecordingMode::Bounded,
             target_user: self.target_user.clone(),
             request: None,
-            break_glass: true,
+            opened_by: OpenedBy::Capability,
             allowed_because: format!("capability {} while the gateway was down", self.id),
         }
     }

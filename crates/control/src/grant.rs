@@ -8,7 +8,10 @@ use hoop_model::{
     AgentId, AuthMethod, ConnectionId, ConnectionName, FactorKind, GrantId, ProtocolId, RequestId, RuleName,
     SessionId, Timestamp, UserId, UserName,
 };
-use hoop_policy::{OnlyStatement, Rules, rules::RecordingMode};
+use hoop_policy::{
+    OnlyStatement, Rules,
+    rules::{OpenedBy, RecordingMode},
+};
 use serde::{Deserialize, Serialize};
 
 const CONTEXT: &[u8] = b"hoop grant v1\n";
@@ -72,8 +75,8 @@ pub struct Grant {
     /// The approved request, or the emergency, that it rests on.
     #[serde(default)]
     pub request: Option<RequestId>,
-    /// It is an emergency.
-    pub break_glass: bool,
+    /// How it was let in.
+    pub opened_by: OpenedBy,
     /// Which condition allowed it.
     pub allowed_because: String,
 }
@@ -222,7 +225,7 @@ mod tests {
             recording: RecordingMode::Bounded,
             target_user: None,
             request: None,
-            break_glass: false,
+            opened_by: OpenedBy::Rule,
             allowed_because: "member of dba".into(),
         }
     }

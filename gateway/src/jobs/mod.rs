@@ -184,7 +184,7 @@ pub(crate) async fn no_longer(
         opened_at: session.started_at,
         ends_at: session.ends_at,
         rule: &grant.rule,
-        break_glass: grant.break_glass,
+        opened_by: grant.opened_by,
         recording: grant.recording,
         target_user: target_user.as_ref(),
         rules: &grant.rules(),

@@ -12,7 +12,7 @@ use hoop_ledger::event::EventCode;
 use hoop_model::{Actor, Blame, Fault, GrantId, RequestId, SessionId, Timestamp};
 use hoop_policy::{
     Denial,
-    rules::{Asking, Permission, Refusal, TargetUser},
+    rules::{Asking, OpenedBy, Permission, Refusal, TargetUser},
 };
 use hoop_recording::RecordingPublicKey;
 use hoop_store::{
@@ -55,7 +55,7 @@ struct Granted {
     terms: Permission,
     /// The request that it rests on.
     request: Option<RequestId>,
-    break_glass: bool,
+    opened_by: OpenedBy,
     rules_version: u64,
     recording_key: RecordingPublicKey,
     at: Timestamp,
@@ -198,7 +198,7 @@ async fn grant(hub: &Shared, opening: &Opening) -> Result<Granted, Problematic> 
     let definition = definition_of(&connection)?;
     let running = hub.store.live_sessions_of_user(opening.caller.user.id).await?.len();
     let decided = decide(hub, opening, &connection, &definition, running, at).await?;
-    let (mut terms, request, break_glass, rules_version) = match decided {
+    let (mut terms, request, opened_by, rules_version) = match decided {
         Ok(decided) => decided,
         Err(refusal) => return Err(refuse(hub, opening, &refusal).await),
     };
@@ -221,14 +221,14 @@ async fn grant(hub: &Shared, opening: &Opening) -> Result<Granted, Problematic> 
         link,
         terms,
         request,
-        break_glass,
+        opened_by,
         rules_version,
         recording_key,
         at,
     })
 }
 
-type Decided = (Permission, Option<RequestId>, bool, u64);
+type Decided = (Permission, Option<RequestId>, OpenedBy, u64);
 
 /// The rules' answer. An emergency that is in force counts where no ordinary rule lets the person in.
 async fn decide(
@@ -250,7 +250,7 @@ async fn decide(
     let refusal = match in_force.policy.decide(&asking, at) {
         Ok(terms) => {
             let request = terms.approval_used.and_then(|used| standing.behind(used));
-            return Ok(Ok((terms, request, false, in_force.version)));
+            return Ok(Ok((terms, request, OpenedBy::Rule, in_force.version)));
         }
         Err(refusal) => refusal,
     };
@@ -269,7 +269,7 @@ async fn decide(
             because: format!("{}; emergency {}", terms.because, emergency.asked.id),
             approval_used: None,
         };
-        (terms, Some(emergency.asked.id), true, in_force.version)
+        (terms, Some(emergency.asked.id), OpenedBy::BreakGlass, in_force.version)
     }))
 }
 
@@ -323,7 +323,7 @@ fn write_grant(opening: &Opening, granted: &Granted, id: SessionId, issued: &Iss
         recording: granted.terms.recording,
         target_user: granted.terms.target_user.as_ref().map(ToString::to_string),
         request: granted.request,
-        break_glass: granted.break_glass,
+        opened_by: granted.opened_by,
         allowed_because: granted.terms.because.clone(),
     }
 }
@@ -388,7 +388,7 @@ async fn keep(
         "allowed_because": grant.allowed_because, "ends_at": grant.ends_at,
         "idle_timeout_seconds": grant.idle_timeout_seconds, "connector_key_sha256": grant.connector_key_sha256,
         "rule": grant.rule, "rules_version": grant.rules_version, "recording": grant.recording, "request": grant.request,
-        "break_glass": grant.break_glass, "retention": retention,
+        "break_glass": grant.opened_by != OpenedBy::Rule, "retention": retention,
         "retention_seconds": retention.map(|retention| retention.duration().as_secs()), "target_user": grant.target_user, "only": grant.only,
         "end_to_end": true,
     });

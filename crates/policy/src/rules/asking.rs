@@ -10,7 +10,7 @@ use hoop_model::{ConnectionName, GroupName, LabelKey, LabelValue, RuleName, Time
 
 use super::{
     document::Deciders,
-    words::{DecidingRole, MfaMethod, RecordingMode, Retention, TargetUser},
+    words::{DecidingRole, MfaMethod, OpenedBy, RecordingMode, Retention, TargetUser},
 };
 use crate::{OnlyStatement, Rules};
 
@@ -125,8 +125,8 @@ pub struct Staying<'a> {
     pub ends_at: Timestamp,
     /// The rule it was opened under.
     pub rule: &'a RuleName,
-    /// Whether that is a rule for emergencies.
-    pub break_glass: bool,
+    /// How it was let in.
+    pub opened_by: OpenedBy,
     /// How it is recorded.
     pub recording: RecordingMode,
     /// The user at the target that the rule laid down.

@@ -16,7 +16,7 @@ use super::{
     document::{ApprovalRule, BreakGlassRule, MfaRule, People, Rule, Subjects, TimeWindow},
     refusal::{Leave, Missing, Refusal, Term, is_fresh},
     windows,
-    words::{DecidingRole, MfaMethod, RecordingMode, TargetUser},
+    words::{DecidingRole, MfaMethod, OpenedBy, RecordingMode, TargetUser},
 };
 use crate::{OnlyStatement, Rules};
 
@@ -73,7 +73,7 @@ impl Policy {
         if now >= staying.ends_at {
             return Err(Leave::Over);
         }
-        if staying.break_glass {
+        if staying.opened_by != OpenedBy::Rule {
             return self.may_stay_in_emergency(staying, now);
         }
         let (mut nearest, mut other) = (Nearest::default(), None);
@@ -95,10 +95,13 @@ impl Policy {
     }
 
     fn may_stay_in_emergency(&self, staying: &Staying<'_>, now: Timestamp) -> Result<Stay, Leave> {
+        // Without the gateway nothing can be strict: there the agent's own disk has each record before it goes on.
+        let kept_at_once =
+            staying.recording == RecordingMode::Strict || staying.opened_by == OpenedBy::Capability;
         let mut leave = Leave::NotAllowed;
         for rule in self.break_glass_for(staying.person, staying.connection) {
             let ends_at = staying.ends_at.min(staying.opened_at.after(rule.limits.duration.duration()));
-            let term = if staying.recording != RecordingMode::Strict {
+            let term = if !kept_at_once {
                 Some(Term::Recording)
             } else if staying.target_user != rule.target_user.as_ref() {
                 Some(Term::TargetUser)

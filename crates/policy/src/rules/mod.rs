@@ -33,6 +33,6 @@ pub use parse::{AccessPolicy, LONGEST_FILE, Place, PolicyError};
 pub use reach::{Considered, Outcome, Reach};
 pub use refusal::{Leave, Missing, Refusal, Term};
 pub use words::{
-    Clock, ConnectionPattern, Day, DecidingRole, MfaMethod, Network, Period, RecordingMode, Retention,
-    TargetUser, WordError, Zone,
+    Clock, ConnectionPattern, Day, DecidingRole, MfaMethod, Network, OpenedBy, Period, RecordingMode,
+    Retention, TargetUser, WordError, Zone,
 };

@@ -425,6 +425,18 @@ pub enum DecidingRole {
     Admin,
 }
 
+/// How a session was let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OpenedBy {
+    /// By an access rule.
+    Rule,
+    /// By a break-glass rule, at the gateway.
+    BreakGlass,
+    /// By a capability under a break-glass rule, at the agent, while the gateway was away.
+    Capability,
+}
+
 /// What happens when a recording cannot keep up or cannot be delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

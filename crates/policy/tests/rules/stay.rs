@@ -6,8 +6,8 @@ use hoop_model::{RuleName, Timestamp};
 use hoop_policy::{
     OnlyStatement, Rules,
     rules::{
-        Approval, ConnectionFacts, Leave, Missing, Person, Policy, RecordingMode, Stay, Staying, TargetUser,
-        Term,
+        Approval, ConnectionFacts, Leave, Missing, OpenedBy, Person, Policy, RecordingMode, Stay, Staying,
+        TargetUser, Term,
     },
 };
 
@@ -21,7 +21,7 @@ struct Live {
     reason: Option<&'static str>,
     opened_at: Timestamp,
     ends_at: Timestamp,
-    break_glass: bool,
+    opened_by: OpenedBy,
     recording: RecordingMode,
     target_user: Option<TargetUser>,
     rules: Rules,
@@ -39,7 +39,7 @@ fn live() -> Live {
         reason: None,
         opened_at: ago(minutes(60)),
         ends_at: NOW.after(minutes(420)),
-        break_glass: false,
+        opened_by: OpenedBy::Rule,
         recording: RecordingMode::Bounded,
         target_user: None,
         rules: Rules::default(),
@@ -58,7 +58,7 @@ impl Live {
             opened_at: self.opened_at,
             ends_at: self.ends_at,
             rule: &self.rule,
-            break_glass: self.break_glass,
+            opened_by: self.opened_by,
             recording: self.recording,
             target_user: self.target_user.as_ref(),
             rules: &self.rules,
@@ -75,7 +75,7 @@ fn who_becomes_an_admin_leaves_where_administration_is_apart() {
     assert!(live.ask(&with("")).is_ok());
     live.person.only_administers = true;
     assert_eq!(live.ask(&with("")), Err(Leave::OnlyAdministers));
-    live.break_glass = true;
+    live.opened_by = OpenedBy::BreakGlass;
     assert_eq!(live.ask(&with("")), Err(Leave::OnlyAdministers));
 }
 
@@ -183,18 +183,22 @@ fn an_emergency_is_kept_by_its_own_kind_of_rule_only() {
     let ordinary = with("");
     let mut live = live();
     live.rule = rule_name("b");
-    live.break_glass = true;
+    live.opened_by = OpenedBy::BreakGlass;
     live.recording = RecordingMode::Strict;
     let stay = live.ask(&emergency).unwrap();
     assert_eq!((stay.rule, stay.ends_at), (rule_name("b"), NOW.after(minutes(30))));
     assert_eq!(live.ask(&ordinary), Err(Leave::NotAllowed));
     live.recording = RecordingMode::Bounded;
     assert!(matches!(live.ask(&emergency), Err(Leave::Terms { term: Term::Recording, .. })));
+    live.opened_by = OpenedBy::Capability;
+    assert!(live.ask(&emergency).is_ok(), "the gateway was away: its agent kept each record at once");
+    assert_eq!(live.ask(&ordinary), Err(Leave::NotAllowed), "not under any rule");
+    live.opened_by = OpenedBy::BreakGlass;
     live.recording = RecordingMode::Strict;
     live.opened_at = ago(minutes(90));
     assert_eq!(live.ask(&emergency), Err(Leave::Over));
     live.opened_at = NOW;
-    live.break_glass = false;
+    live.opened_by = OpenedBy::Rule;
     assert_eq!(
         live.ask(&emergency),
         Err(Leave::NotAllowed),
