@@ -22,6 +22,8 @@ mod key_services;
 #[cfg(feature = "world")]
 mod login;
 #[cfg(feature = "world")]
+mod node;
+#[cfg(feature = "world")]
 mod object_store;
 mod postgres;
 #[cfg(feature = "world")]
@@ -42,6 +44,8 @@ pub use disk::SmallDisk;
 pub use key_services::{KeyServices, Moto};
 #[cfg(feature = "world")]
 pub use login::LoginWaiting;
+#[cfg(feature = "world")]
+pub use node::node_packages;
 #[cfg(feature = "world")]
 pub use object_store::ObjectStore;
 pub use postgres::{PASSWORD, Postgres, PostgresOptions, certificates, program};

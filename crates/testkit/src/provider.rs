@@ -3,13 +3,12 @@
 use std::{
     fs::File,
     io::{BufRead as _, BufReader},
-    path::Path,
     process::{Child, Command, Stdio},
 };
 
 use serde_json::Value;
 
-use crate::{Browser, Reply, run, run_with_input};
+use crate::{Browser, Reply, node::npm_packages, run_with_input};
 
 /// The provider; it ends when its standard input does.
 #[derive(Debug)]
@@ -21,10 +20,7 @@ pub struct Provider {
 impl Provider {
     /// Starts it on a port, for the one client `hoop` with this secret and redirect address.
     pub fn start(port: u16, secret: &str, redirect: &str, users: &Value) -> Self {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../lab/oidc");
-        if !folder.join("node_modules").exists() {
-            run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder));
-        }
+        let folder = npm_packages("oidc");
         let mut child = Command::new("node")
             .arg("server.mjs")
             .current_dir(&folder)

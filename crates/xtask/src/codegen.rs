@@ -1,12 +1,12 @@
 //! Makes Rust from the protobuf contract. The result is committed: an ordinary build needs no generator.
 
-use std::path::Path;
-
 use anyhow::{Context, Result};
+
+use crate::shell;
 
 /// Writes `crates/control/src/generated/hoop.control.v1.rs`.
 pub(crate) fn run() -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../control");
+    let root = shell::root()?.join("crates/control");
     let descriptors =
         protox::compile(["hoop_control_v1.proto"], [root.join("proto")]).context("reading the contract")?;
     let out = root.join("src/generated");

@@ -14,9 +14,11 @@ pub(crate) fn say(line: impl AsRef<str>) {
     eprintln!("xtask: {}", line.as_ref());
 }
 
-/// The root of the workspace: the folder that holds `Cargo.lock`.
+/// The root of the workspace: the folder that holds `Cargo.lock`. Cargo says where it runs us from: clones that build into
+/// one folder may have built this program elsewhere.
 pub(crate) fn root() -> Result<PathBuf> {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&package)
         .ancestors()
         .nth(2)
         .map(Path::to_path_buf)

@@ -19,7 +19,7 @@ use crate::{
 /// Install the real parts, then run every test.
 ///
 /// What it installs if it is missing, after saying so: Debian packages (PostgreSQL, Chromium, psycopg, the JDBC driver
-/// and Java, openssl), Node, cargo-nextest, the npm packages of console/ and lab/oidc/.
+/// and Java, openssl), Node, cargo-nextest, the npm packages of console/, lab/oidc/ and lab/node/.
 /// Then: console build, unit tests and generated-client check; the OpenID provider's own tests; `cargo nextest run
 /// --workspace`; doc tests; the console's end-to-end tests in headless Chromium against a demo it starts and ends.
 ///
@@ -106,6 +106,7 @@ impl Parts {
         let path = packages::path_with(packages::ensure_node()?.as_deref())?;
         let provider = shell::root()?.join("lab/oidc");
         packages::npm_ci(&provider, &path)?;
+        packages::npm_ci(&shell::root()?.join("lab/node"), &path)?;
         let node = std::env::split_paths(&path)
             .map(|folder| folder.join("node"))
             .find(|node| node.is_file())

@@ -1,6 +1,6 @@
 //! The clients, each as it would run without us.
 
-use hoop_testkit::{World, asyncpg_packages, libpq18_packages, psql18, run, wait_until};
+use hoop_testkit::{World, asyncpg_packages, libpq18_packages, node_packages, psql18, run, wait_until};
 
 use crate::{
     STATEMENTS,
@@ -89,6 +89,25 @@ fn asyncpg() {
     let mut python = world.through(&["python3", &script, &corpus]);
     let printed = compare(&world, python.env("PYTHONPATH", asyncpg_packages()), "", 500);
     assert!(printed.contains("asyncpg"), "{printed}");
+}
+
+#[test]
+fn pg_of_node() {
+    let printed = node("pg.cjs", include_str!("corpus/pg.cjs"), 1000);
+    assert!(printed.contains("pg is done"), "{printed}");
+}
+
+#[test]
+fn postgres_js() {
+    let printed = node("postgresjs.cjs", include_str!("corpus/postgresjs.cjs"), 900);
+    assert!(printed.contains("postgres.js is done"), "{printed}");
+}
+
+fn node(name: &str, script: &str, at_least: usize) -> String {
+    let world = world(None);
+    let (script, corpus) = (file(&world, name, script), file(&world, "corpus.sql", STATEMENTS));
+    let mut node = world.through(&["node", &script, &corpus]);
+    compare(&world, node.env("NODE_PATH", node_packages()), "", at_least)
 }
 
 #[test]

@@ -10,7 +10,7 @@
 //! - Of a function call it logs the function and no values. Of COPY it logs the statement and no data. We have both; here
 //!   only what both have is compared.
 //! - Values: the recording keeps them as they came, the log as their type writes them. A value sent as text is compared as it
-//!   is, or as the same number, time or truth in another spelling; a binary one must be the binary form of what is logged.
+//!   is, or as the same number, time, truth or document in another spelling; a binary one must be the binary form of what is logged.
 //! - Statements inside functions and DO blocks are nobody's request: neither has them.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 

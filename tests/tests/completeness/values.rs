@@ -9,7 +9,9 @@ use serde_json::Value;
 pub(crate) fn same_value(ours: &Value, theirs: Option<&str>) -> bool {
     match (ours, theirs) {
         (Value::Null, None) => true,
-        (Value::String(ours), Some(theirs)) => ours == theirs || spelled(ours) == spelled(theirs),
+        (Value::String(ours), Some(theirs)) => {
+            ours == theirs || spelled(ours) == spelled(theirs) || is_same_document(ours, theirs)
+        }
         (Value::Object(ours), Some(theirs)) => {
             let bytes = HEXLOWER.decode(ours["binary"].as_str().unwrap().as_bytes()).unwrap();
             TYPES.iter().any(|type_id| shown(*type_id, &bytes) == visible(theirs))
@@ -29,6 +31,12 @@ const TYPES: [u32; 16] = [16, 17, 20, 21, 23, 25, 26, 700, 701, 1082, 1083, 1114
 
 fn shown(type_id: u32, bytes: &[u8]) -> String {
     render(Some(&Column { name: Bytes::new(), type_id, binary: true }), bytes)
+}
+
+/// JSON, with other white space.
+fn is_same_document(ours: &str, theirs: &str) -> bool {
+    let read = |text| serde_json::from_str::<Value>(text).ok().filter(Value::is_object);
+    read(ours).is_some_and(|ours| read(theirs) == Some(ours))
 }
 
 /// Booleans by their first letter, numbers without an exponent's sign, times without the T, the zone of UTC and zeros at an end, no white
