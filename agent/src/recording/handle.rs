@@ -74,7 +74,7 @@ impl Tape for TapeHandle {
     }
 
     fn is_strict(&self) -> bool {
-        self.tape.awaited.is_some()
+        self.tape.is_strict()
     }
 
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), TapeError>> {

@@ -29,6 +29,8 @@ pub(super) struct Bell {
     commit_rung: Notify,
     upload: Mutex<Vec<Weak<SessionTape>>>,
     pub(super) upload_rung: Notify,
+    /// Rung as well by recordings that somebody waits for.
+    pub(super) awaited_rung: Notify,
 }
 
 impl Bell {
@@ -43,6 +45,9 @@ impl Bell {
         if !tape.to_upload.swap(true, Ordering::AcqRel) {
             push(&self.upload, tape);
             self.upload_rung.notify_one();
+            if tape.is_strict() {
+                self.awaited_rung.notify_one();
+            }
         }
     }
 

@@ -205,6 +205,11 @@ impl SessionTape {
         self.written.load(Ordering::Acquire)
     }
 
+    /// Whether what is recorded is kept only when the gateway has it.
+    pub(super) const fn is_strict(&self) -> bool {
+        self.awaited.is_some()
+    }
+
     /// Bytes that the gateway has stored durably.
     pub(super) fn durable(&self) -> u64 {
         self.durable.load(Ordering::Acquire)

@@ -18,7 +18,8 @@ use super::{keeper::Spool, tape::SessionTape};
 const PIECE: usize = 256 * 1024;
 /// Messages on their way; each session is bounded besides by how far it may be behind.
 const WAITING: usize = 8;
-/// Small pieces of many streams travel together.
+/// Small pieces of many streams travel together, unless one of them is awaited: the next request or answer of a strict
+/// recording goes on when the gateway has it.
 const GATHER: Duration = Duration::from_millis(10);
 
 /// Uploads until the stream breaks. What was not acknowledged is sent again by the next call.
@@ -41,7 +42,10 @@ pub(crate) async fn upload(
     let sending = async {
         loop {
             spool.bell.upload_rung.notified().await;
-            tokio::time::sleep(GATHER).await;
+            tokio::select! {
+                () = spool.bell.awaited_rung.notified() => {}
+                () = tokio::time::sleep(GATHER) => {}
+            }
             for session in rewound.lock().map(|mut list| std::mem::take(&mut *list)).unwrap_or_default() {
                 sent.remove(&session);
             }
