@@ -1,4 +1,4 @@
-//! Recordings in a store of objects (moto's S3, with object lock): moved while sessions run, read from there, locked; and
+//! Recordings in a store of objects (moto's S3, with object lock, and s3s-fs without): moved while sessions run, read from there, locked; and
 //! what happens while the store refuses or hangs (THREATS F4). Checkpoints beside them, which nobody rewrites (F5).
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -10,16 +10,24 @@ use serde_json::Value;
 struct Place {
     world: World,
     store: ObjectStore,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 fn place(agent: &'static [&'static str], environment: &[(&'static str, &str)]) -> Place {
+    place_in(ObjectStore::start, agent, environment)
+}
+
+fn place_in(
+    store: fn(&Path) -> ObjectStore,
+    agent: &'static [&'static str],
+    environment: &[(&'static str, &str)],
+) -> Place {
     let folder = tempfile::tempdir().unwrap();
-    let store = ObjectStore::start(folder.path());
+    let store = store(folder.path());
     let gateway_env = store.environment(environment);
     let world = World::with(WorldOptions { agent, gateway_env, ..WorldOptions::default() });
     world.postgres.script("create table kept (n int); alter table kept owner to app");
-    Place { world, store, _folder: folder }
+    Place { world, store, folder }
 }
 
 impl Place {
@@ -124,6 +132,45 @@ fn recordings_go_to_the_store_and_are_read_from_there() {
     let told = place.events("recording.stored");
     assert_eq!(told.len(), 2);
     assert!(told.iter().all(|event| event["event"]["facts"]["bucket"] == "evidence"));
+    let report = place.check_offline();
+    assert_eq!((&report["findings"], &report["recordings_checked"]), (&serde_json::json!([]), &2.into()));
+}
+
+/// A store without locks, versions and moto's ways: in parts while the session runs, read back, and never over what is there.
+#[test]
+fn a_store_of_files_keeps_recordings_too() {
+    let mut place = place_in(ObjectStore::of_files, &[], &[]);
+    let mut psql = Psql::start(&place.world);
+    for n in 0..60 {
+        let sql = format!("insert into kept /* {} */ values ({n}) returning n;", noise(n, 400_000));
+        assert_eq!(psql.ask(&sql), n.to_string());
+    }
+    wait_until("a part of the running session's recording", || {
+        let files = fs::read_dir(place.folder.path().join("objects")).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.into_iter().any(|name| name.contains(".part-1")).then_some(())
+    });
+    assert_eq!(place.world.sessions()[0]["state"], "live");
+    psql.finish();
+    let long = place.stored();
+    assert!(place.store.object(&place.name_of(&long)).len() > 8 << 20);
+    assert_eq!(place.world.statements(&long).len(), 61);
+    // While it is away somebody lays something where the next one is to go.
+    let name = place.name_of(&long);
+    place.store.kill();
+    place.world.psql("select 'mine'");
+    let id = place.world.ended_session()["id"].as_str().unwrap().to_owned();
+    let file = place.in_folder().into_iter().find(|name| name.contains(&id)).unwrap();
+    let folder = place.folder.path();
+    let laid = folder.join("objects/evidence").join(name).with_file_name(&file);
+    fs::write(&laid, "somebody else's").unwrap();
+    place.store.start_again(folder);
+    wait_until("the complaint", || {
+        place.world.gateway.log().contains("another object of its name").then_some(())
+    });
+    assert_eq!(fs::read(&laid).unwrap(), b"somebody else's");
+    assert!(place.in_folder().contains(&file), "the recording stays where it is");
+    place.clean(&id);
     let report = place.check_offline();
     assert_eq!((&report["findings"], &report["recordings_checked"]), (&serde_json::json!([]), &2.into()));
 }
@@ -294,7 +341,12 @@ fn checkpoints_are_kept_there_and_tell_of_another_history() {
 
 #[test]
 fn a_recording_is_deleted_when_its_time_is_over_and_leaves_its_proof() {
-    let place = place(&[], &[("HOOP_GATEWAY_RECORDINGS_RETENTION", "7y")]);
+    for store in [ObjectStore::start, ObjectStore::of_files] {
+        is_deleted_in_its_time(&place_in(store, &[], &[("HOOP_GATEWAY_RECORDINGS_RETENTION", "7y")]));
+    }
+}
+
+fn is_deleted_in_its_time(place: &Place) {
     place.world.rule(serde_json::json!({"limits": {"retention": "4s"}}));
     place.world.psql("select 'kept for a case'");
     let held = place.world.ended_session()["id"].as_str().unwrap().to_owned();

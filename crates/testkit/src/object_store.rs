@@ -1,9 +1,14 @@
-//! An S3-compatible store for tests: `moto` in server mode, with object lock, which can be told to refuse or to hang.
+//! S3-compatible stores for tests: `moto` in server mode, with object lock, which can be told to refuse or to hang; and
+//! `s3s-fs`, which keeps objects as files and has no locks.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use crate::{
-    daemon::{Daemon, wait_until},
+    daemon::{Daemon, free_port, wait_until},
     python::moto_packages,
     run,
 };
@@ -17,7 +22,7 @@ const SIGNING: &str = "aws:amz:us-east-1:s3";
 /// The store, with one bucket.
 #[derive(Debug)]
 pub struct ObjectStore {
-    _daemon: Daemon,
+    daemon: Daemon,
     port: u16,
 }
 
@@ -32,9 +37,27 @@ impl ObjectStore {
         let port = wait_until("the object store's port", || {
             daemon.log().split("ready on ").nth(1)?.split(' ').next()?.parse().ok()
         });
-        let store = Self { _daemon: daemon, port };
+        let store = Self { daemon, port };
         store.curl(&["-X", "PUT", "-H", "x-amz-bucket-object-lock-enabled: true"], "");
         store
+    }
+
+    /// Starts the one that keeps files: objects lie in `objects/evidence`, what is on its way in `objects`.
+    pub fn of_files(folder: &Path) -> Self {
+        let port = free_port();
+        let store = Self { daemon: s3s_fs(folder, port), port };
+        store.curl(&["-X", "PUT"], "");
+        store
+    }
+
+    /// Kills the one that keeps files.
+    pub fn kill(&mut self) {
+        self.daemon.kill();
+    }
+
+    /// Starts it again, with what it had.
+    pub fn start_again(&mut self, folder: &Path) {
+        self.daemon = s3s_fs(folder, self.port);
     }
 
     /// Environment of a gateway that keeps its recordings there.
@@ -120,7 +143,22 @@ impl ObjectStore {
     fn signed(&self, options: &[&str], rest: &str) -> Command {
         let mut curl = Command::new("curl");
         curl.args(["-s", "--aws-sigv4", SIGNING, "--user", &format!("{KEY}:{SECRET}")]);
+        curl.args(["-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD"]);
         curl.args(options).arg(format!("http://127.0.0.1:{}/{BUCKET}{rest}", self.port));
         curl
     }
+}
+
+/// `cargo xtask test` installs it where cargo does.
+fn s3s_fs(folder: &Path, port: u16) -> Daemon {
+    let root = folder.join("objects");
+    fs::create_dir_all(&root).unwrap();
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo"))).unwrap();
+    let mut command = Command::new(home.join("bin/s3s-fs"));
+    command.args(["--host", "127.0.0.1", "--port", &port.to_string()]);
+    command.args(["--access-key", KEY, "--secret-key", SECRET]).arg(root).env("RUST_LOG", "info");
+    let mut daemon = Daemon::start(&format!("object-files-{}", free_port()), folder, &mut command);
+    daemon.wait_for("server is running");
+    daemon
 }

@@ -36,7 +36,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if !targets.contains(&target.as_str()) {
         bail!("there is no fuzz target {target}; there are: {}", targets.join(", "));
     }
-    packages::ensure_cargo_tool("cargo-fuzz", "builds with the sanitizer and drives libFuzzer")?;
+    packages::ensure_cargo_tool("cargo-fuzz", &[], "builds with the sanitizer and drives libFuzzer")?;
     say(format!("fuzzing {target} for {} s", options.seconds));
     let mut fuzz = shell::command("cargo")?;
     // The sanitizer flags are unstable ones; with this, the stable compiler takes them.

@@ -240,13 +240,18 @@ pub(crate) fn npm_ci(folder: &Path, path: &std::ffi::OsStr) -> Result<()> {
 }
 
 /// Installs a cargo subcommand if it is missing.
-pub(crate) fn ensure_cargo_tool(krate: &str, why: &str) -> Result<()> {
+pub(crate) fn ensure_cargo_tool(krate: &str, options: &[&str], why: &str) -> Result<()> {
     if shell::which(krate).is_some() || cargo_bin().is_some_and(|bin| bin.join(krate).is_file()) {
         return Ok(());
     }
     say(format!("{krate} is missing ({why}): cargo install {krate} --locked; this takes some minutes, once"));
     let target = cache()?.join("tools");
-    shell::run(shell::command("cargo")?.args(["install", krate, "--locked"]).env("CARGO_TARGET_DIR", target))
+    shell::run(
+        shell::command("cargo")?
+            .args(["install", krate, "--locked"])
+            .args(options)
+            .env("CARGO_TARGET_DIR", target),
+    )
 }
 
 fn cargo_bin() -> Option<PathBuf> {

@@ -19,7 +19,7 @@ use crate::{
 /// Install the real parts, then run every test.
 ///
 /// What it installs if it is missing, after saying so: Debian packages (PostgreSQL, Chromium, psycopg, the JDBC driver
-/// and Java, openssl), Node, cargo-nextest, the npm packages of console/, lab/oidc/ and lab/node/.
+/// and Java, openssl), Node, cargo-nextest, s3s-fs, the npm packages of console/, lab/oidc/ and lab/node/.
 /// Then: console build, unit tests and generated-client check; the OpenID provider's own tests; `cargo nextest run
 /// --workspace`; doc tests; the console's end-to-end tests in headless Chromium against a demo it starts and ends.
 ///
@@ -40,7 +40,7 @@ pub(crate) struct Options {
 
 /// The subcommand.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    packages::ensure_cargo_tool("cargo-nextest", "runs the tests in parallel, one process each")?;
+    packages::ensure_cargo_tool("cargo-nextest", &[], "runs the tests in parallel, one process each")?;
     if options.fast {
         say("fast: every crate but testkit and tests; no console");
         // The store and the PostgreSQL engine are nothing without a real server.
@@ -69,6 +69,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         &packages::JAVA,
         &packages::JDBC,
     ])?;
+    packages::ensure_cargo_tool(
+        "s3s-fs",
+        &["--version", "0.14.1", "--features", "binary"],
+        "keeps objects as files, for recordings to go to",
+    )?;
     let parts = Parts::find()?;
     parts.test_provider()?;
     let console = if options.no_console {
