@@ -31,7 +31,8 @@ struct Target {
     seeds: fn() -> Vec<(&'static str, Vec<u8>)>,
 }
 
-const TARGETS: [Target; 9] = [
+const TARGETS: [Target; 10] = [
+    Target { name: "backup_lines", body: hoop_gateway::backup::fuzz_lines, seeds: lines_of_backups },
     Target { name: "client_hello", body: hoop_tunnel::fuzz_client_hello, seeds: hellos },
     Target { name: "ledger_reader", body: hoop_ledger::fuzz_reader, seeds: ledgers },
     Target { name: "postgres_client", body: hoop_postgres::fuzz::client, seeds: client_messages },
@@ -260,6 +261,51 @@ fn backups() -> Vec<(&'static str, Vec<u8>)> {
     let mut lie = sealed(b"");
     lie[10..14].copy_from_slice(&[0xff; 4]);
     vec![("empty", sealed(b"")), ("whole", whole), ("length-of-lies", lie)]
+}
+
+/// Tables with an agent, a session and a ledger of two events, then a recording, and what announces too much.
+fn lines_of_backups() -> Vec<(&'static str, Vec<u8>)> {
+    let hex = |bytes: &[u8]| format!("[\"{}\"]", data_encoding::HEXLOWER.encode(bytes));
+    let begin = r#"{"backup":1,"version":"0.1.0","schema":[1],"origin":"gateway.test"}"#;
+    let agents = r#"{"table":"agents","columns":[["id","bytes"],["signing_key","bytes"]]}"#;
+    let sessions = r#"{"table":"sessions","columns":[["id","bytes"],["agent_id","bytes"],["state","text"],["manifest","bytes"]]}"#;
+    let ledger =
+        r#"{"table":"ledger_events","columns":[["seq","int"],["event","bytes"],["leaf_hash","bytes"]]}"#;
+    let checkpoints =
+        r#"{"table":"checkpoints","columns":[["size","int"],["root","bytes"],["note","text"]]}"#;
+    let (agent, session) = (hex(&[1; 16]), hex(&[2; 16]));
+    let event = |seq| format!("[{seq},{},{}]", hex(b"{}"), hex(hoop_ledger::Hash::of(b"\0{}").as_bytes()));
+    let note = Checkpoint::new("fuzz", 2, hoop_ledger::Hash::of(b"root")).unwrap();
+    let note = note.sign(&SigningKey::generate().unwrap()).to_string();
+    let checkpoint = format!("[2,{},{}]", hex(&[3; 32]), serde_json::to_string(&note).unwrap());
+    let id = SessionId::from_bytes([2; 16]);
+    let recording = format!(r#"{{"recording":"{id}","bytes":8}}"#);
+    let lines = [
+        begin,
+        agents,
+        &format!("[{agent},{}]", hex(&[4; 32])),
+        r#"{"rows":1}"#,
+        sessions,
+        &format!("[{session},{agent},\"ended\",{}]", hex(b"{}")),
+        r#"{"rows":1}"#,
+        checkpoints,
+        &checkpoint,
+        r#"{"rows":1}"#,
+        ledger,
+        &event(0),
+        &event(1),
+        r#"{"rows":2}"#,
+        &recording,
+        r#"not one.
+{"key":"master.key","bytes":3}"#,
+        r#"abc{"end":{"tables":4,"rows":5,"recordings":1,"keys":1}}"#,
+    ];
+    let whole = lines.join("\n").replace("not one.\n", "not one.") + "\n";
+    let greedy = format!("{begin}\n{{\"key\":\"master.key\",\"bytes\":{}}}\nabc", u64::MAX);
+    let elsewhere = format!("{begin}\n{{\"elsewhere\":\"{id}\"}}\n");
+    [("whole", whole), ("greedy", greedy), ("elsewhere", elsewhere)]
+        .map(|(name, text)| (name, text.into_bytes()))
+        .into()
 }
 
 /// A witness's key, a checkpoint with lines under it; numbers and hashes.

@@ -40,7 +40,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     say(format!("fuzzing {target} for {} s", options.seconds));
     let mut fuzz = shell::command("cargo")?;
     // The sanitizer flags are unstable ones; with this, the stable compiler takes them.
-    fuzz.env("RUSTC_BOOTSTRAP", "1").args(["fuzz", "run", target, "--"]);
+    fuzz.env("RUSTC_BOOTSTRAP", "1").args(["fuzz", "run", target]);
+    if needs_the_gateway(&manifest, target) {
+        fuzz.args(["--features", "gateway"]);
+    }
+    fuzz.arg("--");
     fuzz.args([
         format!("-max_total_time={}", options.seconds),
         format!("-max_len={}", options.max_len),
@@ -60,6 +64,15 @@ fn targets(manifest: &str) -> Vec<&str> {
     .collect()
 }
 
+/// Whether it is one of those that only the `gateway` feature builds.
+fn needs_the_gateway(manifest: &str, target: &str) -> bool {
+    let name = format!("name = \"{target}\"");
+    manifest.split("[[bin]]").any(|bin| {
+        let says = |line: &str| bin.lines().any(|known| known.trim() == line);
+        says(&name) && says("required-features = [\"gateway\"]")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,6 +82,9 @@ mod tests {
         let manifest =
             "[package]\nname = \"fuzz\"\n[[bin]]\nname = \"a\"\npath = \"x\"\n[[bin]]\nname = \"b\"\n";
         assert_eq!(targets(manifest), ["a", "b"]);
+        let more = "[[bin]]\nname = \"c\"\nrequired-features = [\"gateway\"]\n";
+        let manifest = format!("{manifest}{more}");
+        assert!(needs_the_gateway(&manifest, "c") && !needs_the_gateway(&manifest, "b"));
         assert_eq!(targets("[package]\nname = \"fuzz\"\n"), [] as [&str; 0]);
     }
 }

@@ -30,7 +30,7 @@ use std::{
 };
 
 use hoop_ledger::CheckpointKey;
-use hoop_recording::{RecordingPrivateKey, sealed::sealed_error};
+use hoop_recording::{RecordingPrivateKey, VerifyingKey, sealed::sealed_error};
 use hoop_store::{ExportError, StoreError};
 use serde::{Deserialize, Serialize};
 
@@ -143,6 +143,16 @@ pub struct Counts {
     pub recordings: u64,
     /// Key files.
     pub keys: u64,
+}
+
+/// For the fuzzer: reads anything as the lines of a backup whose seal was good, and must not panic.
+#[doc(hidden)]
+pub fn fuzz_lines(data: &[u8]) {
+    if let Ok(checked) = check::check(data, &VerifyingKey::from_bytes([7; 32])) {
+        let Counts { tables, rows, recordings, keys } = checked.counts;
+        let things = [tables, rows, recordings, keys].into_iter().fold(0, u64::saturating_add);
+        assert!(usize::try_from(things).is_ok_and(|things| things <= data.len()), "more than there can be");
+    }
 }
 
 /// Makes the pair of keys for backups: the private half at `private`, the public one where `backup` looks for it.
