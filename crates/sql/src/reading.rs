@@ -1,0 +1,157 @@
+//! What was read of a text.
+
+use std::{collections::BTreeSet, fmt};
+
+use serde::{Deserialize, Serialize};
+
+/// What a statement may do, from harmless to worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// Only changes the session or its transaction: `BEGIN`, `SET statement_timeout`.
+    Session,
+    /// Reads rows: `SELECT`, `COPY … TO STDOUT`, `SHOW`.
+    Read,
+    /// Changes rows, or locks them: `INSERT`, `TRUNCATE`, `SELECT … FOR UPDATE`, `nextval`.
+    Write,
+    /// Changes what tables, views, functions there are: `CREATE TABLE`, `SELECT … INTO`, `VACUUM`.
+    Ddl,
+    /// Changes who may do what, or who one is: `GRANT`, `CREATE ROLE`, `SET ROLE`, `ALTER … OWNER TO`.
+    Privilege,
+    /// Reaches beyond the tables, or runs code that is not in the text: `COPY … PROGRAM`, `DO`, `CALL`, `ALTER SYSTEM`, a
+    /// function that is not known, and whatever is not understood.
+    Server,
+}
+
+impl Class {
+    /// All of them, from harmless to worst.
+    pub const ALL: [Self; 6] =
+        [Self::Session, Self::Read, Self::Write, Self::Ddl, Self::Privilege, Self::Server];
+
+    /// As it is written in rules.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Ddl => "ddl",
+            Self::Privilege => "privilege",
+            Self::Server => "server",
+        }
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A name as the server folds it, with its qualification.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name {
+    /// What stands before the last dot, if anything does: of `a.b.c` it is `b`.
+    pub schema: Option<String>,
+    /// The last part.
+    pub name: String,
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.schema {
+            Some(schema) => write!(f, "{schema}.{}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
+/// What a statement touches, as far as that is certain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Objects {
+    /// These tables (also views), and no others.
+    Known(BTreeSet<Name>),
+    /// It may be anything.
+    Unknown,
+}
+
+/// One statement of a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// What it may do: at least one class, rather too many than too few.
+    pub classes: BTreeSet<Class>,
+    /// The words that say so, small letters: `update`, `create`.
+    pub verbs: BTreeSet<String>,
+    /// The tables that it touches.
+    pub tables: Objects,
+    /// Every name that stands in it: a table that is touched is among them, or the statement is opaque.
+    pub mentions: BTreeSet<Name>,
+    /// Functions that it calls and that are not known to only compute.
+    pub unknown_functions: BTreeSet<Name>,
+    /// An `UPDATE` or `DELETE` of it may touch every row: no `WHERE`, or one that names no column.
+    pub unbounded: bool,
+    /// It runs code that is not in its text, or is not understood: its mentions say nothing.
+    pub is_opaque: bool,
+    /// In one spelling: words in small letters, one space between tokens, literals as `?`, no comments.
+    pub normal: String,
+}
+
+impl Statement {
+    /// The worst of its classes.
+    #[must_use]
+    pub fn worst(&self) -> Class {
+        self.classes.last().copied().unwrap_or(Class::Server)
+    }
+
+    /// One that may do anything.
+    pub(crate) fn of_anything(normal: String) -> Self {
+        Self {
+            classes: Class::ALL.into(),
+            verbs: BTreeSet::new(),
+            tables: Objects::Unknown,
+            mentions: BTreeSet::new(),
+            unknown_functions: BTreeSet::new(),
+            unbounded: true,
+            is_opaque: true,
+            normal,
+        }
+    }
+}
+
+/// What a whole text does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// In order; none if the text is empty but for comments.
+    pub statements: Vec<Statement>,
+    /// Why it cannot be read, if it cannot. It then holds one statement that may do anything.
+    pub unreadable: Option<Unreadable>,
+}
+
+impl Reading {
+    pub(crate) fn unreadable(why: Unreadable) -> Self {
+        Self { statements: vec![Statement::of_anything("?".to_owned())], unreadable: Some(why) }
+    }
+}
+
+/// Why a text cannot be read. Safe to show: it holds nothing of the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// Longer than is read.
+    #[error("it is longer than {} KiB", crate::MOST_TEXT >> 10)]
+    TooLong,
+    /// More tokens than are read.
+    #[error("it has more than {} words and signs", crate::MOST_TOKENS)]
+    TooMany,
+    /// A zero byte.
+    #[error("it holds a zero byte")]
+    Zero,
+    /// Bytes of an encoding that is not read.
+    #[error("it is not UTF-8")]
+    Encoding,
+    /// A string, name or comment without its end.
+    #[error("a string, a name or a comment in it has no end")]
+    Open,
+    /// A way to write names that is not read.
+    #[error("it writes names with UESCAPE")]
+    Escape,
+}
