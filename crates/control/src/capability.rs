@@ -223,6 +223,7 @@ impl Capability {
             idle_timeout_seconds: self.idle_timeout_seconds,
             allow_replication: false,
             only: None,
+            statements: Vec::new(),
             rule: self.rule.clone(),
             rules_version: self.rules_version,
             recording: RecordingMode::Bounded,

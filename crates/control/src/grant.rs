@@ -9,7 +9,7 @@ use hoop_model::{
     SessionId, Timestamp, UserId, UserName,
 };
 use hoop_policy::{
-    OnlyStatement, Rules,
+    OnlyStatement, Rules, StatementRule,
     rules::{OpenedBy, RecordingMode},
 };
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,9 @@ pub struct Grant {
     /// May run this statement alone, once. An agent that does not know this refuses the grant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only: Option<OnlyStatement>,
+    /// What each statement is held against. An agent that does not know this refuses the grant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub statements: Vec<StatementRule>,
     /// The rule that allowed it.
     pub rule: RuleName,
     /// The version of the rules.
@@ -85,7 +88,11 @@ impl Grant {
     /// What its requests may be.
     #[must_use]
     pub fn rules(&self) -> Rules {
-        Rules { allow_replication: self.allow_replication, only: self.only.clone() }
+        Rules {
+            allow_replication: self.allow_replication,
+            only: self.only.clone(),
+            statements: self.statements.clone(),
+        }
     }
 }
 
@@ -220,6 +227,7 @@ mod tests {
             idle_timeout_seconds: 60,
             allow_replication: false,
             only: None,
+            statements: Vec::new(),
             rule: "engineers".parse().unwrap(),
             rules_version: 1,
             recording: RecordingMode::Bounded,

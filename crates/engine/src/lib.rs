@@ -26,6 +26,7 @@ pub use hoop_model::Timestamp;
 use hoop_model::{Fault, Redacted};
 use hoop_policy::{Action, Denial, Permit};
 pub use hoop_recording::event::{Event, RequestId};
+pub use hoop_sql::Dialect;
 pub use protocol::{
     Address, CredentialSource, LoginCache, Protocol, RecordingLimits, SecretSource, SettingsError,
     StreamContext, Target, TlsPolicy,
@@ -60,16 +61,22 @@ pub enum Question {
         database: String,
         /// The first setting it brings along that changes what a statement's text means.
         setting: Option<String>,
+        /// The first setting it brings along that may change how texts are read, or who one is.
+        risk: Option<String>,
     },
     /// See [`Action::Statement`].
     Statement {
         /// Statement text.
         text: Bytes,
+        /// How it is read.
+        dialect: Dialect,
     },
     /// See [`Action::Prepare`].
     Prepare {
         /// Statement text.
         text: Bytes,
+        /// How it is read.
+        dialect: Dialect,
     },
     /// See [`Action::Execute`].
     Execute {
@@ -92,9 +99,11 @@ impl Question {
     #[must_use]
     pub fn as_action(&self) -> Action<'_> {
         match self {
-            Self::LogIn { database, setting } => Action::LogIn { database, setting: setting.as_deref() },
-            Self::Statement { text } => Action::Statement { text },
-            Self::Prepare { text } => Action::Prepare { text },
+            Self::LogIn { database, setting, risk } => {
+                Action::LogIn { database, setting: setting.as_deref(), risk: risk.as_deref() }
+            }
+            Self::Statement { text, dialect } => Action::Statement { text, dialect: *dialect },
+            Self::Prepare { text, dialect } => Action::Prepare { text, dialect: *dialect },
             Self::Execute { bound } => Action::Execute { bound: *bound },
             Self::FunctionCall { function } => Action::FunctionCall { function: *function },
             Self::Replicate => Action::Replicate,

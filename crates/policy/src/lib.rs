@@ -13,6 +13,8 @@
 mod request;
 pub mod rules;
 mod statement;
+mod statements;
 
 pub use request::{Action, Denial, Permit, Rules, Verdict, Warrant};
 pub use statement::{NotAHash, OnlyStatement, StatementHash};
+pub use statements::{NotATable, StatementAction, StatementRule, TablePattern};

@@ -5,10 +5,11 @@ use std::{
     time::Duration,
 };
 
-use hoop_model::{Blame, Fault, Timestamp};
+use hoop_model::{Blame, Fault, RuleName, Timestamp};
+use hoop_sql::{Class, Dialect, Reading, Unreadable};
 use serde::{Deserialize, Serialize};
 
-use crate::OnlyStatement;
+use crate::{OnlyStatement, StatementRule, statements};
 
 /// What the requests of a session may be. `Default` is the strictest.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -20,6 +21,9 @@ pub struct Rules {
     /// Nothing but this statement, once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only: Option<OnlyStatement>,
+    /// What each statement is held against; none: any may run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub statements: Vec<StatementRule>,
 }
 
 /// What a client asks of a target, as far as policy looks at it.
@@ -31,16 +35,22 @@ pub enum Action<'a> {
         database: &'a str,
         /// The first setting it brings along that changes what a statement's text means.
         setting: Option<&'a str>,
+        /// The first setting it brings along that may change how texts are read, or who one is.
+        risk: Option<&'a str>,
     },
     /// To run a statement.
     Statement {
         /// Its text, in the encoding of the session.
         text: &'a [u8],
+        /// How it is read.
+        dialect: Dialect,
     },
     /// To prepare a statement, for an [`Action::Execute`].
     Prepare {
         /// Its text, in the encoding of the session.
         text: &'a [u8],
+        /// How it is read.
+        dialect: Dialect,
     },
     /// To run something prepared earlier, whose statement was permitted then.
     Execute {
@@ -109,6 +119,29 @@ pub enum Denial {
         /// Its name.
         setting: String,
     },
+    /// A statement rule says no, or none says yes.
+    #[error("{} does not allow this statement ({class})", rule.as_ref().map_or_else(|| "the access rule".to_owned(), |rule| format!("statement rule {rule}")))]
+    Statement {
+        /// Which rule; none fits if absent.
+        rule: Option<RuleName>,
+        /// The worst of what the statement does.
+        class: Class,
+    },
+    /// A statement rule wants its exact text approved.
+    #[error("statement rule {rule} wants this statement approved, by its exact text")]
+    Ask {
+        /// Which rule.
+        rule: RuleName,
+    },
+    /// There are statement rules, and the text cannot be read.
+    #[error("this statement cannot be held against the statement rules: {0}")]
+    Unreadable(#[from] Unreadable),
+    /// There are statement rules, and this setting might lead around them.
+    #[error("setting {setting} at start-up might lead around the statement rules")]
+    Risk {
+        /// Its name.
+        setting: String,
+    },
 }
 
 impl Denial {
@@ -125,6 +158,18 @@ impl Denial {
             Self::StatementRan => ("HOOP-2028", "ask anew: `hoop request NAME --statement TEXT`"),
             Self::OtherDatabase { .. } => ("HOOP-2027", "connect to that one"),
             Self::Setting { .. } => ("HOOP-2027", "connect without it"),
+            Self::Statement { class: Class::Server, .. } => (
+                "HOOP-2030",
+                "what is not understood, and functions that are not known, count as the worst; name tables with their schema",
+            ),
+            Self::Statement { .. } => {
+                ("HOOP-2030", "name tables with their schema, or ask an admin what this session is for")
+            }
+            Self::Ask { .. } => ("HOOP-2031", "ask for it: `hoop request NAME --statement TEXT`"),
+            Self::Unreadable(_) => {
+                ("HOOP-2032", "write it in plain UTF-8, with every quote and comment closed")
+            }
+            Self::Risk { .. } => ("HOOP-2033", "connect without it"),
         };
         Fault::new(code, Blame::Policy, self.to_string()).with_hint(hint)
     }
@@ -157,10 +202,40 @@ impl Warrant {
         if matches!(action, Action::Replicate) && !self.rules.allow_replication {
             return Err(Denial::Replication);
         }
+        if !self.rules.statements.is_empty() {
+            self.is_allowed(action)?;
+        }
         if let Some(only) = &self.rules.only {
             self.is_all_approved(only, action)?;
         }
         Ok(Permit { _made_here: () })
+    }
+
+    /// What the statement rules say. What was prepared was held against them then.
+    fn is_allowed(&self, action: &Action<'_>) -> Result<(), Denial> {
+        let reading = match action {
+            Action::Statement { text, dialect } | Action::Prepare { text, dialect } => {
+                hoop_sql::read(text, *dialect)
+            }
+            Action::LogIn { risk: Some(setting), .. } => {
+                return Err(Denial::Risk { setting: (*setting).to_owned() });
+            }
+            Action::LogIn { risk: None, .. } | Action::Execute { .. } | Action::Cancel => return Ok(()),
+            Action::FunctionCall { .. } | Action::Replicate => Reading::of_anything(),
+        };
+        let text = match action {
+            Action::Statement { text, .. } | Action::Prepare { text, .. } => Some(*text),
+            _ => None,
+        };
+        let approved = text.is_some_and(|text| self.rules.only.as_ref().is_some_and(|only| only.is(text)));
+        let Err(refused) = statements::decide(&self.rules.statements, &reading, approved) else {
+            return Ok(());
+        };
+        Err(match (refused.rule, reading.unreadable) {
+            (_, Some(why)) => Denial::Unreadable(why),
+            (Some(rule), None) if refused.asks => Denial::Ask { rule },
+            (rule, None) => Denial::Statement { rule, class: refused.class },
+        })
     }
 
     fn is_all_approved(&self, only: &OnlyStatement, action: &Action<'_>) -> Result<(), Denial> {
@@ -168,11 +243,11 @@ impl Warrant {
             Action::LogIn { setting: Some(setting), .. } => {
                 Err(Denial::Setting { setting: (*setting).to_owned() })
             }
-            Action::LogIn { database, setting: None } if *database != only.database() => {
+            Action::LogIn { database, setting: None, .. } if *database != only.database() => {
                 Err(Denial::OtherDatabase { database: only.database().to_owned() })
             }
             Action::LogIn { .. } | Action::Cancel => Ok(()),
-            Action::Statement { text } | Action::Prepare { text } if !only.is(text) => {
+            Action::Statement { text, .. } | Action::Prepare { text, .. } if !only.is(text) => {
                 Err(Denial::OtherStatement)
             }
             Action::Prepare { .. } => Ok(()),
@@ -189,6 +264,7 @@ impl Warrant {
 mod tests {
     use super::*;
 
+    const SQL: Dialect = Dialect::Postgres(hoop_sql::postgres::Mode { standard_strings: true, utf8: true });
     const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
 
     fn warrant(rules: Rules) -> Warrant {
@@ -197,7 +273,7 @@ mod tests {
 
     fn only(text: &str) -> Warrant {
         let only = Some(OnlyStatement::new(text, "clinic"));
-        warrant(Rules { allow_replication: true, only })
+        warrant(Rules { allow_replication: true, only, ..Rules::default() })
     }
 
     #[test]
@@ -206,14 +282,14 @@ mod tests {
             warrant(Rules::default()).decide(&Action::Replicate, NOW).unwrap_err(),
             Denial::Replication
         );
-        let rules = Rules { allow_replication: true, only: None };
+        let rules = Rules { allow_replication: true, only: None, ..Rules::default() };
         assert!(warrant(rules).decide(&Action::Replicate, NOW).is_ok());
     }
 
     const EVERY: [Action<'static>; 8] = [
-        Action::LogIn { database: "clinic", setting: None },
-        Action::Statement { text: b"select 1" },
-        Action::Prepare { text: b"select 1" },
+        Action::LogIn { database: "clinic", setting: None, risk: None },
+        Action::Statement { text: b"select 1", dialect: SQL },
+        Action::Prepare { text: b"select 1", dialect: SQL },
         Action::Execute { bound: false },
         Action::Execute { bound: true },
         Action::FunctionCall { function: 1 },
@@ -223,7 +299,7 @@ mod tests {
 
     #[test]
     fn nothing_runs_at_the_deadline() {
-        let ended = Warrant::new(Rules { allow_replication: true, only: None }, NOW);
+        let ended = Warrant::new(Rules { allow_replication: true, only: None, ..Rules::default() }, NOW);
         for action in EVERY {
             assert_eq!(ended.decide(&action, NOW).unwrap_err(), Denial::GrantEnded);
         }
@@ -231,7 +307,7 @@ mod tests {
 
     #[test]
     fn an_approved_statement_runs_once_by_either_way() {
-        let text = Action::Statement { text: b"select 1" };
+        let text = Action::Statement { text: b"select 1", dialect: SQL };
         let twice = only("select 1");
         assert!(twice.decide(&text, NOW).is_ok());
         assert_eq!(twice.decide(&text, NOW).unwrap_err(), Denial::StatementRan);
@@ -243,7 +319,10 @@ mod tests {
 
         let prepared = only("select 1");
         for _ in 0..2 {
-            assert!(prepared.decide(&Action::Prepare { text: b"select 1" }, NOW).is_ok(), "it runs nothing");
+            assert!(
+                prepared.decide(&Action::Prepare { text: b"select 1", dialect: SQL }, NOW).is_ok(),
+                "it runs nothing"
+            );
         }
         assert!(prepared.decide(&Action::Execute { bound: false }, NOW).is_ok());
         assert_eq!(
@@ -267,9 +346,10 @@ mod tests {
             "",
             ";",
         ] {
-            for action in
-                [Action::Statement { text: other.as_bytes() }, Action::Prepare { text: other.as_bytes() }]
-            {
+            for action in [
+                Action::Statement { text: other.as_bytes(), dialect: SQL },
+                Action::Prepare { text: other.as_bytes(), dialect: SQL },
+            ] {
                 assert_eq!(warrant.decide(&action, NOW).unwrap_err(), Denial::OtherStatement, "{other:?}");
             }
         }
@@ -278,15 +358,18 @@ mod tests {
         assert_eq!(denied(Action::Replicate), Denial::OtherStatement);
         assert_eq!(denied(Action::Execute { bound: true }), Denial::BoundValues);
         assert_eq!(
-            denied(Action::LogIn { database: "billing", setting: None }),
+            denied(Action::LogIn { database: "billing", setting: None, risk: None }),
             Denial::OtherDatabase { database: "clinic".into() }
         );
         assert_eq!(
-            denied(Action::LogIn { database: "clinic", setting: Some("options") }),
+            denied(Action::LogIn { database: "clinic", setting: Some("options"), risk: None }),
             Denial::Setting { setting: "options".into() }
         );
         let whole = b"update bed set free = true where id = 7";
-        assert!(warrant.decide(&Action::Statement { text: whole }, NOW).is_ok(), "none of that used it up");
+        assert!(
+            warrant.decide(&Action::Statement { text: whole, dialect: SQL }, NOW).is_ok(),
+            "none of that used it up"
+        );
     }
 
     #[test]
@@ -295,7 +378,9 @@ mod tests {
         let ran = std::thread::scope(|scope| {
             let tries: Vec<_> = (0..8)
                 .map(|_| {
-                    scope.spawn(|| warrant.decide(&Action::Statement { text: b"select 1" }, NOW).is_ok())
+                    scope.spawn(|| {
+                        warrant.decide(&Action::Statement { text: b"select 1", dialect: SQL }, NOW).is_ok()
+                    })
                 })
                 .collect();
             tries.into_iter().map(|one| u32::from(one.join().unwrap())).sum::<u32>()

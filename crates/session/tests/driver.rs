@@ -46,7 +46,13 @@ impl Engine for LineEngine {
         }
         let id = RequestId(self.next);
         self.next += 1;
-        self.out.push_back(Output::Decide { id, question: Question::Statement { text: bytes.clone() } });
+        self.out.push_back(Output::Decide {
+            id,
+            question: Question::Statement {
+                text: bytes.clone(),
+                dialect: hoop_engine::Dialect::Postgres(hoop_sql::postgres::Mode::default()),
+            },
+        });
         self.waiting.push_back((id, bytes));
         Ok(())
     }

@@ -25,7 +25,22 @@
 pub mod postgres;
 mod reading;
 
-pub use reading::{Class, Name, Objects, Reading, Statement};
+pub use reading::{Class, Name, Objects, Reading, Statement, Unreadable};
+
+/// Whose SQL it is, and how it is read just now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// PostgreSQL's.
+    Postgres(postgres::Mode),
+}
+
+/// Reads a text.
+#[must_use]
+pub fn read(text: &[u8], dialect: Dialect) -> Reading {
+    match dialect {
+        Dialect::Postgres(mode) => postgres::read(text, mode),
+    }
+}
 
 /// Longest text that is read, bytes.
 pub const MOST_TEXT: usize = 1 << 20;

@@ -128,6 +128,12 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// Of what is no text: it may do anything.
+    #[must_use]
+    pub fn of_anything() -> Self {
+        Self { statements: vec![Statement::of_anything("?".to_owned())], unreadable: None }
+    }
+
     pub(crate) fn unreadable(why: Unreadable) -> Self {
         Self { statements: vec![Statement::of_anything("?".to_owned())], unreadable: Some(why) }
     }

@@ -318,6 +318,7 @@ fn write_grant(opening: &Opening, granted: &Granted, id: SessionId, issued: &Iss
         idle_timeout_seconds: granted.terms.idle_timeout.as_secs(),
         allow_replication: granted.terms.rules.allow_replication,
         only: granted.terms.rules.only.clone(),
+        statements: granted.terms.rules.statements.clone(),
         rule: granted.terms.rule.clone(),
         rules_version: granted.rules_version,
         recording: granted.terms.recording,

@@ -325,7 +325,11 @@ fn permit(
         recording: rule.limits.recording,
         retention: rule.limits.retention,
         target_user: rule.target_user.clone(),
-        rules: Rules { allow_replication: rule.allow_replication, only: asking.only.cloned() },
+        rules: Rules {
+            allow_replication: rule.allow_replication,
+            only: asking.only.cloned(),
+            statements: rule.statements.clone(),
+        },
         because: format!("rule {}: {through}", rule.name),
         approval_used: approval.map(|(index, _)| index),
     }
@@ -340,7 +344,7 @@ fn permit_emergency(rule: &BreakGlassRule, asking: &Asking<'_>, now: Timestamp) 
         recording: RecordingMode::Strict,
         retention: rule.limits.retention,
         target_user: rule.target_user.clone(),
-        rules: Rules { allow_replication: false, only: asking.only.cloned() },
+        rules: Rules { only: asking.only.cloned(), ..Rules::default() },
         because: format!("break-glass rule {}: {through}", rule.name),
         review_before_next_use: rule.review_before_next_use,
         reviewers: rule.reviewers.clone(),
@@ -371,7 +375,9 @@ fn stay(
     } else if staying.target_user != rule.target_user.as_ref() {
         Some(Term::TargetUser)
     } else {
-        (staying.rules.allow_replication && !rule.allow_replication).then_some(Term::Replication)
+        let replicates = staying.rules.allow_replication && !rule.allow_replication;
+        let term = replicates.then_some(Term::Replication);
+        term.or((staying.rules.statements != rule.statements).then_some(Term::Statements))
     };
     if let Some(term) = term {
         return Err(Leave::Terms { rule: rule.name.clone(), term });

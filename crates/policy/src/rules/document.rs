@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use hoop_model::{GroupName, LabelKey, LabelValue, RuleName, UserName};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::StatementRule;
+
 use super::words::{
     Clock, ConnectionPattern, Day, DecidingRole, MfaMethod, Network, Period, RecordingMode, Retention,
     TargetUser, Zone,
@@ -48,6 +50,9 @@ pub struct Rule {
     /// Streaming or logical replication.
     #[serde(default, skip_serializing_if = "is_false")]
     pub allow_replication: bool,
+    /// What each statement is held against, in this order; none: any may run.
+    #[serde(default, deserialize_with = "filled", skip_serializing_if = "Vec::is_empty")]
+    pub statements: Vec<StatementRule>,
 }
 
 /// Who a rule is about: any of these.

@@ -192,6 +192,9 @@ pub enum Term {
     /// It may not replicate any more.
     #[error("it may not replicate")]
     Replication,
+    /// Other statement rules hold.
+    #[error("its statements are held against other rules")]
+    Statements,
 }
 
 impl Leave {

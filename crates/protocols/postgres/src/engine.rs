@@ -154,8 +154,9 @@ impl PostgresEngine {
                 }
                 Some(Packet::Startup(startup)) => {
                     let id = self.number();
-                    let (database, setting) = (self.database(&startup), startup.setting());
-                    self.out.decide(id, Question::LogIn { database, setting });
+                    let (database, setting, risk) =
+                        (self.database(&startup), startup.setting(), startup.risk());
+                    self.out.decide(id, Question::LogIn { database, setting, risk });
                     self.phase = Phase::Asking { startup, id, replicate: false };
                     self.early.unsplit(input.split());
                 }

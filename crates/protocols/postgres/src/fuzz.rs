@@ -72,7 +72,7 @@ fn drain(engine: &mut PostgresEngine) -> bool {
             Output::Idle { .. } => return true,
             Output::Close { .. } => return false,
             Output::Decide { id, question } => {
-                let rules = Rules { allow_replication: true, only: None };
+                let rules = Rules { allow_replication: true, ..Rules::default() };
                 let warrant = Warrant::new(rules, NOW.after(Duration::from_secs(1)));
                 let verdict = warrant.decide(&question.as_action(), NOW);
                 engine.handle_verdict(id, verdict, NOW);

@@ -11,6 +11,7 @@ use std::collections::HashSet;
 use bytes::{Bytes, BytesMut};
 use hoop_engine::CancelKey;
 use hoop_model::UserName;
+use hoop_sql::postgres::is_harmless_setting;
 
 use crate::{
     fault::{self, Failure},
@@ -208,6 +209,13 @@ impl Startup {
         };
         let mut settings = self.parameters.iter().filter(|(name, value)| !harmless(name, value));
         settings.next().map(|(name, _)| String::from_utf8_lossy(name).into_owned())
+    }
+
+    /// The first parameter that may change how texts are read, or who the session is.
+    pub(crate) fn risk(&self) -> Option<String> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let mut settings = self.parameters.iter().map(|(name, value)| (text(name), text(value)));
+        settings.find(|(name, value)| !is_harmless_setting(name, value)).map(|(name, _)| name)
     }
 
     /// The name under which the person shows in the target's own views and log.

@@ -89,7 +89,7 @@ impl Make {
             open: Vec::new(),
             order: Vec::new(),
             warrant: Warrant::new(
-                Rules { allow_replication: self.replication, only: self.only },
+                Rules { allow_replication: self.replication, only: self.only, ..Rules::default() },
                 NOW.after(Duration::from_secs(60)),
             ),
         }
@@ -162,7 +162,7 @@ impl Stand {
     /// Denied is what says so.
     pub(crate) fn decide(&self, question: &Question) -> Verdict {
         match question {
-            Question::Statement { text } | Question::Prepare { text }
+            Question::Statement { text, .. } | Question::Prepare { text, .. }
                 if text.windows(9).any(|w| w == b"forbidden") =>
             {
                 Err(Denial::Replication)

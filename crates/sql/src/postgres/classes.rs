@@ -121,8 +121,12 @@ impl Verdict {
             "select" | "values" | "table" | "with" => self.parsed(Class::Read),
             _ if opened > 0 => self.opaque(),
             "insert" | "update" | "delete" | "merge" => self.parsed(Class::Write),
-            // Not run, or run and then its words count.
-            "explain" | "declare" => self.parsed(Class::Read),
+            // It may run it: `EXPLAIN ANALYZE CREATE TABLE … AS` makes the table.
+            "explain" if opened == 0 => {
+                self.is(Class::Read);
+                self.lead(explained(tokens));
+            }
+            "declare" => self.parsed(Class::Read),
             "prepare" if words.at(1) == "transaction" => self.plain(Class::Write),
             "prepare" => self.parsed(Class::Read),
             // What it runs was read when it was prepared.
@@ -320,7 +324,29 @@ impl Verdict {
     }
 }
 
-fn is_harmless(setting: &str) -> bool {
+/// What stands behind `EXPLAIN` and its options.
+fn explained<'a, 't>(tokens: &'t [Token<'a>]) -> &'t [Token<'a>] {
+    let mut rest = tokens.get(1..).unwrap_or_default();
+    // `EXPLAIN (SELECT …)` explains, and `EXPLAIN (ANALYZE) SELECT …` too.
+    let is_option = |token: Option<&Token<'_>>| {
+        !token
+            .and_then(Token::word)
+            .is_some_and(|word| matches!(word, "select" | "values" | "with" | "table"))
+    };
+    if matches!(rest.first(), Some(Token::Sign(b'('))) && is_option(rest.get(1)) {
+        let end = rest.iter().position(|token| matches!(token, Token::Sign(b')')));
+        return end.and_then(|end| rest.get(end + 1..)).unwrap_or_default();
+    }
+    while let Some(Token::Word(word)) = rest.first()
+        && matches!(word.as_ref(), "analyze" | "analyse" | "verbose")
+    {
+        rest = rest.get(1..).unwrap_or_default();
+    }
+    rest
+}
+
+/// A setting that changes the session alone.
+pub(super) fn is_harmless(setting: &str) -> bool {
     HARMLESS_SETTINGS.contains(&setting)
         || setting.starts_with("enable_")
         || setting == "transaction_isolation"

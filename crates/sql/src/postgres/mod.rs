@@ -27,6 +27,26 @@ impl Default for Mode {
     }
 }
 
+/// Whether a start-up setting of this name and value changes the session alone, and not how texts are read or who one is.
+#[must_use]
+pub fn is_harmless_setting(name: &str, value: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    match name.as_str() {
+        // `-c name=value`, and nothing more artful.
+        "options" => {
+            let words = value.split_ascii_whitespace().map(|word| word.strip_prefix("-c").unwrap_or(word));
+            !value.contains('\\')
+                && words.filter(|word| !word.is_empty()).all(|word| {
+                    let word = word.strip_prefix("--").unwrap_or(word);
+                    word.split_once('=')
+                        .is_some_and(|(name, value)| name != "options" && is_harmless_setting(name, value))
+                })
+        }
+        "client_encoding" => ["utf8", "utf-8", "unicode"].iter().any(|same| value.eq_ignore_ascii_case(same)),
+        name => classes::is_harmless(&name.replace('-', "_")),
+    }
+}
+
 /// Reads a text.
 #[must_use]
 pub fn read(text: &[u8], mode: Mode) -> Reading {

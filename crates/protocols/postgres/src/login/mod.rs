@@ -14,6 +14,7 @@ use hoop_engine::{Credential, Event, LoginCache, Output, RequestId, TargetTls};
 use hoop_model::{Redacted, Timestamp};
 use hoop_policy::Permit;
 use hoop_recording::event::{Form, Said};
+use hoop_sql::postgres::Mode;
 
 pub(crate) use self::scram::verifier as scram_verifier;
 use self::scram::{Binding, First, Proven, ScramError};
@@ -70,6 +71,7 @@ pub(crate) struct Login {
     said: usize,
     reply: BytesMut,
     key: Option<Bytes>,
+    mode: Mode,
     started: Timestamp,
 }
 
@@ -83,6 +85,8 @@ pub(crate) struct LoggedIn {
     pub(crate) intake: Intake,
     /// Transaction status.
     pub(crate) status: u8,
+    /// How texts are read.
+    pub(crate) mode: Mode,
 }
 
 fn rule(header: Header) -> Result<usize, Malformed> {
@@ -99,6 +103,7 @@ impl Login {
             said: 0,
             reply: BytesMut::new(),
             key: None,
+            mode: Mode::default(),
             started: now,
             terms,
         };
@@ -270,7 +275,7 @@ impl Login {
 
     fn finish(&mut self, status: u8, behind: Vec<Bytes>) -> LoggedIn {
         let cancel_request = self.key.take();
-        LoggedIn { cancel_request, behind, intake: std::mem::take(&mut self.intake), status }
+        LoggedIn { cancel_request, behind, intake: std::mem::take(&mut self.intake), status, mode: self.mode }
     }
 
     fn key_data(&mut self, mut body: Reader<'_>) -> Result<(), Malformed> {
@@ -286,9 +291,10 @@ impl Login {
     }
 
     /// Settings that change how a recording is to be read.
-    fn setting(&self, mut body: Reader<'_>, out: &mut Outbox) -> Result<(), Malformed> {
+    fn setting(&mut self, mut body: Reader<'_>, out: &mut Outbox) -> Result<(), Malformed> {
         let (name, value) = (body.text()?, body.text()?);
         body.finish()?;
+        read::mode(&mut self.mode, &name, &value);
         if matches!(
             &name[..],
             b"server_version" | b"client_encoding" | b"server_encoding" | b"session_authorization"

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
-use hoop_engine::{Event, Question, RecordingLimits, RequestId};
+use hoop_engine::{Dialect, Event, Question, RecordingLimits, RequestId};
 use hoop_model::Timestamp;
 use hoop_policy::{Denial, Permit};
 use hoop_recording::event::{Direction, Form};
@@ -247,7 +247,7 @@ impl Relay {
         let request = Event::Request { id, form: Form::Query, text: text.clone(), parameters: Vec::new() };
         self.ask(
             Asked { id, total, request, curtailed: false, what: Await::Query },
-            Question::Statement { text },
+            Question::Statement { text, dialect: Dialect::Postgres(self.mode) },
             out,
         );
         Ok(())
@@ -259,7 +259,8 @@ impl Relay {
         let form = Form::Prepare { name: name.clone() };
         let request = Event::Request { id, form, text: text.clone(), parameters: Vec::new() };
         let what = Await::Parse { name };
-        self.ask(Asked { id, total, request, curtailed: false, what }, Question::Prepare { text }, out);
+        let question = Question::Prepare { text, dialect: Dialect::Postgres(self.mode) };
+        self.ask(Asked { id, total, request, curtailed: false, what }, question, out);
         Ok(())
     }
 

@@ -15,6 +15,7 @@ use bytes::{Bytes, BytesMut};
 use hoop_engine::{CloseReason, Event, Output, RecordingLimits, RequestId};
 use hoop_model::{Fault, Timestamp};
 use hoop_policy::{Denial, Permit};
+use hoop_sql::postgres::Mode;
 
 use self::{client::ClientSide, expected::Expected, shapes::Shapes, target::TargetSide};
 use crate::{
@@ -38,6 +39,8 @@ pub(crate) struct Relay {
     shapes: Shapes,
     /// Transaction status, as the target last said.
     status: u8,
+    /// How the target reads texts, as it last said.
+    mode: Mode,
     client: ClientSide,
     target: TargetSide,
 }
@@ -51,6 +54,7 @@ impl Relay {
             expected: Expected::default(),
             shapes: Shapes::default(),
             status: done.status,
+            mode: done.mode,
             client: ClientSide::default(),
             target: TargetSide::new(done.intake, done.behind),
         }

@@ -161,7 +161,8 @@ impl Relay {
             b'1' | b'3' | b'n' => self.acknowledged(kind)?,
             b'I' | b's' => self.ended_early(kind, now, out)?,
             b'E' => self.target_error(body().limited(HEAD - HEADER), now, out),
-            b'N' | b'A' | b'S' => said(kind, body().limited(HEAD - HEADER), out),
+            b'S' => self.setting(body().limited(HEAD - HEADER), out),
+            b'N' | b'A' => said(kind, body().limited(HEAD - HEADER), out),
             b'G' => self.copy_in_begins()?,
             b'H' | b'W' => {
                 self.expected.find(Await::runs).ok_or_else(|| missing(kind))?;
@@ -175,6 +176,14 @@ impl Relay {
             self.target.cut = Some((total - here, kind == b'V'));
         }
         Ok(total.min(here))
+    }
+
+    /// A setting of the session has another value.
+    fn setting(&mut self, mut body: Reader<'_>, out: &mut Outbox) {
+        let name = body.text().unwrap_or_default();
+        let value = body.text().unwrap_or_else(|_| body.take_rest());
+        read::mode(&mut self.mode, &name, &value);
+        out.record(Event::Said { kind: Said::Setting, text: [&name[..], b"=", &value].concat().into() });
     }
 
     fn data_rows(&mut self, chunk: &Bytes, start: usize, out: &mut Outbox) -> Result<usize, Failure> {
@@ -393,8 +402,7 @@ fn tagged_rows(tag: &[u8]) -> u64 {
 fn said(kind: u8, mut body: Reader<'_>, out: &mut Outbox) {
     let (kind, text) = match kind {
         b'N' => (Said::Notice, read::error_fields(body).1),
-        b'A' => (Said::Notification, notification(&mut body).unwrap_or_default()),
-        _ => (Said::Setting, setting(&mut body).unwrap_or_default()),
+        _ => (Said::Notification, notification(&mut body).unwrap_or_default()),
     };
     out.record(Event::Said { kind, text });
 }
@@ -405,10 +413,4 @@ fn notification(body: &mut Reader<'_>) -> Option<Bytes> {
     // A payload longer than what is looked at has no end here.
     let payload = body.text().unwrap_or_else(|_| body.take_rest());
     Some([&channel[..], b": ", &payload].concat().into())
-}
-
-fn setting(body: &mut Reader<'_>) -> Option<Bytes> {
-    let name = body.text().ok()?;
-    let value = body.text().unwrap_or_else(|_| body.take_rest());
-    Some([&name[..], b"=", &value].concat().into())
 }

@@ -267,7 +267,7 @@ fn policy_is_asked_before_the_target_hears_of_us() {
     let mut stand = Make::default().stand();
     stand.hold = true;
     stand.client_sends(&startup(b"user\0a\0database\0clinic\0\0"));
-    assert_eq!(stand.open[0].1, Question::LogIn { database: "clinic".into(), setting: None });
+    assert_eq!(stand.open[0].1, Question::LogIn { database: "clinic".into(), setting: None, risk: None });
     assert!(stand.target.is_empty());
     stand.answer();
     assert!(!stand.target.is_empty());

@@ -1,11 +1,21 @@
 //! A cursor over one message. Every method can fail, none can read past the end.
 
 use bytes::Bytes;
+use hoop_sql::postgres::Mode;
 
 /// A message does not follow its own format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("malformed message: {0}")]
 pub(crate) struct Malformed(pub(crate) &'static str);
+
+/// A setting that the server reports (`ParameterStatus`), as far as it changes how it reads texts.
+pub(crate) fn mode(mode: &mut Mode, name: &[u8], value: &[u8]) {
+    match name {
+        b"standard_conforming_strings" => mode.standard_strings = value == b"on",
+        b"client_encoding" => mode.utf8 = value == b"UTF8",
+        _ => {}
+    }
+}
 
 /// Reads one message's body from front to back. Slices share the bytes with the message.
 pub(crate) struct Reader<'a> {

@@ -255,7 +255,7 @@ fn log_ins_that_fail_say_why_and_leak_nothing() {
 #[test]
 fn replication_where_it_is_allowed() {
     let server = Server::start("scram-sha-256");
-    let gate = Gate::open(server.port, PASSWORD, Rules { allow_replication: true, only: None });
+    let gate = Gate::open(server.port, PASSWORD, Rules { allow_replication: true, ..Rules::default() });
     let mut receive = server.client("pg_recvlogical", gate.port);
     receive.args(["-d", "postgres", "--slot", "s", "--create-slot", "-P", "test_decoding"]);
     run(receive, "");

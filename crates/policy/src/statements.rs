@@ -1,0 +1,308 @@
+//! Which statements a session may run: the statement rules of an access rule.
+//!
+//! The first rule that matches a statement decides; a statement that none matches is denied. What the reader of SQL is not
+//! certain of counts against the statement on both sides: a rule that allows matches only what surely is so, one that denies
+//! or asks matches whatever may be.
+
+use std::{collections::BTreeSet, fmt, str::FromStr};
+
+use hoop_model::RuleName;
+use hoop_sql::{Class, Name, Objects, Reading, Statement};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// What is done with a statement that a rule matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StatementAction {
+    /// It is run.
+    Allow,
+    /// It is refused.
+    Deny,
+    /// It is run only in a session whose approval is for exactly this text.
+    Ask,
+}
+
+/// One rule about statements. Of each condition that is given, one value must fit; what is not given fits anything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StatementRule {
+    /// What a refusal calls it.
+    pub name: RuleName,
+    /// What is done.
+    pub action: StatementAction,
+    /// What the statement does. Where a rule allows, `session` is always among them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub classes: BTreeSet<Class>,
+    /// Its verbs, small letters: `truncate`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub verbs: BTreeSet<String>,
+    /// The tables that it touches.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub tables: BTreeSet<TablePattern>,
+    /// Only if an `UPDATE` or `DELETE` in it may touch every row.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub without_where: bool,
+}
+
+impl StatementRule {
+    /// All of it surely fits.
+    fn surely_fits(&self, statement: &Statement) -> bool {
+        let classes = self.classes.is_empty()
+            || statement.classes.iter().all(|class| *class == Class::Session || self.classes.contains(class));
+        let verbs = self.verbs.is_empty() || (!statement.is_opaque && statement.verbs.is_subset(&self.verbs));
+        let tables = self.tables.is_empty()
+            || matches!(&statement.tables, Objects::Known(tables) if tables.iter().all(|table| self.names(table, Certainty::Sure)));
+        classes && verbs && tables && !self.without_where
+    }
+
+    /// Some of it may fit.
+    fn may_fit(&self, statement: &Statement) -> bool {
+        let classes = self.classes.is_empty() || !self.classes.is_disjoint(&statement.classes);
+        let verbs = self.verbs.is_empty() || statement.is_opaque || !self.verbs.is_disjoint(&statement.verbs);
+        let tables = self.tables.is_empty()
+            || match &statement.tables {
+                Objects::Known(tables) => tables.iter().any(|table| self.names(table, Certainty::Maybe)),
+                Objects::Unknown => {
+                    let mut mentions = statement.mentions.iter();
+                    statement.is_opaque || mentions.any(|name| self.names(name, Certainty::Maybe))
+                }
+            };
+        // A function that is not known may touch anything.
+        let tables = tables || !statement.unknown_functions.is_empty();
+        classes && verbs && tables && (!self.without_where || statement.unbounded)
+    }
+
+    fn names(&self, table: &Name, certainty: Certainty) -> bool {
+        self.tables.iter().any(|pattern| pattern.fits(table, certainty))
+    }
+}
+
+/// Why a statement is not run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// The rule that says so; none matched if absent.
+    pub(crate) rule: Option<RuleName>,
+    /// An approval of exactly this text would do.
+    pub(crate) asks: bool,
+    /// The worst of what it does.
+    pub(crate) class: Class,
+}
+
+/// Decides a whole text: the first statement that may not run refuses all of it. `approved` is for exactly this text.
+pub(crate) fn decide(rules: &[StatementRule], reading: &Reading, approved: bool) -> Result<(), Refused> {
+    for statement in &reading.statements {
+        let fits = |rule: &&StatementRule| match rule.action {
+            StatementAction::Allow => rule.surely_fits(statement),
+            StatementAction::Deny | StatementAction::Ask => rule.may_fit(statement),
+        };
+        let found = rules.iter().find(fits);
+        let asks = found.is_some_and(|rule| rule.action == StatementAction::Ask);
+        if found.is_some_and(|rule| rule.action == StatementAction::Allow) || (asks && approved) {
+            continue;
+        }
+        let rule = found.map(|rule| rule.name.clone());
+        return Err(Refused { rule, asks, class: statement.worst() });
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Certainty {
+    Sure,
+    Maybe,
+}
+
+/// `table`, `schema.table`, `schema.*`, `*.table_*`: names as the server folds them, `*` for any run of characters.
+///
+/// Without a schema it is the table of that name in any. With one, a table that a statement names without its schema may be
+/// meant or not, which counts against the statement.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TablePattern {
+    schema: Option<String>,
+    name: String,
+}
+
+impl TablePattern {
+    fn fits(&self, table: &Name, certainty: Certainty) -> bool {
+        let schema = match (&self.schema, &table.schema) {
+            (None, _) => true,
+            (Some(pattern), Some(schema)) => glob(pattern, schema),
+            (Some(_), None) => certainty == Certainty::Maybe,
+        };
+        schema && glob(&self.name, &table.name)
+    }
+}
+
+/// Why a text is no pattern of tables.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is no pattern of tables: write table, schema.table or schema.*, at most 200 bytes, without quotes"
+)]
+pub struct NotATable(String);
+
+impl FromStr for TablePattern {
+    type Err = NotATable;
+    fn from_str(text: &str) -> Result<Self, NotATable> {
+        let wrong = || NotATable(text.chars().take(80).collect());
+        let is_part = |part: &str| {
+            !part.is_empty()
+                && !part.chars().any(|c| c == '"' || c == '.' || c.is_control() || c.is_whitespace())
+        };
+        let (schema, name) = match text.split_once('.') {
+            Some((schema, name)) => (Some(schema), name),
+            None => (None, text),
+        };
+        let stars = text.bytes().filter(|byte| *byte == b'*').count();
+        if text.len() > 200 || stars > 4 || !is_part(name) || !schema.is_none_or(is_part) {
+            return Err(wrong());
+        }
+        Ok(Self { schema: schema.map(str::to_owned), name: name.to_owned() })
+    }
+}
+
+impl fmt::Display for TablePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.schema {
+            Some(schema) => write!(f, "{schema}.{}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
+impl Serialize for TablePattern {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for TablePattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// `*` is any run of characters. At most four of them, so that trying is bounded.
+fn glob(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((before, behind)) => text.strip_prefix(before).is_some_and(|rest| {
+            behind.is_empty()
+                || rest.char_indices().any(|(at, _)| rest.get(at..).is_some_and(|rest| glob(behind, rest)))
+                || glob(behind, "")
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hoop_sql::{Dialect, postgres::Mode, read};
+
+    use super::*;
+
+    fn rules(yaml: &str) -> Vec<StatementRule> {
+        serde_saphyr::from_str(yaml).unwrap()
+    }
+
+    fn of(rules: &[StatementRule], text: &str) -> Result<(), (Option<String>, bool)> {
+        let reading = read(text.as_bytes(), Dialect::Postgres(Mode::default()));
+        decide(rules, &reading, false)
+            .map_err(|refused| (refused.rule.map(|rule| rule.to_string()), refused.asks))
+    }
+
+    const CLINIC: &str = "
+- {name: no-billing, action: deny, tables: [billing.*, salaries]}
+- {name: whole-table, action: deny, classes: [write], without_where: true}
+- {name: correct, action: ask, classes: [write], tables: [patients]}
+- {name: notes, action: allow, classes: [read, write], tables: [notes, clinic.visits]}
+- {name: read, action: allow, classes: [read]}
+";
+
+    #[test]
+    fn the_first_that_fits_decides() {
+        let rules = rules(CLINIC);
+        for text in [
+            "select * from public.patients",
+            "begin",
+            "set search_path to x",
+            "",
+            "insert into public.notes values (1)",
+            "update public.notes set a = 1 where id = 2",
+            "select 1; select 2; insert into public.notes select * from clinic.visits",
+            "explain analyze select * from public.patients",
+        ] {
+            assert_eq!(of(&rules, text), Ok(()), "{text}");
+        }
+        for (text, rule, asks) in [
+            ("select * from billing.claims", Some("no-billing"), false),
+            ("select * from x.salaries", Some("no-billing"), false),
+            ("select 1; select * from \"billing\".claims", Some("no-billing"), false),
+            ("with a as (select * from billing.b) select * from a", Some("no-billing"), false),
+            ("update public.notes set a = 1", Some("whole-table"), false),
+            ("explain analyze delete from public.notes", Some("whole-table"), false),
+            ("update public.patients set a = 1 where id = 7", Some("correct"), true),
+            (
+                "with d as (update public.patients set a = 1 where id = 7 returning *) select * from d",
+                Some("correct"),
+                true,
+            ),
+            ("insert into public.other values (1)", None, false),
+            ("insert into public.notes select my_function()", Some("no-billing"), false),
+            ("create table t (a int)", Some("no-billing"), false),
+            ("grant select on public.notes to bob", Some("no-billing"), false),
+            ("select my_function()", Some("no-billing"), false),
+            ("do $$ begin end $$", Some("no-billing"), false),
+            ("select '", Some("no-billing"), false),
+            ("set role admin", None, false),
+        ] {
+            assert_eq!(of(&rules, text), Err((rule.map(str::to_owned), asks)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_schema_that_is_not_named_counts_against_the_statement() {
+        let denied = rules("[{name: d, action: deny, tables: [billing.*]}, {name: a, action: allow}]");
+        assert!(of(&denied, "select * from claims").is_err(), "search_path may lead there");
+        assert!(of(&denied, "select * from clinic.claims").is_ok());
+        let allowed = rules("[{name: a, action: allow, tables: [clinic.*]}]");
+        assert!(of(&allowed, "select * from patients").is_err());
+        assert!(of(&allowed, "select * from clinic.patients").is_ok());
+    }
+
+    #[test]
+    fn an_approval_is_good_for_what_is_asked_and_for_nothing_denied() {
+        let rules = rules(CLINIC);
+        let approved = |text: &str| {
+            let reading = read(text.as_bytes(), Dialect::Postgres(Mode::default()));
+            decide(&rules, &reading, true).is_ok()
+        };
+        assert!(approved("update public.patients set a = 1 where id = 7"));
+        assert!(!approved("update public.patients set a = 1"));
+        assert!(!approved("update public.patients set a = 1 where id in (select id from billing.claims)"));
+    }
+
+    #[test]
+    fn patterns_of_tables() {
+        for (pattern, text, fits) in [
+            ("a", "a", true),
+            ("a", "ab", false),
+            ("a*", "ab", true),
+            ("*b", "ab", true),
+            ("*", "", true),
+            ("a*c*", "abcd", true),
+            ("a*c", "abcd", false),
+            ("*ß", "größ", true),
+        ] {
+            assert_eq!(glob(pattern, text), fits, "{pattern} {text}");
+        }
+        for wrong in ["", ".", "a.", ".a", "a.b.c", "\"a\"", "a b", "*****", "a\n"] {
+            assert!(wrong.parse::<TablePattern>().is_err(), "{wrong:?}");
+        }
+        assert!(
+            rules_err("[{name: a, action: allow, nonsense: 1}]") && rules_err("[{name: a, action: maybe}]")
+        );
+    }
+
+    fn rules_err(yaml: &str) -> bool {
+        serde_saphyr::from_str::<Vec<StatementRule>>(yaml).is_err()
+    }
+}
