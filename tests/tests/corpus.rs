@@ -31,7 +31,7 @@ struct Target {
     seeds: fn() -> Vec<(&'static str, Vec<u8>)>,
 }
 
-const TARGETS: [Target; 10] = [
+const TARGETS: [Target; 11] = [
     Target { name: "backup_lines", body: hoop_gateway::backup::fuzz_lines, seeds: lines_of_backups },
     Target { name: "client_hello", body: hoop_tunnel::fuzz_client_hello, seeds: hellos },
     Target { name: "ledger_reader", body: hoop_ledger::fuzz_reader, seeds: ledgers },
@@ -40,6 +40,7 @@ const TARGETS: [Target; 10] = [
     Target { name: "recording_reader", body: hoop_recording::fuzz_reader, seeds: recordings },
     Target { name: "scim_reader", body: hoop_scim::fuzz_reader, seeds: provisioning },
     Target { name: "sealed_reader", body: hoop_recording::fuzz_sealed, seeds: backups },
+    Target { name: "statements", body: hoop_sql::fuzz, seeds: statements },
     Target { name: "tunnel_frames", body: hoop_tunnel::fuzz_frames, seeds: frames },
     Target { name: "witness_proofs", body: hoop_ledger::fuzz::proofs, seeds: proofs },
 ];
@@ -306,6 +307,24 @@ fn lines_of_backups() -> Vec<(&'static str, Vec<u8>)> {
     [("whole", whole), ("greedy", greedy), ("elsewhere", elsewhere)]
         .map(|(name, text)| (name, text.into_bytes()))
         .into()
+}
+
+/// How texts are read, then a text.
+fn statements() -> Vec<(&'static str, Vec<u8>)> {
+    let texts = [
+        (
+            "select",
+            "\0select a.b, lower(c) from s.t x join \"U\" on true where id = $1 and n <> 'o''hara' -- x",
+        ),
+        (
+            "with",
+            "\0with recursive d as (delete from t returning *) select * from d; /* /* */ */ drop table t",
+        ),
+        ("quotes", "\0select E'\\'', $a$ ' $a$, U&\"\\0061\", b'1' 'x'\n'y', 1e5, 0x1f, 1..2"),
+        ("old-strings", "\u{1}select '\\'; --'"),
+        ("copy", "\0copy t (a) to program 'x'; set role r; explain (analyze) create table t as select 1"),
+    ];
+    texts.into_iter().map(|(name, text)| (name, text.as_bytes().to_vec())).collect()
 }
 
 /// A witness's key, a checkpoint with lines under it; numbers and hashes.

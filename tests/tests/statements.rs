@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 /// What psql prints, answers and errors, of texts that each go to the server as one.
 fn psql(world: &World, texts: &[&str]) -> String {
     let mut psql = world.through(&["psql", "-XAtq"]);
-    texts.iter().for_each(|text| drop(psql.args(["-c", text])));
+    psql.args(texts.iter().flat_map(|text| ["-c", text]));
     let done = psql.output().unwrap();
     String::from_utf8(done.stdout).unwrap() + &String::from_utf8(done.stderr).unwrap()
 }

@@ -31,13 +31,13 @@ pub struct StatementRule {
     /// What is done.
     pub action: StatementAction,
     /// What the statement does. Where a rule allows, `session` is always among them.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    #[serde(default, deserialize_with = "filled", skip_serializing_if = "BTreeSet::is_empty")]
     pub classes: BTreeSet<Class>,
     /// Its verbs, small letters: `truncate`.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    #[serde(default, deserialize_with = "filled", skip_serializing_if = "BTreeSet::is_empty")]
     pub verbs: BTreeSet<String>,
     /// The tables that it touches.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    #[serde(default, deserialize_with = "filled", skip_serializing_if = "BTreeSet::is_empty")]
     pub tables: BTreeSet<TablePattern>,
     /// Only if an `UPDATE` or `DELETE` in it may touch every row.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -75,6 +75,19 @@ impl StatementRule {
     fn names(&self, table: &Name, certainty: Certainty) -> bool {
         self.tables.iter().any(|pattern| pattern.fits(table, certainty))
     }
+}
+
+/// A list that is named has an entry: `tables: []` must not mean any.
+fn filled<'de, D: Deserializer<'de>, T: Deserialize<'de> + Ord>(
+    deserializer: D,
+) -> Result<BTreeSet<T>, D::Error> {
+    let list = BTreeSet::deserialize(deserializer)?;
+    if list.is_empty() {
+        return Err(serde::de::Error::custom(
+            "an empty list says nothing: put something in or leave the field out",
+        ));
+    }
+    Ok(list)
 }
 
 /// Why a statement is not run.

@@ -34,6 +34,17 @@ pub enum Dialect {
     Postgres(postgres::Mode),
 }
 
+/// For the fuzzer: the first byte says how texts are read. Reading ends, and whatever cannot be read may be anything.
+#[doc(hidden)]
+pub fn fuzz(data: &[u8]) {
+    let Some((flags, text)) = data.split_first() else { return };
+    let mode = postgres::Mode { standard_strings: flags & 1 == 0, utf8: flags & 2 == 0 };
+    let reading = postgres::read(text, mode);
+    let worst = |statement: &Statement| statement.is_opaque && statement.worst() == Class::Server;
+    assert!(reading.unreadable.is_none() || reading.statements.iter().all(worst));
+    assert!(reading.statements.iter().all(|statement| !statement.classes.is_empty()));
+}
+
 /// Reads a text.
 #[must_use]
 pub fn read(text: &[u8], dialect: Dialect) -> Reading {

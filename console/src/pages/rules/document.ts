@@ -32,6 +32,7 @@ export interface Rule {
   limits?: { duration?: string; idle?: string; sessions?: number; recording?: string; retention?: string };
   become?: string;
   allow_replication?: boolean;
+  statements?: { name: string; action: string }[];
 }
 
 /** A rule for emergencies. */
@@ -98,6 +99,7 @@ function ordinary(rule: Rule): Summary {
       ...(recording === 'strict' ? ['recorded strictly'] : []),
       ...(retention ? [`recording kept for ${retention}`] : []),
       ...(rule.allow_replication ? ['replication allowed'] : []),
+      ...(rule.statements ? [`statements: ${rule.statements.map(({ action, name }) => `${action} ${name}`).join(', ')}`] : []),
       ...becomes(rule.become),
     ],
   };

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use hoop_model::RuleName;
 
+use crate::{StatementAction, StatementRule};
+
 use super::{
     document::{ApprovalRule, BreakGlassRule, Conditions, Connections, Deciders, Rule, TimeWindow},
     words::{Clock, ConnectionPattern, Period, is_visible},
@@ -17,6 +19,8 @@ const MOST_ENTRIES: usize = 10_000;
 const MOST_WINDOWS: usize = 50;
 /// Networks of one rule.
 const MOST_NETWORKS: usize = 1_000;
+/// Statement rules of one rule: each costs time for each statement.
+const MOST_STATEMENTS: usize = 100;
 /// Bytes of a description.
 const LONGEST_DESCRIPTION: usize = 1_000;
 /// Approvers of one request.
@@ -91,6 +95,24 @@ pub enum Problem {
     /// No method.
     #[error("`mfa.methods` is empty: name one or leave it out")]
     NoMethod,
+    /// Two statement rules of a rule have one name.
+    #[error("another statement rule has the name {name}: give each its own")]
+    SameStatementName {
+        /// Which.
+        name: RuleName,
+    },
+    /// A verb that no statement has.
+    #[error("statement rule {name}: a verb is one word in small letters, such as truncate")]
+    Verb {
+        /// Of which rule.
+        name: RuleName,
+    },
+    /// What may touch every row is never sure, so nothing would be allowed.
+    #[error("statement rule {name}: `without_where` is for rules that deny or ask")]
+    AllowsWithoutWhere {
+        /// Of which rule.
+        name: RuleName,
+    },
     /// A text that is too long or could act on a terminal.
     #[error(
         "`description` must have at most {LONGEST_DESCRIPTION} bytes and no control characters but line ends"
@@ -140,7 +162,27 @@ fn check_rule(rule: &Rule) -> Result<(), Problem> {
     check_conditions(&rule.conditions)?;
     within("limits.duration", rule.limits.duration)?;
     within("limits.idle", rule.limits.idle)?;
+    check_statements(&rule.statements)?;
     rule.limits.sessions.map_or(Ok(()), |found| range("limits.sessions", found, MOST_SESSIONS))
+}
+
+fn check_statements(rules: &[StatementRule]) -> Result<(), Problem> {
+    most("statements", rules.len(), MOST_STATEMENTS)?;
+    let mut names = BTreeSet::new();
+    for StatementRule { name, action, verbs, tables, without_where, .. } in rules {
+        let name = name.clone();
+        most("statements.tables", tables.len(), MOST_ENTRIES)?;
+        if !verbs.iter().all(|verb| !verb.is_empty() && verb.bytes().all(|byte| byte.is_ascii_lowercase())) {
+            return Err(Problem::Verb { name });
+        }
+        if *without_where && *action == StatementAction::Allow {
+            return Err(Problem::AllowsWithoutWhere { name });
+        }
+        if !names.insert(name.clone()) {
+            return Err(Problem::SameStatementName { name });
+        }
+    }
+    Ok(())
 }
 
 fn check_break_glass(rule: &BreakGlassRule) -> Result<(), Problem> {

@@ -114,12 +114,15 @@ fn a_rule_that_changes_ends_what_it_does_not_allow() {
 #[test]
 fn a_person_who_changes_loses_the_session() {
     type Spoil = fn(&mut Live);
-    let spoils: [(&str, Leave, Spoil); 7] = [
+    let spoils: [(&str, Leave, Spoil); 8] = [
         ("locked", Leave::Locked, |l| l.person.locked = true),
         ("the group is gone", Leave::NotAllowed, |l| l.person.groups.clear()),
         ("the connection has another name", Leave::NotAllowed, |l| l.connection = connection("x", &[])),
         ("its time is over", Leave::Over, |l| l.ends_at = NOW),
         ("its time as the rule has it is over", Leave::Over, |l| l.opened_at = ago(minutes(480))),
+        ("its statements", Leave::Terms { rule: rule_name("r"), term: Term::Statements }, |l| {
+            l.rules.statements = serde_saphyr::from_str("[{name: a, action: allow}]").unwrap();
+        }),
         ("it replicates", Leave::Terms { rule: rule_name("r"), term: Term::Replication }, |l| {
             l.rules.allow_replication = true;
         }),

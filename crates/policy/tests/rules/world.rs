@@ -114,6 +114,7 @@ rules:
     limits: {duration: 8h, idle: 30m, sessions: 5, recording: strict}
     become: clinic_ro
     allow_replication: false
+    statements: [{name: claims, action: deny, verbs: [truncate], tables: ["billing.*"], without_where: true}, {name: read, action: allow, classes: [read]}]
 break_glass:
   - name: oncall
     subjects: {groups: [oncall]}
