@@ -127,12 +127,6 @@ pub enum Denial {
         /// The worst of what the statement does.
         class: Class,
     },
-    /// A statement rule wants its exact text approved.
-    #[error("statement rule {rule} wants this statement approved, by its exact text")]
-    Ask {
-        /// Which rule.
-        rule: RuleName,
-    },
     /// There are statement rules, and the text cannot be read.
     #[error("this statement cannot be held against the statement rules: {0}")]
     Unreadable(#[from] Unreadable),
@@ -165,11 +159,10 @@ impl Denial {
             Self::Statement { .. } => {
                 ("HOOP-2030", "name tables with their schema, or ask an admin what this session is for")
             }
-            Self::Ask { .. } => ("HOOP-2031", "ask for it: `hoop request NAME --statement TEXT`"),
             Self::Unreadable(_) => {
-                ("HOOP-2032", "write it in plain UTF-8, with every quote and comment closed")
+                ("HOOP-2031", "write it in plain UTF-8, with every quote and comment closed")
             }
-            Self::Risk { .. } => ("HOOP-2033", "connect without it"),
+            Self::Risk { .. } => ("HOOP-2032", "connect without it"),
         };
         Fault::new(code, Blame::Policy, self.to_string()).with_hint(hint)
     }
@@ -223,18 +216,10 @@ impl Warrant {
             Action::LogIn { risk: None, .. } | Action::Execute { .. } | Action::Cancel => return Ok(()),
             Action::FunctionCall { .. } | Action::Replicate => Reading::of_anything(),
         };
-        let text = match action {
-            Action::Statement { text, .. } | Action::Prepare { text, .. } => Some(*text),
-            _ => None,
-        };
-        let approved = text.is_some_and(|text| self.rules.only.as_ref().is_some_and(|only| only.is(text)));
-        let Err(refused) = statements::decide(&self.rules.statements, &reading, approved) else {
-            return Ok(());
-        };
-        Err(match (refused.rule, reading.unreadable) {
-            (_, Some(why)) => Denial::Unreadable(why),
-            (Some(rule), None) if refused.asks => Denial::Ask { rule },
-            (rule, None) => Denial::Statement { rule, class: refused.class },
+        let Err(refused) = statements::decide(&self.rules.statements, &reading) else { return Ok(()) };
+        Err(match reading.unreadable {
+            Some(why) => Denial::Unreadable(why),
+            None => Denial::Statement { rule: refused.rule, class: refused.class },
         })
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The first rule that matches a statement decides; a statement that none matches is denied. What the reader of SQL is not
 //! certain of counts against the statement on both sides: a rule that allows matches only what surely is so, one that denies
-//! or asks matches whatever may be.
+//! matches whatever may be.
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
@@ -18,8 +18,6 @@ pub enum StatementAction {
     Allow,
     /// It is refused.
     Deny,
-    /// It is run only in a session whose approval is for exactly this text.
-    Ask,
 }
 
 /// One rule about statements. Of each condition that is given, one value must fit; what is not given fits anything.
@@ -95,26 +93,21 @@ fn filled<'de, D: Deserializer<'de>, T: Deserialize<'de> + Ord>(
 pub(crate) struct Refused {
     /// The rule that says so; none matched if absent.
     pub(crate) rule: Option<RuleName>,
-    /// An approval of exactly this text would do.
-    pub(crate) asks: bool,
     /// The worst of what it does.
     pub(crate) class: Class,
 }
 
-/// Decides a whole text: the first statement that may not run refuses all of it. `approved` is for exactly this text.
-pub(crate) fn decide(rules: &[StatementRule], reading: &Reading, approved: bool) -> Result<(), Refused> {
+/// Decides a whole text: the first statement that may not run refuses all of it.
+pub(crate) fn decide(rules: &[StatementRule], reading: &Reading) -> Result<(), Refused> {
     for statement in &reading.statements {
         let fits = |rule: &&StatementRule| match rule.action {
             StatementAction::Allow => rule.surely_fits(statement),
-            StatementAction::Deny | StatementAction::Ask => rule.may_fit(statement),
+            StatementAction::Deny => rule.may_fit(statement),
         };
         let found = rules.iter().find(fits);
-        let asks = found.is_some_and(|rule| rule.action == StatementAction::Ask);
-        if found.is_some_and(|rule| rule.action == StatementAction::Allow) || (asks && approved) {
-            continue;
+        if found.is_none_or(|rule| rule.action == StatementAction::Deny) {
+            return Err(Refused { rule: found.map(|rule| rule.name.clone()), class: statement.worst() });
         }
-        let rule = found.map(|rule| rule.name.clone());
-        return Err(Refused { rule, asks, class: statement.worst() });
     }
     Ok(())
 }
@@ -216,16 +209,15 @@ mod tests {
         serde_saphyr::from_str(yaml).unwrap()
     }
 
-    fn of(rules: &[StatementRule], text: &str) -> Result<(), (Option<String>, bool)> {
+    fn of(rules: &[StatementRule], text: &str) -> Result<(), Option<String>> {
         let reading = read(text.as_bytes(), Dialect::Postgres(Mode::default()));
-        decide(rules, &reading, false)
-            .map_err(|refused| (refused.rule.map(|rule| rule.to_string()), refused.asks))
+        decide(rules, &reading).map_err(|refused| refused.rule.map(|rule| rule.to_string()))
     }
 
     const CLINIC: &str = "
 - {name: no-billing, action: deny, tables: [billing.*, salaries]}
 - {name: whole-table, action: deny, classes: [write], without_where: true}
-- {name: correct, action: ask, classes: [write], tables: [patients]}
+- {name: correct, action: deny, classes: [write], tables: [patients]}
 - {name: notes, action: allow, classes: [read, write], tables: [notes, clinic.visits]}
 - {name: read, action: allow, classes: [read]}
 ";
@@ -245,29 +237,28 @@ mod tests {
         ] {
             assert_eq!(of(&rules, text), Ok(()), "{text}");
         }
-        for (text, rule, asks) in [
-            ("select * from billing.claims", Some("no-billing"), false),
-            ("select * from x.salaries", Some("no-billing"), false),
-            ("select 1; select * from \"billing\".claims", Some("no-billing"), false),
-            ("with a as (select * from billing.b) select * from a", Some("no-billing"), false),
-            ("update public.notes set a = 1", Some("whole-table"), false),
-            ("explain analyze delete from public.notes", Some("whole-table"), false),
-            ("update public.patients set a = 1 where id = 7", Some("correct"), true),
+        for (text, rule) in [
+            ("select * from billing.claims", Some("no-billing")),
+            ("select * from x.salaries", Some("no-billing")),
+            ("select 1; select * from \"billing\".claims", Some("no-billing")),
+            ("with a as (select * from billing.b) select * from a", Some("no-billing")),
+            ("update public.notes set a = 1", Some("whole-table")),
+            ("explain analyze delete from public.notes", Some("whole-table")),
+            ("update public.patients set a = 1 where id = 7", Some("correct")),
             (
                 "with d as (update public.patients set a = 1 where id = 7 returning *) select * from d",
                 Some("correct"),
-                true,
             ),
-            ("insert into public.other values (1)", None, false),
-            ("insert into public.notes select my_function()", Some("no-billing"), false),
-            ("create table t (a int)", Some("no-billing"), false),
-            ("grant select on public.notes to bob", Some("no-billing"), false),
-            ("select my_function()", Some("no-billing"), false),
-            ("do $$ begin end $$", Some("no-billing"), false),
-            ("select '", Some("no-billing"), false),
-            ("set role admin", None, false),
+            ("insert into public.other values (1)", None),
+            ("insert into public.notes select my_function()", Some("no-billing")),
+            ("create table t (a int)", Some("no-billing")),
+            ("grant select on public.notes to bob", Some("no-billing")),
+            ("select my_function()", Some("no-billing")),
+            ("do $$ begin end $$", Some("no-billing")),
+            ("select '", Some("no-billing")),
+            ("set role admin", None),
         ] {
-            assert_eq!(of(&rules, text), Err((rule.map(str::to_owned), asks)), "{text}");
+            assert_eq!(of(&rules, text), Err(rule.map(str::to_owned)), "{text}");
         }
     }
 
@@ -279,18 +270,6 @@ mod tests {
         let allowed = rules("[{name: a, action: allow, tables: [clinic.*]}]");
         assert!(of(&allowed, "select * from patients").is_err());
         assert!(of(&allowed, "select * from clinic.patients").is_ok());
-    }
-
-    #[test]
-    fn an_approval_is_good_for_what_is_asked_and_for_nothing_denied() {
-        let rules = rules(CLINIC);
-        let approved = |text: &str| {
-            let reading = read(text.as_bytes(), Dialect::Postgres(Mode::default()));
-            decide(&rules, &reading, true).is_ok()
-        };
-        assert!(approved("update public.patients set a = 1 where id = 7"));
-        assert!(!approved("update public.patients set a = 1"));
-        assert!(!approved("update public.patients set a = 1 where id in (select id from billing.claims)"));
     }
 
     #[test]

@@ -108,7 +108,7 @@ pub enum Problem {
         name: RuleName,
     },
     /// What may touch every row is never sure, so nothing would be allowed.
-    #[error("statement rule {name}: `without_where` is for rules that deny or ask")]
+    #[error("statement rule {name}: `without_where` is for rules that deny")]
     AllowsWithoutWhere {
         /// Of which rule.
         name: RuleName,

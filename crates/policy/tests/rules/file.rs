@@ -211,7 +211,7 @@ fn what_makes_no_sense_is_refused_with_the_rule_and_its_line() {
         ("from: \"08:00\"", "from: \"24:00\"", "00:00"),
         ("name: read, action", "name: claims, action", "another statement rule has the name claims"),
         ("verbs: [truncate]", "verbs: [TRUNCATE]", "small letters"),
-        ("action: deny, verbs", "action: allow, verbs", "for rules that deny or ask"),
+        ("action: deny, verbs", "action: allow, verbs", "for rules that deny"),
         ("count: 2", "count: 0", "1 to 10"),
         ("count: 2", "count: 11", "1 to 10"),
         ("approvers: {groups: [leads]}", "approvers: {}", "nobody"),

@@ -1,6 +1,7 @@
-//! `cargo xtask bench policy`: how long policy takes to decide, with as many rules and people as issue 3 asks for.
+//! `cargo xtask bench policy`: how long policy takes to decide, with as many rules and people as issue 3 asks for, and how
+//! long it takes to hold a statement against statement rules.
 //!
-//! The measuring is an example of the policy crate, so that nothing of the product becomes a dependency here.
+//! The measuring is in examples of the policy crate, so that nothing of the product becomes a dependency here.
 
 use std::path::PathBuf;
 
@@ -9,7 +10,8 @@ use anyhow::{Context, Result, bail};
 use super::{rows::Rows, write_json};
 use crate::shell;
 
-/// Access rules: 10,000 rules, 100,000 people in 20 groups each; load, and the latency of a decision.
+/// Access rules: 10,000 rules, 100,000 people in 20 groups each; load, and the latency of a decision. Statement rules: the
+/// latency of reading and deciding a statement of 50 bytes to 2 KB.
 ///
 /// Rows of --json: {"case", "path": "hoop", "value", "unit"}.
 #[derive(clap::Args)]
@@ -19,27 +21,35 @@ pub(super) struct Policy {
     json: Option<PathBuf>,
 }
 
-/// Issue 3: p99 of a decision, in µs.
-const GOAL: f64 = 1000.0;
+/// The examples, and the p99 in µs that issues 3 and 5 ask for.
+const PARTS: [(&str, f64); 2] = [("decide", 1000.0), ("statements", 100.0)];
 
 pub(super) fn run(options: &Policy) -> Result<()> {
-    let mut example = shell::command("cargo")?;
-    example.args(["run", "--release", "--quiet", "-p", "hoop-policy", "--example", "decide"]);
-    let (rows, met) = read(&shell::capture(&mut example)?)?;
+    let (mut rows, mut missed) = (Rows::default(), Vec::new());
+    for (part, goal) in PARTS {
+        let mut example = shell::command("cargo")?;
+        example.args(["run", "--release", "--quiet", "-p", "hoop-policy", "--example", part]);
+        if !read(&shell::capture(&mut example)?, goal, &mut rows)? {
+            missed.push(format!("{part}: a p99 is above {goal} us"));
+        }
+    }
     print!("{}", rows.lines());
     if let Some(file) = &options.json {
         write_json(file, &rows)?;
     }
-    if !met {
-        bail!("GOAL MISSED: a p99 is above {GOAL} us");
+    if !missed.is_empty() {
+        bail!("GOAL MISSED: {}", missed.join("; "));
     }
-    println!("goal reached  every p99 is at most {GOAL} us");
+    println!(
+        "goals reached  {}",
+        PARTS.map(|(part, goal)| format!("{part}: every p99 is at most {goal} us")).join("; ")
+    );
     Ok(())
 }
 
-/// Lines of `case value unit`, and whether the goal is met.
-fn read(printed: &str) -> Result<(Rows, bool)> {
-    let (mut rows, mut judged, mut met) = (Rows::default(), 0, true);
+/// Takes lines of `case value unit`: is the goal met?
+fn read(printed: &str, goal: f64, rows: &mut Rows) -> Result<bool> {
+    let (mut judged, mut met) = (0, true);
     for line in printed.lines() {
         let [case, value, unit] = line.split_whitespace().collect::<Vec<_>>()[..] else {
             bail!("not a figure: {line:?}");
@@ -48,19 +58,20 @@ fn read(printed: &str) -> Result<(Rows, bool)> {
             "ms" => "ms",
             "us" => "us",
             "people" => "people",
+            "bytes" => "bytes",
             other => bail!("not a unit: {other:?}"),
         };
         let value: f64 = value.parse().with_context(|| format!("not a number: {line:?}"))?;
         if case.ends_with(".p99") {
             judged += 1;
-            met &= value <= GOAL;
+            met &= value <= goal;
         }
         rows.add(case.to_owned(), "hoop", value, unit);
     }
     if judged == 0 {
         bail!("nothing was measured");
     }
-    Ok((rows, met))
+    Ok(met)
 }
 
 #[cfg(test)]
@@ -69,8 +80,9 @@ mod tests {
 
     #[test]
     fn the_p99_is_judged() {
-        assert!(read("policy.decide.p99 999.9 us\npolicy.decide.p999 5000 us\n").unwrap().1);
-        assert!(!read("policy.decide.p99 1000.1 us\n").unwrap().1);
+        let met = |printed| read(printed, 1000.0, &mut Rows::default()).unwrap();
+        assert!(met("policy.decide.p99 999.9 us\npolicy.decide.p999 5000 us\n"));
+        assert!(!met("policy.decide.p99 1000.1 us\n"));
     }
 
     #[test]
@@ -78,7 +90,7 @@ mod tests {
         for printed in
             ["", "policy.decide.p50 1 us", "policy.decide.p99 x us", "policy.decide.p99 1", "a 1 furlong"]
         {
-            assert!(read(printed).is_err(), "{printed:?}");
+            assert!(read(printed, 1000.0, &mut Rows::default()).is_err(), "{printed:?}");
         }
     }
 }
