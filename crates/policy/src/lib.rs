@@ -17,4 +17,4 @@ mod statements;
 
 pub use request::{Action, Denial, Permit, Rules, Verdict, Warrant};
 pub use statement::{NotAHash, OnlyStatement, StatementHash};
-pub use statements::{NotATable, StatementAction, StatementRule, TablePattern};
+pub use statements::{NotATable, StatementAction, StatementRule, TablePattern, TextPattern};

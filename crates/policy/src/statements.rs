@@ -37,6 +37,9 @@ pub struct StatementRule {
     /// The tables that it touches.
     #[serde(default, deserialize_with = "filled", skip_serializing_if = "BTreeSet::is_empty")]
     pub tables: BTreeSet<TablePattern>,
+    /// Its text in one spelling: small letters, single spaces, `?` for each literal and bound value.
+    #[serde(default, deserialize_with = "filled", skip_serializing_if = "BTreeSet::is_empty")]
+    pub text: BTreeSet<TextPattern>,
     /// Only if an `UPDATE` or `DELETE` in it may touch every row.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub without_where: bool,
@@ -50,7 +53,7 @@ impl StatementRule {
         let verbs = self.verbs.is_empty() || (!statement.is_opaque && statement.verbs.is_subset(&self.verbs));
         let tables = self.tables.is_empty()
             || matches!(&statement.tables, Objects::Known(tables) if tables.iter().all(|table| self.names(table, Certainty::Sure)));
-        classes && verbs && tables && !self.without_where
+        classes && verbs && tables && self.spells(statement) && !self.without_where
     }
 
     /// Some of it may fit.
@@ -67,7 +70,12 @@ impl StatementRule {
             };
         // A function that is not known may touch anything.
         let tables = tables || !statement.unknown_functions.is_empty();
-        classes && verbs && tables && (!self.without_where || statement.unbounded)
+        let text = statement.is_opaque || self.spells(statement);
+        classes && verbs && tables && text && (!self.without_where || statement.unbounded)
+    }
+
+    fn spells(&self, statement: &Statement) -> bool {
+        self.text.is_empty() || self.text.iter().any(|pattern| glob(&pattern.0, &statement.normal))
     }
 
     fn names(&self, table: &Name, certainty: Certainty) -> bool {
@@ -158,8 +166,7 @@ impl FromStr for TablePattern {
             Some((schema, name)) => (Some(schema), name),
             None => (None, text),
         };
-        let stars = text.bytes().filter(|byte| *byte == b'*').count();
-        if text.len() > 200 || stars > 4 || !is_part(name) || !schema.is_none_or(is_part) {
+        if text.len() > 200 || !is_part(name) || !schema.is_none_or(is_part) {
             return Err(wrong());
         }
         Ok(Self { schema: schema.map(str::to_owned), name: name.to_owned() })
@@ -175,6 +182,23 @@ impl fmt::Display for TablePattern {
     }
 }
 
+/// A statement's text in one spelling, `*` for any run of characters.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct TextPattern(String);
+
+impl<'de> Deserialize<'de> for TextPattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let spelled = text.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+        if text.len() > 4_000 || text != spelled || text.is_empty() || text.chars().any(char::is_control) {
+            let what = "a statement's text is one line with single spaces, `?` for literals, `*` for anything, at most 4000 bytes";
+            return Err(serde::de::Error::custom(what));
+        }
+        Ok(Self(text))
+    }
+}
+
 impl Serialize for TablePattern {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -187,16 +211,20 @@ impl<'de> Deserialize<'de> for TablePattern {
     }
 }
 
-/// `*` is any run of characters. At most four of them, so that trying is bounded.
+/// `*` is any run of characters. Each part is sought behind the one before, which is enough and takes no second try.
 fn glob(pattern: &str, text: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == text,
-        Some((before, behind)) => text.strip_prefix(before).is_some_and(|rest| {
-            behind.is_empty()
-                || rest.char_indices().any(|(at, _)| rest.get(at..).is_some_and(|rest| glob(behind, rest)))
-                || glob(behind, "")
-        }),
-    }
+    let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
+    let (inner, last) = rest.rsplit_once('*').unwrap_or(("", rest));
+    let Some(mut text) = text.strip_prefix(first).and_then(|text| text.strip_suffix(last)) else {
+        return false;
+    };
+    inner.split('*').all(|part| match text.split_once(part) {
+        Some((_, behind)) => {
+            text = behind;
+            true
+        }
+        None => false,
+    })
 }
 
 #[cfg(test)]
@@ -273,6 +301,30 @@ mod tests {
     }
 
     #[test]
+    fn a_text_may_be_all_that_is_allowed() {
+        let rules = rules(
+            "[{name: never, action: deny, text: [\"*limit ?\"]}, \
+             {name: one, action: allow, text: [\"select age(born) from patients where id = ?\", \"select my_function(*)\"]}]",
+        );
+        for text in [
+            "SELECT age(born)\nFROM Patients /* x */ WHERE id=7;",
+            "select my_function(1, 'x')",
+            "begin; select my_function()",
+        ] {
+            let begins = text.starts_with("begin");
+            assert_eq!(of(&rules, text).is_ok(), !begins, "{text}: what is allowed is the text alone");
+        }
+        for text in [
+            "select age(born) from patients where id = 7 or true",
+            "select my_function(1) limit 3",
+            "select 1",
+            "do $$ $$",
+        ] {
+            assert!(of(&rules, text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn patterns_of_tables() {
         for (pattern, text, fits) in [
             ("a", "a", true),
@@ -283,10 +335,14 @@ mod tests {
             ("a*c*", "abcd", true),
             ("a*c", "abcd", false),
             ("*ß", "größ", true),
+            ("a*a", "a", false),
+            ("a*b*c*d", "a-b-b-c-d", true),
+            ("a*b*c*d", "a-c-b-d", false),
+            ("**", "x", true),
         ] {
             assert_eq!(glob(pattern, text), fits, "{pattern} {text}");
         }
-        for wrong in ["", ".", "a.", ".a", "a.b.c", "\"a\"", "a b", "*****", "a\n"] {
+        for wrong in ["", ".", "a.", ".a", "a.b.c", "\"a\"", "a b", "a\n"] {
             assert!(wrong.parse::<TablePattern>().is_err(), "{wrong:?}");
         }
         assert!(

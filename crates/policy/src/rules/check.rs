@@ -169,9 +169,10 @@ fn check_rule(rule: &Rule) -> Result<(), Problem> {
 fn check_statements(rules: &[StatementRule]) -> Result<(), Problem> {
     most("statements", rules.len(), MOST_STATEMENTS)?;
     let mut names = BTreeSet::new();
-    for StatementRule { name, action, verbs, tables, without_where, .. } in rules {
+    for StatementRule { name, action, verbs, tables, text, without_where, .. } in rules {
         let name = name.clone();
         most("statements.tables", tables.len(), MOST_ENTRIES)?;
+        most("statements.text", text.len(), MOST_ENTRIES)?;
         if !verbs.iter().all(|verb| !verb.is_empty() && verb.bytes().all(|byte| byte.is_ascii_lowercase())) {
             return Err(Problem::Verb { name });
         }
