@@ -72,7 +72,7 @@ impl Place {
             .to_string(),
         );
         world.stop_gateway();
-        let disk = SmallDisk::over(&world.folder.path().join("gateway/recordings"), "64m");
+        let disk = SmallDisk::over(&world.folder.path().join("gateway/recordings"), "512m");
         world.start_gateway();
         world.wait_for_agent();
         let way = |connection| Way {
