@@ -31,10 +31,11 @@ struct Target {
     seeds: fn() -> Vec<(&'static str, Vec<u8>)>,
 }
 
-const TARGETS: [Target; 11] = [
+const TARGETS: [Target; 12] = [
     Target { name: "backup_lines", body: hoop_gateway::backup::fuzz_lines, seeds: lines_of_backups },
     Target { name: "client_hello", body: hoop_tunnel::fuzz_client_hello, seeds: hellos },
     Target { name: "ledger_reader", body: hoop_ledger::fuzz_reader, seeds: ledgers },
+    Target { name: "masking", body: hoop_masking::fuzz, seeds: answers },
     Target { name: "postgres_client", body: hoop_postgres::fuzz::client, seeds: client_messages },
     Target { name: "postgres_target", body: hoop_postgres::fuzz::target, seeds: target_messages },
     Target { name: "recording_reader", body: hoop_recording::fuzz_reader, seeds: recordings },
@@ -307,6 +308,26 @@ fn lines_of_backups() -> Vec<(&'static str, Vec<u8>)> {
     [("whole", whole), ("greedy", greedy), ("elsewhere", elsewhere)]
         .map(|(name, text)| (name, text.into_bytes()))
         .into()
+}
+
+/// Text, JSON and an array with what is looked for, and with what only looks so.
+fn answers() -> Vec<(&'static str, Vec<u8>)> {
+    let texts = [
+        (
+            "note",
+            "Mr. Adam Smith, DOB 02/03/1961, SSN 123-45-6789, MRN: 00123456, call (555) 010-7788 or adam@example.org",
+        ),
+        (
+            "json",
+            r#"{"patient":{"name":"Eve Miller","card":"4111 1111 1111 1111"},"n":[1,"12 Oak Street, 90210",null]}"#,
+        ),
+        ("array", r#"{"Dr. Ann Lee",NULL,"a\"b","E11.9"}"#),
+        (
+            "hard",
+            "v1.2.3 2026-01-02 550e8400-e29b-41d4-a716-446655440000 vitamin B12 order 123-45-678 password=hunter2hunter2",
+        ),
+    ];
+    texts.into_iter().map(|(name, text)| (name, text.as_bytes().to_vec())).collect()
 }
 
 /// How texts are read, then a text.

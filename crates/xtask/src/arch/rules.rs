@@ -6,8 +6,16 @@ use super::{
 };
 
 /// Folders of crates that do no I/O: time, sockets and storage belong to whoever drives them.
-const PURE: [&str; 6] =
-    ["crates/model", "crates/policy", "crates/scim", "crates/recording", "crates/ledger", "crates/engine"];
+const PURE: [&str; 8] = [
+    "crates/model",
+    "crates/sql",
+    "crates/policy",
+    "crates/masking",
+    "crates/scim",
+    "crates/recording",
+    "crates/ledger",
+    "crates/engine",
+];
 /// Protocols live below this folder; each is pure too.
 const PROTOCOLS: &str = "crates/protocols/";
 /// The one place that lists the protocols.
