@@ -1,7 +1,7 @@
 //! Statement rules, through the whole product: what is denied has no effect, however it is written.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use hoop_testkit::{World, run_for_all};
+use hoop_testkit::{Postgres, PostgresOptions, World, run_for_all};
 use serde_json::{Value, json};
 
 /// What psql prints, answers and errors, of texts that each go to the server as one.
@@ -208,6 +208,23 @@ fn what_may_only_read_changes_nothing_however_it_is_written() {
         world.postgres.script("select to_regclass('mark') is null, to_regclass('s') is null"),
         "t|f\n"
     );
+}
+
+/// The functions that count as harmless, held against what servers say of them.
+#[test]
+fn no_function_that_is_known_is_volatile() {
+    const KNOWN: &str = include_str!("../../crates/sql/src/postgres/stable.txt");
+    for version in [None, Some(18)] {
+        let server = Postgres::start(&PostgresOptions { tls: false, version, ..PostgresOptions::default() });
+        let volatile = server.sql(
+            "select proname from pg_proc where pronamespace = 'pg_catalog'::regnamespace \
+             group by 1 having bool_or(provolatile = 'v' or prokind = 'p' or prorettype = 'trigger'::regtype)",
+        );
+        let volatile: std::collections::BTreeSet<_> = volatile.lines().collect();
+        assert!(volatile.contains("pg_read_file") && volatile.contains("nextval"), "{volatile:?}");
+        let wrong: Vec<_> = KNOWN.lines().filter(|name| volatile.contains(name)).collect();
+        assert!(wrong.is_empty(), "{version:?}: {wrong:?}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Instant};
 
 use hoop_sql::{
     Class, Objects, Statement,
-    postgres::{Mode, read},
+    postgres::{Mode, is_harmless_setting, read},
 };
 use proptest::prelude::*;
 
@@ -203,6 +203,9 @@ fn classes_of_what_people_write() {
                 "set standard_conforming_strings = off",
                 "set client_encoding = 'SJIS'",
                 "set names 'SJIS'",
+                "set search_path = evil, pg_catalog",
+                "set search_path = 'evil', 'pg_catalog'",
+                "set search_path = \"evil\", \"pg_catalog\"",
                 "set \"role\" = 'admin'",
                 "set session_replication_role = replica",
                 "set custom.thing = 1",
@@ -325,6 +328,30 @@ fn what_cannot_be_read_may_be_anything() {
             (statement.worst(), statement.is_opaque, &statement.tables),
             (Class::Server, true, &Objects::Unknown)
         );
+    }
+}
+
+#[test]
+fn start_up_settings_that_change_the_session_alone() {
+    for (name, value, harmless) in [
+        ("DateStyle", "ISO", true),
+        ("extra_float_digits", "3", true),
+        ("search_path", "clinic, public", true),
+        ("search_path", "evil, PG_CATALOG", false),
+        ("client_encoding", "UTF8", true),
+        ("client_encoding", "SJIS", false),
+        ("standard_conforming_strings", "off", false),
+        ("role", "admin", false),
+        ("options", "-c statement_timeout=7s --work-mem=4MB", true),
+        ("options", "-cgeqo=off", true),
+        ("options", "-c role=admin", false),
+        ("options", "-c geqo=off -c standard_conforming_strings=off", false),
+        ("options", "-c search_path=a\\ b", false),
+        ("options", "-d 5", false),
+        ("options", "-c options=-crole=x", false),
+        ("", "", false),
+    ] {
+        assert_eq!(is_harmless_setting(name, value), harmless, "{name}={value}");
     }
 }
 

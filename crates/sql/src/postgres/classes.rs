@@ -183,6 +183,8 @@ impl Verdict {
             ("role", _) | ("authorization", _) | ("session", "authorization") => self.plain(Class::Privilege),
             ("transaction" | "constraints" | "seed" | "schema", _) => self.plain(Class::Session),
             ("time", "zone") | ("xml", "option") | ("characteristics", _) => self.plain(Class::Session),
+            // Behind other schemas, PostgreSQL's own functions are no longer those that are known.
+            ("search_path", _) if moves_the_catalog(words.0) => self.opaque(),
             (setting, _)
                 if is_harmless(setting) && !matches!(words.0.get(name + 1), Some(Token::Sign(b'.'))) =>
             {
@@ -343,6 +345,12 @@ fn explained<'a, 't>(tokens: &'t [Token<'a>]) -> &'t [Token<'a>] {
         rest = rest.get(1..).unwrap_or_default();
     }
     rest
+}
+
+/// Names `pg_catalog`, or may: of several strings, one may be it.
+fn moves_the_catalog(tokens: &[Token<'_>]) -> bool {
+    let strings = tokens.iter().filter(|token| matches!(token, Token::Text)).count();
+    strings > 1 || tokens.iter().any(|token| token.name() == Some("pg_catalog"))
 }
 
 /// A setting that changes the session alone.

@@ -43,6 +43,7 @@ pub fn is_harmless_setting(name: &str, value: &str) -> bool {
                 })
         }
         "client_encoding" => ["utf8", "utf-8", "unicode"].iter().any(|same| value.eq_ignore_ascii_case(same)),
+        "search_path" => !value.to_ascii_lowercase().contains("pg_catalog"),
         name => classes::is_harmless(&name.replace('-', "_")),
     }
 }
