@@ -138,8 +138,10 @@ fn plant(world: &World) -> (Planted, Child) {
     planted.plant("a live answer", "canary-live-90ef");
     wait_until("the live session", || {
         let live = world.json(&world.admin, &["sessions", "ls", "--live"]);
-        let shown = world.statements(live.as_array()?.first()?["id"].as_str()?);
-        (!shown.is_empty()).then_some(())
+        let mut replay = world.hoop(&world.admin);
+        replay.args(["sessions", "replay", live.as_array()?.first()?["id"].as_str()?, "--no-wait"]);
+        let shown = replay.output().unwrap();
+        String::from_utf8_lossy(&shown.stdout).contains("canary-live-").then_some(())
     });
     (planted, live)
 }

@@ -83,6 +83,8 @@ impl Recordings {
             (Err(error), Some(objects)) if error.kind() == io::ErrorKind::NotFound => {
                 Source::object(objects, session)
             }
+            // It is made a moment before its first byte.
+            (Ok(file), _) if file.metadata()?.len() == 0 => Err(io::ErrorKind::NotFound.into()),
             (file, _) => file.map(Source::File),
         }
     }
