@@ -10,6 +10,8 @@ use hoop_model::RuleName;
 use hoop_sql::{Class, Name, Objects, Reading, Statement};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::rules::filled;
+
 /// What is done with a statement that a rule matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -51,9 +53,16 @@ impl StatementRule {
         let classes = self.classes.is_empty()
             || statement.classes.iter().all(|class| *class == Class::Session || self.classes.contains(class));
         let verbs = self.verbs.is_empty() || (!statement.is_opaque && statement.verbs.is_subset(&self.verbs));
-        let tables = self.tables.is_empty()
-            || matches!(&statement.tables, Objects::Known(tables) if tables.iter().all(|table| self.names(table, Certainty::Sure)));
+        let tables = self.tables.is_empty() || self.surely_names(statement);
         classes && verbs && tables && self.spells(statement) && !self.without_where
+    }
+
+    /// It touches these tables and nothing else: what touches none may only read.
+    fn surely_names(&self, statement: &Statement) -> bool {
+        let Objects::Known(tables) = &statement.tables else { return false };
+        let computes = statement.unknown_functions.is_empty();
+        let harmless = !tables.is_empty() || statement.worst() <= Class::Read;
+        computes && harmless && tables.iter().all(|table| self.names(table, Certainty::Sure))
     }
 
     /// Some of it may fit.
@@ -81,19 +90,6 @@ impl StatementRule {
     fn names(&self, table: &Name, certainty: Certainty) -> bool {
         self.tables.iter().any(|pattern| pattern.fits(table, certainty))
     }
-}
-
-/// A list that is named has an entry: `tables: []` must not mean any.
-fn filled<'de, D: Deserializer<'de>, T: Deserialize<'de> + Ord>(
-    deserializer: D,
-) -> Result<BTreeSet<T>, D::Error> {
-    let list = BTreeSet::deserialize(deserializer)?;
-    if list.is_empty() {
-        return Err(serde::de::Error::custom(
-            "an empty list says nothing: put something in or leave the field out",
-        ));
-    }
-    Ok(list)
 }
 
 /// Why a statement is not run.
@@ -298,6 +294,21 @@ mod tests {
         let allowed = rules("[{name: a, action: allow, tables: [clinic.*]}]");
         assert!(of(&allowed, "select * from patients").is_err());
         assert!(of(&allowed, "select * from clinic.patients").is_ok());
+        for free in ["begin", "select 1", "show all"] {
+            assert!(of(&allowed, free).is_ok(), "{free}");
+        }
+        for elsewhere in [
+            "set role admin",
+            "checkpoint",
+            "notify x",
+            "select pg_read_file('/etc/passwd')",
+            "select my_function() from clinic.patients",
+        ] {
+            assert!(
+                of(&allowed, elsewhere).is_err(),
+                "{elsewhere}: it touches none of these tables, or more"
+            );
+        }
     }
 
     #[test]

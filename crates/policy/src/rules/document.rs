@@ -354,7 +354,7 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
     T::deserialize(deserializer).map(Some)
 }
 
-trait Filled {
+pub(crate) trait Filled {
     fn is_filled(&self) -> bool;
 }
 
@@ -373,7 +373,9 @@ impl<T> Filled for BTreeSet<T> {
 const EMPTY: &str = "an empty list says nothing: put something in or leave the field out";
 
 /// A list that is named has an entry: `networks: []` must not mean "from anywhere".
-fn filled<'de, D: Deserializer<'de>, T: Deserialize<'de> + Filled>(deserializer: D) -> Result<T, D::Error> {
+pub(crate) fn filled<'de, D: Deserializer<'de>, T: Deserialize<'de> + Filled>(
+    deserializer: D,
+) -> Result<T, D::Error> {
     let list = T::deserialize(deserializer)?;
     if list.is_filled() { Ok(list) } else { Err(serde::de::Error::custom(EMPTY)) }
 }

@@ -25,6 +25,7 @@ pub use asking::{
 pub use check::Problem;
 pub use compiled::Policy;
 pub use diff::{Diff, FieldDiff, Reordered, RuleDiff};
+pub(crate) use document::filled;
 pub use document::{
     ApprovalRule, BreakGlassLimits, BreakGlassRule, Conditions, Connections, Deciders, Limits, MfaRule,
     People, Rule, Subjects, TimeWindow,
