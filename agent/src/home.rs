@@ -5,6 +5,7 @@
 //! STATE/tls.key         P-256, PKCS #8 PEM: the agent's mutual TLS
 //! STATE/sealing.key     P-256: opens credentials sealed to this agent
 //! STATE/signing.key     Ed25519, PEM: signs recordings
+//! STATE/masking.key     32 random bytes: masks values so that they can be joined, and not guessed
 //! STATE/identity.json   id, certificate, the gateway's CA and grant key; written once enrolled
 //! STATE/accounts/       accounts at targets that have to be removed
 //! STATE/spool/          recordings that the gateway has not acknowledged to the end
@@ -20,8 +21,10 @@ use std::{
 };
 
 use hoop_control::seal::OpeningKey;
+use hoop_masking::MaskingKey;
 use hoop_model::{AgentId, AgentName, Redacted};
 use hoop_recording::{hex, keys::SigningKey};
+use rand::TryRng;
 use serde::{Deserialize, Serialize};
 
 /// The folder cannot be used.
@@ -72,6 +75,8 @@ pub struct Home {
     pub opening_key: OpeningKey,
     /// Signs recordings.
     pub signing_key: Arc<SigningKey>,
+    /// Hashes and fakes masked values, where a connection names no key of its own.
+    pub masking_key: MaskingKey,
     _lock: File,
 }
 
@@ -118,7 +123,27 @@ impl Home {
                         .map_err(|e| HomeError::Damaged { path: signing.clone(), what: e.to_string() })
                 })?;
         let signing_key = Arc::new(signing_key);
-        Ok(Self { folder: folder.to_owned(), tls_key_pem, opening_key, signing_key, _lock: lock })
+        let masking = folder.join("masking.key");
+        let masking_key = keep(&masking, || {
+            let mut bytes = [0; 32];
+            rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(|error| error.to_string())?;
+            Ok(hex::encode(&bytes).into())
+        })
+        .and_then(|text| {
+            let bytes = hex::decode_array::<32>(text.expose().trim()).map(Redacted::new);
+            bytes.and_then(|bytes| MaskingKey::new(bytes.expose()).ok()).ok_or_else(|| HomeError::Damaged {
+                path: masking.clone(),
+                what: "not 32 bytes in hexadecimal".to_owned(),
+            })
+        })?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            tls_key_pem,
+            opening_key,
+            signing_key,
+            masking_key,
+            _lock: lock,
+        })
     }
 
     /// Where recordings wait.
@@ -209,7 +234,7 @@ mod tests {
         let again = Home::open(folder.path()).unwrap();
         assert_eq!(again.opening_key.public_key().unwrap(), sealing);
         assert!(again.tls_key_pem == tls);
-        for name in ["tls.key", "sealing.key", "signing.key", "lock"] {
+        for name in ["tls.key", "sealing.key", "signing.key", "masking.key", "lock"] {
             let mode = fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");
         }

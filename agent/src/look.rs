@@ -202,6 +202,7 @@ async fn look(
         target: site.target,
         credential: site.credential,
         dial: Arc::new(Timed { inner: site.dial, clock: Arc::clone(clock) }),
+        masking_key: site.masking_key,
     };
     let mut errand = Watched { errand, sent: 0, clock: Arc::clone(clock) };
     // No session's: nobody is granted anything by it.

@@ -86,6 +86,7 @@ pub(crate) async fn make(
         valid_until: at.after(valid),
         longest_seconds: longest.as_secs(),
         uses: wanted.uses,
+        masking: allowed.rules.masking.clone(),
     };
     let (body, text) = capability.sign(&hub.keys.grants).map_err(Problematic::internal)?;
     let facts = json!({

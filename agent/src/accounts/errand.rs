@@ -8,8 +8,9 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use hoop_engine::{CancelKey, CloseReason, Credential, Errand, ErrandOutput, Outcome, StreamContext, Target};
+use hoop_masking::MaskingKey;
 use hoop_model::{Blame, Fault, SessionId, StreamId, Timestamp, UserName};
-use hoop_policy::{Rules, Warrant};
+use hoop_policy::{Masking, Rules, Warrant};
 use hoop_recording::event::Record;
 use hoop_session::{
     Activity, CancelDesk, Dial, Limits, Mark, Parts, SocketPipe, Tape, TapeError, drive, ending,
@@ -27,6 +28,8 @@ pub(crate) struct Site {
     pub(crate) target: Arc<dyn Target>,
     pub(crate) credential: Credential,
     pub(crate) dial: Arc<dyn Dial>,
+    /// With what values are hashed or faked.
+    pub(crate) masking_key: MaskingKey,
 }
 
 /// What a connection of an errand came to.
@@ -78,6 +81,9 @@ impl Site {
             stream: StreamId(0),
             person: person.clone(),
             allow_replication: false,
+            // Nobody but this agent reads the answers.
+            masking: Masking::None,
+            masking_key: self.masking_key.clone(),
             cancel_seed: seed.into(),
             login_cache: Arc::default(),
             login_timeout: LONGEST,
@@ -90,7 +96,10 @@ impl Site {
             dial: Arc::clone(&self.dial),
             tape: Arc::new(Untaped),
             desk: Arc::new(Untaped),
-            warrant: Arc::new(Warrant::new(Rules::default(), at.after(LONGEST))),
+            warrant: Arc::new(Warrant::new(
+                Rules { masking: Masking::None, ..Rules::default() },
+                at.after(LONGEST),
+            )),
             activity: Arc::new(Activity::new(at)),
             ending,
             limits: Limits::default(),

@@ -187,6 +187,7 @@ mod tests {
 
     fn capability(uses: u32) -> Capability {
         Capability {
+            masking: hoop_policy::Masking::None,
             id: CapabilityId::generate(),
             agent: AgentId::generate(),
             holder: UserId::generate(),

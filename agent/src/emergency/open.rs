@@ -107,6 +107,7 @@ pub(super) async fn open(sessions: &Arc<Sessions>, ask: &Ask) -> Result<Opened, 
     // The capability's own end, also where the clock was set back.
     grant.ends_at = grant.ends_at.min(wall.after(capability.valid_until.since(now)));
     let longest = grant.ends_at.since(wall);
+    let masking_key = site.masking_key.clone();
     let (target, dial, own) = (Arc::clone(&site.target), Arc::clone(&site.dial), site.credential.clone());
     let made = sessions.around.accounts.make(&grant, site).await?;
     let (account, credential) = made.map_or((None, own), |(account, login)| (Some(account), login));
@@ -121,7 +122,7 @@ pub(super) async fn open(sessions: &Arc<Sessions>, ask: &Ask) -> Result<Opened, 
     rand::rngs::SysRng
         .try_fill_bytes(&mut secret)
         .map_err(|_| Fault::new("HOOP-9004", Blame::System, "the agent has no random numbers"))?;
-    let at_target = AtTarget { target, credential, dial, account };
+    let at_target = AtTarget { target, credential, dial, account, masking_key };
     let session = LiveSession::begin(sessions, grant, Redacted::new(secret), at_target, tape);
     Ok(Opened { session, longest, socket_name: protocol.socket_name() })
 }

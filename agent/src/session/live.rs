@@ -8,6 +8,7 @@ use std::{
 use bytes::Bytes;
 use hoop_control::{grant::Grant, v1};
 use hoop_engine::{Credential, LoginCache, StreamContext, Target};
+use hoop_masking::MaskingKey;
 use hoop_model::{Blame, Fault, Redacted, StreamId, Timestamp};
 use hoop_policy::Warrant;
 use hoop_recording::event::{Event, Record, Said};
@@ -46,6 +47,8 @@ pub(crate) struct AtTarget {
     pub(crate) dial: Arc<dyn Dial>,
     /// Its own account, if the credential is that one's.
     pub(crate) account: Option<OpenAccount>,
+    /// With what values are hashed or faked.
+    pub(crate) masking_key: MaskingKey,
 }
 
 /// A session that runs.
@@ -62,6 +65,7 @@ pub(crate) struct LiveSession {
     warrant: Arc<Warrant>,
     target: Arc<dyn Target>,
     credential: Credential,
+    masking_key: MaskingKey,
     dial: Arc<dyn Dial>,
     account: Mutex<Option<OpenAccount>>,
     tape: Arc<SessionTape>,
@@ -83,7 +87,7 @@ impl LiveSession {
         sessions: &Arc<Sessions>,
         grant: Grant,
         secret: Redacted<[u8; 32]>,
-        AtTarget { target, credential, dial, account }: AtTarget,
+        AtTarget { target, credential, dial, account, masking_key }: AtTarget,
         tape: Arc<SessionTape>,
     ) -> Arc<Self> {
         let (terminator, _) = ending();
@@ -100,6 +104,7 @@ impl LiveSession {
             over: CancellationToken::new(),
             target,
             credential,
+            masking_key,
             account: Mutex::new(account),
             tape,
             desk: Arc::new(desk),
@@ -137,6 +142,8 @@ impl LiveSession {
             stream,
             person: self.grant.user_name.clone(),
             allow_replication: self.grant.allow_replication,
+            masking: self.grant.masking.clone(),
+            masking_key: self.masking_key.clone(),
             cancel_seed: seed.into(),
             login_cache: Arc::clone(&self.login_cache),
             login_timeout: LOGIN,

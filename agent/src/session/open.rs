@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use hoop_control::{grant, v1};
-use hoop_engine::{Address, Credential, Protocol, SettingsError};
+use hoop_engine::{Address, Credential, Protocol, SecretSource, SettingsError};
+use hoop_masking::MaskingKey;
 use hoop_model::{Blame, ConnectionName, Fault, SessionId, Timestamp};
 use hoop_policy::rules::RecordingMode;
 use hoop_recording::{Compression, RecordingPublicKey, Start, hex};
@@ -68,6 +69,7 @@ pub(super) async fn open(
     let site =
         site_of(&sessions.around, protocol, &grant.settings, &grant.connection_name).map_err(refuse)?;
     let (target, dial) = (Arc::clone(&site.target), Arc::clone(&site.dial));
+    let masking_key = site.masking_key.clone();
     let own = site.credential.clone();
     // Dropped on any failure below, it is swept up.
     let made = sessions.around.accounts.make(&grant, site).await.map_err(refuse)?;
@@ -81,7 +83,7 @@ pub(super) async fn open(
     if let Some(account) = &account {
         account.tell_made(sessions);
     }
-    let target = AtTarget { target, credential, dial, account };
+    let target = AtTarget { target, credential, dial, account, masking_key };
     LiveSession::begin(sessions, grant, secret, target, tape);
     Ok(Some(id))
 }
@@ -112,7 +114,25 @@ pub(crate) fn site_of(
         None => Credential { user: String::new(), password: None },
     };
     let dial = Arc::new(TargetDial::prepare(target.address(), &target.tls())?);
-    Ok(AccountSite { target, credential, dial })
+    let masking_key = masking_key(around, target.masking_key().as_ref(), connection)?;
+    Ok(AccountSite { target, credential, dial, masking_key })
+}
+
+fn masking_key(
+    around: &Surroundings,
+    source: Option<&SecretSource>,
+    connection: &ConnectionName,
+) -> Result<MaskingKey, Fault> {
+    let Some(source) = source else { return Ok(around.home.masking_key.clone()) };
+    let secret = credential::read(source, connection.as_str(), &around.secrets, &around.home.opening_key)?;
+    MaskingKey::new(secret.expose().as_bytes()).map_err(|error| {
+        Fault::new(
+            "HOOP-4228",
+            Blame::System,
+            format!("the connection's masking key cannot be used: {error}"),
+        )
+        .with_hint("the agent's owner provides at least 32 random characters")
+    })
 }
 
 fn settings(error: &SettingsError) -> Fault {

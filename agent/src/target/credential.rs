@@ -48,7 +48,11 @@ pub(crate) fn resolve(
     Ok(Credential { user: source.user.clone(), password })
 }
 
-fn read(
+/// One secret of a connection.
+///
+/// # Errors
+/// A [`Fault`] that names the source and never the secret.
+pub(crate) fn read(
     source: &SecretSource,
     connection: &str,
     policy: &SecretPolicy,

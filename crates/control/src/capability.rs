@@ -18,7 +18,10 @@ use hoop_model::{
     AgentId, AuthMethod, CapabilityId, ConnectionId, ConnectionName, FactorKind, GrantId, ProtocolId,
     Redacted, RuleName, SessionId, Timestamp, UserId, UserName,
 };
-use hoop_policy::rules::{OpenedBy, RecordingMode};
+use hoop_policy::{
+    Masking,
+    rules::{OpenedBy, RecordingMode},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::grant::{Grant, GrantSigner};
@@ -74,6 +77,8 @@ pub struct Capability {
     pub longest_seconds: u64,
     /// How often.
     pub uses: u32,
+    /// What is shown of the answers.
+    pub masking: Masking,
 }
 
 /// What the holder signs when they use it.
@@ -224,6 +229,7 @@ impl Capability {
             allow_replication: false,
             only: None,
             statements: Vec::new(),
+            masking: self.masking.clone(),
             rule: self.rule.clone(),
             rules_version: self.rules_version,
             recording: RecordingMode::Bounded,
@@ -305,6 +311,7 @@ mod tests {
 
     fn capability(key: &HolderKey) -> Capability {
         Capability {
+            masking: Masking::None,
             id: CapabilityId::generate(),
             agent: AgentId::generate(),
             holder: UserId::generate(),

@@ -9,7 +9,7 @@ use hoop_model::{
     SessionId, Timestamp, UserId, UserName,
 };
 use hoop_policy::{
-    OnlyStatement, Rules, StatementRule,
+    Masking, OnlyStatement, Rules, StatementRule,
     rules::{OpenedBy, RecordingMode},
 };
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,8 @@ pub struct Grant {
     /// What each statement is held against. An agent that does not know this refuses the grant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub statements: Vec<StatementRule>,
+    /// What is shown of the answers. An agent that does not know this refuses the grant.
+    pub masking: Masking,
     /// The rule that allowed it.
     pub rule: RuleName,
     /// The version of the rules.
@@ -92,6 +94,7 @@ impl Grant {
             allow_replication: self.allow_replication,
             only: self.only.clone(),
             statements: self.statements.clone(),
+            masking: self.masking.clone(),
         }
     }
 }
@@ -228,6 +231,7 @@ mod tests {
             allow_replication: false,
             only: None,
             statements: Vec::new(),
+            masking: hoop_policy::Masking::default(),
             rule: "engineers".parse().unwrap(),
             rules_version: 1,
             recording: RecordingMode::Bounded,

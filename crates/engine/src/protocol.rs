@@ -3,7 +3,10 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use hoop_masking::MaskingKey;
 use hoop_model::{ProtocolId, Redacted, SessionId, StreamId, Timestamp, UserName};
+
+use hoop_policy::Masking;
 
 use crate::{Accounts, Credential, Engine, Errand};
 
@@ -46,6 +49,11 @@ pub trait Target: Send + Sync {
     /// Looks whether the target is there: logs in, asks for its version, leaves. The second thing that it sends goes out
     /// once it is logged in. `None`: the protocol has no such look.
     fn look(&self) -> Option<Box<dyn Errand>> {
+        None
+    }
+
+    /// Where the key is with which masked values are hashed or faked; `None`: the agent has one of its own.
+    fn masking_key(&self) -> Option<SecretSource> {
         None
     }
 
@@ -153,6 +161,10 @@ pub struct StreamContext {
     pub person: UserName,
     /// May the session replicate (see `hoop_policy::Rules`)?
     pub allow_replication: bool,
+    /// What is shown of the answers.
+    pub masking: Masking,
+    /// With what values are hashed or faked.
+    pub masking_key: MaskingKey,
     /// The cancel key this stream shows to its client, random bytes of the driver's making (36: 4 of process id, 32
     /// of secret). Secret, because who knows it can cancel.
     pub cancel_seed: Redacted<Vec<u8>>,

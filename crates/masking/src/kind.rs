@@ -140,13 +140,15 @@ impl Counts {
         Kind::ALL.into_iter().zip(self.0).filter(|(_, count)| *count > 0)
     }
 
-    pub(crate) fn add(&mut self, kind: Kind) {
+    /// One more.
+    pub fn add(&mut self, kind: Kind) {
         if let Some(count) = self.0.get_mut(kind as usize) {
             *count += 1;
         }
     }
 
-    pub(crate) fn merge(&mut self, others: &Self) {
+    /// So many more.
+    pub fn merge(&mut self, others: &Self) {
         for (count, other) in self.0.iter_mut().zip(others.0) {
             *count += other;
         }

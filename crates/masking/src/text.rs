@@ -24,10 +24,11 @@ pub fn mask_text(text: &[u8], detectors: &Detectors, rule: &Rule) -> Masked {
 }
 
 /// As [`mask_text`] for a value of a column of this name, which counts as a label: what stands in `birth_date` or
-/// `patientSsn` is looked at as if that were written before it.
+/// `patientSsn` is looked at as if that were written before it. `None`: nothing is found.
 #[must_use]
-pub fn mask_column(column: &[u8], text: &[u8], detectors: &Detectors, rule: &Rule) -> Masked {
-    mask_labelled(&[column], text, detectors, rule)
+pub fn mask_column(column: &[u8], text: &[u8], detectors: &Detectors, rule: &Rule) -> Option<Masked> {
+    let findings = detectors.find_labelled(&[column], text);
+    (!findings.is_empty()).then(|| rewrite_all(text, &findings, rule))
 }
 
 /// As [`mask_text`] for a value whose labels stand elsewhere.

@@ -243,7 +243,8 @@ fn the_name_of_a_column_is_a_label() {
         ("api_key", "abc", "[secret]"),
         ("", "123-45-6789", "[ssn]"),
     ] {
-        let bytes = mask_column(column.as_bytes(), value.as_bytes(), &Detectors::all(), &rule).bytes;
+        let bytes = mask_column(column.as_bytes(), value.as_bytes(), &Detectors::all(), &rule)
+            .map_or_else(|| value.as_bytes().to_vec(), |masked| masked.bytes);
         assert_eq!(String::from_utf8(bytes).unwrap(), masked, "{column}");
     }
 }

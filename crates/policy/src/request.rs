@@ -6,10 +6,10 @@ use std::{
 };
 
 use hoop_model::{Blame, Fault, RuleName, Timestamp};
-use hoop_sql::{Class, Dialect, Reading, Unreadable};
+use hoop_sql::{Class, Copying, Dialect, Reading, Unreadable};
 use serde::{Deserialize, Serialize};
 
-use crate::{OnlyStatement, StatementRule, statements};
+use crate::{Masking, MaskingRules, OnlyStatement, StatementRule, View, statements};
 
 /// What the requests of a session may be. `Default` is the strictest.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -24,6 +24,9 @@ pub struct Rules {
     /// What each statement is held against; none: any may run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub statements: Vec<StatementRule>,
+    /// What is shown of the answers.
+    #[serde(default)]
+    pub masking: Masking,
 }
 
 /// What a client asks of a target, as far as policy looks at it.
@@ -71,7 +74,15 @@ pub enum Action<'a> {
 /// Proof that policy was asked and said yes. Only [`Warrant::decide`] makes one.
 #[derive(Debug)]
 pub struct Permit {
-    _made_here: (),
+    view: Option<View>,
+}
+
+impl Permit {
+    /// What the text of a statement says about its answer; only where answers are masked.
+    #[must_use]
+    pub fn into_view(self) -> Option<View> {
+        self.view
+    }
 }
 
 /// Policy's answer.
@@ -130,6 +141,12 @@ pub enum Denial {
     /// There are statement rules, and the text cannot be read.
     #[error("this statement cannot be held against the statement rules: {0}")]
     Unreadable(#[from] Unreadable),
+    /// Answers are masked, and how this `COPY` writes them is not known.
+    #[error("what this COPY sends cannot be masked")]
+    Copy,
+    /// Answers are masked, and replication has none.
+    #[error("what replication sends cannot be masked")]
+    MaskedReplication,
     /// There are statement rules, and this setting might lead around them.
     #[error("setting {setting} at start-up might lead around the statement rules")]
     Risk {
@@ -162,6 +179,13 @@ impl Denial {
             Self::Unreadable(_) => {
                 ("HOOP-2031", "write it in plain UTF-8, with every quote and comment closed")
             }
+            Self::Copy => (
+                "HOOP-2033",
+                "send it alone, as COPY table (columns) TO STDOUT in text, CSV or binary with the usual delimiters and quotes",
+            ),
+            Self::MaskedReplication => {
+                ("HOOP-2033", "an admin can allow it by a rule that has `masking: none`")
+            }
             Self::Risk { .. } => ("HOOP-2032", "connect without it"),
         };
         Fault::new(code, Blame::Policy, self.to_string()).with_hint(hint)
@@ -192,31 +216,58 @@ impl Warrant {
         if now >= self.ends_at {
             return Err(Denial::GrantEnded);
         }
-        if matches!(action, Action::Replicate) && !self.rules.allow_replication {
-            return Err(Denial::Replication);
+        if matches!(action, Action::Replicate) {
+            if !self.rules.allow_replication {
+                return Err(Denial::Replication);
+            }
+            if self.rules.masking != Masking::None {
+                return Err(Denial::MaskedReplication);
+            }
         }
-        if !self.rules.statements.is_empty() {
-            self.is_allowed(action)?;
+        let reading = self.read(action)?;
+        if let Some(reading) = &reading
+            && !self.rules.statements.is_empty()
+        {
+            self.is_allowed(reading)?;
         }
         if let Some(only) = &self.rules.only {
             self.is_all_approved(only, action)?;
         }
-        Ok(Permit { _made_here: () })
+        let view = reading.filter(|_| self.rules.masking != Masking::None).as_ref().map(MaskingRules::view);
+        if view.as_ref().is_some_and(|view| view.copy == Copying::Unclear) {
+            return Err(Denial::Copy);
+        }
+        Ok(Permit { view })
     }
 
-    /// What the statement rules say. What was prepared was held against them then.
-    fn is_allowed(&self, action: &Action<'_>) -> Result<(), Denial> {
-        let reading = match action {
+    /// What is asked for, if anything depends on it. What was prepared was read then.
+    fn read(&self, action: &Action<'_>) -> Result<Option<Reading>, Denial> {
+        let wanted = match (action, self.rules.masking.rules()) {
+            _ if !self.rules.statements.is_empty() => true,
+            // Detectors look into whatever comes; only how `COPY` writes it must be known.
+            (Action::Statement { text, .. } | Action::Prepare { text, .. }, Some(masking)) => {
+                masking.masks_columns() || text.windows(4).any(|word| word.eq_ignore_ascii_case(b"copy"))
+            }
+            (_, masking) => masking.is_some_and(MaskingRules::masks_columns),
+        };
+        if !wanted {
+            return Ok(None);
+        }
+        Ok(Some(match action {
             Action::Statement { text, dialect } | Action::Prepare { text, dialect } => {
                 hoop_sql::read(text, *dialect)
             }
-            Action::LogIn { risk: Some(setting), .. } => {
+            Action::LogIn { risk: Some(setting), .. } if !self.rules.statements.is_empty() => {
                 return Err(Denial::Risk { setting: (*setting).to_owned() });
             }
-            Action::LogIn { risk: None, .. } | Action::Execute { .. } | Action::Cancel => return Ok(()),
+            Action::LogIn { .. } | Action::Execute { .. } | Action::Cancel => return Ok(None),
             Action::FunctionCall { .. } | Action::Replicate => Reading::of_anything(),
-        };
-        let Err(refused) = statements::decide(&self.rules.statements, &reading) else { return Ok(()) };
+        }))
+    }
+
+    /// What the statement rules say.
+    fn is_allowed(&self, reading: &Reading) -> Result<(), Denial> {
+        let Err(refused) = statements::decide(&self.rules.statements, reading) else { return Ok(()) };
         Err(match reading.unreadable {
             Some(why) => Denial::Unreadable(why),
             None => Denial::Statement { rule: refused.rule, class: refused.class },
@@ -258,7 +309,7 @@ mod tests {
 
     fn only(text: &str) -> Warrant {
         let only = Some(OnlyStatement::new(text, "clinic"));
-        warrant(Rules { allow_replication: true, only, ..Rules::default() })
+        warrant(Rules { allow_replication: true, only, masking: Masking::None, ..Rules::default() })
     }
 
     #[test]
@@ -268,6 +319,11 @@ mod tests {
             Denial::Replication
         );
         let rules = Rules { allow_replication: true, only: None, ..Rules::default() };
+        assert_eq!(
+            warrant(rules.clone()).decide(&Action::Replicate, NOW).unwrap_err(),
+            Denial::MaskedReplication
+        );
+        let rules = Rules { masking: Masking::None, ..rules };
         assert!(warrant(rules).decide(&Action::Replicate, NOW).is_ok());
     }
 

@@ -36,6 +36,7 @@ mod kind {
     pub(super) const SAID: u8 = 10;
     pub(super) const CLOSED: u8 = 11;
     pub(super) const GAP: u8 = 12;
+    pub(super) const MASKED: u8 = 13;
 }
 
 /// Why bytes are not a record.
@@ -120,6 +121,7 @@ pub fn size_hint(record: &Record) -> usize {
             Event::Denied { code, message, .. } => code.len() + message.len(),
             Event::Said { text, .. } => text.len(),
             Event::Closed { reason, .. } | Event::Gap { reason } => reason.len(),
+            Event::Masked { counts, .. } => counts.iter().map(|(kind, _)| kind.len() + 20).sum(),
             Event::Curtailed { .. } => 0,
         }
 }
@@ -138,6 +140,7 @@ fn kind_of(event: &Event) -> u8 {
         Event::Said { .. } => kind::SAID,
         Event::Closed { .. } => kind::CLOSED,
         Event::Gap { .. } => kind::GAP,
+        Event::Masked { .. } => kind::MASKED,
     }
 }
 
@@ -221,6 +224,14 @@ fn encode_event(event: &Event, out: &mut Vec<u8>) {
             varint(out, *bytes_out);
         }
         Event::Gap { reason } => blob(out, reason.as_bytes()),
+        Event::Masked { id, counts } => {
+            varint(out, id.0);
+            varint(out, counts.len() as u64);
+            for (kind, count) in counts {
+                blob(out, kind.as_bytes());
+                varint(out, *count);
+            }
+        }
     }
 }
 
@@ -345,6 +356,10 @@ fn decode_event(kind: u8, fields: &mut Fields) -> Result<Option<Event>, CodecErr
             bytes_out: fields.varint("bytes out")?,
         },
         kind::GAP => Event::Gap { reason: fields.text("reason")? },
+        kind::MASKED => Event::Masked {
+            id: fields.id()?,
+            counts: fields.list("counts", |f| Ok((f.text("kind")?, f.varint("count")?)))?,
+        },
         _ => return Ok(None),
     }))
 }

@@ -111,6 +111,13 @@ pub enum Event {
         /// The reason as told.
         message: String,
     },
+    /// So much of a request's answer was masked, since the last such event. Comes before the request's end.
+    Masked {
+        /// The request.
+        id: RequestId,
+        /// What, and how many: kinds as policy names them, `hidden` for what was not shown whatever it is.
+        counts: Vec<(String, u64)>,
+    },
     /// Said by the target outside any request: notice, notification, changed setting.
     Said {
         /// What kind.

@@ -96,6 +96,11 @@ impl<W: Write> JsonLines<W> {
                 json!({"kind": "copy", "id": id, "direction": direction, "data": text(data)})
             }
             Event::Curtailed { id, limit } => json!({"kind": "curtailed", "id": id, "limit": limit}),
+            Event::Masked { id, counts } => {
+                let counts: Map<_, _> =
+                    counts.iter().map(|(kind, count)| (kind.clone(), json!(count))).collect();
+                json!({"kind": "masked", "id": id, "counts": counts})
+            }
             Event::Completed { id, tag, rows, bytes, duration_us } => {
                 self.columns.remove(&(record.stream, *id));
                 json!({

@@ -58,6 +58,8 @@ fn events() -> impl Strategy<Value = Event> {
             data
         }),
         (id(), any::<u64>()).prop_map(|(id, limit)| Event::Curtailed { id, limit }),
+        (id(), proptest::collection::vec((".{0,8}", any::<u64>()), 0..4))
+            .prop_map(|(id, counts)| Event::Masked { id, counts }),
         (id(), blob(), any::<u64>(), any::<u64>(), any::<u64>()).prop_map(
             |(id, tag, rows, bytes, duration_us)| Event::Completed { id, tag, rows, bytes, duration_us }
         ),

@@ -5,7 +5,7 @@
 
 mod correct;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use hoop_model::{StreamId, Timestamp};
@@ -18,6 +18,8 @@ use crate::{
     visible::{visible, visible_bytes, visible_lines},
 };
 
+/// Kinds of what was masked; there are no more.
+const MOST_KINDS: usize = 64;
 /// Characters of the tags of a query that held several statements.
 const MAX_TAGS: usize = 1_000;
 
@@ -90,6 +92,9 @@ pub struct StatementView {
     pub denied: Option<ProblemView>,
     /// From so many bytes on the answer was counted, not kept.
     pub curtailed: Option<u64>,
+    /// How much of the answer was masked, by kind.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub masked: BTreeMap<String, u64>,
 }
 
 /// Something that happened outside any statement.
@@ -194,6 +199,12 @@ impl Builder {
                 Direction::Out => view.copied_out += data.len() as u64,
             }),
             Event::Curtailed { id, limit } => self.update(record, *id, |view| view.curtailed = Some(*limit)),
+            Event::Masked { id, counts } => self.update(record, *id, |view| {
+                for (kind, count) in counts.iter().take(MOST_KINDS) {
+                    let known = view.masked.entry(visible(kind)).or_default();
+                    *known = known.saturating_add(*count);
+                }
+            }),
             Event::Completed { id, tag, rows, duration_us, .. } => {
                 self.answered.insert(record.stream, *id);
                 self.update(record, *id, |view| {
@@ -275,6 +286,7 @@ impl Builder {
             error: None,
             denied: None,
             curtailed: None,
+            masked: BTreeMap::new(),
         });
     }
 

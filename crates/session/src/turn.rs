@@ -132,6 +132,7 @@ impl Clerk {
             | Event::Rows { .. }
             | Event::Copy { .. }
             | Event::Curtailed { .. }
+            | Event::Masked { .. }
             | Event::Said { .. } => false,
         }
     }

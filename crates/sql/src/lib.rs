@@ -25,7 +25,7 @@
 pub mod postgres;
 mod reading;
 
-pub use reading::{Class, Name, Objects, Reading, Statement, Unreadable};
+pub use reading::{Class, CopyFormat, CopyOut, Copying, Name, Objects, Reading, Statement, Unreadable};
 
 /// Whose SQL it is, and how it is read just now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

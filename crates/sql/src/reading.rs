@@ -92,8 +92,52 @@ pub struct Statement {
     pub unbounded: bool,
     /// It runs code that is not in its text, or is not understood: its mentions say nothing.
     pub is_opaque: bool,
+    /// Columns of its answer, by position, that are a count or a constant whatever is read.
+    pub constants: Vec<u16>,
+    /// What it sends by `COPY … TO STDOUT`.
+    pub copy: Copying,
     /// In one spelling: words in small letters, one space between tokens, literals as `?`, no comments.
     pub normal: String,
+}
+
+/// What a statement sends by `COPY … TO STDOUT`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Copying {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// This.
+    Out(CopyOut),
+    /// Something, and it is not certain what or how.
+    Unclear,
+}
+
+/// A `COPY … TO STDOUT` that is understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyOut {
+    /// The table; `None`: the answer to a query.
+    pub table: Option<Name>,
+    /// Its columns in order; none: all.
+    pub columns: Vec<String>,
+    /// How rows are written.
+    pub format: CopyFormat,
+}
+
+/// How `COPY` writes rows, with the server's own delimiters and quotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CopyFormat {
+    /// Columns between tabs, `\N` for NULL.
+    Text {
+        /// The names come first.
+        header: bool,
+    },
+    /// Columns between commas.
+    Csv {
+        /// The names come first.
+        header: bool,
+    },
+    /// The protocol's own.
+    Binary,
 }
 
 impl Statement {
@@ -113,6 +157,8 @@ impl Statement {
             unknown_functions: BTreeSet::new(),
             unbounded: true,
             is_opaque: true,
+            constants: Vec::new(),
+            copy: Copying::Nothing,
             normal,
         }
     }

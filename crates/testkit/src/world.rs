@@ -203,6 +203,7 @@ impl World {
             "name": "engineers",
             "subjects": {"groups": ["engineers"]},
             "connections": {"labels": {"app": ["clinic"]}},
+            "masking": "none",
         });
         merge(&mut rule, changes);
         self.apply(&json!({"version": 1, "rules": [rule]}).to_string());

@@ -319,6 +319,7 @@ fn write_grant(opening: &Opening, granted: &Granted, id: SessionId, issued: &Iss
         allow_replication: granted.terms.rules.allow_replication,
         only: granted.terms.rules.only.clone(),
         statements: granted.terms.rules.statements.clone(),
+        masking: granted.terms.rules.masking.clone(),
         rule: granted.terms.rule.clone(),
         rules_version: granted.rules_version,
         recording: granted.terms.recording,

@@ -65,9 +65,10 @@ impl Place {
         world.put_connection("strict", json!({"labels": {"app": "strict"}}));
         world.apply(
             &json!({"version": 1, "rules": [
-                {"name": "work", "subjects": {"groups": ["engineers"]}, "connections": {"labels": {"app": ["clinic"]}}},
+                {"name": "work", "subjects": {"groups": ["engineers"]}, "connections": {"labels": {"app": ["clinic"]}},
+                 "masking": "none"},
                 {"name": "strictly", "subjects": {"groups": ["engineers"]}, "connections": {"labels": {"app": ["strict"]}},
-                 "limits": {"recording": "strict"}},
+                 "limits": {"recording": "strict"}, "masking": "none"},
             ]})
             .to_string(),
         );

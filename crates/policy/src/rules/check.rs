@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use hoop_model::RuleName;
 
-use crate::{StatementAction, StatementRule};
+use crate::{ColumnPattern, ColumnRule, Masking, Show, StatementAction, StatementRule};
 
 use super::{
     document::{ApprovalRule, BreakGlassRule, Conditions, Connections, Deciders, Rule, TimeWindow},
@@ -21,6 +21,8 @@ const MOST_WINDOWS: usize = 50;
 const MOST_NETWORKS: usize = 1_000;
 /// Statement rules of one rule: each costs time for each statement.
 const MOST_STATEMENTS: usize = 100;
+/// Patterns of columns that are held against every column of a database.
+const MOST_WIDE: usize = 100;
 /// Bytes of a description.
 const LONGEST_DESCRIPTION: usize = 1_000;
 /// Approvers of one request.
@@ -113,6 +115,12 @@ pub enum Problem {
         /// Of which rule.
         name: RuleName,
     },
+    /// A masking rule that does not say what a column holds.
+    #[error("masking of {column}: say its `kind`, or mode: clear or mode: null")]
+    NoKind {
+        /// The first column of the rule.
+        column: ColumnPattern,
+    },
     /// A text that is too long or could act on a terminal.
     #[error(
         "`description` must have at most {LONGEST_DESCRIPTION} bytes and no control characters but line ends"
@@ -163,6 +171,7 @@ fn check_rule(rule: &Rule) -> Result<(), Problem> {
     within("limits.duration", rule.limits.duration)?;
     within("limits.idle", rule.limits.idle)?;
     check_statements(&rule.statements)?;
+    check_masking(&rule.masking)?;
     rule.limits.sessions.map_or(Ok(()), |found| range("limits.sessions", found, MOST_SESSIONS))
 }
 
@@ -186,6 +195,19 @@ fn check_statements(rules: &[StatementRule]) -> Result<(), Problem> {
     Ok(())
 }
 
+fn check_masking(masking: &Masking) -> Result<(), Problem> {
+    let Some(rules) = masking.rules() else { return Ok(()) };
+    most("masking.columns", rules.patterns().count(), MOST_ENTRIES)?;
+    let wide = rules.patterns().filter(|(pattern, _)| pattern.is_wide()).count();
+    most("masking.columns with *", wide, MOST_WIDE)?;
+    let unsaid =
+        |rule: &&ColumnRule| rule.kind.is_none() && !matches!(rule.mode, Some(Show::Clear | Show::Null));
+    match rules.columns.iter().find(unsaid).and_then(|rule| rule.columns.first()) {
+        Some(column) => Err(Problem::NoKind { column: column.clone() }),
+        None => Ok(()),
+    }
+}
+
 fn check_break_glass(rule: &BreakGlassRule) -> Result<(), Problem> {
     describe(rule.description.as_deref())?;
     some("subjects", &[rule.subjects.users.len(), rule.subjects.groups.len()])?;
@@ -196,6 +218,7 @@ fn check_break_glass(rule: &BreakGlassRule) -> Result<(), Problem> {
     }
     within("limits.duration", rule.limits.duration)?;
     within("limits.idle", rule.limits.idle)?;
+    check_masking(&rule.masking)?;
     rule.reviewers.as_ref().map_or(Ok(()), |reviewers| check_deciders("reviewers", reviewers))
 }
 

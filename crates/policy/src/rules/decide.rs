@@ -329,6 +329,7 @@ fn permit(
             allow_replication: rule.allow_replication,
             only: asking.only.cloned(),
             statements: rule.statements.clone(),
+            masking: rule.masking.clone(),
         },
         because: format!("rule {}: {through}", rule.name),
         approval_used: approval.map(|(index, _)| index),
@@ -344,7 +345,7 @@ fn permit_emergency(rule: &BreakGlassRule, asking: &Asking<'_>, now: Timestamp) 
         recording: RecordingMode::Strict,
         retention: rule.limits.retention,
         target_user: rule.target_user.clone(),
-        rules: Rules { only: asking.only.cloned(), ..Rules::default() },
+        rules: Rules { only: asking.only.cloned(), masking: rule.masking.clone(), ..Rules::default() },
         because: format!("break-glass rule {}: {through}", rule.name),
         review_before_next_use: rule.review_before_next_use,
         reviewers: rule.reviewers.clone(),
@@ -377,7 +378,8 @@ fn stay(
     } else {
         let replicates = staying.rules.allow_replication && !rule.allow_replication;
         let term = replicates.then_some(Term::Replication);
-        term.or((staying.rules.statements != rule.statements).then_some(Term::Statements))
+        let term = term.or((staying.rules.statements != rule.statements).then_some(Term::Statements));
+        term.or((staying.rules.masking != rule.masking).then_some(Term::Masking))
     };
     if let Some(term) = term {
         return Err(Leave::Terms { rule: rule.name.clone(), term });

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hoop_model::{GroupName, LabelKey, LabelValue, RuleName, UserName};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::StatementRule;
+use crate::{Masking, StatementRule};
 
 use super::words::{
     Clock, ConnectionPattern, Day, DecidingRole, MfaMethod, Network, Period, RecordingMode, Retention,
@@ -53,6 +53,9 @@ pub struct Rule {
     /// What each statement is held against, in this order; none: any may run.
     #[serde(default, deserialize_with = "filled", skip_serializing_if = "Vec::is_empty")]
     pub statements: Vec<StatementRule>,
+    /// What is shown of the answers; what detectors find is masked if absent.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub masking: Masking,
 }
 
 /// Who a rule is about: any of these.
@@ -247,6 +250,9 @@ pub struct BreakGlassRule {
     /// Who closes the review; admins if absent.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub reviewers: Option<Deciders>,
+    /// What is shown of the answers; what detectors find is masked if absent.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub masking: Masking,
 }
 
 /// What an emergency may not exceed.
@@ -316,6 +322,10 @@ const fn is_false(value: &bool) -> bool {
     !*value
 }
 
+fn is_default(masking: &Masking) -> bool {
+    *masking == Masking::default()
+}
+
 fn any_method() -> BTreeSet<MfaMethod> {
     MfaMethod::ALL.into()
 }
@@ -365,6 +375,12 @@ impl<T> Filled for Vec<T> {
 }
 
 impl<T> Filled for BTreeSet<T> {
+    fn is_filled(&self) -> bool {
+        !self.is_empty()
+    }
+}
+
+impl<K, V> Filled for BTreeMap<K, V> {
     fn is_filled(&self) -> bool {
         !self.is_empty()
     }

@@ -195,6 +195,9 @@ pub enum Term {
     /// Other statement rules hold.
     #[error("its statements are held against other rules")]
     Statements,
+    /// Answers are masked by other rules.
+    #[error("its answers are masked by other rules")]
+    Masking,
 }
 
 impl Leave {

@@ -10,8 +10,9 @@ use std::{sync::Arc, time::Duration, time::Instant};
 
 use bytes::BytesMut;
 use hoop_engine::{Credential, Engine, LoginCache, Output, Protocol as _, Side, StreamContext};
+use hoop_masking::MaskingKey;
 use hoop_model::{Redacted, SessionId, StreamId, Timestamp, UserName};
-use hoop_policy::{Rules, Warrant};
+use hoop_policy::{Masking, Rules, Warrant};
 use hoop_postgres::Postgres;
 
 const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
@@ -60,6 +61,8 @@ impl Bench {
             stream: StreamId(0),
             person: UserName::new("ada").unwrap(),
             allow_replication: false,
+            masking: Masking::None,
+            masking_key: MaskingKey::new(&[7; 32]).unwrap(),
             cancel_seed: Redacted::new((0..36).collect()),
             login_cache: Arc::new(LoginCache::default()),
             login_timeout: Duration::from_secs(10),
@@ -69,7 +72,10 @@ impl Bench {
         let inputs = [BytesMut::with_capacity(1 << 16), BytesMut::with_capacity(1 << 16)];
         let mut bench = Self {
             engine,
-            warrant: Warrant::new(Rules::default(), NOW.after(Duration::from_secs(9))),
+            warrant: Warrant::new(
+                Rules { masking: Masking::None, ..Rules::default() },
+                NOW.after(Duration::from_secs(9)),
+            ),
             inputs,
             counts: Counts::default(),
         };

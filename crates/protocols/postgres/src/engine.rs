@@ -1,8 +1,8 @@
 //! One stream from its first byte to its last: which phase it is in, and which phase gets what comes in.
 //!
 //! ```text
-//!   Greeting ─▶ Asking ─▶ Login ─▶ Relay ─▶ Over
-//!       └─────▶ Cancelling ─────────────────▶ Over
+//!   Greeting ─▶ Asking ─▶ Login ─▶ (LookUp) ─▶ Relay ─▶ Over
+//!       └─────▶ Cancelling ────────────────────────────▶ Over
 //! ```
 
 use std::sync::Arc;
@@ -14,11 +14,12 @@ use hoop_engine::{
 };
 use hoop_model::{Fault, Timestamp};
 use hoop_policy::{Denial, Permit};
-use hoop_recording::event::Form;
+use hoop_recording::event::{Form, Said};
 
 use crate::{
     fault::{self, Failure},
     login::{LoggedIn, Login, Terms},
+    masking::{Columns, LookUp, Masks},
     outbox::Outbox,
     relay::Relay,
     settings::EngineSettings,
@@ -38,10 +39,19 @@ enum Phase {
     Cancelling { key: CancelKey, id: RequestId },
     /// The target is asked to let us in.
     Login(Box<Login>),
+    /// The target is asked which columns are masked.
+    LookUp(Box<Looking>),
     /// Requests and answers.
     Relay(Box<Relay>),
     /// Nothing more is said or heard.
     Over,
+}
+
+/// A log-in that is done, and what is still to be known.
+struct Looking {
+    done: LoggedIn,
+    masks: Box<Masks>,
+    look_up: LookUp,
 }
 
 /// The engine of one stream.
@@ -113,7 +123,7 @@ impl PostgresEngine {
                 relay.handle_client(input, now, &mut self.out)
             }
             Phase::Greeting(_) => self.greet(input),
-            Phase::Asking { .. } | Phase::Login(_) => {
+            Phase::Asking { .. } | Phase::Login(_) | Phase::LookUp(_) => {
                 self.early.unsplit(input.split());
                 Ok(())
             }
@@ -131,6 +141,13 @@ impl PostgresEngine {
                 Some(done) => self.logged_in(done, input, now),
                 None => Ok(()),
             },
+            Phase::LookUp(looking) => {
+                let Looking { done, look_up, .. } = &mut **looking;
+                match look_up.handle_target(&mut done.intake, input, &mut done.mode)? {
+                    Some(columns) => self.looked_up(columns, now),
+                    None => Ok(()),
+                }
+            }
             Phase::Over => {
                 input.clear();
                 Ok(())
@@ -234,7 +251,37 @@ impl PostgresEngine {
         });
         // The password has done its work.
         self.credential.password = None;
-        let mut relay = Box::new(Relay::new(done, self.settings.limits, self.next));
+        let Some(masks) = Masks::new(&self.stream.masking, &self.stream.masking_key) else {
+            return self.relay(done, None, input, now);
+        };
+        let Some(look_up) = masks.look_up() else { return self.relay(done, Some(masks), input, now) };
+        if !done.behind.is_empty() || !input.is_empty() {
+            // Most likely a notice, which nobody has asked for.
+            return Err(fault::target_broke(0, "it speaks before it is asked anything"));
+        }
+        self.out.send_target(look_up.query());
+        self.phase = Phase::LookUp(Box::new(Looking { done, masks, look_up }));
+        Ok(())
+    }
+
+    fn looked_up(&mut self, columns: Columns, now: Timestamp) -> Result<(), Failure> {
+        let Phase::LookUp(looking) = std::mem::replace(&mut self.phase, Phase::Over) else { return Ok(()) };
+        let Looking { done, mut masks, .. } = *looking;
+        let text = columns.describe().into();
+        self.out.record(Event::Said { kind: Said::Notice, text });
+        masks.found(columns);
+        self.relay(done, Some(masks), &mut BytesMut::new(), now)
+    }
+
+    fn relay(
+        &mut self,
+        mut done: LoggedIn,
+        masks: Option<Box<Masks>>,
+        input: &mut BytesMut,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        self.out.send_client(std::mem::take(&mut done.welcome));
+        let mut relay = Box::new(Relay::new(done, masks, self.settings.limits, self.next));
         let target = relay.handle_target(input, now, &mut self.out);
         let mut early = std::mem::take(&mut self.early);
         let client = relay.handle_client(&mut early, now, &mut self.out);
@@ -302,6 +349,7 @@ impl Engine for PostgresEngine {
             Phase::Greeting(_) => "the client's start-up packet",
             Phase::Asking { .. } | Phase::Cancelling { .. } => "a decision",
             Phase::Login(login) => login.waits_for(),
+            Phase::LookUp(_) => "the database server to tell which columns are masked",
             Phase::Relay(_) | Phase::Over => return,
         };
         if now >= self.deadline {

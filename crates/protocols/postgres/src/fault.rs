@@ -5,6 +5,7 @@ use hoop_engine::{CloseReason, Output};
 use hoop_model::{Blame, Fault};
 
 use crate::{
+    masking::LONGEST,
     outbox::Outbox,
     wire::{Malformed, write},
 };
@@ -140,6 +141,29 @@ pub(crate) fn target_unproven(why: &str) -> Failure {
         Fault::new("HOOP-5014", Blame::Target, format!("the database server did not prove who it is: {why}"))
             .with_hint("somebody may be posing as the server; tell an admin");
     Failure::new("28000", fault)
+}
+
+/// Which columns are masked is not known.
+pub(crate) fn look_up(why: &str) -> Failure {
+    let message = format!("which columns are masked could not be looked up: {why}");
+    let fault = Fault::new("HOOP-5017", Blame::Target, message)
+        .with_hint("an admin looks at the masking of the access rule, and whether the connection's user may read the catalog");
+    Failure::new("58000", fault)
+}
+
+/// An answer that is too large to be held.
+pub(crate) fn unmaskable(what: &str) -> Failure {
+    let message = format!("{what} is too large to be masked: at most {} MiB are held", LONGEST >> 20);
+    let fault = Fault::new("HOOP-5018", Blame::Caller, message).with_hint("ask for fewer or shorter columns");
+    Failure::new("54000", fault)
+}
+
+/// `COPY` data that is not what its statement said.
+pub(crate) fn copy_broke() -> Failure {
+    let message = "the database server sends COPY data in another form than its statement asked for";
+    let fault = Fault::new("HOOP-5018", Blame::Target, message)
+        .with_hint("send COPY alone, in text, CSV or binary with the usual delimiters and quotes");
+    Failure::new("0A000", fault)
 }
 
 /// Policy said no where the whole stream ends with it.

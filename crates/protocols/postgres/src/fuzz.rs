@@ -4,8 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use hoop_engine::{Credential, Engine as _, LoginCache, Output, RecordingLimits, Side, StreamContext};
+use hoop_masking::MaskingKey;
 use hoop_model::{Redacted, SessionId, StreamId, Timestamp, UserName};
-use hoop_policy::{Rules, Warrant};
+use hoop_policy::{Masking, Rules, Warrant};
 
 use crate::{engine::PostgresEngine, settings::EngineSettings};
 
@@ -47,6 +48,8 @@ fn engine() -> Option<PostgresEngine> {
         stream: StreamId(0),
         person: UserName::new("ada").ok()?,
         allow_replication: true,
+        masking: Masking::default(),
+        masking_key: MaskingKey::new(&[7; 32]).ok()?,
         cancel_seed: Redacted::new((0..36).collect()),
         login_cache: Arc::new(LoginCache::default()),
         login_timeout: Duration::from_secs(10),

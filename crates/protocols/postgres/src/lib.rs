@@ -6,7 +6,8 @@
 //! - `wire` cuts and writes messages and knows no meaning; `startup` reads a client's first packets; `login` gets in at
 //!   the target; `relay` moves requests and answers, asks policy, and tells the recording; `engine` joins the phases.
 //! - `account` makes a role for a session and removes it, as a client of this same engine.
-//! - Bytes go on as they came. Only log-in, cancel keys and refusals are ours.
+//! - `masking` rewrites what the target answers, where the session's rules say so.
+//! - Other bytes go on as they came. Only log-in, cancel keys and refusals are ours.
 //! - It must not know sockets, clocks, files or other protocols.
 //!
 //! Protocol: <https://www.postgresql.org/docs/current/protocol.html>
@@ -17,6 +18,7 @@ mod fault;
 #[doc(hidden)]
 pub mod fuzz;
 mod login;
+mod masking;
 mod outbox;
 mod relay;
 mod settings;

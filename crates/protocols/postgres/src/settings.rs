@@ -59,6 +59,10 @@ struct Settings {
     /// Where the agent finds that user's password: `env:NAME`, `file:/absolute/path` or `sealed:BASE64`.
     #[serde(default)]
     password: Option<String>,
+    /// Where the agent finds the key with which masked values are hashed or faked (at least 32 characters), written as
+    /// `password` is. If absent, each agent has one of its own: values masked by different agents cannot be joined.
+    #[serde(default)]
+    masking_key: Option<String>,
     /// The database for a client that names none.
     #[serde(default)]
     database: Option<String>,
@@ -136,6 +140,7 @@ struct PostgresTarget {
     address: Address,
     tls: TlsPolicy,
     credential: CredentialSource,
+    masking_key: Option<SecretSource>,
     limits: RecordingLimits,
     engine: Arc<EngineSettings>,
     accounts: Option<Arc<AccountTerms>>,
@@ -174,6 +179,10 @@ impl PostgresTarget {
             .password
             .map(|source| source.parse::<SecretSource>().map_err(|what| wrong(format!("password: {what}"))))
             .transpose()?;
+        let masking_key = settings
+            .masking_key
+            .map(|source| source.parse().map_err(|what: String| wrong(format!("masking_key: {what}"))))
+            .transpose()?;
         let tls = settings.tls.check()?;
         let default = RecordingLimits::default();
         let limits = RecordingLimits {
@@ -195,6 +204,7 @@ impl PostgresTarget {
             address: Address { host, port: settings.port },
             tls,
             credential: CredentialSource { user, password },
+            masking_key,
             limits,
             engine: Arc::new(engine),
             accounts,
@@ -255,6 +265,10 @@ impl Target for PostgresTarget {
         Some(Box::new(Look::new(self.engine.database.as_deref())))
     }
 
+    fn masking_key(&self) -> Option<SecretSource> {
+        self.masking_key.clone()
+    }
+
     fn recording_limits(&self) -> RecordingLimits {
         self.limits
     }
@@ -302,6 +316,7 @@ mod tests {
             (with(json!({"user": "a\0b"})), "user"),
             (with(json!({"database": "\0"})), "database"),
             (with(json!({"password": "hunter2"})), "password"),
+            (with(json!({"masking_key": "hunter2"})), "masking_key"),
             (with(json!({"sslmode": "disable"})), "sslmode"),
             (with(json!({"tls": {"mode": "off"}})), "verify_full"),
             (with(json!({"tls": {"mode": "prefer"}})), "prefer"),
@@ -337,6 +352,7 @@ mod tests {
             "port",
             "user",
             "password",
+            "masking_key",
             "tls",
             "recording",
             "database",

@@ -7,8 +7,9 @@ use hoop_engine::{
     CancelKey, CloseReason, Credential, Engine as _, Event, LoginCache, Output, Question, RecordingLimits,
     RequestId, Side, StreamContext, TargetTls,
 };
+use hoop_masking::MaskingKey;
 use hoop_model::{Fault, Redacted, SessionId, StreamId, Timestamp, UserName};
-use hoop_policy::{Denial, OnlyStatement, Rules, Verdict, Warrant};
+use hoop_policy::{Denial, Masking, OnlyStatement, Rules, Verdict, Warrant};
 
 use crate::{engine::PostgresEngine, settings::EngineSettings, wire::version};
 
@@ -22,6 +23,7 @@ pub(crate) struct Make {
     pub(crate) replication: bool,
     pub(crate) only: Option<OnlyStatement>,
     pub(crate) limits: RecordingLimits,
+    pub(crate) masking: Masking,
     pub(crate) cache: Arc<LoginCache>,
 }
 
@@ -34,6 +36,7 @@ impl Default for Make {
             replication: false,
             only: None,
             limits: RecordingLimits::default(),
+            masking: Masking::None,
             cache: Arc::default(),
         }
     }
@@ -70,6 +73,8 @@ impl Make {
             stream: StreamId(3),
             person: UserName::new("ada").unwrap(),
             allow_replication: self.replication,
+            masking: self.masking.clone(),
+            masking_key: MaskingKey::new(&[7; 32]).unwrap(),
             cancel_seed: Redacted::new((0..36).collect()),
             login_cache: self.cache,
             login_timeout: Duration::from_secs(10),
@@ -89,7 +94,12 @@ impl Make {
             open: Vec::new(),
             order: Vec::new(),
             warrant: Warrant::new(
-                Rules { allow_replication: self.replication, only: self.only, ..Rules::default() },
+                Rules {
+                    allow_replication: self.replication,
+                    only: self.only,
+                    masking: self.masking,
+                    ..Rules::default()
+                },
                 NOW.after(Duration::from_secs(60)),
             ),
         }

@@ -1,5 +1,6 @@
 //! PostgreSQL's dialect, 12 to 18.
 
+mod answer;
 mod classes;
 mod lexer;
 mod objects;
@@ -88,6 +89,7 @@ fn statement(tokens: &[Token<'_>]) -> Statement {
     }
     let (normal, mentions) = (spelling::normal(tokens), objects::mentions(tokens));
     Statement {
+        constants: answer::constants(tokens, !unknown_functions.is_empty()),
         classes,
         verbs,
         tables,
@@ -95,6 +97,7 @@ fn statement(tokens: &[Token<'_>]) -> Statement {
         unknown_functions,
         unbounded,
         is_opaque: runs == Runs::Anything,
+        copy: answer::copy(tokens),
         normal,
     }
 }

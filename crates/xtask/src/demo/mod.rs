@@ -32,6 +32,8 @@ use state::{Binaries, write_secret};
 
 /// The connection that the demo offers.
 pub(crate) const CONNECTION: &str = "demo-pg";
+/// The same database, with its answers masked.
+pub(crate) const MASKED: &str = "demo-pg-masked";
 const AGENT: &str = "demo-agent";
 
 /// Start all of hoop on this machine, with a sample clinic and two people, and say what to try.
@@ -346,7 +348,7 @@ fn put_connection(state: &State, shape: Shape) -> Result<()> {
     } else {
         json!({"mode": "disabled"})
     };
-    let definition = json!({
+    let mut definition = json!({
         "agent": AGENT,
         "protocol": "postgres",
         "description": "The sample clinic",
@@ -360,9 +362,15 @@ fn put_connection(state: &State, shape: Shape) -> Result<()> {
             "tls": tls,
         },
     });
-    let mut put = hoop(state, state.admin()?)?;
-    put.args(["admin", "connections", "put", CONNECTION, "--file", "-"]);
-    shell::capture_with_input(&mut put, definition.to_string().as_bytes())?;
+    let put = |name: &str, definition: &Value| -> Result<()> {
+        let mut put = hoop(state, state.admin()?)?;
+        put.args(["admin", "connections", "put", name, "--file", "-"]);
+        shell::capture_with_input(&mut put, definition.to_string().as_bytes()).map(drop)
+    };
+    put(CONNECTION, &definition)?;
+    definition["description"] = "The sample clinic, masked".into();
+    definition["labels"] = json!({"app": "clinic-masked"});
+    put(MASKED, &definition)?;
     put_rules(state, shape)
 }
 
@@ -380,7 +388,7 @@ fn put_rules(state: &State, shape: Shape) -> Result<()> {
     shell::capture_with_input(&mut apply, rules.as_bytes()).map(drop)
 }
 
-/// What the demo's people may: engineers reach the clinic.
+/// What the demo's people may: engineers reach the clinic, and by another connection they see it masked.
 const RULES: &str = "\
 version: 1
 rules:
@@ -389,6 +397,23 @@ rules:
     subjects: {groups: [GROUPS]}
     connections: {labels: {app: [clinic]}}
     limits: {duration: 8h, idle: 30m}
+    masking: none
+  - name: clinic-masked
+    description: The same people, when they need not know who the patients are
+    subjects: {groups: [GROUPS]}
+    connections: {labels: {app: [clinic-masked]}}
+    limits: {duration: 8h, idle: 30m}
+    masking:
+      modes: {email: partial, phone: partial, ssn: partial, mrn: hash, birth_date: fake}
+      columns:
+        - {columns: [patients.first_name, patients.last_name], kind: name}
+        - {columns: [patients.birth_date], kind: birth_date}
+        - {columns: [patients.ssn], kind: ssn}
+        - {columns: [patients.mrn], kind: mrn}
+        - {columns: [patients.email], kind: email}
+        - {columns: [patients.phone], kind: phone}
+        - {columns: [patients.street], kind: address}
+        - {columns: [patients.zip], kind: zip}
 ";
 
 /// What `--json` prints of a demo, for a script.

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::{
-    CONNECTION,
+    CONNECTION, MASKED,
     postgres::{Cluster, DATABASE, ROLE, SUPERUSER},
     state::State,
 };
@@ -41,7 +41,7 @@ pub(super) fn json(state: &State) -> Result<Value> {
             "postgres": pid(state.running.postgres),
         },
         "people": people,
-        "connections": [CONNECTION],
+        "connections": [CONNECTION, MASKED],
         "target": {
             "host": "127.0.0.1",
             "port": state.ports.postgres,
@@ -77,6 +77,10 @@ pub(super) fn text(state: &State, detached: bool) -> Result<String> {
     section(
         "Work in the database as ada, an engineer. No password, and everything is recorded:",
         &[format!("{} connect {CONNECTION} -- psql", as_person(engineer))],
+    );
+    section(
+        "The same, where she need not know who the patients are:",
+        &[format!("{} connect {MASKED} -- psql -c 'select * from patients limit 5'", as_person(engineer))],
     );
     section(
         "Then look at it as grace, an admin:",

@@ -22,7 +22,7 @@ use hoop_model::{Blame, Fault, Redacted, SessionId, Timestamp, UserName};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(crate) use self::look::Look;
+pub(crate) use self::{look::Look, sql::literal};
 use crate::settings::wrong;
 
 /// PostgreSQL cuts names that are longer, and two that differ behind the cut would be one.

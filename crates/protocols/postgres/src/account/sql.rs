@@ -16,7 +16,7 @@ pub(super) fn identifier(name: &str) -> String {
 }
 
 /// A text in quotes. The form with escapes means the same whatever `standard_conforming_strings` says.
-pub(super) fn literal(text: &str) -> String {
+pub(crate) fn literal(text: &str) -> String {
     format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 

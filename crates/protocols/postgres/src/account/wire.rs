@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use hoop_engine::{ErrandOutput, Outcome};
 
-use crate::wire::{HEADER, Header, Malformed, Reader, version, write};
+use crate::wire::{HEADER, Header, Malformed, Reader, read, version, write};
 
 /// Longest message, and most of one answer.
 const MOST: usize = 256 << 10;
@@ -114,7 +114,7 @@ impl Wire {
             let frame = input.split_to(header.total).freeze();
             let mut body = Reader::new(&frame, HEADER, frame.len());
             match header.kind {
-                b'D' => self.answer.rows.push(row(&mut body)?),
+                b'D' => self.answer.rows.push(read::text_row(&mut body)?),
                 b'E' => {
                     let (fatal, refused) = refusal(body);
                     if fatal {
@@ -131,20 +131,6 @@ impl Wire {
         }
         Ok(None)
     }
-}
-
-fn row(body: &mut Reader<'_>) -> Result<Vec<Option<String>>, Malformed> {
-    let count = body.u16()?;
-    (0..count)
-        .map(|_| match body.i32()? {
-            -1 => Ok(None),
-            length => {
-                let length = usize::try_from(length).map_err(|_| Malformed("a length is negative"))?;
-                let value = body.take(length)?;
-                Ok(Some(String::from_utf8_lossy(value.chunk()).into_owned()))
-            }
-        })
-        .collect()
 }
 
 /// Whether the connection ends, and why it says so.

@@ -87,6 +87,8 @@ pub(crate) struct LoggedIn {
     pub(crate) status: u8,
     /// How texts are read.
     pub(crate) mode: Mode,
+    /// What the client is to read first.
+    pub(crate) welcome: Bytes,
 }
 
 fn rule(header: Header) -> Result<usize, Malformed> {
@@ -265,7 +267,6 @@ impl Login {
                 let duration_us = micros(self.started, now);
                 let tag = Bytes::from_static(b"LOG IN");
                 out.record(Event::Completed { id: self.terms.request, tag, rows: 0, bytes: 0, duration_us });
-                out.send_client(std::mem::take(&mut self.reply).freeze());
                 return Ok(Some(status));
             }
             _ => return Err(fault::target_broke(kind, "it has no place in a log-in")),
@@ -275,7 +276,8 @@ impl Login {
 
     fn finish(&mut self, status: u8, behind: Vec<Bytes>) -> LoggedIn {
         let cancel_request = self.key.take();
-        LoggedIn { cancel_request, behind, intake: std::mem::take(&mut self.intake), status, mode: self.mode }
+        let (intake, welcome) = (std::mem::take(&mut self.intake), std::mem::take(&mut self.reply).freeze());
+        LoggedIn { cancel_request, behind, intake, status, mode: self.mode, welcome }
     }
 
     fn key_data(&mut self, mut body: Reader<'_>) -> Result<(), Malformed> {

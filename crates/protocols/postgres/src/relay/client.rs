@@ -321,13 +321,15 @@ impl Relay {
     }
 
     /// Records the request and lets its frame go on: the only way for one that policy decides.
-    fn permitted(&mut self, _permit: Permit, asked: Asked, now: Timestamp, out: &mut Outbox) {
+    fn permitted(&mut self, permit: Permit, asked: Asked, now: Timestamp, out: &mut Outbox) {
         let Asked { id, total, request, curtailed, what } = asked;
         record_request(id, request, curtailed, self.limits, out);
         if what.runs() {
             self.client.copied = None;
         }
-        self.owe(Entry { what, id: Some(id), started: now, copied: 0 }, now, out);
+        let has_text = matches!(what, Await::Query | Await::Parse { .. } | Await::FunctionCall);
+        let seen = self.masks.as_mut().filter(|_| has_text).map(|masks| masks.see(permit.into_view()));
+        self.owe(Entry { what, id: Some(id), started: now, copied: 0, seen }, now, out);
         let here = self.client_left();
         self.client.pass(total, here, Part::Forward, out);
     }
@@ -370,6 +372,7 @@ impl Relay {
             id: Some(id),
             started: now,
             copied: 0,
+            seen: None,
         });
         self.settle(out);
     }
@@ -402,7 +405,7 @@ impl Relay {
         let request = Event::Request { id, form, text: Bytes::new(), parameters: found.parameters };
         record_request(id, request, found.cut, self.limits, out);
         let what = Await::Bind { portal, statement, formats };
-        self.owe(Entry { what, id: Some(id), started: now, copied: 0 }, now, out);
+        self.owe(Entry { what, id: Some(id), started: now, copied: 0, seen: None }, now, out);
         self.client.pass(total, here, Part::Forward, out);
         Ok(())
     }
@@ -425,7 +428,7 @@ impl Relay {
             (_, b'P') => Await::Close { statement: false, name },
             _ => return Err(Malformed("it names neither a statement nor a portal")),
         };
-        self.owe(Entry { what, id: None, started: now, copied: 0 }, now, out);
+        self.owe(Entry { what, id: None, started: now, copied: 0, seen: None }, now, out);
         self.client.at += total;
         Ok(())
     }
@@ -433,7 +436,7 @@ impl Relay {
     fn sync(&mut self, now: Timestamp, out: &mut Outbox) {
         self.client.discarding = false;
         if !self.client.copying {
-            self.owe(Entry { what: Await::Sync, id: None, started: now, copied: 0 }, now, out);
+            self.owe(Entry { what: Await::Sync, id: None, started: now, copied: 0, seen: None }, now, out);
         }
         self.client.at += HEADER;
     }
@@ -460,7 +463,7 @@ impl Relay {
         if std::mem::take(&mut self.client.copying) {
             return;
         }
-        self.expected.push(Entry { what: Await::CopyEnd, id: None, started: now, copied: 0 });
+        self.expected.push(Entry { what: Await::CopyEnd, id: None, started: now, copied: 0, seen: None });
     }
 
     /// Good-bye: what follows is not looked at.

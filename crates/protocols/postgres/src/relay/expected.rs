@@ -3,13 +3,14 @@
 //! It says which request an answer belongs to, and where an answer of ours (a refusal) goes: after what earlier
 //! requests are owed. See <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-PIPELINING>.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 use hoop_engine::RequestId;
 use hoop_model::Timestamp;
 
 use super::shapes::Formats;
+use crate::masking::Seen;
 
 /// What is waited for.
 #[derive(Debug)]
@@ -72,6 +73,8 @@ pub(super) struct Entry {
     pub(super) started: Timestamp,
     /// COPY bytes from the client.
     pub(super) copied: u64,
+    /// What its text said about its answer.
+    pub(super) seen: Option<Arc<Seen>>,
 }
 
 /// The queue.
@@ -258,7 +261,7 @@ mod tests {
     use super::*;
 
     fn entry(what: Await, id: u64) -> Entry {
-        Entry { what, id: Some(RequestId(id)), started: Timestamp::EPOCH, copied: 0 }
+        Entry { what, id: Some(RequestId(id)), started: Timestamp::EPOCH, copied: 0, seen: None }
     }
 
     fn queue(entries: Vec<Await>) -> Expected {

@@ -1,6 +1,6 @@
 //! After log-in: requests to the target, answers to the client, both ways at once.
 //!
-//! Bytes go on as they came, in runs of as many frames as possible. A frame is looked into only as far as policy and the
+//! Bytes go on as they came, in runs of as many frames as possible, but for answers that are masked. A frame is looked into only as far as policy and the
 //! recording need; a large one is not held whole. `client` moves requests and asks policy, `target` moves answers, and
 //! [`expected`] joins the two.
 
@@ -21,6 +21,7 @@ use self::{client::ClientSide, expected::Expected, shapes::Shapes, target::Targe
 use crate::{
     fault::{self, Failure},
     login::{LoggedIn, micros},
+    masking::Masks,
     outbox::Outbox,
     wire::write,
 };
@@ -43,11 +44,13 @@ pub(crate) struct Relay {
     mode: Mode,
     client: ClientSide,
     target: TargetSide,
+    /// `None`: answers go on as they come.
+    masks: Option<Box<Masks>>,
 }
 
 impl Relay {
     /// Goes on where log-in ended; `next` is the number of the next request.
-    pub(crate) fn new(done: LoggedIn, limits: RecordingLimits, next: u64) -> Self {
+    pub(crate) fn new(done: LoggedIn, masks: Option<Box<Masks>>, limits: RecordingLimits, next: u64) -> Self {
         Self {
             limits,
             next,
@@ -57,6 +60,7 @@ impl Relay {
             mode: done.mode,
             client: ClientSide::default(),
             target: TargetSide::new(done.intake, done.behind),
+            masks,
         }
     }
 

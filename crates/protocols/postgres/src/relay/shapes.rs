@@ -9,7 +9,10 @@ use std::{
 use bytes::Bytes;
 use hoop_recording::event::Column;
 
-use crate::wire::{Malformed, Reader};
+use crate::{
+    masking::{Field, Seen},
+    wire::{Malformed, Reader},
+};
 
 /// Most names remembered of each kind.
 const MOST_NAMES: usize = 4096;
@@ -35,11 +38,18 @@ impl Formats {
     }
 }
 
-type Columns = Arc<[Column]>;
+type Fields = Arc<[Field]>;
+
+#[derive(Debug, Clone, Default)]
+struct Statement {
+    fields: Option<Fields>,
+    /// What its text said about its answer.
+    seen: Option<Arc<Seen>>,
+}
 
 #[derive(Debug, Clone)]
 struct Portal {
-    columns: Option<Columns>,
+    statement: Statement,
     /// `None`: as the columns themselves say.
     formats: Option<Formats>,
 }
@@ -47,29 +57,33 @@ struct Portal {
 /// What is known of the statements and portals of one stream.
 #[derive(Debug, Default)]
 pub(super) struct Shapes {
-    statements: Named<Option<Columns>>,
+    statements: Named<Statement>,
     portals: Named<Portal>,
 }
 
 impl Shapes {
-    pub(super) fn parsed(&mut self, name: Bytes) {
-        self.statements.put(name, None, 0);
+    pub(super) fn parsed(&mut self, name: Bytes, seen: Option<Arc<Seen>>) {
+        let cost = seen.as_ref().map_or(0, |seen| seen.cost());
+        self.statements.put(name, Statement { fields: None, seen }, cost);
     }
 
-    pub(super) fn statement_described(&mut self, name: &Bytes, columns: Columns) {
-        let cost = cost(&columns);
-        self.statements.put(name.clone(), Some(columns), cost);
+    pub(super) fn statement_described(&mut self, name: &Bytes, fields: Fields) {
+        let seen = self.statements.find(name).and_then(|statement| statement.seen.clone());
+        let cost = cost(&fields) + seen.as_ref().map_or(0, |seen| seen.cost());
+        self.statements.put(name.clone(), Statement { fields: Some(fields), seen }, cost);
     }
 
-    pub(super) fn portal_described(&mut self, name: &Bytes, columns: Columns) {
-        let cost = cost(&columns);
-        self.portals.put(name.clone(), Portal { columns: Some(columns), formats: None }, cost);
+    pub(super) fn portal_described(&mut self, name: &Bytes, fields: Fields) {
+        let seen = self.portals.find(name).and_then(|portal| portal.statement.seen.clone());
+        let cost = cost(&fields);
+        let statement = Statement { fields: Some(fields), seen };
+        self.portals.put(name.clone(), Portal { statement, formats: None }, cost);
     }
 
     pub(super) fn bound(&mut self, portal: Bytes, statement: &Bytes, formats: Formats) {
-        // The columns are shared with the statement: no cost of their own.
-        let columns = self.statements.find(statement).cloned().flatten();
-        self.portals.put(portal, Portal { columns, formats: Some(formats) }, 0);
+        // What is known is shared with the statement: no cost of its own.
+        let statement = self.statements.find(statement).cloned().unwrap_or_default();
+        self.portals.put(portal, Portal { statement, formats: Some(formats) }, 0);
     }
 
     pub(super) fn closed(&mut self, statement: bool, name: &Bytes) {
@@ -82,25 +96,32 @@ impl Shapes {
         self.portals.clear_named();
     }
 
+    /// What a portal's statement said about its answer, if that is known.
+    pub(super) fn seen(&self, portal: &Bytes) -> Option<Arc<Seen>> {
+        self.portals.find(portal)?.statement.seen.clone()
+    }
+
     /// The columns a portal's rows have, if they were ever told.
-    pub(super) fn columns(&self, portal: &Bytes) -> Option<Vec<Column>> {
+    pub(super) fn fields(&self, portal: &Bytes) -> Option<Vec<Field>> {
         let portal = self.portals.find(portal)?;
-        let columns = portal.columns.as_ref()?;
-        Some(match &portal.formats {
-            None => columns.to_vec(),
-            Some(formats) => {
-                let with = |(at, column): (usize, &Column)| Column {
-                    binary: formats.is_binary(at),
-                    ..column.clone()
-                };
-                columns.iter().enumerate().map(with).collect()
+        let fields = portal.statement.fields.as_ref()?;
+        let mut fields = fields.to_vec();
+        if let Some(formats) = &portal.formats {
+            for (at, field) in fields.iter_mut().enumerate() {
+                field.column.binary = formats.is_binary(at);
             }
-        })
+        }
+        Some(fields)
     }
 }
 
-fn cost(columns: &[Column]) -> usize {
-    columns.iter().map(|c| size_of::<Column>() + c.name.len()).sum()
+fn cost(fields: &[Field]) -> usize {
+    fields.iter().map(|field| size_of::<Field>() + field.column.name.len()).sum()
+}
+
+/// The columns as the recording has them.
+pub(super) fn columns(fields: &[Field]) -> Vec<Column> {
+    fields.iter().map(|field| field.column.clone()).collect()
 }
 
 /// Values by name, the oldest forgotten first. The empty name, which changes with nearly every request, has its own place.
@@ -181,30 +202,30 @@ impl<T> Named<T> {
 }
 
 /// Reads a `RowDescription`'s body; the names share its bytes.
-pub(super) fn columns(mut body: Reader<'_>) -> Result<Vec<Column>, Malformed> {
+pub(super) fn fields(mut body: Reader<'_>) -> Result<Vec<Field>, Malformed> {
     let count = body.u16()?;
     // At least 19 bytes each: what is announced is allocated only if it is there.
-    let mut columns = Vec::with_capacity(usize::from(count).min(body.left() / 19));
+    let mut fields = Vec::with_capacity(usize::from(count).min(body.left() / 19));
     for _ in 0..count {
         let name = body.text()?;
-        let _table = body.u32()?;
-        let _attribute = body.u16()?;
+        let (table, attribute) = (body.u32()?, body.u16()?.cast_signed());
         let type_id = body.u32()?;
         let _size = body.u16()?;
         let _modifier = body.u32()?;
         let binary = body.u16()? == 1;
-        columns.push(Column { name, type_id, binary });
+        fields.push(Field { column: Column { name, type_id, binary }, table, attribute });
     }
     body.finish()?;
-    Ok(columns)
+    Ok(fields)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn shape(name: &'static str) -> Columns {
-        [Column { name: Bytes::from_static(name.as_bytes()), type_id: 23, binary: false }].into()
+    fn shape(name: &'static str) -> Fields {
+        let column = Column { name: Bytes::from_static(name.as_bytes()), type_id: 23, binary: false };
+        [Field { column, table: 0, attribute: 0 }].into()
     }
 
     fn name(number: usize) -> Bytes {
@@ -214,26 +235,26 @@ mod tests {
     #[test]
     fn a_statement_described_once_tells_every_portal() {
         let mut shapes = Shapes::default();
-        shapes.parsed(name(1));
+        shapes.parsed(name(1), None);
         shapes.statement_described(&name(1), shape("id"));
         shapes.bound(Bytes::new(), &name(1), Formats::All { binary: true });
-        assert!(shapes.columns(&Bytes::new()).unwrap()[0].binary);
+        assert!(shapes.fields(&Bytes::new()).unwrap()[0].column.binary);
         shapes.bound(name(9), &name(1), Formats::Each([false].into()));
-        assert!(!shapes.columns(&name(9)).unwrap()[0].binary);
+        assert!(!shapes.fields(&name(9)).unwrap()[0].column.binary);
         shapes.forget_portals();
-        assert!(shapes.columns(&name(9)).is_none());
+        assert!(shapes.fields(&name(9)).is_none());
         shapes.closed(true, &name(1));
         shapes.bound(Bytes::new(), &name(1), Formats::All { binary: true });
-        assert!(shapes.columns(&Bytes::new()).is_none());
+        assert!(shapes.fields(&Bytes::new()).is_none());
     }
 
     #[test]
     fn a_statement_prepared_anew_has_no_shape() {
         let mut shapes = Shapes::default();
         shapes.statement_described(&Bytes::new(), shape("id"));
-        shapes.parsed(Bytes::new());
+        shapes.parsed(Bytes::new(), None);
         shapes.bound(Bytes::new(), &Bytes::new(), Formats::All { binary: false });
-        assert!(shapes.columns(&Bytes::new()).is_none());
+        assert!(shapes.fields(&Bytes::new()).is_none());
     }
 
     #[test]
@@ -271,7 +292,7 @@ mod tests {
     fn descriptions_that_lie() {
         for body in [&b""[..], b"\xff\xff", b"\0\x01id\0\0\0", b"\0\0x", b"\0\x01id"] {
             let body = Bytes::copy_from_slice(body);
-            assert!(columns(Reader::new(&body, 0, body.len())).is_err(), "{body:?}");
+            assert!(fields(Reader::new(&body, 0, body.len())).is_err(), "{body:?}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use hoop_engine::{Event, RequestId};
 use hoop_model::Timestamp;
-use hoop_recording::event::{Column, Direction, Said};
+use hoop_recording::event::{Direction, Said};
 
 use super::{
     Relay,
@@ -14,6 +14,7 @@ use super::{
 use crate::{
     fault::{self, Failure},
     login::micros,
+    masking::{CopyBroken, CopyMask, Field, LONGEST, Masks, Plan},
     outbox::Outbox,
     wire::{HEADER, Header, Intake, Malformed, Reader, Refusal, read},
 };
@@ -47,6 +48,25 @@ fn rule(header: Header) -> Result<usize, Malformed> {
     }
 }
 
+/// The same where answers are masked: what is rewritten must be whole, but for `COPY` data.
+fn rule_masked(header: Header) -> Result<usize, Malformed> {
+    match header.kind {
+        b'D' | b'V' | b'E' | b'N' | b'A' | b'S' if header.total > LONGEST => Err(TOO_LARGE),
+        b'D' | b'V' | b'E' | b'N' | b'A' | b'S' => Ok(header.total),
+        _ => rule(header),
+    }
+}
+
+const TOO_LARGE: Malformed = Malformed("it is too large to be masked");
+
+/// What becomes of a frame, or of a run of them: so many bytes of the chunk.
+enum Gone {
+    /// They go on.
+    Forward(usize),
+    /// These go in their place.
+    Replace(usize, Vec<Bytes>),
+}
+
 /// The target's bytes on their way.
 #[derive(Debug)]
 pub(super) struct TargetSide {
@@ -56,12 +76,16 @@ pub(super) struct TargetSide {
     cut: Option<(usize, bool)>,
     rows: Rows,
     copied: Option<Copied>,
+    /// How the rows that come are masked, once their columns are known.
+    plan: Option<Plan>,
+    /// How the `COPY` that comes is masked.
+    copy: Option<CopyMask>,
 }
 
 impl TargetSide {
     /// Goes on where log-in ended. What came behind has been framed there: whole messages all of them.
     pub(super) fn new(intake: Intake, chunks: Vec<Bytes>) -> Self {
-        Self { intake, chunks, cut: None, rows: Rows::default(), copied: None }
+        Self { intake, chunks, cut: None, rows: Rows::default(), copied: None, plan: None, copy: None }
     }
 
     /// Has the client been sent only a part of a frame?
@@ -78,24 +102,36 @@ impl Relay {
         out: &mut Outbox,
     ) -> Result<(), Failure> {
         let mut chunks = std::mem::take(&mut self.target.chunks);
+        let rule = if self.masks.is_some() { rule_masked } else { rule };
         let taken = self.target.intake.take(input, rule, |chunk| chunks.push(chunk));
         for chunk in chunks.drain(..) {
             self.target_chunk(&chunk, now, out)?;
         }
         // Its capacity serves the next input.
         self.target.chunks = chunks;
-        taken.map_err(|Refusal { kind, why }| fault::target_broke(kind, why.0))
+        taken.map_err(|Refusal { kind, why }| match (kind, why) {
+            (b'D', TOO_LARGE) => fault::unmaskable("a row"),
+            (_, TOO_LARGE) => fault::unmaskable("a message of the database server"),
+            _ => fault::target_broke(kind, why.0),
+        })
     }
 
     fn target_chunk(&mut self, chunk: &Bytes, now: Timestamp, out: &mut Outbox) -> Result<(), Failure> {
         let (mut at, mut sent) = (0, 0);
         while at < chunk.len() {
             let gone = match self.target_part(chunk, at) {
-                0 => self.target_frame(chunk, at, now, out),
-                count => Ok(count),
+                Ok(Gone::Forward(0)) => self.target_frame(chunk, at, now, out),
+                gone => gone,
             };
             match gone {
-                Ok(count) => at += count,
+                Ok(Gone::Forward(count)) => at += count,
+                Ok(Gone::Replace(count, others)) => {
+                    self.end_copied(out);
+                    send_run(chunk, sent, at, out);
+                    others.into_iter().for_each(|other| out.send_client(other));
+                    at += count;
+                    sent = at;
+                }
                 Err(failure) => {
                     self.end_copied(out);
                     send_run(chunk, sent, at, out);
@@ -123,16 +159,57 @@ impl Relay {
 
     /// Goes on with a frame that was cut: how many bytes of the chunk are its.
     #[inline]
-    fn target_part(&mut self, chunk: &Bytes, at: usize) -> usize {
-        let Some((left, is_copy)) = self.target.cut.take() else { return 0 };
+    fn target_part(&mut self, chunk: &Bytes, at: usize) -> Result<Gone, Failure> {
+        let Some((left, is_copy)) = self.target.cut.take() else { return Ok(Gone::Forward(0)) };
         let here = left.min(chunk.len() - at);
-        if is_copy && let Some(copied) = &mut self.target.copied {
-            copied.add(chunk.get(at..at + here).unwrap_or_default());
-        }
         if left > here {
             self.target.cut = Some((left - here, is_copy));
         }
-        here
+        let piece = chunk.get(at..at + here).unwrap_or_default();
+        if is_copy && self.target.copy.is_some() {
+            return Ok(Gone::Replace(here, self.mask_copy(piece)?));
+        }
+        if is_copy && let Some(copied) = &mut self.target.copied {
+            copied.add(piece);
+        }
+        Ok(Gone::Forward(here))
+    }
+
+    /// Records of a `COPY` that are whole with this piece, masked and kept for the recording.
+    fn mask_copy(&mut self, piece: &[u8]) -> Result<Vec<Bytes>, Failure> {
+        let (Some(copy), Some(masks)) = (&mut self.target.copy, &mut self.masks) else {
+            return Ok(Vec::new());
+        };
+        let frames = copy.push(piece, masks).map_err(copy_failure)?;
+        if let Some(copied) = &mut self.target.copied {
+            frames.iter().for_each(|frame| copied.add(frame.get(HEADER..).unwrap_or_default()));
+        }
+        Ok(frames)
+    }
+
+    /// A `COPY` begins: how it is masked is what its statement said.
+    fn copy_out_begins(&mut self) -> Result<(), Failure> {
+        let entry = self.expected.find(Await::runs).ok_or_else(|| missing(b'H'))?;
+        let Some(masks) = &self.masks else { return Ok(()) };
+        let seen = match &entry.what {
+            Await::Execute { portal } => self.shapes.seen(portal),
+            _ => entry.seen.clone(),
+        };
+        let (format, plan) = masks.plan_copy(seen.as_deref()).ok_or_else(fault::copy_broke)?;
+        self.target.copy = (!plan.is_clear()).then(|| CopyMask::new(format, plan));
+        Ok(())
+    }
+
+    /// It has ended: a last line may have no end of its own.
+    fn copy_out_ends(&mut self, chunk: &Bytes, at: usize, total: usize) -> Result<Gone, Failure> {
+        let (Some(mut copy), Some(masks)) = (self.target.copy.take(), &mut self.masks) else {
+            return Ok(Gone::Forward(total));
+        };
+        let Some(last) = copy.finish(masks).map_err(copy_failure)? else { return Ok(Gone::Forward(total)) };
+        if let Some(copied) = &mut self.target.copied {
+            copied.add(last.get(HEADER..).unwrap_or_default());
+        }
+        Ok(Gone::Replace(total, vec![last, chunk.slice(at..at + total)]))
     }
 
     /// One frame, or a run of rows or COPY data: how many bytes went on.
@@ -142,7 +219,7 @@ impl Relay {
         at: usize,
         now: Timestamp,
         out: &mut Outbox,
-    ) -> Result<usize, Failure> {
+    ) -> Result<Gone, Failure> {
         let header = match chunk.get(at..).and_then(Header::read) {
             Some(Ok(header)) => header,
             Some(Err(why)) => return Err(fault::target_broke(0, why.0)),
@@ -153,7 +230,11 @@ impl Relay {
         let body = || Reader::new(chunk, at + HEADER, at + total).limited(HEAD.max(MOST_COLUMNS));
         match kind {
             b'D' => return self.data_rows(chunk, at, out),
-            b'd' => return self.copy_out(chunk, at, out),
+            b'd' => return self.copy_out(chunk, at),
+            b'E' | b'N' | b'A' | b'S' | b'V' if self.masks.is_some() => {
+                return self.masked_frame(chunk, (at, header), now, out);
+            }
+            b'c' => return self.copy_out_ends(chunk, at, total),
             b'2' => self.bind_complete()?,
             b'C' => self.command_complete(body(), now, out)?,
             b'Z' => self.ready(body(), now, out)?,
@@ -164,18 +245,54 @@ impl Relay {
             b'S' => self.setting(body().limited(HEAD - HEADER), out),
             b'N' | b'A' => said(kind, body().limited(HEAD - HEADER), out),
             b'G' => self.copy_in_begins()?,
-            b'H' | b'W' => {
+            b'H' => self.copy_out_begins()?,
+            b'W' => {
                 self.expected.find(Await::runs).ok_or_else(|| missing(kind))?;
+                if self.masks.is_some() {
+                    return Err(fault::copy_broke());
+                }
                 // In both directions at once: the client's data is recorded as it comes.
             }
             b'V' => self.function_value(chunk, at, total)?,
-            b't' | b'c' => {}
+            b't' => {}
             _ => return Err(fault::target_broke(kind, "there is no such message")),
         }
         if total > here {
             self.target.cut = Some((total - here, kind == b'V'));
         }
-        Ok(total.min(here))
+        Ok(Gone::Forward(total.min(here)))
+    }
+
+    /// A whole message beside rows: masked, recorded as masked, and sent so.
+    fn masked_frame(
+        &mut self,
+        chunk: &Bytes,
+        (at, Header { kind, total }): (usize, Header),
+        now: Timestamp,
+        out: &mut Outbox,
+    ) -> Result<Gone, Failure> {
+        let Some(masks) = &mut self.masks else { return Ok(Gone::Forward(total)) };
+        let own = chunk.slice(at..(at + total).min(chunk.len()));
+        let read = Reader::new(&own, HEADER, own.len());
+        let masked = match kind {
+            b'E' | b'N' => masks.notice(kind, read),
+            b'A' => masks.notification(read),
+            b'S' => masks.setting(read),
+            _ => masks.function_value(read),
+        };
+        let masked = masked.map_err(|why| fault::target_broke(kind, why.0))?;
+        let shown = masked.as_ref().unwrap_or(&own);
+        let body = Reader::new(shown, HEADER, shown.len());
+        match kind {
+            b'E' => self.target_error(body.limited(HEAD), now, out),
+            b'S' => self.setting(body.limited(HEAD), out),
+            b'V' => self.function_value(shown, 0, shown.len())?,
+            _ => said(kind, body.limited(HEAD), out),
+        }
+        Ok(match masked {
+            Some(masked) => Gone::Replace(total, vec![masked]),
+            None => Gone::Forward(total),
+        })
     }
 
     /// A setting of the session has another value.
@@ -186,17 +303,41 @@ impl Relay {
         out.record(Event::Said { kind: Said::Setting, text: [&name[..], b"=", &value].concat().into() });
     }
 
-    fn data_rows(&mut self, chunk: &Bytes, start: usize, out: &mut Outbox) -> Result<usize, Failure> {
+    fn data_rows(&mut self, chunk: &Bytes, start: usize, out: &mut Outbox) -> Result<Gone, Failure> {
         let entry = self.expected.find(Await::runs).ok_or_else(|| missing(b'D'))?;
         let id = entry.id.unwrap_or_default();
         if !self.target.rows.told {
             self.target.rows.told = true;
-            if let Await::Execute { portal } = &entry.what
-                && let Some(columns) = self.shapes.columns(portal)
-            {
-                out.record(Event::Columns { id, columns });
+            if let Await::Execute { portal } = &entry.what {
+                let fields = self.shapes.fields(portal);
+                if let Some(masks) = &self.masks {
+                    self.target.plan =
+                        Some(masks.plan(fields.as_deref(), self.shapes.seen(portal).as_deref()));
+                }
+                if let Some(fields) = fields {
+                    out.record(Event::Columns { id, columns: shapes::columns(&fields) });
+                }
             }
         }
+        let Some(masks) = &mut self.masks else {
+            return Ok(Gone::Forward(self.keep_rows(id, chunk, start, out)));
+        };
+        let end = end_of_rows(chunk, start);
+        // Without a plan nothing is known of them: rows came before their columns.
+        let plan = self.target.plan.as_ref().ok_or_else(|| missing(b'D'))?;
+        let own = chunk.slice(start..end);
+        let masked = if plan.is_clear() { None } else { masks.rows(plan, &own).map_err(row_failure)? };
+        match masked {
+            None => Ok(Gone::Forward(self.keep_rows(id, &chunk.slice(..end), start, out))),
+            Some(masked) => {
+                self.keep_rows(id, &masked, 0, out);
+                Ok(Gone::Replace(end - start, vec![masked]))
+            }
+        }
+    }
+
+    /// Counts rows from here on, and records them: how many bytes they are.
+    fn keep_rows(&mut self, id: RequestId, chunk: &Bytes, start: usize, out: &mut Outbox) -> usize {
         let limit = self.limits.rows_per_request;
         let (mut at, mut kept_end, mut kept, mut all) = (start, start, 0_u32, true);
         while let Some(Ok(Header { kind: b'D', total })) = chunk.get(at..).and_then(Header::read) {
@@ -217,17 +358,24 @@ impl Relay {
         }
         let kept = (kept, chunk.slice(start..kept_end));
         self.target.rows.record(id, kept, all, limit, out);
-        Ok(at - start)
+        at - start
     }
 
-    fn copy_out(&mut self, chunk: &Bytes, start: usize, _out: &mut Outbox) -> Result<usize, Failure> {
+    fn copy_out(&mut self, chunk: &Bytes, start: usize) -> Result<Gone, Failure> {
         let entry = self.expected.find(Await::runs).ok_or_else(|| missing(b'd'))?;
         let id = entry.id.unwrap_or_default();
-        let copied = copied_of(&mut self.target.copied, id, self.limits.copy_per_request);
+        let is_masked = self.target.copy.is_some();
+        let mut masked = Vec::new();
         let mut at = start;
         while let Some(Ok(Header { kind: b'd', total })) = chunk.get(at..).and_then(Header::read) {
             let end = at + total;
-            copied.add(chunk.get(at + HEADER..end.min(chunk.len())).unwrap_or_default());
+            let copied = copied_of(&mut self.target.copied, id, self.limits.copy_per_request);
+            let piece = chunk.get(at + HEADER..end.min(chunk.len())).unwrap_or_default();
+            if is_masked {
+                masked.extend(self.mask_copy(piece)?);
+            } else {
+                copied.add(piece);
+            }
             if end > chunk.len() {
                 self.target.cut = Some((end - chunk.len(), true));
                 at = chunk.len();
@@ -235,7 +383,7 @@ impl Relay {
             }
             at = end;
         }
-        Ok(at - start)
+        Ok(if is_masked { Gone::Replace(at - start, masked) } else { Gone::Forward(at - start) })
     }
 
     /// The value of a function call is data as a COPY's is.
@@ -266,8 +414,9 @@ impl Relay {
             Await::DescribeStatement { .. } | Await::DescribePortal { .. } => kind == b'n',
             _ => false,
         });
-        match entry.ok_or_else(|| missing(kind))?.what {
-            Await::Parse { name } => self.shapes.parsed(name),
+        let entry = entry.ok_or_else(|| missing(kind))?;
+        match entry.what {
+            Await::Parse { name } => self.shapes.parsed(name, entry.seen),
             Await::Close { statement, name } => self.shapes.closed(statement, &name),
             _ => {}
         }
@@ -282,17 +431,20 @@ impl Relay {
         let broke = |why: Malformed| fault::target_broke(b'T', why.0);
         if let Await::Query = entry.what {
             let id = entry.id.unwrap_or_default();
-            let columns = shapes::columns(body).map_err(broke)?;
+            let fields = shapes::fields(body).map_err(broke)?;
             self.target.rows.told = true;
-            out.record(Event::Columns { id, columns });
+            if let Some(masks) = &self.masks {
+                self.target.plan = Some(masks.plan(Some(&fields), entry.seen.as_deref()));
+            }
+            out.record(Event::Columns { id, columns: shapes::columns(&fields) });
             return Ok(());
         }
         // Kept for long: these must not keep alive the buffer that was read.
         let own = Bytes::copy_from_slice(body.rest());
-        let columns: Vec<Column> = shapes::columns(Reader::new(&own, 0, own.len())).map_err(broke)?;
+        let fields: Vec<Field> = shapes::fields(Reader::new(&own, 0, own.len())).map_err(broke)?;
         match self.expected.answer(kinds).map(|e| e.what) {
-            Some(Await::DescribeStatement { name }) => self.shapes.statement_described(&name, columns.into()),
-            Some(Await::DescribePortal { name }) => self.shapes.portal_described(&name, columns.into()),
+            Some(Await::DescribeStatement { name }) => self.shapes.statement_described(&name, fields.into()),
+            Some(Await::DescribePortal { name }) => self.shapes.portal_described(&name, fields.into()),
             _ => {}
         }
         Ok(())
@@ -324,6 +476,8 @@ impl Relay {
         let duration_us = micros(entry.started, now);
         let is_execute = matches!(entry.what, Await::Execute { .. });
         let rows = if rows.count > 0 { rows.count } else { tagged_rows(&tag) };
+        self.target.plan = None;
+        tell_masked(&mut self.masks, id, out);
         out.record(Event::Completed { id, tag, rows, bytes, duration_us });
         if is_execute {
             self.expected.answer(Await::runs);
@@ -339,6 +493,7 @@ impl Relay {
         self.status = status;
         self.client.copying = false;
         self.target.rows = Rows::default();
+        self.target.plan = None;
         if let (Await::FunctionCall, Some(id)) = (&entry.what, entry.id) {
             self.function_done(id, entry.started, now, out);
         }
@@ -353,6 +508,7 @@ impl Relay {
         if let Some(mut copied) = self.target.copied.take().filter(|c| c.id == id) {
             copied.record(out);
             let (bytes, duration_us) = (copied.bytes, micros(started, now));
+            tell_masked(&mut self.masks, id, out);
             out.record(Event::Completed { id, tag: Bytes::new(), rows: 0, bytes, duration_us });
         }
     }
@@ -363,11 +519,15 @@ impl Relay {
         let mut skipped = Vec::new();
         let found = self.expected.fail(|entry| skipped.push(entry));
         let (id, duration_us) = found.map_or((None, 0), |(id, started)| (id, micros(started, now)));
+        if let Some(id) = id {
+            tell_masked(&mut self.masks, id, out);
+        }
         out.record(Event::Failed { id, code, message, duration_us });
         for entry in skipped {
             not_run(&entry, now, out);
         }
         self.target.rows = Rows::default();
+        (self.target.plan, self.target.copy) = (None, None);
         self.target.copied = None;
         self.client.copying = false;
     }
@@ -376,6 +536,36 @@ impl Relay {
         self.expected.find(Await::runs).ok_or_else(|| missing(b'G'))?;
         self.client.copying = !self.expected.begin_copy_in();
         Ok(())
+    }
+}
+
+/// Says how much of a request's answer was masked.
+fn tell_masked(masks: &mut Option<Box<Masks>>, id: RequestId, out: &mut Outbox) {
+    if let Some(masks) = masks {
+        let counts = masks.take_counts();
+        if !counts.is_empty() {
+            out.record(Event::Masked { id, counts });
+        }
+    }
+}
+
+/// Where a run of whole rows ends.
+fn end_of_rows(chunk: &[u8], start: usize) -> usize {
+    let mut at = start;
+    while let Some(Ok(Header { kind: b'D', total })) = chunk.get(at..).and_then(Header::read) {
+        at += total;
+    }
+    at.min(chunk.len())
+}
+
+fn row_failure(why: Malformed) -> Failure {
+    fault::target_broke(b'D', why.0)
+}
+
+fn copy_failure(why: CopyBroken) -> Failure {
+    match why {
+        CopyBroken::TooLong => fault::unmaskable("a record of COPY"),
+        CopyBroken::Malformed => fault::copy_broke(),
     }
 }
 

@@ -115,6 +115,21 @@ pub(crate) fn status(mut body: Reader<'_>) -> Result<u8, Malformed> {
     }
 }
 
+/// The values of a `DataRow` in text form, read as far as they are UTF-8.
+pub(crate) fn text_row(body: &mut Reader<'_>) -> Result<Vec<Option<String>>, Malformed> {
+    let count = body.u16()?;
+    (0..count)
+        .map(|_| match body.i32()? {
+            -1 => Ok(None),
+            length => {
+                let length = usize::try_from(length).map_err(|_| Malformed("a length is negative"))?;
+                let value = body.take(length)?;
+                Ok(Some(String::from_utf8_lossy(&value).into_owned()))
+            }
+        })
+        .collect()
+}
+
 /// Code and message of an `ErrorResponse` or `NoticeResponse`, as far as they can be read.
 pub(crate) fn error_fields(mut body: Reader<'_>) -> (Bytes, Bytes) {
     let (mut code, mut message) = (Bytes::new(), Bytes::new());

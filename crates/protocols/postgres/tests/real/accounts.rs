@@ -6,10 +6,10 @@ use std::{
     time::Duration,
 };
 
+use crate::gate::unmasked;
 use bytes::BytesMut;
 use hoop_engine::{Account, Accounts, Credential, Errand, ErrandOutput, Outcome, Protocol as _};
 use hoop_model::{Fault, SessionId, UserName};
-use hoop_policy::Rules;
 use hoop_testkit::{PASSWORD, Postgres, PostgresOptions, wait_until};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ impl Site {
     fn start(version: Option<u16>, prepare: &str) -> Self {
         let server = Postgres::start(&PostgresOptions { tls: false, version, ..PostgresOptions::default() });
         server.sql(prepare);
-        let gate = Gate::open(server.port, PASSWORD, Rules::default());
+        let gate = Gate::open(server.port, PASSWORD, unmasked());
         Self { server, gate }
     }
 

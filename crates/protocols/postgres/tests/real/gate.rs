@@ -15,8 +15,9 @@ use hoop_engine::{
     CancelKey, CloseReason, Credential, Engine, Event, LoginCache, Output, Protocol as _, Side,
     StreamContext, Target,
 };
+use hoop_masking::MaskingKey;
 use hoop_model::{Redacted, SessionId, StreamId, Timestamp, UserName};
-use hoop_policy::{Rules, Warrant};
+use hoop_policy::{Masking, Rules, Warrant};
 use hoop_postgres::Postgres;
 
 #[derive(Clone)]
@@ -30,13 +31,20 @@ struct Inner {
     target_port: u16,
     password: String,
     allow_replication: bool,
+    masking: Masking,
     warrant: Warrant,
     tls: Option<Tls>,
     to_target: Mutex<Vec<u8>>,
+    to_client: Mutex<Vec<u8>>,
     cache: Arc<LoginCache>,
     keys: Mutex<HashMap<CancelKey, Bytes>>,
     events: Mutex<Vec<(u32, Event)>>,
     closed: Mutex<Vec<CloseReason>>,
+}
+
+/// Answers as the server gives them.
+pub(crate) fn unmasked() -> Rules {
+    Rules { masking: Masking::None, ..Rules::default() }
 }
 
 pub(crate) fn now() -> Timestamp {
@@ -76,9 +84,11 @@ impl Gate {
             target_port,
             password: password.to_owned(),
             allow_replication: rules.allow_replication,
+            masking: rules.masking.clone(),
             warrant: Warrant::new(rules, now().after(Duration::from_secs(600))),
             tls,
             to_target: Mutex::default(),
+            to_client: Mutex::default(),
             cache: Arc::default(),
             keys: Mutex::default(),
             events: Mutex::default(),
@@ -102,6 +112,11 @@ impl Gate {
     /// What was sent to the target on all streams, as it was before TLS.
     pub(crate) fn to_target(&self) -> Vec<u8> {
         self.inner.to_target.lock().unwrap().clone()
+    }
+
+    /// What was sent to clients since this was last asked.
+    pub(crate) fn take_to_client(&self) -> Vec<u8> {
+        std::mem::take(&mut self.inner.to_client.lock().unwrap())
     }
 
     /// Why streams ended.
@@ -137,6 +152,8 @@ impl Inner {
             stream: StreamId(stream),
             person: UserName::new("ada").unwrap(),
             allow_replication: self.allow_replication,
+            masking: self.masking.clone(),
+            masking_key: MaskingKey::new(&[7; 32]).unwrap(),
             cancel_seed: Redacted::new(seed),
             login_cache: Arc::clone(&self.cache),
             login_timeout: Duration::from_secs(20),
@@ -175,7 +192,10 @@ impl Inner {
     ) -> Option<CloseReason> {
         loop {
             match engine.poll_output() {
-                Output::Send { to: Side::Client, bytes } => drop(client.write_all(&bytes)),
+                Output::Send { to: Side::Client, bytes } => {
+                    self.to_client.lock().unwrap().extend_from_slice(&bytes);
+                    drop(client.write_all(&bytes));
+                }
                 Output::Send { to: Side::Target, bytes } => {
                     self.to_target.lock().unwrap().extend_from_slice(&bytes);
                     drop(target.write_all(&bytes));

@@ -5,6 +5,7 @@
 mod accounts;
 mod bridge;
 mod gate;
+mod masking;
 mod negotiation;
 
 use std::{
@@ -14,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use gate::Gate;
+use gate::{Gate, unmasked};
 use hoop_engine::{CloseReason, Event};
 use hoop_policy::Rules;
 use hoop_recording::event::{Direction, Form, Said};
@@ -62,7 +63,7 @@ fn run(mut command: Command, input: &str) -> String {
 
 fn world(method: &'static str) -> (Server, Gate) {
     let server = Server::start(method);
-    let gate = Gate::open(server.port, PASSWORD, Rules::default());
+    let gate = Gate::open(server.port, PASSWORD, unmasked());
     (server, gate)
 }
 
@@ -234,7 +235,7 @@ fn dumps_are_the_same() {
 #[test]
 fn log_ins_that_fail_say_why_and_leak_nothing() {
     let server = Server::start("scram-sha-256");
-    let gate = Gate::open(server.port, "wrong", Rules::default());
+    let gate = Gate::open(server.port, "wrong", unmasked());
     let said = |gate: &Gate, database: &str| {
         let mut psql = server.client("psql", gate.port);
         let done = psql.args(["-X", "-c", "select 1", "-d", database]).output().unwrap();
@@ -244,7 +245,7 @@ fn log_ins_that_fail_say_why_and_leak_nothing() {
     let shown = said(&gate, "postgres");
     assert!(shown.contains("refused the credential") && shown.contains("HOOP-5007"), "{shown}");
     assert!(!shown.contains("\"app\""), "{shown}");
-    let gate = Gate::open(server.port, PASSWORD, Rules::default());
+    let gate = Gate::open(server.port, PASSWORD, unmasked());
     assert!(said(&gate, "nosuch").contains("database \"nosuch\" does not exist"));
     let hostile = "dbname='a?sslmode=disable/@%00' options='-c nosuch=1'";
     assert!(said(&gate, hostile).contains("does not exist") || said(&gate, hostile).contains("nosuch"));
@@ -255,7 +256,7 @@ fn log_ins_that_fail_say_why_and_leak_nothing() {
 #[test]
 fn replication_where_it_is_allowed() {
     let server = Server::start("scram-sha-256");
-    let gate = Gate::open(server.port, PASSWORD, Rules { allow_replication: true, ..Rules::default() });
+    let gate = Gate::open(server.port, PASSWORD, Rules { allow_replication: true, ..unmasked() });
     let mut receive = server.client("pg_recvlogical", gate.port);
     receive.args(["-d", "postgres", "--slot", "s", "--create-slot", "-P", "test_decoding"]);
     run(receive, "");

@@ -7,8 +7,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+use crate::gate::unmasked;
 use hoop_engine::CloseReason;
-use hoop_policy::Rules;
 use hoop_testkit::{PASSWORD, Postgres, PostgresOptions, libpq18, run, wait_until};
 
 use crate::{
@@ -24,7 +24,7 @@ fn over_tls(meddle: impl FnOnce(&mut Tls)) -> (Postgres, Gate) {
     let postgres = Postgres::start(&PostgresOptions { settings, ..PostgresOptions::default() });
     let mut tls = Tls { authority: postgres.ca_file(), certificate: |same| same, said: |same| same };
     meddle(&mut tls);
-    let gate = Gate::with(postgres.port, PASSWORD, Rules::default(), Some(tls));
+    let gate = Gate::with(postgres.port, PASSWORD, unmasked(), Some(tls));
     (postgres, gate)
 }
 

@@ -1,0 +1,376 @@
+//! What a person may see of what a target answers: the masking of an access rule.
+//!
+//! Columns that are named come first; what no rule names is looked through by detectors. What a statement computes comes
+//! from no column that anybody could name: it is not shown where the statement touches what is masked.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    str::FromStr,
+};
+
+use hoop_masking::{Kind, Mode};
+use hoop_sql::{Class, Copying, Name, Objects, Reading, Statement};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+};
+
+use crate::rules::filled;
+
+/// Whether answers are masked, and how. By default they are: only a rule that says `masking: none` shows them as they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Masking {
+    /// They are shown as the target gives them.
+    None,
+    /// They are masked by these rules.
+    Rules(Box<MaskingRules>),
+}
+
+impl Default for Masking {
+    fn default() -> Self {
+        Self::Rules(Box::default())
+    }
+}
+
+impl Masking {
+    /// The rules, if there are any.
+    #[must_use]
+    pub fn rules(&self) -> Option<&MaskingRules> {
+        match self {
+            Self::None => None,
+            Self::Rules(rules) => Some(rules),
+        }
+    }
+}
+
+/// How answers are masked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaskingRules {
+    /// What becomes of a finding whose kind has no mode of its own.
+    #[serde(default = "redact", skip_serializing_if = "is_redact")]
+    pub mode: Mode,
+    /// What becomes of findings of a kind.
+    #[serde(default, deserialize_with = "filled", skip_serializing_if = "BTreeMap::is_empty")]
+    pub modes: BTreeMap<Kind, Show>,
+    /// Columns; the first rule that names one decides.
+    #[serde(default, deserialize_with = "filled", skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<ColumnRule>,
+    /// Look through what no rule names.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub detect: bool,
+    /// What becomes of what statements compute where they touch masked columns.
+    #[serde(default, skip_serializing_if = "Computed::is_hidden")]
+    pub computed: Computed,
+}
+
+impl Default for MaskingRules {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Redact,
+            modes: BTreeMap::new(),
+            columns: Vec::new(),
+            detect: true,
+            computed: Computed::Hide,
+        }
+    }
+}
+
+/// A mode, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Show {
+    /// As it is.
+    Clear,
+    /// See [`Mode::Redact`].
+    Redact,
+    /// See [`Mode::Partial`].
+    Partial,
+    /// See [`Mode::Hash`].
+    Hash,
+    /// See [`Mode::Null`].
+    Null,
+    /// See [`Mode::Fake`].
+    Fake,
+}
+
+impl Show {
+    /// The mode; `None`: it is shown as it is.
+    #[must_use]
+    pub const fn mode(self) -> Option<Mode> {
+        Some(match self {
+            Self::Clear => return None,
+            Self::Redact => Mode::Redact,
+            Self::Partial => Mode::Partial,
+            Self::Hash => Mode::Hash,
+            Self::Null => Mode::Null,
+            Self::Fake => Mode::Fake,
+        })
+    }
+}
+
+/// What becomes of what no column says where it comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Computed {
+    /// It is not shown where the statement touches a table with masked columns; counts and constants are.
+    #[default]
+    Hide,
+    /// Detectors look through it, as through any other column.
+    Detect,
+}
+
+impl Computed {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+    fn is_hidden(&self) -> bool {
+        *self == Self::Hide
+    }
+}
+
+/// What becomes of some columns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ColumnRule {
+    /// Which.
+    #[serde(deserialize_with = "filled")]
+    pub columns: BTreeSet<ColumnPattern>,
+    /// What they hold. May be absent where they are shown as they are, or not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+    /// What becomes of it; as `modes` and `mode` say if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Show>,
+}
+
+/// What becomes of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnFate {
+    /// It is shown as it is.
+    Clear,
+    /// It is not shown.
+    Null,
+    /// Its values are masked.
+    Mask(Kind, Mode),
+}
+
+impl MaskingRules {
+    /// What becomes of a finding of this kind; `None`: it is not looked for.
+    #[must_use]
+    pub fn mode_of(&self, kind: Kind) -> Option<Mode> {
+        self.modes.get(&kind).map_or(Some(self.mode), |show| show.mode())
+    }
+
+    /// What becomes of the columns of a rule.
+    #[must_use]
+    pub fn fate(&self, rule: &ColumnRule) -> ColumnFate {
+        match (rule.kind, rule.mode) {
+            (Some(kind), None) => {
+                self.mode_of(kind).map_or(ColumnFate::Clear, |mode| ColumnFate::Mask(kind, mode))
+            }
+            (_, Some(Show::Clear)) => ColumnFate::Clear,
+            (Some(kind), Some(show)) => {
+                show.mode().map_or(ColumnFate::Clear, |mode| ColumnFate::Mask(kind, mode))
+            }
+            (None, _) => ColumnFate::Null,
+        }
+    }
+
+    /// The patterns in the order in which they decide, each with what becomes of its columns.
+    pub fn patterns(&self) -> impl Iterator<Item = (&ColumnPattern, ColumnFate)> {
+        self.columns.iter().flat_map(|rule| rule.columns.iter().map(|pattern| (pattern, self.fate(rule))))
+    }
+
+    /// Some column is not shown as it is.
+    #[must_use]
+    pub fn masks_columns(&self) -> bool {
+        self.patterns().any(|(_, fate)| fate != ColumnFate::Clear)
+    }
+
+    /// What of the answer to a text may be shown, as far as the text says.
+    #[must_use]
+    pub fn view(reading: &Reading) -> View {
+        let copy = match &reading.statements[..] {
+            [one] => one.copy.clone(),
+            several if several.iter().all(|one| one.copy == Copying::Nothing) => Copying::Nothing,
+            // Which of them answers would have to be guessed.
+            _ => Copying::Unclear,
+        };
+        let constants = match &reading.statements[..] {
+            [one] => one.constants.clone(),
+            _ => Vec::new(),
+        };
+        let reads = reading.statements.iter().map(reads).fold(Reads::Names(BTreeSet::new()), Reads::and);
+        View { reads, keeps: reading.statements.iter().any(keeps), constants, copy }
+    }
+}
+
+fn reads(statement: &Statement) -> Reads {
+    match &statement.tables {
+        _ if statement.is_opaque || !statement.unknown_functions.is_empty() => Reads::Anything,
+        Objects::Known(tables) => Reads::Names(tables.clone()),
+        Objects::Unknown => Reads::Names(statement.mentions.clone()),
+    }
+}
+
+/// What it reads may be answered by a later statement that does not name it.
+fn keeps(statement: &Statement) -> bool {
+    statement.is_opaque
+        || statement.classes.iter().any(|class| !matches!(class, Class::Session | Class::Read))
+        || ["declare", "prepare"].iter().any(|verb| statement.verbs.contains(*verb))
+        || statement.mentions.iter().any(|name| name.name == "set_config")
+}
+
+/// What a text reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reads {
+    /// Of tables, these at most. Other names may be among them.
+    Names(BTreeSet<Name>),
+    /// It may be any.
+    Anything,
+}
+
+impl Reads {
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Names(mut all), Self::Names(more)) => {
+                all.extend(more);
+                Self::Names(all)
+            }
+            _ => Self::Anything,
+        }
+    }
+}
+
+/// What a text says about its answer, for whoever masks it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// Where the answer comes from.
+    pub reads: Reads,
+    /// Later statements may answer with what this one reads, and not name it.
+    pub keeps: bool,
+    /// Columns of the answer, by position, that are a count or a constant whatever is read.
+    pub constants: Vec<u16>,
+    /// What `COPY` sends.
+    pub copy: Copying,
+}
+
+/// `table.column` or `schema.table.column`: names as the server folds them, `*` for any run of characters. Without a schema
+/// it is the table of that name in any.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ColumnPattern {
+    schema: Option<String>,
+    table: String,
+    column: String,
+}
+
+impl ColumnPattern {
+    /// The schema's pattern, the table's and the column's.
+    #[must_use]
+    pub fn parts(&self) -> (Option<&str>, &str, &str) {
+        (self.schema.as_deref(), &self.table, &self.column)
+    }
+
+    /// Has `*` in the table's or the column's name: such a pattern is held against every column there is.
+    #[must_use]
+    pub fn is_wide(&self) -> bool {
+        self.table.contains('*') || self.column.contains('*')
+    }
+}
+
+/// Why a text is no pattern of columns.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is no pattern of columns: write table.column or schema.table.column, at most 300 bytes, without quotes"
+)]
+pub struct NotAColumn(String);
+
+impl FromStr for ColumnPattern {
+    type Err = NotAColumn;
+    fn from_str(text: &str) -> Result<Self, NotAColumn> {
+        let parts: Vec<&str> = text.split('.').collect();
+        let is_part = |part: &&str| {
+            !part.is_empty() && !part.chars().any(|c| c == '"' || c.is_control() || c.is_whitespace())
+        };
+        let (schema, table, column) = match parts[..] {
+            [table, column] => (None, table, column),
+            [schema, table, column] => (Some(schema), table, column),
+            _ => return Err(NotAColumn(text.chars().take(80).collect())),
+        };
+        if text.len() > 300 || !parts.iter().all(is_part) {
+            return Err(NotAColumn(text.chars().take(80).collect()));
+        }
+        Ok(Self { schema: schema.map(str::to_owned), table: table.to_owned(), column: column.to_owned() })
+    }
+}
+
+impl fmt::Display for ColumnPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(schema) = &self.schema {
+            write!(f, "{schema}.")?;
+        }
+        write!(f, "{}.{}", self.table, self.column)
+    }
+}
+
+impl Serialize for ColumnPattern {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ColumnPattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl Serialize for Masking {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::None => serializer.serialize_str("none"),
+            Self::Rules(rules) => rules.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Masking {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Masking;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`none`, or a mapping with mode, modes, columns, detect, computed")
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Masking, E> {
+                match text {
+                    "none" => Ok(Masking::None),
+                    other => Err(E::invalid_value(serde::de::Unexpected::Str(other), &self)),
+                }
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Masking, A::Error> {
+                MaskingRules::deserialize(MapAccessDeserializer::new(map))
+                    .map(|rules| Masking::Rules(rules.into()))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+const fn redact() -> Mode {
+    Mode::Redact
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_redact(mode: &Mode) -> bool {
+    *mode == Mode::Redact
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_true(value: &bool) -> bool {
+    *value
+}
