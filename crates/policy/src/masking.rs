@@ -206,15 +206,52 @@ impl MaskingRules {
 }
 
 fn reads(statement: &Statement) -> Reads {
+    let reads_tables = |name: &Name| !TELL_NOTHING.contains(&name.name.as_str()) || !is_own(name);
     match &statement.tables {
-        _ if statement.is_opaque || !statement.unknown_functions.is_empty() => Reads::Anything,
+        _ if statement.is_opaque || statement.unknown_functions.iter().any(reads_tables) => Reads::Anything,
         Objects::Known(tables) => Reads::Names(tables.clone()),
         Objects::Unknown => Reads::Names(statement.mentions.clone()),
     }
 }
 
+/// Functions of the server that change something, and read no table.
+const TELL_NOTHING: [&str; 20] = [
+    "currval",
+    "lastval",
+    "nextval",
+    "pg_advisory_lock",
+    "pg_advisory_unlock",
+    "pg_advisory_unlock_all",
+    "pg_advisory_xact_lock",
+    "pg_cancel_backend",
+    "pg_current_xact_id",
+    "pg_export_snapshot",
+    "pg_notify",
+    "pg_sleep",
+    "pg_terminate_backend",
+    "pg_try_advisory_lock",
+    "pg_try_advisory_xact_lock",
+    "set_config",
+    "setseed",
+    "setval",
+    "txid_current",
+    "txid_current_if_assigned",
+];
+
+fn is_own(name: &Name) -> bool {
+    name.schema.as_deref().is_none_or(|schema| schema == "pg_catalog")
+}
+
+/// Verbs of statements that put nothing of what they read anywhere.
+const PUT_NOTHING: [&str; 9] =
+    ["analyze", "comment", "delete", "drop", "grant", "lock", "revoke", "truncate", "vacuum"];
+
 /// What it reads may be answered by a later statement that does not name it.
 fn keeps(statement: &Statement) -> bool {
+    let puts_nothing = statement.verbs.iter().all(|verb| PUT_NOTHING.contains(&verb.as_str()));
+    if puts_nothing && !statement.verbs.is_empty() && statement.unknown_functions.is_empty() {
+        return statement.is_opaque;
+    }
     statement.is_opaque
         || statement.classes.iter().any(|class| !matches!(class, Class::Session | Class::Read))
         || ["declare", "prepare"].iter().any(|verb| statement.verbs.contains(*verb))

@@ -13,6 +13,10 @@ use crate::{engine::PostgresEngine, settings::EngineSettings};
 const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
 const STARTUP: &[u8] = b"\0\0\0\x10\0\x03\0\0user\0a\0\0";
 const LOGGED_IN: &[u8] = b"R\0\0\0\x08\0\0\0\0K\0\0\0\x0c\0\0\0\x01abcdZ\0\0\0\x05I";
+/// What a server answers to the look-up of masked columns: `public.t`, whose first column holds an SSN.
+const LOOKED_UP: &[u8] =
+    b"D\0\0\0\x3a\0\x08\0\0\0\x0516400\0\0\0\x06public\0\0\0\x01t\0\0\0\x011\0\0\0\x03ssn\
+    \0\0\0\x0225\0\0\0\x010\0\0\0\x01fD\0\0\0\x0f\0\x01\0\0\0\x0516400Z\0\0\0\x05I";
 /// One of each kind of request, so that a target has something to answer.
 const REQUESTS: &[u8] = b"Q\0\0\0\x06a\0P\0\0\0\x09\0a\0\0\0B\0\0\0\x0c\0\0\0\0\0\0\0\0D\0\0\0\x06P\0\
     E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04F\0\0\0\x0e\0\0\0\x01\0\0\0\0\0\0";
@@ -20,10 +24,10 @@ const REQUESTS: &[u8] = b"Q\0\0\0\x06a\0P\0\0\0\x09\0a\0\0\0B\0\0\0\x0c\0\0\0\0\
 /// The client's bytes: the first says in which phase they come, the second in what pieces.
 pub fn client(data: &[u8]) {
     let Some((&[phase, piece], rest)) = data.split_first_chunk::<2>() else { return };
-    let Some(mut engine) = engine() else { return };
+    let Some(mut engine) = engine(phase) else { return };
     if phase & 1 == 1 {
         feed(&mut engine, Side::Client, STARTUP, usize::MAX);
-        feed(&mut engine, Side::Target, LOGGED_IN, usize::MAX);
+        log_in(&mut engine, phase);
     }
     feed(&mut engine, Side::Client, rest, usize::from(piece));
 }
@@ -31,16 +35,32 @@ pub fn client(data: &[u8]) {
 /// The target's bytes: as with [`client`].
 pub fn target(data: &[u8]) {
     let Some((&[phase, piece], rest)) = data.split_first_chunk::<2>() else { return };
-    let Some(mut engine) = engine() else { return };
+    let Some(mut engine) = engine(phase) else { return };
     feed(&mut engine, Side::Client, STARTUP, usize::MAX);
     if phase & 1 == 1 {
-        feed(&mut engine, Side::Target, LOGGED_IN, usize::MAX);
+        log_in(&mut engine, phase);
         feed(&mut engine, Side::Client, REQUESTS, usize::MAX);
     }
     feed(&mut engine, Side::Target, rest, usize::from(piece));
 }
 
-fn engine() -> Option<PostgresEngine> {
+fn log_in(engine: &mut PostgresEngine, phase: u8) {
+    feed(engine, Side::Target, LOGGED_IN, usize::MAX);
+    if phase & 2 == 2 {
+        feed(engine, Side::Target, LOOKED_UP, usize::MAX);
+    }
+}
+
+/// Nothing is masked, what detectors find (4), or columns by name as well (2).
+fn masking(phase: u8) -> Option<Masking> {
+    Some(match phase & 6 {
+        0 => Masking::None,
+        4 => Masking::default(),
+        _ => serde_json::from_str(r#"{"columns": [{"columns": ["t.ssn"], "kind": "ssn"}]}"#).ok()?,
+    })
+}
+
+fn engine(phase: u8) -> Option<PostgresEngine> {
     let limits = RecordingLimits { rows_per_request: 100, copy_per_request: 100, value: 100 };
     let settings = EngineSettings { database: None, tls: false, allow_md5_without_tls: true, limits };
     let stream = StreamContext {
@@ -48,7 +68,7 @@ fn engine() -> Option<PostgresEngine> {
         stream: StreamId(0),
         person: UserName::new("ada").ok()?,
         allow_replication: true,
-        masking: Masking::default(),
+        masking: masking(phase)?,
         masking_key: MaskingKey::new(&[7; 32]).ok()?,
         cancel_seed: Redacted::new((0..36).collect()),
         login_cache: Arc::new(LoginCache::default()),
@@ -75,7 +95,7 @@ fn drain(engine: &mut PostgresEngine) -> bool {
             Output::Idle { .. } => return true,
             Output::Close { .. } => return false,
             Output::Decide { id, question } => {
-                let rules = Rules { allow_replication: true, ..Rules::default() };
+                let rules = Rules { masking: masking(2).unwrap_or_default(), ..Rules::default() };
                 let warrant = Warrant::new(rules, NOW.after(Duration::from_secs(1)));
                 let verdict = warrant.decide(&question.as_action(), NOW);
                 engine.handle_verdict(id, verdict, NOW);
@@ -91,7 +111,7 @@ mod tests {
 
     #[test]
     fn every_request_is_understood_and_answered() {
-        let mut engine = engine().unwrap();
+        let mut engine = engine(0).unwrap();
         feed(&mut engine, Side::Client, STARTUP, usize::MAX);
         feed(&mut engine, Side::Target, LOGGED_IN, 1);
         feed(&mut engine, Side::Client, REQUESTS, 1);
@@ -102,8 +122,26 @@ mod tests {
     }
 
     #[test]
+    fn masked_columns_are_known_by_their_number() {
+        let mut engine = engine(2).unwrap();
+        feed(&mut engine, Side::Client, STARTUP, usize::MAX);
+        log_in(&mut engine, 2);
+        feed(&mut engine, Side::Client, b"Q\0\0\0\x06a\0", usize::MAX);
+        let described = b"T\0\0\0\x1a\0\x01x\0\0\0@\x10\0\x01\0\0\0\x19\0\0\0\0\0\0\0\0";
+        let row = b"D\0\0\0\x15\0\x01\0\0\0\x0b123-45-6789";
+        let mut input = BytesMut::from(&[&described[..], row].concat()[..]);
+        assert_eq!(engine.handle_input(Side::Target, &mut input, NOW), Ok(()));
+        let sent = std::iter::from_fn(|| match engine.poll_output() {
+            Output::Idle { .. } => None,
+            Output::Send { bytes, .. } => Some(bytes.to_vec()),
+            _ => Some(Vec::new()),
+        });
+        assert!(sent.collect::<Vec<_>>().concat().ends_with(b"D\0\0\0\x0f\0\x01\0\0\0\x05[ssn]"));
+    }
+
+    #[test]
     fn garbage() {
-        for phase in 0..2 {
+        for phase in 0..8 {
             client(&[&[phase, 3], REQUESTS, b"garbage"].concat());
             target(&[&[phase, 3], LOGGED_IN, b"garbage"].concat());
         }

@@ -1,8 +1,9 @@
 //! Asks the server, on the stream's own connection and before its client is let in, which columns the rules mean.
 //!
 //! A rule names columns; answers name them by number. Partitions and other children have the columns of their parents, and
-//! so do views where they call them the same; what else a view over masked columns shows is computed. What comes into being
-//! after the look-up is not known, and not shown.
+//! views have those that they show as they are, by whatever name: the parser's own notes in `pg_rewrite` say so of each
+//! (`resorigtbl`, `resorigcol`). What else a view over masked columns shows is computed. What comes into being after the
+//! look-up is not known, and not shown.
 
 use std::collections::{HashMap, HashSet};
 
@@ -50,10 +51,16 @@ pub(crate) struct Columns {
 struct Relation {
     schema: String,
     name: String,
-    /// It computes from masked columns.
-    derived: bool,
-    /// In their order: number, name, type, what a rule says.
-    columns: Vec<(i16, String, u32, Option<Act>)>,
+    /// In their order.
+    columns: Vec<Column>,
+}
+
+#[derive(Debug)]
+struct Column {
+    number: i16,
+    name: String,
+    type_id: u32,
+    act: Act,
 }
 
 impl Columns {
@@ -63,14 +70,15 @@ impl Columns {
             let is_known = table < FIRST_OF_USERS || self.known.contains(&table);
             return if is_known { Act::Detect } else { Act::Hide };
         };
-        let column = relation.columns.iter().find(|(number, ..)| *number == attribute);
-        column.map_or(Act::Hide, |(.., act)| relation.act(*act))
+        let column = relation.columns.iter().find(|column| column.number == attribute);
+        column.map_or(Act::Hide, |column| column.act)
     }
 
     /// For the recording.
     pub(crate) fn describe(&self) -> String {
         let masked: Vec<_> = self.relations.values().filter(|relation| relation.is_masked()).collect();
-        let count = |relation: &&Relation| relation.columns.iter().filter(|(.., act)| act.is_some()).count();
+        let count =
+            |relation: &&Relation| relation.columns.iter().filter(|column| is_masked(column.act)).count();
         let columns: usize = masked.iter().map(count).sum();
         format!("masked by name: {columns} columns of {} tables and views", masked.len())
     }
@@ -91,23 +99,17 @@ impl Columns {
     pub(super) fn of_copy(&self, table: &Name, columns: &[String]) -> Vec<(String, Act, u32)> {
         let all: Vec<&Relation> = self.named(table).collect();
         let names: Vec<&String> = match (columns, &all[..]) {
-            ([], [one]) => one.columns.iter().map(|(_, name, ..)| name).collect(),
+            ([], [one]) => one.columns.iter().map(|column| &column.name).collect(),
             // Which one is meant, and so what its columns are, is not known.
             ([], _) => return Vec::new(),
             _ => columns.iter().collect(),
         };
         let of_all = |name: &String| {
-            let found = all.iter().flat_map(|relation| {
-                relation
-                    .columns
-                    .iter()
-                    .filter(|(_, column, ..)| column == name)
-                    .map(|column| (*relation, column))
-            });
-            let fates: Vec<(Act, u32)> =
-                found.map(|(relation, (_, _, type_id, act))| (relation.act(*act), *type_id)).collect();
-            let masked = fates.iter().find(|(act, _)| matches!(act, Act::Mask(..) | Act::Null | Act::Hide));
-            let (act, type_id) = masked.or(fates.first()).copied().unwrap_or((Act::Hide, 0));
+            let fitting = |column: &&Column| column.name == *name;
+            let found: Vec<_> = all.iter().flat_map(|one| one.columns.iter().filter(fitting)).collect();
+            let masked = found.iter().find(|column| is_masked(column.act));
+            let (act, type_id) =
+                masked.or(found.first()).map_or((Act::Hide, 0), |column| (column.act, column.type_id));
             (name.clone(), act, type_id)
         };
         names.into_iter().map(of_all).collect()
@@ -118,12 +120,17 @@ impl Columns {
         let oid: u32 = text(0)?.parse().ok()?;
         let (schema, name) = (text(1)?.to_owned(), text(2)?.to_owned());
         let rule: i64 = text(6)?.parse().ok()?;
-        let act = usize::try_from(rule).ok().map(|at| acts.get(at).copied().unwrap_or(Act::Hide));
-        let column = (text(3)?.parse().ok()?, text(4)?.to_owned(), text(5)?.parse().ok()?, act);
-        let derived = text(7)? == "t";
+        let act = match (usize::try_from(rule), text(7)?) {
+            (Ok(at), _) => acts.get(at).copied().unwrap_or(Act::Hide),
+            // It computes from masked columns.
+            (Err(_), "t") => Act::Hide,
+            (Err(_), _) => Act::Detect,
+        };
+        let (number, type_id) = (text(3)?.parse().ok()?, text(5)?.parse().ok()?);
+        let column = Column { number, name: text(4)?.to_owned(), type_id, act };
         let relation = self.relations.entry(oid).or_insert_with(|| {
             self.by_name.entry(name.clone()).or_default().push(oid);
-            Relation { schema, name, derived, columns: Vec::new() }
+            Relation { schema, name, columns: Vec::new() }
         });
         relation.columns.push(column);
         Some(())
@@ -131,13 +138,13 @@ impl Columns {
 }
 
 impl Relation {
-    fn act(&self, act: Option<Act>) -> Act {
-        act.unwrap_or(if self.derived { Act::Hide } else { Act::Detect })
-    }
-
     fn is_masked(&self) -> bool {
-        self.columns.iter().any(|(.., act)| !matches!(self.act(*act), Act::Clear | Act::Detect))
+        self.columns.iter().any(|column| is_masked(column.act))
     }
+}
+
+const fn is_masked(act: Act) -> bool {
+    !matches!(act, Act::Clear | Act::Detect)
 }
 
 impl LookUp {
@@ -281,21 +288,33 @@ UNION ALL \
 SELECT r.oid, a.att, p.n FROM wide p JOIN shown r ON r.name LIKE p.t ESCAPE '!' AND r.schema LIKE p.s ESCAPE '!' \
 JOIN field a ON a.rel = r.oid AND a.name LIKE p.c ESCAPE '!' WHERE p.n >= 0), \
 own AS (SELECT rel, att, min(n) AS n FROM meant GROUP BY rel, att), \
-viewed AS (SELECT DISTINCT d.refobjid AS parent, d.refobjsubid AS att, w.ev_class AS rel, \
-w.ev_action::text LIKE '%:varattno 0 %' AS whole FROM pg_depend d JOIN pg_rewrite w ON w.oid = d.objid \
+viewed AS (SELECT DISTINCT d.refobjid AS parent, d.refobjsubid AS att, w.ev_class AS rel, w.oid AS rule \
+FROM pg_depend d JOIN pg_rewrite w ON w.oid = d.objid \
 WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND w.ev_class <> d.refobjid), \
-child AS (SELECT inhparent AS parent, inhrelid AS rel FROM pg_inherits UNION SELECT parent, rel FROM viewed), \
-handed (rel, att, name, n) AS (SELECT o.rel, a.att, a.name, o.n FROM own o JOIN field a ON a.rel = o.rel AND a.att = o.att \
-UNION SELECT c.rel, a.att, a.name, h.n FROM handed h JOIN child c ON c.parent = h.rel \
-JOIN field a ON a.rel = c.rel AND a.name = h.name), \
-derived (rel) AS (SELECT v.rel FROM viewed v JOIN handed h ON h.rel = v.parent \
-AND (v.att = h.att OR v.att = 0 OR v.whole) WHERE h.n IN (-2{masked}) \
+heir (rel, att, name, n) AS (SELECT o.rel, a.att, a.name, o.n FROM own o JOIN field a ON a.rel = o.rel AND a.att = o.att \
+UNION SELECT i.inhrelid, a.att, a.name, h.n FROM heir h JOIN pg_inherits i ON i.inhparent = h.rel \
+JOIN field a ON a.rel = i.inhrelid AND a.name = h.name), \
+over (rel, rule) AS (SELECT v.rel, v.rule FROM viewed v JOIN heir h ON h.rel = v.parent \
+UNION SELECT v.rel, v.rule FROM over o JOIN viewed v ON v.parent = o.rel), \
+tree AS (SELECT o.rel, w.ev_action::text AS text FROM over o JOIN pg_rewrite w ON w.oid = o.rule), \
+entry AS (SELECT t.rel, m[1]::int2 AS att, m[2]::oid AS parent, m[3]::int2 AS origin FROM tree t, \
+regexp_matches(t.text, ':resno (\\d+) :resname [^ ]+ :ressortgroupref \\d+ :resorigtbl (\\d+) :resorigcol (-?\\d+) ', 'g') m), \
+plain AS (SELECT rel, att, min(parent) AS parent, min(origin) AS origin FROM entry GROUP BY rel, att \
+HAVING min(parent) = max(parent) AND min(origin) = max(origin) AND min(parent) > 0 AND min(origin) > 0), \
+handed (rel, att, n) AS (SELECT rel, att, n FROM heir UNION SELECT p.rel, p.att, h.n FROM handed h \
+JOIN plain p ON p.parent = h.rel AND p.origin = h.att), \
+derived (rel) AS (SELECT v.rel FROM viewed v JOIN handed h ON h.rel = v.parent JOIN tree t ON t.rel = v.rel \
+AND (v.att = h.att OR v.att = 0 OR t.text LIKE '%:varattno 0 %') WHERE h.n IN (-2{masked}) \
 UNION SELECT v.rel FROM derived d JOIN viewed v ON v.parent = d.rel), \
+computed (rel, att) AS (SELECT a.rel, a.att FROM derived d JOIN field a ON a.rel = d.rel \
+WHERE NOT EXISTS (SELECT FROM plain p WHERE p.rel = a.rel AND p.att = a.att) \
+UNION SELECT p.rel, p.att FROM computed c JOIN plain p ON p.parent = c.rel AND p.origin = c.att), \
 sampled (rel) AS (SELECT oid FROM shown WHERE schema = 'pg_catalog' AND name IN ({SAMPLED})), \
 concerned AS (SELECT rel FROM handed UNION SELECT rel FROM derived UNION SELECT rel FROM sampled) \
 SELECT r.oid, r.schema, r.name, a.attnum, a.attname, CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END, \
 coalesce((SELECT n FROM own o WHERE o.rel = r.oid AND o.att = a.attnum), \
-(SELECT min(n) FROM handed h WHERE h.rel = r.oid AND h.att = a.attnum), -1), r.oid IN (SELECT rel FROM derived UNION SELECT rel FROM sampled) \
+(SELECT min(n) FROM handed h WHERE h.rel = r.oid AND h.att = a.attnum), -1), \
+(r.oid, a.attnum) IN (SELECT rel, att FROM computed) OR r.oid IN (SELECT rel FROM sampled) \
 FROM concerned c JOIN shown r ON r.oid = c.rel JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 \
 AND NOT a.attisdropped JOIN pg_type t ON t.oid = a.atttypid ORDER BY r.oid, a.attnum; \
 SELECT string_agg(oid::text, ',') FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND oid >= {FIRST_OF_USERS}; \

@@ -27,6 +27,9 @@ insert into years values (3, 'KX-4471-QQ');
 create view same as select * from people;
 create view other as select id, ssn as label, town from people;
 create view whole as select id, row_to_json(p) as all_of_it from people p;
+create view layered as select o.label, o.town, s.ssn as id from other o join same s on s.id = o.id;
+create view mixed as select 'a' as ssn union all select ssn from people;
+create view sneaky as select ssn as id, (select ssn from people limit 1) as town, town as ssn from people;
 create view over as select label || '' as again from other;
 create view towns as select id, town from people;
 create materialized view stored as select upper(ssn) as up from people;
@@ -61,7 +64,7 @@ fn secrets() -> Vec<Vec<u8>> {
 }
 
 /// Ways to see them. Each is a script of its own.
-const WAYS: [&str; 74] = [
+const WAYS: [&str; 76] = [
     "select ssn from people",
     "select * from people",
     "table people",
@@ -130,6 +133,8 @@ const WAYS: [&str; 74] = [
     "select * from whole; select all_of_it ->> 'ssn' from whole",
     "select * from over; select upper(again) from over",
     "select * from stored",
+    "select * from layered; select label || '' from layered; select id from layered; copy (table layered) to stdout",
+    "select * from mixed; select * from sneaky; select id, town from sneaky; copy (table sneaky) to stdout csv",
     "select * from kin; select ssn || '' from kin; copy kin (ssn, name) to stdout",
     "select ssn from years; select ssn || '' from years_1; table years_1; copy years_1 to stdout",
     "select fetch_it()",
@@ -247,6 +252,12 @@ fn what_is_not_masked_is_as_it_was() {
         "select id + 1 from visits order by id",
         "select v.id, p.town from visits v join people p on p.id = v.person order by 1",
         "select * from towns order by id",
+        "select id, town from same order by id",
+        "select id, town from other order by id",
+        "select id from whole order by id",
+        "select id from (select * from whole) w order by id",
+        "select town from layered order by town",
+        "select pg_catalog.set_config('search_path', 'public', false), upper(note) from visits order by 2",
         "copy visits to stdout",
         "copy (select id, note from visits order by id) to stdout csv header",
         "select relname, relkind from pg_class where relname = 'people'",
