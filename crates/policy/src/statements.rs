@@ -7,10 +7,10 @@
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use hoop_model::RuleName;
-use hoop_sql::{Class, Name, Objects, Reading, Statement};
+use hoop_sql::{Class, Name, Objects, Statement};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::rules::filled;
+use crate::{Ruling, rules::filled};
 
 /// What is done with a statement that a rule matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,28 +92,13 @@ impl StatementRule {
     }
 }
 
-/// Why a statement is not run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refused {
-    /// The rule that says so; none matched if absent.
-    pub(crate) rule: Option<RuleName>,
-    /// The worst of what it does.
-    pub(crate) class: Class,
-}
-
-/// Decides a whole text: the first statement that may not run refuses all of it.
-pub(crate) fn decide(rules: &[StatementRule], reading: &Reading) -> Result<(), Refused> {
-    for statement in &reading.statements {
-        let fits = |rule: &&StatementRule| match rule.action {
-            StatementAction::Allow => rule.surely_fits(statement),
-            StatementAction::Deny => rule.may_fit(statement),
-        };
-        let found = rules.iter().find(fits);
-        if found.is_none_or(|rule| rule.action == StatementAction::Deny) {
-            return Err(Refused { rule: found.map(|rule| rule.name.clone()), class: statement.worst() });
-        }
-    }
-    Ok(())
+/// What decides one statement.
+pub(crate) fn ruling<'r>(rules: &'r [StatementRule], statement: &Statement) -> Ruling<'r> {
+    let fits = |rule: &&StatementRule| match rule.action {
+        StatementAction::Allow => rule.surely_fits(statement),
+        StatementAction::Deny => rule.may_fit(statement),
+    };
+    if rules.is_empty() { Ruling::Free } else { rules.iter().find(fits).map_or(Ruling::NoneFits, Ruling::By) }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -228,6 +213,7 @@ mod tests {
     use hoop_sql::{Dialect, postgres::Mode, read};
 
     use super::*;
+    use crate::Explained;
 
     fn rules(yaml: &str) -> Vec<StatementRule> {
         serde_saphyr::from_str(yaml).unwrap()
@@ -235,7 +221,10 @@ mod tests {
 
     fn of(rules: &[StatementRule], text: &str) -> Result<(), Option<String>> {
         let reading = read(text.as_bytes(), Dialect::Postgres(Mode::default()));
-        decide(rules, &reading).map_err(|refused| refused.rule.map(|rule| rule.to_string()))
+        let explained = Explained::new(rules, &reading);
+        let Some(refused) = explained.refused_at() else { return Ok(()) };
+        let (_, ruling) = explained.statements().nth(refused).unwrap();
+        Err(ruling.rule().map(|rule| rule.name.to_string()))
     }
 
     const CLINIC: &str = "
