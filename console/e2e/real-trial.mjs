@@ -47,6 +47,7 @@ export function trialTests({ page: open, skip, statement }) {
 
     const typed = panel.getByRole('textbox', { name: 'Statement' });
     for (const [text, words] of [
+      ['create table clinic.x (a int)', 'read: the statement may do more than its classes'],
       ['select name from clinic.wards', 'allowed by read'],
       ['update clinic.wards set name = upper(name)', 'refused by whole-table'],
       ['select 1; select unheard_of(2)', 'Statement 2 of 2: refused by no-patients'],

@@ -7,7 +7,7 @@ import { as, PHONE, staysNarrow, suite } from './suite.mjs';
 
 const here = suite();
 const PAST = '/sessions/ses_pastpastpastpastpastpastp';
-const STATEMENTS = '    statements: [{"name":"no-changes","action":"deny","classes":["write"]},{"name":"read","action":"allow"}]\n';
+const STATEMENTS = '    statements: [{"name":"no-changes","action":"deny","classes":["write"]},{"name":"read","action":"allow","classes":["read"]}]\n';
 
 const editor = (page) => page.getByRole('textbox', { name: 'Rules as YAML' });
 const panel = (page) => page.getByRole('region', { name: 'Try it' });
@@ -36,6 +36,10 @@ test('a statement is tried as it is typed, by the rules as they are typed', asyn
   await panel(page).getByRole('textbox', { name: 'Statement' }).fill('select 1; select unheard_of(2)');
   await outcome(page).getByText('Statement 2 of 2: allowed by read').waitFor();
   await outcome(page).getByText('unheard_of: not known').waitFor();
+  await panel(page).getByRole('textbox', { name: 'Statement' }).fill('truncate clinic.notes');
+  await outcome(page).getByText('refused: no statement rule fits').waitFor();
+  await outcome(page).getByText('read: the statement may do more than its classes').waitFor();
+  await shot(page, 'trial-none-fits');
   await panel(page).getByRole('combobox', { name: 'Access rule' }).click();
   await page.getByRole('option', { name: 'fire' }).click();
   await outcome(page).getByText('It would run: in emergencies any statement may').waitFor();

@@ -134,7 +134,10 @@ async fn without_a_file_it_is_what_is_in_force() {
     let ask = json!({ "rule": "dba", "dialect": "postgres", "texts": ["drop table a", "select 1"] });
     let tried = scene.tried(ask).await;
     assert_eq!(tried["texts"][0]["refusal"]["code"], "HOOP-2030");
-    assert!(tried["texts"][0]["statements"][0]["rule"].is_null(), "none fits");
+    let dropped = &tried["texts"][0]["statements"][0];
+    assert!(dropped["rule"].is_null(), "none fits");
+    assert_eq!(dropped["missed"], json!([{ "rule": "read", "condition": "classes" }]));
+    assert_eq!(tried["texts"][1]["statements"][0]["missed"], json!([]));
     assert!(tried["texts"][1]["refusal"].is_null());
     let mut free = with(&["drop table a", "select '"]);
     free["rule"] = json!("dba");

@@ -28,7 +28,7 @@ export function tryRules({ state, body }) {
 }
 
 function tried(text, rules) {
-  const statements = text.split(';').filter((one) => one.trim() !== '').map((one, at) => read(one.trim(), at, rules));
+  const statements = text.split(/;\s/).filter((one) => one.trim() !== '').map((one, at) => read(one.trim(), at, rules));
   const refusing = statements.find(({ allowed }) => !allowed);
   const by = refusing?.rule ? `statement rule ${refusing.rule}` : 'the access rule';
   const refusal = refusing && {
@@ -56,5 +56,6 @@ function read(text, at, rules) {
     spelling: text.toLowerCase().replace(/'[^']*'|\b\d+\b/g, '?').replace(/\s+/g, ' '),
     allowed: rules.length === 0 || rule?.action === 'allow',
     ...(rule ? { rule: rule.name } : {}),
+    missed: rules.length === 0 || rule ? [] : rules.filter(({ action }) => action === 'allow').map(({ name }) => ({ rule: name, condition: 'classes' })),
   };
 }

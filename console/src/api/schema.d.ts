@@ -2398,6 +2398,13 @@ export interface components {
             /** @description Last use. */
             used_at: string;
         };
+        /** @description A statement rule that allows other statements. */
+        MissedRule: {
+            /** @description Which of its conditions: `classes`, `verbs`, `tables`, `text`, `without_where`. */
+            condition: string;
+            /** @description Its name. */
+            rule: string;
+        };
         /** @description `POST /service-accounts/{name}/tokens` (admin). */
         NewApiToken: {
             /** @description What it is for: 1 to 100 characters in one line. */
@@ -3243,6 +3250,8 @@ export interface components {
             at: number;
             /** @description What it may do, from harmless to worst: `session`, `read`, `write`, `ddl`, `privilege`, `server`. */
             classes: string[];
+            /** @description If none fits: the first rules that allow, each with a condition that the statement does not meet. */
+            missed: components["schemas"]["MissedRule"][];
             /** @description It was not understood, or runs code that is not in its text: it counts as anything. */
             opaque: boolean;
             /** @description The statement rule that decides. Absent: there are none, or none fits. */

@@ -192,4 +192,16 @@ pub struct TriedStatement {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub rule: Option<RuleName>,
+    /// If none fits: the first rules that allow, each with a condition that the statement does not meet.
+    pub missed: Vec<MissedRule>,
+}
+
+/// A statement rule that allows other statements.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct MissedRule {
+    /// Its name.
+    #[schema(value_type = String)]
+    pub rule: RuleName,
+    /// Which of its conditions: `classes`, `verbs`, `tables`, `text`, `without_where`.
+    pub condition: String,
 }

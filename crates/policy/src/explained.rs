@@ -3,7 +3,7 @@
 
 use hoop_sql::{Reading, Statement};
 
-use crate::{Denial, StatementAction, StatementRule, statements};
+use crate::{Condition, Denial, StatementAction, StatementRule, statements};
 
 /// What decides one statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,7 @@ impl<'r> Ruling<'r> {
 /// A text as the rules see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explained<'r> {
+    rules: &'r [StatementRule],
     /// What was read of it.
     reading: &'r Reading,
     /// One for each statement of it.
@@ -52,7 +53,7 @@ impl<'r> Explained<'r> {
     pub fn new(rules: &'r [StatementRule], reading: &'r Reading) -> Self {
         let ruling = |statement| statements::ruling(rules, statement);
         let rulings = reading.statements.iter().map(ruling).collect();
-        Self { reading, rulings }
+        Self { rules, reading, rulings }
     }
 
     /// What was read.
@@ -70,6 +71,12 @@ impl<'r> Explained<'r> {
     #[must_use]
     pub fn refused_at(&self) -> Option<usize> {
         self.rulings.iter().position(|ruling| !ruling.allows())
+    }
+
+    /// The rules that allow, and of each the first condition that a statement of this text does not meet.
+    pub fn missed(&self, statement: &Statement) -> impl Iterator<Item = (&'r StatementRule, Condition)> {
+        let allowing = self.rules.iter().filter(|rule| rule.action == StatementAction::Allow);
+        allowing.filter_map(|rule| Some((rule, rule.misfit(statement)?)))
     }
 
     /// Why the text may not run; `None`: it may.
@@ -130,6 +137,30 @@ mod tests {
         let explained = Explained::new(&[], &reading);
         assert!(explained.statements().all(|(_, ruling)| ruling == Ruling::Free));
         assert_eq!((explained.refused_at(), explained.denial()), (None, None));
+    }
+
+    #[test]
+    fn of_each_rule_that_allows_it_is_said_which_condition_is_not_met() {
+        let yaml = "
+- {name: never, action: deny, verbs: [merge]}
+- {name: classes, action: allow, classes: [read]}
+- {name: verbs, action: allow, verbs: [insert]}
+- {name: tables, action: allow, tables: [clinic.*]}
+- {name: text, action: allow, text: [select ?]}
+";
+        let rules: Vec<StatementRule> = serde_saphyr::from_str(yaml).unwrap();
+        let missed = |text: &str| {
+            let explained = of(&rules, text);
+            let (statement, ruling) = explained.statements().next().unwrap();
+            let missed = explained.missed(statement);
+            let missed: Vec<_> = missed.map(|(rule, condition)| (rule.name.to_string(), condition)).collect();
+            assert!(missed.iter().all(|(name, condition)| *name == condition.as_str()), "{missed:?}");
+            (missed.len(), ruling.allows())
+        };
+        assert_eq!(missed("update billing.claims set a = 1 where id = 2"), (4, false));
+        assert_eq!(missed("update clinic.notes set a = 1 where id = 2"), (3, true));
+        assert_eq!(missed("select '"), (4, false), "what cannot be read meets nothing");
+        assert_eq!(missed("select 1"), (1, true));
     }
 
     #[test]

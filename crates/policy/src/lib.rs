@@ -23,4 +23,4 @@ pub use masking::{
 };
 pub use request::{Action, Denial, Permit, Rules, Verdict, Warrant};
 pub use statement::{NotAHash, OnlyStatement, StatementHash};
-pub use statements::{NotATable, StatementAction, StatementRule, TablePattern, TextPattern};
+pub use statements::{Condition, NotATable, StatementAction, StatementRule, TablePattern, TextPattern};

@@ -47,14 +47,74 @@ pub struct StatementRule {
     pub without_where: bool,
 }
 
+/// A condition of a statement rule, by the name of its field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// `classes`.
+    Classes,
+    /// `verbs`.
+    Verbs,
+    /// `tables`.
+    Tables,
+    /// `text`.
+    Text,
+    /// `without_where`.
+    WithoutWhere,
+}
+
+impl Condition {
+    const ALL: [Self; 5] = [Self::Classes, Self::Verbs, Self::Tables, Self::Text, Self::WithoutWhere];
+
+    /// As it is written in rules.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Classes => "classes",
+            Self::Verbs => "verbs",
+            Self::Tables => "tables",
+            Self::Text => "text",
+            Self::WithoutWhere => "without_where",
+        }
+    }
+}
+
 impl StatementRule {
-    /// All of it surely fits.
-    fn surely_fits(&self, statement: &Statement) -> bool {
-        let classes = self.classes.is_empty()
-            || statement.classes.iter().all(|class| *class == Class::Session || self.classes.contains(class));
-        let verbs = self.verbs.is_empty() || (!statement.is_opaque && statement.verbs.is_subset(&self.verbs));
-        let tables = self.tables.is_empty() || self.surely_names(statement);
-        classes && verbs && tables && self.spells(statement) && !self.without_where
+    /// The first condition that a statement does not meet. `None`: the rule fits, surely if it allows, maybe if it denies.
+    #[must_use]
+    pub fn misfit(&self, statement: &Statement) -> Option<Condition> {
+        Condition::ALL.into_iter().find(|condition| match self.action {
+            StatementAction::Allow => !self.is_surely_met(*condition, statement),
+            StatementAction::Deny => !self.may_be_met(*condition, statement),
+        })
+    }
+
+    /// All of the statement surely meets it.
+    fn is_surely_met(&self, condition: Condition, statement: &Statement) -> bool {
+        match condition {
+            Condition::Classes => {
+                let listed = |class: &Class| *class == Class::Session || self.classes.contains(class);
+                self.classes.is_empty() || statement.classes.iter().all(listed)
+            }
+            Condition::Verbs => {
+                self.verbs.is_empty() || (!statement.is_opaque && statement.verbs.is_subset(&self.verbs))
+            }
+            Condition::Tables => self.tables.is_empty() || self.surely_names(statement),
+            Condition::Text => self.spells(statement),
+            Condition::WithoutWhere => !self.without_where,
+        }
+    }
+
+    /// Some of the statement may meet it.
+    fn may_be_met(&self, condition: Condition, statement: &Statement) -> bool {
+        match condition {
+            Condition::Classes => self.classes.is_empty() || !self.classes.is_disjoint(&statement.classes),
+            Condition::Verbs => {
+                self.verbs.is_empty() || statement.is_opaque || !self.verbs.is_disjoint(&statement.verbs)
+            }
+            Condition::Tables => self.tables.is_empty() || self.may_name(statement),
+            Condition::Text => statement.is_opaque || self.spells(statement),
+            Condition::WithoutWhere => !self.without_where || statement.unbounded,
+        }
     }
 
     /// It touches these tables and nothing else: what touches none may only read.
@@ -65,22 +125,16 @@ impl StatementRule {
         computes && harmless && tables.iter().all(|table| self.names(table, Certainty::Sure))
     }
 
-    /// Some of it may fit.
-    fn may_fit(&self, statement: &Statement) -> bool {
-        let classes = self.classes.is_empty() || !self.classes.is_disjoint(&statement.classes);
-        let verbs = self.verbs.is_empty() || statement.is_opaque || !self.verbs.is_disjoint(&statement.verbs);
-        let tables = self.tables.is_empty()
-            || match &statement.tables {
-                Objects::Known(tables) => tables.iter().any(|table| self.names(table, Certainty::Maybe)),
-                Objects::Unknown => {
-                    let mut mentions = statement.mentions.iter();
-                    statement.is_opaque || mentions.any(|name| self.names(name, Certainty::Maybe))
-                }
-            };
-        // A function that is not known may touch anything.
-        let tables = tables || !statement.unknown_functions.is_empty();
-        let text = statement.is_opaque || self.spells(statement);
-        classes && verbs && tables && text && (!self.without_where || statement.unbounded)
+    /// It may touch one of these tables. A function that is not known may touch anything.
+    fn may_name(&self, statement: &Statement) -> bool {
+        let touches = match &statement.tables {
+            Objects::Known(tables) => tables.iter().any(|table| self.names(table, Certainty::Maybe)),
+            Objects::Unknown => {
+                let mut mentions = statement.mentions.iter();
+                statement.is_opaque || mentions.any(|name| self.names(name, Certainty::Maybe))
+            }
+        };
+        touches || !statement.unknown_functions.is_empty()
     }
 
     fn spells(&self, statement: &Statement) -> bool {
@@ -94,10 +148,7 @@ impl StatementRule {
 
 /// What decides one statement.
 pub(crate) fn ruling<'r>(rules: &'r [StatementRule], statement: &Statement) -> Ruling<'r> {
-    let fits = |rule: &&StatementRule| match rule.action {
-        StatementAction::Allow => rule.surely_fits(statement),
-        StatementAction::Deny => rule.may_fit(statement),
-    };
+    let fits = |rule: &&StatementRule| rule.misfit(statement).is_none();
     if rules.is_empty() { Ruling::Free } else { rules.iter().find(fits).map_or(Ruling::NoneFits, Ruling::By) }
 }
 

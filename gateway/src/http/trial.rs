@@ -9,10 +9,10 @@ use std::{
 use axum::extract::State;
 use hoop_api::{
     Problem,
-    rules::{RulesTried, SqlDialect, TriedRule, TriedStatement, TriedText, TryRules},
+    rules::{MissedRule, RulesTried, SqlDialect, TriedRule, TriedStatement, TriedText, TryRules},
 };
 use hoop_policy::{
-    Explained, Ruling, StatementRule,
+    Condition, Explained, Ruling, StatementRule,
     rules::{AccessPolicy, BreakGlassRule, Rule},
 };
 use hoop_sql::{Dialect, Objects, Statement, postgres::Mode};
@@ -31,6 +31,8 @@ const MOST_BYTES: usize = 1 << 20;
 pub(super) const TEXTS_BODY: usize = 2 * MOST_BYTES;
 /// Statements of one text that are told.
 const MOST_TOLD: usize = 20;
+/// Rules that are told of a statement that none fits.
+const MOST_MISSED: usize = 10;
 /// From the first text to the last.
 const LONGEST_TRIAL: Duration = Duration::from_secs(10);
 
@@ -122,7 +124,10 @@ fn told(explained: &Explained<'_>) -> TriedText {
     let all = explained.statements().enumerate();
     let statements: Vec<_> = all
         .filter(|(at, _)| is_told(*at))
-        .map(|(at, (statement, ruling))| statement_told(at, statement, ruling))
+        .map(|(at, (statement, ruling))| TriedStatement {
+            missed: if ruling == Ruling::NoneFits { missed(explained, statement) } else { Vec::new() },
+            ..statement_told(at, statement, ruling)
+        })
         .collect();
     TriedText {
         statements_omitted: explained.statements().len() - statements.len(),
@@ -131,6 +136,14 @@ fn told(explained: &Explained<'_>) -> TriedText {
         refusal: explained.denial().map(|denial| Problem::from(&denial.to_fault())),
         refused_at,
     }
+}
+
+fn missed(explained: &Explained<'_>, statement: &Statement) -> Vec<MissedRule> {
+    let told = |(rule, condition): (&StatementRule, Condition)| MissedRule {
+        rule: rule.name.clone(),
+        condition: condition.as_str().to_owned(),
+    };
+    explained.missed(statement).take(MOST_MISSED).map(told).collect()
 }
 
 fn statement_told(at: usize, statement: &Statement, ruling: Ruling<'_>) -> TriedStatement {
@@ -148,5 +161,6 @@ fn statement_told(at: usize, statement: &Statement, ruling: Ruling<'_>) -> Tried
         spelling: statement.normal.clone(),
         allowed: ruling.allows(),
         rule: ruling.rule().map(|rule| rule.name.clone()),
+        missed: Vec::new(),
     }
 }

@@ -22,6 +22,7 @@ const READ: TriedStatement = {
   spelling: 'select * from clinic.patients',
   allowed: true,
   rule: 'read',
+  missed: [],
 };
 const runs: TriedText = { statements: [READ], statements_omitted: 0 };
 const refused: TriedText = {
@@ -82,6 +83,9 @@ test('what was read, in words', () => {
   expect(told({ unknown_functions: ['f'] })['Functions']).toBe('f: not known: may do anything, on any table');
   expect(told({ unbounded: true })['WHERE']).toBe('none that names a column: may change every row');
   expect(Object.keys(told({ opaque: true, classes: ['server'], unbounded: true }))).toEqual(['Does']);
+  expect(told({ missed: [{ rule: 'read', condition: 'classes' }, { rule: 'notes', condition: 'new' }] })['No fit']).toBe(
+    'read: the statement may do more than its classes | notes: new',
+  );
   expect(told({ classes: ['from_the_future'] })['Does']).toBe('from_the_future');
 });
 

@@ -12,6 +12,14 @@ const CLASSES: Record<string, string> = {
   server: 'reaches beyond the tables, or runs what is not known',
 };
 
+/** Why a rule that allows does not allow this, by the condition that is not met. */
+const MISSES: Record<string, string> = {
+  classes: 'the statement may do more than its classes',
+  verbs: 'the statement has other verbs',
+  tables: 'the statement touches, or may touch, other tables',
+  text: 'the statement is spelled otherwise',
+};
+
 /** A fact about a statement, with the words that a rule would use. */
 export interface Fact {
   name: string;
@@ -21,11 +29,15 @@ export interface Fact {
 
 /** What was read of a statement. */
 export function facts(statement: TriedStatement): Fact[] {
-  const { classes, verbs, tables, unknown_functions, unbounded, opaque, spelling } = statement;
+  const { classes, verbs, tables, unknown_functions, unbounded, opaque, spelling, missed } = statement;
+  const misses = missed.map(({ rule, condition }) => ({ code: rule, words: MISSES[condition] ?? condition }));
+  const misfits: Fact[] = misses.length > 0 ? [{ name: 'No fit', lines: misses }] : [];
   if (opaque) {
-    return [{ name: 'Does', lines: [{ words: 'not understood, or it runs code that is not in its text: counts as anything, on any table' }] }];
+    const words = 'not understood, or it runs code that is not in its text: counts as anything, on any table';
+    return [...misfits, { name: 'Does', lines: [{ words }] }];
   }
   return [
+    ...misfits,
     { name: 'Does', lines: classes.map((name) => ({ code: name, words: CLASSES[name] ?? '' })) },
     ...(verbs.length > 0 ? [{ name: 'Verbs', lines: [{ words: '', code: verbs.join(', ') }] }] : []),
     { name: 'Tables', lines: tablesOf(tables ?? undefined) },
