@@ -146,6 +146,19 @@ async fn without_a_file_it_is_what_is_in_force() {
     assert!(free["texts"][1]["refusal"].is_null() && free["texts"][1]["unreadable"].is_string());
 }
 
+/// What masking refuses is no matter of statement rules, and is told all the same.
+#[tokio::test]
+async fn what_a_session_refuses_for_another_reason_is_told_too() {
+    let scene = Scene::start().await;
+    let mut ask = with(&["copy clinic.notes to stdout with (format csv, delimiter 'x')", "select 1"]);
+    ask["rule"] = json!("dba");
+    let tried = scene.tried(ask.clone()).await;
+    assert_eq!(tried["texts"][0]["refusal"]["code"], "HOOP-2033", "{tried}");
+    assert!(tried["texts"][0]["refused_at"].is_null() && tried["texts"][1]["refusal"].is_null());
+    ask["yaml"] = json!(format!("{FILE}    masking: none\n"));
+    assert!(scene.tried(ask).await["texts"][0]["refusal"].is_null());
+}
+
 #[tokio::test]
 async fn what_makes_no_sense_is_refused() {
     let scene = Scene::start().await;

@@ -59,7 +59,7 @@ impl<'r> Explained<'r> {
     /// What was read.
     #[must_use]
     pub const fn reading(&self) -> &'r Reading {
-        &self.reading
+        self.reading
     }
 
     /// Each statement, and what decides it.
@@ -150,7 +150,8 @@ mod tests {
 ";
         let rules: Vec<StatementRule> = serde_saphyr::from_str(yaml).unwrap();
         let missed = |text: &str| {
-            let explained = of(&rules, text);
+            let reading = reading(text);
+            let explained = Explained::new(&rules, &reading);
             let (statement, ruling) = explained.statements().next().unwrap();
             let missed = explained.missed(statement);
             let missed: Vec<_> = missed.map(|(rule, condition)| (rule.name.to_string(), condition)).collect();

@@ -11,8 +11,9 @@ use hoop_api::{
     Problem,
     rules::{MissedRule, RulesTried, SqlDialect, TriedRule, TriedStatement, TriedText, TryRules},
 };
+use hoop_model::RuleName;
 use hoop_policy::{
-    Condition, Explained, Ruling, StatementRule,
+    Action, Condition, Denial, Explained, Rules, Ruling, StatementRule, Warrant,
     rules::{AccessPolicy, BreakGlassRule, Rule},
 };
 use hoop_sql::{Dialect, Objects, Statement, postgres::Mode};
@@ -22,7 +23,7 @@ use super::{
     caller::Evidence,
     problem::{Answer, Problematic},
 };
-use crate::hub::Shared;
+use crate::hub::{Shared, now};
 
 const MOST_TEXTS: usize = 500;
 const LONGEST_TEXT: usize = 64 << 10;
@@ -77,48 +78,53 @@ fn check(wanted: &TryRules) -> Answer<()> {
 }
 
 fn try_with(policy: &AccessPolicy, wanted: &TryRules) -> Answer<RulesTried> {
-    let rules = rules_of(policy);
     let texts = match &wanted.rule {
         None => Vec::new(),
         Some(name) => {
-            let found = rules.iter().find(|(rule, _)| rule.name == *name);
-            let (_, statements) = found.ok_or_else(|| Problematic::not_found("access rule"))?;
-            try_all(statements, wanted)?
+            let rules = requests_under(policy, name).ok_or_else(|| Problematic::not_found("access rule"))?;
+            try_all(&rules, wanted)?
         }
     };
-    Ok(RulesTried { rules: rules.into_iter().map(|(rule, _)| rule).collect(), texts })
+    Ok(RulesTried { rules: rules_of(policy), texts })
 }
 
-/// Every rule with its statement rules. In emergencies any statement may run.
-fn rules_of(policy: &AccessPolicy) -> Vec<(TriedRule, &[StatementRule])> {
-    let usual = |rule: &Rule| {
-        let statements = rule.statements.len();
-        TriedRule { name: rule.name.clone(), break_glass: false, statements }
-    };
+/// Every rule. In emergencies any statement may run.
+fn rules_of(policy: &AccessPolicy) -> Vec<TriedRule> {
+    let tried =
+        |name: &RuleName, break_glass, statements| TriedRule { name: name.clone(), break_glass, statements };
+    let usual = policy.rules().iter().map(|rule| tried(&rule.name, false, rule.statements.len()));
+    usual.chain(policy.break_glass().iter().map(|rule| tried(&rule.name, true, 0))).collect()
+}
+
+fn requests_under(policy: &AccessPolicy, name: &RuleName) -> Option<Rules> {
+    let usual = policy.rules().iter().find(|rule| rule.name == *name).map(Rule::requests);
     let emergency =
-        |rule: &BreakGlassRule| TriedRule { name: rule.name.clone(), break_glass: true, statements: 0 };
-    let all = policy.rules().iter().map(|rule| (usual(rule), rule.statements.as_slice()));
-    all.chain(policy.break_glass().iter().map(|rule| (emergency(rule), [].as_slice()))).collect()
+        || policy.break_glass().iter().find(|rule| rule.name == *name).map(BreakGlassRule::requests);
+    usual.or_else(emergency)
 }
 
-fn try_all(rules: &[StatementRule], wanted: &TryRules) -> Answer<Vec<TriedText>> {
+fn try_all(rules: &Rules, wanted: &TryRules) -> Answer<Vec<TriedText>> {
     let dialect = match wanted.dialect {
         SqlDialect::Postgres => Dialect::Postgres(Mode::default()),
     };
-    let began = Instant::now();
+    let (began, at) = (Instant::now(), now());
+    // As an agent would decide it in a session that has just begun.
+    let warrant = Warrant::new(rules.clone(), at.after(LONGEST_TRIAL));
     let tried = wanted.texts.iter().map(|text| {
         if began.elapsed() > LONGEST_TRIAL {
             return Err(Problematic::bad_request(
                 "`texts` take too long with these rules: send fewer at once",
             ));
         }
-        let reading = hoop_sql::read(text.as_bytes(), dialect);
-        Ok(told(&Explained::new(rules, &reading)))
+        let text = text.as_bytes();
+        let denial = warrant.decide(&Action::Statement { text, dialect }, at).err();
+        let reading = hoop_sql::read(text, dialect);
+        Ok(told(&Explained::new(&rules.statements, &reading), denial.as_ref()))
     });
     tried.collect()
 }
 
-fn told(explained: &Explained<'_>) -> TriedText {
+fn told(explained: &Explained<'_>, denial: Option<&Denial>) -> TriedText {
     let refused_at = explained.refused_at();
     let is_told = |at: usize| at < MOST_TOLD || Some(at) == refused_at;
     let all = explained.statements().enumerate();
@@ -133,7 +139,7 @@ fn told(explained: &Explained<'_>) -> TriedText {
         statements_omitted: explained.statements().len() - statements.len(),
         statements,
         unreadable: explained.reading().unreadable.map(|why| why.to_string()),
-        refusal: explained.denial().map(|denial| Problem::from(&denial.to_fault())),
+        refusal: denial.map(|denial| Problem::from(&denial.to_fault())),
         refused_at,
     }
 }

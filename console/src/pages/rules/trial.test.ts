@@ -102,6 +102,7 @@ test('what is decided, in words', () => {
   expect(verdictInShort(runs)).toBe('runs, by read');
   expect(verdictInShort({ ...runs, statements: [{ ...READ, rule: null }] })).toBe('runs');
   expect(verdictInShort(refused)).toBe('refused by no-billing');
+  expect(verdictInShort({ ...runs, refusal: { code: 'HOOP-2033', message: 'no' } })).toBe('refused (HOOP-2033)');
   expect(verdictInShort({ ...refused, unreadable: 'it holds a zero byte' })).toBe('refused: cannot be read');
 });
 

@@ -78,7 +78,7 @@ export function verdictInShort(text: TriedText): string {
   }
   if (text.unreadable) return 'refused: cannot be read';
   const refusing = text.statements.find(({ at }) => at === text.refused_at);
-  return refusing ? ruling(refusing) : 'refused';
+  return refusing ? ruling(refusing) : `refused (${text.refusal.code})`;
 }
 
 /** Codes of refusals by statement rules: others were about something else. */
