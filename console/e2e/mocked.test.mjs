@@ -188,7 +188,7 @@ test('connections: an admin makes one by form, sees it as JSON, and deletes one 
 const editor = () => page.getByRole('textbox', { name: 'Rules as YAML' });
 const puts = () => mock.state.calls.filter((call) => call.path === '/rules' && !call.body.dry_run);
 
-test('rules: a card each, one added by the form, tried, and put in force with a note', async () => {
+test('rules: a card each, one added by the form, compared, and put in force with a note', async () => {
   await signIn(page, as('grace'), '/rules');
   await page.getByText('Version 2 by grace').waitFor();
   const card = page.getByRole('listitem', { name: 'finance-with-four-eyes' });
@@ -215,10 +215,10 @@ test('rules: a card each, one added by the form, tried, and put in force with a 
   await form.getByRole('button', { name: 'Add to the text' }).click();
   await page.getByLabel('What would change').getByText('+ rule oncall-billing').waitFor();
   assert.match(await editor().inputValue(), /enabled: false\n[^]* {2}- name: "oncall-billing"\n {4}subjects:\n {6}groups: \["oncall"\]\n[^]*\nbreak_glass:/);
-  assert.deepEqual(puts(), [], 'trying changes nothing');
+  assert.deepEqual(puts(), [], 'comparing changes nothing');
   await page.getByLabel('Note').fill('invoices at night');
   await page.waitForTimeout(300);
-  await shot(page, 'rules-tried');
+  await shot(page, 'rules-compared');
   await page.getByRole('button', { name: 'Put in force' }).click();
   await page.getByText('Version 3 is in force.').waitFor();
   const [put] = puts();
@@ -229,12 +229,12 @@ test('rules: a card each, one added by the form, tried, and put in force with a 
   await page.getByRole('listitem', { name: 'oncall-billing' }).waitFor();
 });
 
-test('rules: a mistake is told with its place; a text that changed after a try is tried again', async () => {
+test('rules: a mistake is told with its place; a text that changed after comparing is compared again', async () => {
   await signIn(page, as('grace'), '/rules?view=text');
   const before = await editor().inputValue();
-  assert.equal(await page.getByRole('button', { name: 'Try' }).isDisabled(), true);
+  assert.equal(await page.getByRole('button', { name: 'Compare' }).isDisabled(), true);
   await editor().fill(before.replace('"max_age":"15m"', '"max_agee":"15m"'));
-  await page.getByRole('button', { name: 'Try' }).click();
+  await page.getByRole('button', { name: 'Compare' }).click();
   await page.getByText('Line 12, column 26').waitFor();
   await page.getByText('HOOP-2013').waitFor();
   assert.equal(await page.getByLabel('The line').locator('mark').textContent(), 'max_agee');
@@ -243,12 +243,12 @@ test('rules: a mistake is told with its place; a text that changed after a try i
   await shot(page, 'rules-mistake');
   assert.equal(await page.getByRole('button', { name: 'Put in force' }).count(), 0);
   await editor().fill(before.replace('"duration":"8h"', '"duration":"4h"'));
-  await page.getByRole('button', { name: 'Try' }).click();
+  await page.getByRole('button', { name: 'Compare' }).click();
   await page.getByText('limits.duration: 8h → 4h').waitFor();
   await editor().press('End');
   await editor().pressSequentially(' ');
   await page.getByText('limits.duration: 8h → 4h').waitFor({ state: 'detached' });
-  assert.equal(await page.getByRole('button', { name: 'Put in force' }).count(), 0, 'what was not tried is not put in force');
+  assert.equal(await page.getByRole('button', { name: 'Put in force' }).count(), 0, 'what was not compared is not put in force');
   await page.goto('/people');
   await page.getByRole('table', { name: 'People' }).waitFor();
   await page.goto('/rules?view=text');
@@ -267,7 +267,7 @@ test('rules: a mistake is told with its place; a text that changed after a try i
 test('rules: somebody else was quicker', async () => {
   await signIn(page, as('grace'), '/rules?view=text');
   await editor().fill((await editor().inputValue()).replace('"duration":"8h"', '"duration":"4h"'));
-  await page.getByRole('button', { name: 'Try' }).click();
+  await page.getByRole('button', { name: 'Compare' }).click();
   await page.getByRole('button', { name: 'Put in force' }).waitFor();
   const [current] = mock.state.rules;
   mock.state.rules.unshift({ ...current, version: 3, author: 'linus@example.org', note: 'meanwhile' });
@@ -322,7 +322,7 @@ test('rules: an auditor reads all of it and changes nothing', async () => {
   assert.equal(await page.getByRole('button', { name: 'Add a rule' }).count(), 0);
   await page.getByRole('tab', { name: 'Text' }).click();
   assert.equal(await editor().isEditable(), false);
-  assert.equal(await page.getByRole('button', { name: 'Try' }).count(), 0);
+  assert.equal(await page.getByRole('button', { name: 'Compare' }).count(), 0);
   await page.getByRole('tab', { name: 'History' }).click();
   await page.getByRole('button', { name: 'Open version 1' }).click();
   await page.getByLabel('Rules of version 1').waitFor();

@@ -56,7 +56,7 @@ export function accessTests({ url, browser, page, skip }) {
     await form.getByRole('button', { name: 'Add to the text' }).click();
     const text = admin.getByRole('textbox', { name: 'Rules as YAML' });
     await text.fill((await text.inputValue()) + EMERGENCIES);
-    await admin.getByRole('button', { name: 'Try' }).click();
+    await admin.getByRole('button', { name: 'Compare' }).click();
     await admin.getByLabel('What would change').getByText(/fire/).waitFor();
     await admin.getByLabel('Note').fill('the guarded clinic');
     await shot(admin, 'real-rules');

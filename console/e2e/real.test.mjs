@@ -17,6 +17,7 @@ import { after, afterEach, before, test } from 'node:test';
 import { launch, openPage, shot, signIn } from './browser.mjs';
 import { accessTests } from './real-access.mjs';
 import { passkeyTests } from './real-passkeys.mjs';
+import { trialTests } from './real-trial.mjs';
 import { totp } from './totp.mjs';
 
 const env = process.env;
@@ -69,6 +70,8 @@ test('a past session is replayed and verified', { skip }, async () => {
   await page.getByText('Nothing was found').waitFor();
   await shot(page, 'real-verified');
 });
+
+trialTests({ page: () => page, skip, statement: env.HOOP_E2E_STATEMENT });
 
 test('the ledger is whole, and has events', { skip }, async () => {
   await page.goto('/audit');

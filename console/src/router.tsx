@@ -23,8 +23,8 @@ interface RequestsSearch {
   view?: View | undefined;
   state?: Narrowed | undefined;
 }
-/** Nothing: the rules a card each; about a connection if not said otherwise. */
-type RulesSearch = Optional<'connection' | 'person'> & {
+/** Nothing: the rules a card each; about a connection if not said otherwise; with a session's statements. */
+type RulesSearch = Optional<'connection' | 'person' | 'session'> & {
   view?: 'text' | 'history' | 'reach' | undefined;
   question?: 'person' | undefined;
 };
@@ -157,6 +157,7 @@ const rules = createRoute({
     question: search['question'] === 'person' ? 'person' : undefined,
     connection: text(search['connection']),
     person: text(search['person']),
+    session: text(search['session']),
   }),
   component: lazyRouteComponent(() => import('./pages/rules/Rules'), 'Rules'),
 });

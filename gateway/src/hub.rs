@@ -34,6 +34,8 @@ pub(crate) struct Hub {
     pub(crate) hashing: Semaphore,
     /// How many recordings are played or checked at once; shared with the threads that do it.
     pub(crate) reading: Arc<Semaphore>,
+    /// How many trials of rules run at once; shared with the threads that do it.
+    pub(crate) trying: Arc<Semaphore>,
     /// How many recordings are exported at once; shared with the threads that do it.
     pub(crate) exporting: Arc<Semaphore>,
     pub(crate) metrics: Metrics,

@@ -63,7 +63,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// Our own certificates: renewed when a third of this is left.
 const SERVER_CERTIFICATE: Duration = Duration::from_secs(90 * 86_400);
 const RENEW_EVERY: Duration = Duration::from_secs(86_400);
-/// Passwords hashed, and recordings played, at once.
+/// Passwords hashed, recordings played, and rules tried, at once.
 const HEAVY: usize = 2;
 /// Exports at once: each holds a thread for as long as its reader takes.
 const EXPORTS: usize = 8;
@@ -146,6 +146,7 @@ impl Gateway {
             throttle: http::throttle::Throttle::new(config.limits.login_attempts_per_minute),
             hashing: Semaphore::new(HEAVY),
             reading: Arc::new(Semaphore::new(HEAVY)),
+            trying: Arc::new(Semaphore::new(HEAVY)),
             exporting: Arc::new(Semaphore::new(EXPORTS)),
             metrics: hoop_telemetry::start_metrics()?,
             notices: notices::Notices::new(&config.channels, &config.public_host),

@@ -208,7 +208,7 @@ function session(id, userName, connectionName, state, more) {
     state,
     started_at: state === 'live' ? new Date(Date.now() - 754_000).toISOString() : at(100),
     address: '192.0.2.10',
-    allowed_because: 'member of dba',
+    allowed_because: 'rule dba-prod: member of dba',
     recording_bytes: 391_224,
     ...more,
   };

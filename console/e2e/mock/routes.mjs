@@ -3,6 +3,7 @@ import { LEDGER_SIZE, manyStatements, notes, statement, statements } from './dat
 import { MANAGE_ROUTES } from './manage.mjs';
 import { Refused } from './refused.mjs';
 import { REQUEST_ROUTES } from './requests.mjs';
+import { findMistake, tryRules } from './trial.mjs';
 
 /** The answer was begun already and goes on. */
 export const STREAMING = Symbol('streaming');
@@ -30,6 +31,7 @@ export const ROUTES = [
   ['GET', /^\/rules\/versions$/, ({ state }) => ({ items: state.rules.map(({ version, author, note, created_at }) => ({ version, author, note, created_at })) })],
   ['GET', /^\/rules\/versions\/(\d+)$/, ({ state, parts: [version] }) => state.rules.find((one) => String(one.version) === version)],
   ['GET', /^\/rules\/reach$/, reach],
+  ['POST', /^\/rules\/try$/, tryRules],
   ...REQUEST_ROUTES,
   ...MANAGE_ROUTES,
   ['GET', /^\/agents$/, ({ state }) => ({ items: state.agents })],
@@ -81,14 +83,10 @@ function putConnection({ state, parts: [name], body }) {
   return made;
 }
 
-/** Reads no YAML: it knows one mistake, and tells rules that came by their names. */
+/** Reads no YAML: it tells rules that came by their names. */
 function changeRules({ state, body, me }) {
   const [inForce] = state.rules;
-  const mistake = body.yaml.split('\n').findIndex((line) => line.includes('max_agee'));
-  if (mistake >= 0) {
-    const column = body.yaml.split('\n')[mistake].indexOf('max_agee') + 1;
-    throw new Refused(400, 'HOOP-2013', `line ${mistake + 1}, column ${column}: unknown field max_agee, expected max_age`, 'mend it there and apply the file again');
-  }
+  findMistake(body.yaml);
   if (body.version !== undefined && body.version !== inForce.version) {
     throw new Refused(409, 'HOOP-7012', 'somebody else changed it meanwhile', 'look at it again');
   }

@@ -31,6 +31,9 @@ export type ServiceAccount = Schemas['ServiceAccountView'];
 export type Session = Schemas['SessionView'];
 export type SessionState = Schemas['SessionState'];
 export type Timeline = Schemas['Timeline'];
+export type TriedRule = Schemas['TriedRule'];
+export type TriedStatement = Schemas['TriedStatement'];
+export type TriedText = Schemas['TriedText'];
 export type User = Schemas['UserView'];
 export type VerifyReport = Schemas['VerifyReport'];
 export type WhoAmI = Schemas['WhoAmI'];
@@ -214,7 +217,7 @@ export const revokeCapability = (id: string) =>
 
 export const rules = (): Promise<Rules> => unwrap(client.GET('/api/v1/rules'));
 
-/** Tries rules, or puts them in force if the version that they were begun from still is. */
+/** Says what rules would change, or puts them in force if the version that they were begun from still is. */
 export const changeRules = (change: Schemas['RulesChange']): Promise<RulesChanged> =>
   unwrap(client.PUT('/api/v1/rules', { body: change }));
 
@@ -223,6 +226,10 @@ export const rulesVersions = (after: number | undefined): Promise<Page<RulesVers
 
 export const rulesVersion = (version: number): Promise<Rules> =>
   unwrap(client.GET('/api/v1/rules/versions/{version}', { params: { path: { version: String(version) } } }));
+
+/** What rules say of statements, and which rules there are; nothing is run or kept. Without a text: those in force. */
+export const tryRules = (body: Schemas['TryRules'], signal: AbortSignal): Promise<Schemas['RulesTried']> =>
+  unwrap(client.POST('/api/v1/rules/try', { body, signal }));
 
 /** Who reaches a connection, or what a person reaches. */
 export const reach = async (question: 'connection' | 'person', about: string): Promise<Reach[]> =>

@@ -1180,6 +1180,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/rules/try": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What rules say of statements.
+         * @description For: evidence.
+         */
+        post: operations["post_rules_try"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/rules/versions": {
         parameters: {
             query?: never;
@@ -2378,6 +2398,13 @@ export interface components {
             /** @description Last use. */
             used_at: string;
         };
+        /** @description A statement rule that allows other statements. */
+        MissedRule: {
+            /** @description Which of its conditions: `classes`, `verbs`, `tables`, `text`, `without_where`. */
+            condition: string;
+            /** @description Its name. */
+            rule: string;
+        };
         /** @description `POST /service-accounts/{name}/tokens` (admin). */
         NewApiToken: {
             /** @description What it is for: 1 to 100 characters in one line. */
@@ -2794,6 +2821,13 @@ export interface components {
              */
             version: number;
         };
+        /** @description Answer to [`TryRules`]. */
+        RulesTried: {
+            /** @description The rules of the file, in its order. */
+            rules: components["schemas"]["TriedRule"][];
+            /** @description One for each text. */
+            texts: components["schemas"]["TriedText"][];
+        };
         /** @description `GET /rules/versions` (admin, auditor): the newest first. */
         RulesVersion: {
             /** @description Who wrote it. */
@@ -3010,6 +3044,11 @@ export interface components {
             size: number;
         };
         /**
+         * @description Whose SQL a text is, read by the server's usual settings.
+         * @enum {string}
+         */
+        SqlDialect: "postgres";
+        /**
          * @description `GET /audit/statements` (admin, auditor), newest first. Query: `person=`, `connection=`, `table=` (best effort: as the
          *     text names it), `text=` (a fragment), `since=`, `until=`, `before=` (`next` of the page before), `limit=` (at most 200).
          */
@@ -3193,6 +3232,63 @@ export interface components {
             refresh_token: string;
             /** @description Who signed in. */
             user: components["schemas"]["WhoAmI"];
+        };
+        /** @description An access rule that statements can be held against. */
+        TriedRule: {
+            /** @description It is a rule for emergencies. */
+            break_glass: boolean;
+            /** @description Its name. */
+            name: string;
+            /** @description How many statement rules it has; 0: any statement may run. */
+            statements: number;
+        };
+        /** @description What was read of one statement, and what decides it. */
+        TriedStatement: {
+            /** @description It may run. */
+            allowed: boolean;
+            /** @description Its place in the text, counted from 0. */
+            at: number;
+            /** @description What it may do, from harmless to worst: `session`, `read`, `write`, `ddl`, `privilege`, `server`. */
+            classes: string[];
+            /** @description If none fits: the first rules that allow, each with a condition that the statement does not meet. */
+            missed: components["schemas"]["MissedRule"][];
+            /** @description It was not understood, or runs code that is not in its text: it counts as anything. */
+            opaque: boolean;
+            /** @description The statement rule that decides. Absent: there are none, or none fits. */
+            rule?: string | null;
+            /** @description In the one spelling that `text` of a rule is held against. */
+            spelling: string;
+            /** @description The tables that it touches, and no others. Absent: it may touch any. */
+            tables?: string[] | null;
+            /** @description It may change every row: no `WHERE`, or one that names no column. */
+            unbounded: boolean;
+            /** @description Functions that it calls and that are not known to only compute. */
+            unknown_functions: string[];
+            /** @description The words that say so. */
+            verbs: string[];
+        };
+        /** @description What would become of one text. */
+        TriedText: {
+            refusal?: components["schemas"]["Problem"] | null;
+            /** @description The statement that refuses the whole text, counted from 0. */
+            refused_at?: number | null;
+            /** @description What was read of its first statements, and of the one that refuses it. */
+            statements: components["schemas"]["TriedStatement"][];
+            /** @description So many more were read and are not shown. */
+            statements_omitted: number;
+            /** @description Why nothing could be read of it. */
+            unreadable?: string | null;
+        };
+        /** @description `POST /rules/try` (admin, auditor): what rules say of statements. Nothing is run, kept or logged. */
+        TryRules: {
+            /** @description Whose SQL the texts are. */
+            dialect: components["schemas"]["SqlDialect"];
+            /** @description The access rule in it that the texts are held against; may be absent where there are none. */
+            rule?: string | null;
+            /** @description As they would be sent: at most 500, of 64 KiB each and 1 MiB in all. */
+            texts?: string[];
+            /** @description The rule file as YAML. Absent: what is in force. */
+            yaml?: string | null;
         };
         /** @description `PATCH /users/{name}` (admin; nobody may change their own role or groups). */
         UserChange: {
@@ -5385,6 +5481,39 @@ export interface operations {
                         items: components["schemas"]["ReachView"][];
                         next?: string;
                     };
+                };
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_rules_try: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TryRules"];
+            };
+        };
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RulesTried"];
                 };
             };
             /** @description what went wrong */

@@ -4,6 +4,8 @@ use hoop_model::{ConnectionName, RuleName, Timestamp, UserName};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::Problem;
+
 /// `GET /rules`, `GET /rules/versions/{version}` (admin, auditor).
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct RulesView {
@@ -97,4 +99,109 @@ pub struct ReachView {
     pub through: String,
     /// What must hold besides, a sentence each.
     pub needs: Vec<String>,
+}
+
+/// `POST /rules/try` (admin, auditor): what rules say of statements. Nothing is run, kept or logged.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TryRules {
+    /// The rule file as YAML. Absent: what is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub yaml: Option<String>,
+    /// The access rule in it that the texts are held against; may be absent where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub rule: Option<RuleName>,
+    /// Whose SQL the texts are.
+    pub dialect: SqlDialect,
+    /// As they would be sent: at most 500, of 64 KiB each and 1 MiB in all.
+    #[serde(default)]
+    pub texts: Vec<String>,
+}
+
+/// Whose SQL a text is, read by the server's usual settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SqlDialect {
+    /// PostgreSQL's.
+    Postgres,
+}
+
+/// Answer to [`TryRules`].
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RulesTried {
+    /// The rules of the file, in its order.
+    pub rules: Vec<TriedRule>,
+    /// One for each text.
+    pub texts: Vec<TriedText>,
+}
+
+/// An access rule that statements can be held against.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct TriedRule {
+    /// Its name.
+    #[schema(value_type = String)]
+    pub name: RuleName,
+    /// It is a rule for emergencies.
+    pub break_glass: bool,
+    /// How many statement rules it has; 0: any statement may run.
+    pub statements: usize,
+}
+
+/// What would become of one text.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct TriedText {
+    /// What was read of its first statements, and of the one that refuses it.
+    pub statements: Vec<TriedStatement>,
+    /// So many more were read and are not shown.
+    pub statements_omitted: usize,
+    /// Why nothing could be read of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
+    /// The refusal as the person would see it. Absent: it would run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Problem>,
+    /// The statement that refuses the whole text, counted from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_at: Option<usize>,
+}
+
+/// What was read of one statement, and what decides it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct TriedStatement {
+    /// Its place in the text, counted from 0.
+    pub at: usize,
+    /// What it may do, from harmless to worst: `session`, `read`, `write`, `ddl`, `privilege`, `server`.
+    pub classes: Vec<String>,
+    /// The words that say so.
+    pub verbs: Vec<String>,
+    /// The tables that it touches, and no others. Absent: it may touch any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tables: Option<Vec<String>>,
+    /// Functions that it calls and that are not known to only compute.
+    pub unknown_functions: Vec<String>,
+    /// It may change every row: no `WHERE`, or one that names no column.
+    pub unbounded: bool,
+    /// It was not understood, or runs code that is not in its text: it counts as anything.
+    pub opaque: bool,
+    /// In the one spelling that `text` of a rule is held against.
+    pub spelling: String,
+    /// It may run.
+    pub allowed: bool,
+    /// The statement rule that decides. Absent: there are none, or none fits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub rule: Option<RuleName>,
+    /// If none fits: the first rules that allow, each with a condition that the statement does not meet.
+    pub missed: Vec<MissedRule>,
+}
+
+/// A statement rule that allows other statements.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct MissedRule {
+    /// Its name.
+    #[schema(value_type = String)]
+    pub rule: RuleName,
+    /// Which of its conditions: `classes`, `verbs`, `tables`, `text`, `without_where`.
+    pub condition: String,
 }

@@ -10,15 +10,17 @@
 //! A [`Permit`] cannot be made outside this crate. Code that moves a request to a target takes one, so a path that
 //! forgot to ask does not compile.
 
+mod explained;
 mod masking;
 mod request;
 pub mod rules;
 mod statement;
 mod statements;
 
+pub use explained::{Explained, Ruling};
 pub use masking::{
     ColumnFate, ColumnPattern, ColumnRule, Computed, Masking, MaskingRules, NotAColumn, Reads, Show, View,
 };
 pub use request::{Action, Denial, Permit, Rules, Verdict, Warrant};
 pub use statement::{NotAHash, OnlyStatement, StatementHash};
-pub use statements::{NotATable, StatementAction, StatementRule, TablePattern, TextPattern};
+pub use statements::{Condition, NotATable, StatementAction, StatementRule, TablePattern, TextPattern};

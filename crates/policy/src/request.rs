@@ -9,7 +9,7 @@ use hoop_model::{Blame, Fault, RuleName, Timestamp};
 use hoop_sql::{Class, Copying, Dialect, Reading, Unreadable};
 use serde::{Deserialize, Serialize};
 
-use crate::{Masking, MaskingRules, OnlyStatement, StatementRule, View, statements};
+use crate::{Explained, Masking, MaskingRules, OnlyStatement, StatementRule, View};
 
 /// What the requests of a session may be. `Default` is the strictest.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -267,11 +267,7 @@ impl Warrant {
 
     /// What the statement rules say.
     fn is_allowed(&self, reading: &Reading) -> Result<(), Denial> {
-        let Err(refused) = statements::decide(&self.rules.statements, reading) else { return Ok(()) };
-        Err(match reading.unreadable {
-            Some(why) => Denial::Unreadable(why),
-            None => Denial::Statement { rule: refused.rule, class: refused.class },
-        })
+        Explained::new(&self.rules.statements, reading).denial().map_or(Ok(()), Err)
     }
 
     fn is_all_approved(&self, only: &OnlyStatement, action: &Action<'_>) -> Result<(), Denial> {

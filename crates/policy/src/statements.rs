@@ -7,10 +7,10 @@
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use hoop_model::RuleName;
-use hoop_sql::{Class, Name, Objects, Reading, Statement};
+use hoop_sql::{Class, Name, Objects, Statement};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::rules::filled;
+use crate::{Ruling, rules::filled};
 
 /// What is done with a statement that a rule matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,14 +47,74 @@ pub struct StatementRule {
     pub without_where: bool,
 }
 
+/// A condition of a statement rule, by the name of its field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// `classes`.
+    Classes,
+    /// `verbs`.
+    Verbs,
+    /// `tables`.
+    Tables,
+    /// `text`.
+    Text,
+    /// `without_where`.
+    WithoutWhere,
+}
+
+impl Condition {
+    const ALL: [Self; 5] = [Self::Classes, Self::Verbs, Self::Tables, Self::Text, Self::WithoutWhere];
+
+    /// As it is written in rules.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Classes => "classes",
+            Self::Verbs => "verbs",
+            Self::Tables => "tables",
+            Self::Text => "text",
+            Self::WithoutWhere => "without_where",
+        }
+    }
+}
+
 impl StatementRule {
-    /// All of it surely fits.
-    fn surely_fits(&self, statement: &Statement) -> bool {
-        let classes = self.classes.is_empty()
-            || statement.classes.iter().all(|class| *class == Class::Session || self.classes.contains(class));
-        let verbs = self.verbs.is_empty() || (!statement.is_opaque && statement.verbs.is_subset(&self.verbs));
-        let tables = self.tables.is_empty() || self.surely_names(statement);
-        classes && verbs && tables && self.spells(statement) && !self.without_where
+    /// The first condition that a statement does not meet. `None`: the rule fits, surely if it allows, maybe if it denies.
+    #[must_use]
+    pub fn misfit(&self, statement: &Statement) -> Option<Condition> {
+        Condition::ALL.into_iter().find(|condition| match self.action {
+            StatementAction::Allow => !self.is_surely_met(*condition, statement),
+            StatementAction::Deny => !self.may_be_met(*condition, statement),
+        })
+    }
+
+    /// All of the statement surely meets it.
+    fn is_surely_met(&self, condition: Condition, statement: &Statement) -> bool {
+        match condition {
+            Condition::Classes => {
+                let listed = |class: &Class| *class == Class::Session || self.classes.contains(class);
+                self.classes.is_empty() || statement.classes.iter().all(listed)
+            }
+            Condition::Verbs => {
+                self.verbs.is_empty() || (!statement.is_opaque && statement.verbs.is_subset(&self.verbs))
+            }
+            Condition::Tables => self.tables.is_empty() || self.surely_names(statement),
+            Condition::Text => self.spells(statement),
+            Condition::WithoutWhere => !self.without_where,
+        }
+    }
+
+    /// Some of the statement may meet it.
+    fn may_be_met(&self, condition: Condition, statement: &Statement) -> bool {
+        match condition {
+            Condition::Classes => self.classes.is_empty() || !self.classes.is_disjoint(&statement.classes),
+            Condition::Verbs => {
+                self.verbs.is_empty() || statement.is_opaque || !self.verbs.is_disjoint(&statement.verbs)
+            }
+            Condition::Tables => self.tables.is_empty() || self.may_name(statement),
+            Condition::Text => statement.is_opaque || self.spells(statement),
+            Condition::WithoutWhere => !self.without_where || statement.unbounded,
+        }
     }
 
     /// It touches these tables and nothing else: what touches none may only read.
@@ -65,22 +125,16 @@ impl StatementRule {
         computes && harmless && tables.iter().all(|table| self.names(table, Certainty::Sure))
     }
 
-    /// Some of it may fit.
-    fn may_fit(&self, statement: &Statement) -> bool {
-        let classes = self.classes.is_empty() || !self.classes.is_disjoint(&statement.classes);
-        let verbs = self.verbs.is_empty() || statement.is_opaque || !self.verbs.is_disjoint(&statement.verbs);
-        let tables = self.tables.is_empty()
-            || match &statement.tables {
-                Objects::Known(tables) => tables.iter().any(|table| self.names(table, Certainty::Maybe)),
-                Objects::Unknown => {
-                    let mut mentions = statement.mentions.iter();
-                    statement.is_opaque || mentions.any(|name| self.names(name, Certainty::Maybe))
-                }
-            };
-        // A function that is not known may touch anything.
-        let tables = tables || !statement.unknown_functions.is_empty();
-        let text = statement.is_opaque || self.spells(statement);
-        classes && verbs && tables && text && (!self.without_where || statement.unbounded)
+    /// It may touch one of these tables. A function that is not known may touch anything.
+    fn may_name(&self, statement: &Statement) -> bool {
+        let touches = match &statement.tables {
+            Objects::Known(tables) => tables.iter().any(|table| self.names(table, Certainty::Maybe)),
+            Objects::Unknown => {
+                let mut mentions = statement.mentions.iter();
+                statement.is_opaque || mentions.any(|name| self.names(name, Certainty::Maybe))
+            }
+        };
+        touches || !statement.unknown_functions.is_empty()
     }
 
     fn spells(&self, statement: &Statement) -> bool {
@@ -92,28 +146,10 @@ impl StatementRule {
     }
 }
 
-/// Why a statement is not run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refused {
-    /// The rule that says so; none matched if absent.
-    pub(crate) rule: Option<RuleName>,
-    /// The worst of what it does.
-    pub(crate) class: Class,
-}
-
-/// Decides a whole text: the first statement that may not run refuses all of it.
-pub(crate) fn decide(rules: &[StatementRule], reading: &Reading) -> Result<(), Refused> {
-    for statement in &reading.statements {
-        let fits = |rule: &&StatementRule| match rule.action {
-            StatementAction::Allow => rule.surely_fits(statement),
-            StatementAction::Deny => rule.may_fit(statement),
-        };
-        let found = rules.iter().find(fits);
-        if found.is_none_or(|rule| rule.action == StatementAction::Deny) {
-            return Err(Refused { rule: found.map(|rule| rule.name.clone()), class: statement.worst() });
-        }
-    }
-    Ok(())
+/// What decides one statement.
+pub(crate) fn ruling<'r>(rules: &'r [StatementRule], statement: &Statement) -> Ruling<'r> {
+    let fits = |rule: &&StatementRule| rule.misfit(statement).is_none();
+    if rules.is_empty() { Ruling::Free } else { rules.iter().find(fits).map_or(Ruling::NoneFits, Ruling::By) }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -228,6 +264,7 @@ mod tests {
     use hoop_sql::{Dialect, postgres::Mode, read};
 
     use super::*;
+    use crate::Explained;
 
     fn rules(yaml: &str) -> Vec<StatementRule> {
         serde_saphyr::from_str(yaml).unwrap()
@@ -235,7 +272,10 @@ mod tests {
 
     fn of(rules: &[StatementRule], text: &str) -> Result<(), Option<String>> {
         let reading = read(text.as_bytes(), Dialect::Postgres(Mode::default()));
-        decide(rules, &reading).map_err(|refused| refused.rule.map(|rule| rule.to_string()))
+        let explained = Explained::new(rules, &reading);
+        let Some(refused) = explained.refused_at() else { return Ok(()) };
+        let (_, ruling) = explained.statements().nth(refused).unwrap();
+        Err(ruling.rule().map(|rule| rule.name.to_string()))
     }
 
     const CLINIC: &str = "

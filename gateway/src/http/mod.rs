@@ -36,6 +36,7 @@ mod step_up;
 mod table;
 pub(crate) mod throttle;
 mod tokens;
+mod trial;
 
 use std::{
     sync::OnceLock,
@@ -285,6 +286,10 @@ fn rules_endpoints() -> Vec<Endpoint> {
         )
         .query(&[("connection", Type::String), ("person", Type::String)])
         .answers_page::<rules_api::ReachView>(),
+        Endpoint::post("/rules/try", Who::Evidence, "What rules say of statements.", trial::run)
+            .body(RULES_BODY + trial::TEXTS_BODY)
+            .takes::<rules_api::TryRules>()
+            .answers::<rules_api::RulesTried>(),
     ]
 }
 

@@ -1,4 +1,4 @@
-/** A small form for the usual rule. It writes into the text, where it is tried and put in force like any change. */
+/** A small form for the usual rule. It writes into the text, where it is compared and put in force like any change. */
 import { Button, Group, Modal, NumberInput, SimpleGrid, Stack, Switch, Text, Textarea, TextInput } from '@mantine/core';
 import { type FormEvent, useState } from 'react';
 

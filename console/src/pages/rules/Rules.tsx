@@ -1,4 +1,4 @@
-/** Access rules: read a card each, written as text, tried, put in force; their versions; who reaches what. */
+/** Access rules: read a card each, written as text, tried on statements, put in force; their versions; who reaches what. */
 import { Button, Tabs, Text as Words } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { getRouteApi } from '@tanstack/react-router';
@@ -36,10 +36,10 @@ function Loaded({ inForce }: { inForce: calls.Rules }) {
   const navigate = route.useNavigate();
   const draft = useDraft(inForce);
   const [adding, setAdding] = useState(false);
-  const show = (view: View | undefined) => void navigate({ search: { view }, replace: true });
+  const show = (view: View | undefined, session = search.session) => void navigate({ search: { view, session }, replace: true });
   const take = (text: string) => {
     draft.write(text);
-    draft.try(text);
+    draft.compare(text);
     setAdding(false);
     show('text');
   };
@@ -61,7 +61,7 @@ function Loaded({ inForce }: { inForce: calls.Rules }) {
           <Cards document={inForce.document} />
         </Tabs.Panel>
         <Tabs.Panel value="text">
-          <Text draft={draft} manages={manages} />
+          <Text draft={draft} manages={manages} session={search.session} onSessionClosed={() => void navigate({ search: { view: 'text' }, replace: true })} />
         </Tabs.Panel>
         <Tabs.Panel value="history">
           <History current={inForce.version} onTake={manages ? take : undefined} />

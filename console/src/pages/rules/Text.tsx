@@ -1,4 +1,4 @@
-/** The document as text: written, tried, put in force. */
+/** The document as text: written, tried on statements, compared with what is in force, put in force. */
 import { Alert, Button, Group, Stack, Text as Words, TextInput } from '@mantine/core';
 import { type FormEvent, useRef, useState } from 'react';
 
@@ -6,86 +6,131 @@ import type * as calls from '../../api/calls';
 import { ApiProblem, asProblem } from '../../api/problem';
 import { ProblemAlert } from '../../ui/ProblemAlert';
 import { Visible } from '../../ui/Visible';
+import { useCarried } from './carried';
 import { around, type Place, placeIn } from './place';
 import classes from './Rules.module.css';
+import { SessionGone, SessionTrial } from './SessionTrial';
 import { TextEditor, type TextHandle } from './TextEditor';
+import { ruleToTry } from './trial';
+import { TryIt } from './TryIt';
 import { type Draft, isOvertaken } from './useDraft';
+import { useWritten } from './useTrial';
 
 const LONGEST_NOTE = 1_000;
 
-export function Text({ draft, manages }: { draft: Draft; manages: boolean }) {
+interface Props {
+  draft: Draft;
+  manages: boolean;
+  /** The session whose statements are tried, if any. */
+  session: string | undefined;
+  onSessionClosed: () => void;
+}
+
+export function Text({ draft, manages, session, onSessionClosed }: Props) {
   const editor = useRef<TextHandle>(null);
-  const problem = draft.error ? asProblem(draft.error) : undefined;
-  const { place, rest } = placeIn(problem?.message ?? '');
+  const field = useRef<HTMLTextAreaElement>(null);
+  const carried = useCarried(session);
+  const written = useWritten(draft);
+  const [wanted, setWanted] = useState(carried?.rule);
+  const [statement, setStatement] = useState('');
+  const rule = ruleToTry(written.rules, wanted);
+  const error = draft.error ?? written.error;
+  const problem = error ? asProblem(error) : undefined;
+  const { place } = placeIn(problem?.message ?? '');
+  const look = (text: string) => {
+    setStatement(text);
+    field.current?.focus();
+  };
   return (
-    <div className={classes.bench}>
-      <TextEditor
-        label="Rules as YAML"
-        text={draft.text}
-        wrongLine={place?.line}
-        readOnly={!manages}
-        onChange={draft.write}
-        handle={editor}
-      />
-      {manages ? (
-        <Stack gap="sm">
-          <Group gap="xs">
-            <Button variant="light" loading={draft.isTrying} disabled={!draft.isChanged} onClick={() => draft.try()}>
-              Try
-            </Button>
-            <Button variant="default" disabled={!draft.isChanged} onClick={draft.discard}>
-              Discard
-            </Button>
-          </Group>
-          {draft.done === undefined ? <Outcome draft={draft} /> : <InForce version={draft.done} />}
-          {problem && place ? (
-            <Misplaced
-              problem={new ApiProblem(problem.status, problem.code, rest, problem.hint)}
-              place={place}
-              text={draft.text}
-              onShow={() => editor.current?.show(place.line)}
-            />
-          ) : null}
-          {problem && !place && !isOvertaken(problem) ? <ProblemAlert error={problem} /> : null}
-          {isOvertaken(problem) ? <Overtaken draft={draft} /> : null}
+    <>
+      <div className={classes.bench}>
+        <TextEditor
+          label="Rules as YAML"
+          text={draft.text}
+          wrongLine={place?.line}
+          readOnly={!manages}
+          onChange={draft.write}
+          handle={editor}
+        />
+        <Stack gap="lg">
+          {manages ? (
+            <Stack gap="sm">
+              <Group gap="xs">
+                <Button variant="light" loading={draft.isComparing} disabled={!draft.isChanged} onClick={() => draft.compare()}>
+                  Compare
+                </Button>
+                <Button variant="default" disabled={!draft.isChanged} onClick={draft.discard}>
+                  Discard
+                </Button>
+              </Group>
+              {draft.done === undefined ? <Outcome draft={draft} /> : <InForce version={draft.done} />}
+            </Stack>
+          ) : (
+            <Words size="sm" c="dimmed">
+              Administrators change this. <code>hoop admin export</code> writes it to a file.
+            </Words>
+          )}
+          {problem ? <Wrong problem={problem} draft={draft} onShow={(line) => editor.current?.show(line)} /> : null}
+          <TryIt written={written} rule={rule} onRule={setWanted} text={statement} onText={setStatement} field={field} />
         </Stack>
-      ) : (
-        <Words size="sm" c="dimmed">
-          Administrators change this. <code>hoop admin export</code> writes it to a file.
-        </Words>
+      </div>
+      {carried ? (
+        <SessionTrial carried={carried} written={written} rule={rule} onLook={look} onClose={onSessionClosed} />
+      ) : session === undefined ? null : (
+        <SessionGone id={session} onClose={onSessionClosed} />
       )}
-    </div>
+    </>
+  );
+}
+
+interface WrongProps {
+  problem: ApiProblem;
+  draft: Draft;
+  onShow: (line: number) => void;
+}
+
+function Wrong({ problem, draft, onShow }: WrongProps) {
+  const { place, rest } = placeIn(problem.message);
+  if (isOvertaken(problem)) return <Overtaken draft={draft} />;
+  if (!place) return <ProblemAlert error={problem} />;
+  return (
+    <Misplaced
+      problem={new ApiProblem(problem.status, problem.code, rest, problem.hint)}
+      place={place}
+      text={draft.text}
+      onShow={() => onShow(place.line)}
+    />
   );
 }
 
 function Outcome({ draft }: { draft: Draft }) {
-  // What was tried can still be put in force after an answer that got lost.
-  if (draft.error && (!draft.tried || isOvertaken(draft.error))) return null;
+  // What was compared can still be put in force after an answer that got lost.
+  if (draft.error && (!draft.compared || isOvertaken(draft.error))) return null;
   if (!draft.isChanged) {
     return (
       <Words size="sm" c="dimmed">
-        This is version {draft.base}, in force. Change the text, try it, and put it in force; nothing happens before.
+        This is version {draft.base}, in force. Change the text, compare, and put it in force; nothing happens before.
       </Words>
     );
   }
-  if (!draft.tried) {
+  if (!draft.compared) {
     return (
       <Words size="sm" c="dimmed">
-        Changed from version {draft.base}. Try says what would differ, and changes nothing.
+        Changed from version {draft.base}. Compare says what would differ, and changes nothing.
       </Words>
     );
   }
-  if (!draft.tried.changed) {
+  if (!draft.compared.changed) {
     return (
       <Words size="sm" role="status">
         It says the same as version {draft.base}: nothing would change.
       </Words>
     );
   }
-  return <PutInForce draft={draft} tried={draft.tried} />;
+  return <PutInForce draft={draft} compared={draft.compared} />;
 }
 
-function PutInForce({ draft, tried }: { draft: Draft; tried: calls.RulesChanged }) {
+function PutInForce({ draft, compared }: { draft: Draft; compared: calls.RulesChanged }) {
   const [note, setNote] = useState('');
   const submit = (event: FormEvent) => {
     event.preventDefault();
@@ -95,7 +140,7 @@ function PutInForce({ draft, tried }: { draft: Draft; tried: calls.RulesChanged 
     <form onSubmit={submit}>
       <Stack gap="sm">
         <Words size="sm">Against version {draft.base} this would change:</Words>
-        <Diff text={tried.diff} />
+        <Diff text={compared.diff} />
         <TextInput
           label="Note"
           description="Why; kept with the version"

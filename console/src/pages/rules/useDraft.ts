@@ -1,4 +1,4 @@
-/** What somebody writes on the rules, until it is in force: the text, the version it was begun from, what a try said. */
+/** What somebody writes on the rules, until it is in force: the text, the version it was begun from, what comparing said. */
 import { useMutation } from '@tanstack/react-query';
 import { useState } from 'react';
 
@@ -16,8 +16,8 @@ export function useDraft(inForce: calls.Rules) {
     keepDraft(id, next);
   };
   const { text, base } = begun ?? { text: inForce.yaml, base: inForce.version };
-  const attempt = useMutation({
-    mutationFn: (tried: Kept) => calls.changeRules({ yaml: tried.text, version: tried.base, dry_run: true }),
+  const comparing = useMutation({
+    mutationFn: (kept: Kept) => calls.changeRules({ yaml: kept.text, version: kept.base, dry_run: true }),
   });
   const put = useMutation({
     mutationFn: (note: string) =>
@@ -25,7 +25,7 @@ export function useDraft(inForce: calls.Rules) {
     onSuccess: async () => {
       await forget('rules', 'connections', 'sessions');
       setBegun(undefined);
-      attempt.reset();
+      comparing.reset();
     },
   });
   const write = (next: string) => {
@@ -33,28 +33,28 @@ export function useDraft(inForce: calls.Rules) {
     setBegun(begun === undefined && next === inForce.yaml ? undefined : { text: next, base });
     put.reset();
   };
-  const isTried = attempt.variables?.text === text && attempt.variables.base === base;
+  const isCompared = comparing.variables?.text === text && comparing.variables.base === base;
   return {
     text,
     base,
     isChanged: begun !== undefined && text !== inForce.yaml,
-    /** What the last try of exactly this text said. */
-    tried: isTried ? attempt.data : undefined,
-    /** Why the last try of exactly this text, or putting it in force, failed. */
-    error: put.error ?? (isTried ? attempt.error : null),
-    isTrying: attempt.isPending,
+    /** What the last comparing of exactly this text said. */
+    compared: isCompared ? comparing.data : undefined,
+    /** Why comparing exactly this text, or putting it in force, failed. */
+    error: put.error ?? (isCompared ? comparing.error : null),
+    isComparing: comparing.isPending,
     isPutting: put.isPending,
     /** The version that this draft came into force as, until the next change. */
     done: put.data?.version,
     write,
-    try: (next = text) => {
+    compare: (next = text) => {
       put.reset();
-      attempt.mutate({ text: next, base });
+      comparing.mutate({ text: next, base });
     },
     put: (note: string) => put.mutate(note),
     discard: () => {
       setBegun(undefined);
-      attempt.reset();
+      comparing.reset();
       put.reset();
     },
     /** Takes the text as a change of what is in force now, and says what it would change. */
@@ -64,7 +64,7 @@ export function useDraft(inForce: calls.Rules) {
       const next = { text, base: now.version };
       setBegun(next);
       put.reset();
-      attempt.mutate(next);
+      comparing.mutate(next);
     },
   };
 }

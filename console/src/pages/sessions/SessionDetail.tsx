@@ -1,7 +1,7 @@
 /** One session: its facts, whether its recording is whole, and what happened in it. */
 import { Alert, Badge, Button, Group, Menu, Paper, SimpleGrid, Stack, Text, Title } from '@mantine/core';
-import { useQuery } from '@tanstack/react-query';
-import { getRouteApi } from '@tanstack/react-router';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { getRouteApi, useNavigate } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 
 import * as calls from '../../api/calls';
@@ -15,6 +15,7 @@ import { Page } from '../../ui/Page';
 import { TextLink } from '../../ui/RouterLink';
 import { Time } from '../../ui/Time';
 import { Visible } from '../../ui/Visible';
+import { carry, HAS_STATEMENTS, isCarried, keepCarried, ruleIn } from '../rules/carried';
 import { EndButton } from './EndButton';
 import { KillButton } from './KillButton';
 import { StateBadge } from './StateBadge';
@@ -149,7 +150,10 @@ function Recorded({ session }: { session: calls.Session }) {
         <Title order={2} size="h4">
           Replay
         </Title>
-        <Ending timeline={timeline} live={live} />
+        <Group gap="sm">
+          <Ending timeline={timeline} live={live} />
+          <TryRulesButton session={session} timeline={timeline} />
+        </Group>
       </Group>
       <Missing timeline={timeline} live={live} />
       {timeline.keptElsewhere ? (
@@ -191,6 +195,25 @@ function Recorded({ session }: { session: calls.Session }) {
         </Alert>
       ) : null}
     </Stack>
+  );
+}
+
+/** Takes what was asked to where rules are written, to see what others would have said. */
+function TryRulesButton({ session, timeline }: { session: calls.Session; timeline: TimelineState }) {
+  const cache = useQueryClient();
+  const navigate = useNavigate();
+  if (!HAS_STATEMENTS.includes(session.protocol) || !timeline.statements.some(isCarried)) return null;
+  const { id } = session;
+  const take = () => {
+    const title = `${session.user} on ${session.connection}`;
+    const isPartial = timeline.more !== undefined || timeline.fetchingMore;
+    keepCarried(cache, { id, title, rule: ruleIn(session.allowed_because), isPartial, ...carry(timeline.statements) });
+    void navigate({ to: '/rules', search: { view: 'text', session: id } });
+  };
+  return (
+    <Button size="xs" variant="light" onClick={take}>
+      Try with other rules
+    </Button>
   );
 }
 

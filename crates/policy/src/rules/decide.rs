@@ -311,6 +311,27 @@ fn missing_reason(reason: Option<&str>) -> Option<Missing> {
     (!given).then_some(Missing::Reason)
 }
 
+impl Rule {
+    /// What the requests of a session under it may be.
+    #[must_use]
+    pub fn requests(&self) -> Rules {
+        Rules {
+            allow_replication: self.allow_replication,
+            only: None,
+            statements: self.statements.clone(),
+            masking: self.masking.clone(),
+        }
+    }
+}
+
+impl BreakGlassRule {
+    /// What the requests of a session under it may be.
+    #[must_use]
+    pub fn requests(&self) -> Rules {
+        Rules { masking: self.masking.clone(), ..Rules::default() }
+    }
+}
+
 fn permit(
     rule: &Rule,
     asking: &Asking<'_>,
@@ -325,12 +346,7 @@ fn permit(
         recording: rule.limits.recording,
         retention: rule.limits.retention,
         target_user: rule.target_user.clone(),
-        rules: Rules {
-            allow_replication: rule.allow_replication,
-            only: asking.only.cloned(),
-            statements: rule.statements.clone(),
-            masking: rule.masking.clone(),
-        },
+        rules: Rules { only: asking.only.cloned(), ..rule.requests() },
         because: format!("rule {}: {through}", rule.name),
         approval_used: approval.map(|(index, _)| index),
     }
@@ -345,7 +361,7 @@ fn permit_emergency(rule: &BreakGlassRule, asking: &Asking<'_>, now: Timestamp) 
         recording: RecordingMode::Strict,
         retention: rule.limits.retention,
         target_user: rule.target_user.clone(),
-        rules: Rules { only: asking.only.cloned(), masking: rule.masking.clone(), ..Rules::default() },
+        rules: Rules { only: asking.only.cloned(), ..rule.requests() },
         because: format!("break-glass rule {}: {through}", rule.name),
         review_before_next_use: rule.review_before_next_use,
         reviewers: rule.reviewers.clone(),

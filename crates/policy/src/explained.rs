@@ -1,0 +1,189 @@
+//! What statement rules say of a text, statement by statement: [`crate::Warrant`] decides by it, and whoever writes rules
+//! reads it.
+
+use hoop_sql::{Reading, Statement};
+
+use crate::{Condition, Denial, StatementAction, StatementRule, statements};
+
+/// What decides one statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ruling<'r> {
+    /// There are no statement rules: any may run.
+    Free,
+    /// The first rule that fits.
+    By(&'r StatementRule),
+    /// There are rules and none fits: it is refused.
+    NoneFits,
+}
+
+impl<'r> Ruling<'r> {
+    /// Whether the statement may run.
+    #[must_use]
+    pub const fn allows(self) -> bool {
+        match self {
+            Self::Free => true,
+            Self::By(rule) => matches!(rule.action, StatementAction::Allow),
+            Self::NoneFits => false,
+        }
+    }
+
+    /// The rule that decides, if one does.
+    #[must_use]
+    pub const fn rule(self) -> Option<&'r StatementRule> {
+        match self {
+            Self::By(rule) => Some(rule),
+            Self::Free | Self::NoneFits => None,
+        }
+    }
+}
+
+/// A text as the rules see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explained<'r> {
+    rules: &'r [StatementRule],
+    /// What was read of it.
+    reading: &'r Reading,
+    /// One for each statement of it.
+    rulings: Vec<Ruling<'r>>,
+}
+
+impl<'r> Explained<'r> {
+    /// Holds what was read against the rules.
+    #[must_use]
+    pub fn new(rules: &'r [StatementRule], reading: &'r Reading) -> Self {
+        let ruling = |statement| statements::ruling(rules, statement);
+        let rulings = reading.statements.iter().map(ruling).collect();
+        Self { rules, reading, rulings }
+    }
+
+    /// What was read.
+    #[must_use]
+    pub const fn reading(&self) -> &'r Reading {
+        self.reading
+    }
+
+    /// Each statement, and what decides it.
+    pub fn statements(&self) -> impl ExactSizeIterator<Item = (&'r Statement, Ruling<'r>)> {
+        self.reading.statements.iter().zip(self.rulings.iter().copied())
+    }
+
+    /// Which statement refuses the text, counted from 0: the first that may not run.
+    #[must_use]
+    pub fn refused_at(&self) -> Option<usize> {
+        self.rulings.iter().position(|ruling| !ruling.allows())
+    }
+
+    /// The rules that allow, and of each the first condition that a statement of this text does not meet.
+    pub fn missed(&self, statement: &Statement) -> impl Iterator<Item = (&'r StatementRule, Condition)> {
+        let allowing = self.rules.iter().filter(|rule| rule.action == StatementAction::Allow);
+        allowing.filter_map(|rule| Some((rule, rule.misfit(statement)?)))
+    }
+
+    /// Why the text may not run; `None`: it may.
+    #[must_use]
+    pub fn denial(&self) -> Option<Denial> {
+        let (statement, ruling) = self.statements().nth(self.refused_at()?)?;
+        Some(match self.reading.unreadable {
+            Some(why) => Denial::Unreadable(why),
+            None => Denial::Statement {
+                rule: ruling.rule().map(|rule| rule.name.clone()),
+                class: statement.worst(),
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hoop_model::Timestamp;
+    use hoop_sql::{Class, Dialect, postgres::Mode, read};
+
+    use super::*;
+    use crate::{Action, Rules, Warrant};
+
+    const SQL: Dialect = Dialect::Postgres(Mode { standard_strings: true, utf8: true });
+    const NOW: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
+
+    fn rules() -> Vec<StatementRule> {
+        let yaml = "
+- {name: no-billing, action: deny, tables: [billing.*]}
+- {name: read, action: allow, classes: [read]}
+";
+        serde_saphyr::from_str(yaml).unwrap()
+    }
+
+    fn reading(text: &str) -> Reading {
+        read(text.as_bytes(), SQL)
+    }
+
+    #[test]
+    fn each_statement_has_its_ruling_and_the_first_that_may_not_run_refuses_the_text() {
+        let rules = rules();
+        let reading = reading("select 1; delete from a.b; select * from billing.c; begin");
+        let explained = Explained::new(&rules, &reading);
+        let told: Vec<_> = explained
+            .statements()
+            .map(|(_, ruling)| (ruling.rule().map(|rule| rule.name.to_string()), ruling.allows()))
+            .collect();
+        let by = |name: &str| Some(name.to_owned());
+        assert_eq!(told, [(by("read"), true), (None, false), (by("no-billing"), false), (by("read"), true)]);
+        assert_eq!(explained.refused_at(), Some(1));
+        assert_eq!(explained.denial(), Some(Denial::Statement { rule: None, class: Class::Write }));
+    }
+
+    #[test]
+    fn without_rules_any_statement_is_free() {
+        let reading = reading("drop table a; select '");
+        let explained = Explained::new(&[], &reading);
+        assert!(explained.statements().all(|(_, ruling)| ruling == Ruling::Free));
+        assert_eq!((explained.refused_at(), explained.denial()), (None, None));
+    }
+
+    #[test]
+    fn of_each_rule_that_allows_it_is_said_which_condition_is_not_met() {
+        let yaml = "
+- {name: never, action: deny, verbs: [merge]}
+- {name: classes, action: allow, classes: [read]}
+- {name: verbs, action: allow, verbs: [insert]}
+- {name: tables, action: allow, tables: [clinic.*]}
+- {name: text, action: allow, text: [select ?]}
+";
+        let rules: Vec<StatementRule> = serde_saphyr::from_str(yaml).unwrap();
+        let missed = |text: &str| {
+            let reading = reading(text);
+            let explained = Explained::new(&rules, &reading);
+            let (statement, ruling) = explained.statements().next().unwrap();
+            let missed = explained.missed(statement);
+            let missed: Vec<_> = missed.map(|(rule, condition)| (rule.name.to_string(), condition)).collect();
+            assert!(missed.iter().all(|(name, condition)| *name == condition.as_str()), "{missed:?}");
+            (missed.len(), ruling.allows())
+        };
+        assert_eq!(missed("update billing.claims set a = 1 where id = 2"), (4, false));
+        assert_eq!(missed("update clinic.notes set a = 1 where id = 2"), (3, true));
+        assert_eq!(missed("select '"), (4, false), "what cannot be read meets nothing");
+        assert_eq!(missed("select 1"), (1, true));
+    }
+
+    #[test]
+    fn what_is_explained_is_what_a_session_is_told() {
+        let statements = rules();
+        let warrant = Warrant::new(
+            Rules { statements: statements.clone(), ..Rules::default() },
+            NOW.after(std::time::Duration::from_secs(60)),
+        );
+        for text in [
+            "",
+            "select 1",
+            "select 1; select 2",
+            "select 1; drop table a",
+            "select * from claims",
+            "select * from clinic.claims",
+            "select unheard_of()",
+            "select '",
+            "se\0lect",
+        ] {
+            let told = warrant.decide(&Action::Statement { text: text.as_bytes(), dialect: SQL }, NOW).err();
+            assert_eq!(Explained::new(&statements, &reading(text)).denial(), told, "{text}");
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Rules are tried on statements: what is told is what a session would be told, whoever may read rules may ask, and
+//! nothing of it is kept.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use common::{Tokens, World, problem};
+use hoop_model::Role;
+use reqwest::{Method, Response, StatusCode};
+use serde_json::{Value, json};
+
+const FILE: &str = "
+version: 1
+rules:
+  - name: analysts
+    subjects: {groups: [analysts]}
+    connections: {names: [pg]}
+    conditions: {mfa: {max_age: 12h}}
+    limits: {duration: 8h, idle: 30m}
+    statements:
+      - {name: no-billing,  action: deny,  tables: [\"billing.*\"]}
+      - {name: whole-table, action: deny,  classes: [write], without_where: true}
+      - {name: notes,       action: allow, classes: [read, write], tables: [clinic.notes]}
+      - {name: read,        action: allow, classes: [read]}
+  - name: dba
+    subjects: {groups: [dba]}
+    connections: {names: [pg]}
+    conditions: {mfa: {max_age: 12h}}
+    limits: {duration: 8h, idle: 30m}
+";
+
+struct Scene {
+    world: World,
+    admin: Tokens,
+    auditor: Tokens,
+}
+
+impl Scene {
+    async fn start() -> Self {
+        let world = World::start().await;
+        let mut root = world.person("root", Role::Admin, &[]).await;
+        let mut eve = world.person("eve", Role::Auditor, &[]).await;
+        let (admin, auditor) = (world.tokens(&mut root).await, world.tokens(&mut eve).await);
+        Self { world, admin, auditor }
+    }
+
+    async fn send(&self, who: &Tokens, body: &Value) -> Response {
+        self.world
+            .request(Method::POST, "/rules/try")
+            .json(body)
+            .bearer_auth(&who.access)
+            .send()
+            .await
+            .unwrap()
+    }
+
+    async fn tried(&self, body: Value) -> Value {
+        let response = self.send(&self.auditor, &body).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        response.json().await.unwrap()
+    }
+
+    async fn refused(&self, body: Value) -> (u16, String) {
+        problem(self.send(&self.auditor, &body).await).await
+    }
+}
+
+fn with(texts: &[&str]) -> Value {
+    json!({ "yaml": FILE, "rule": "analysts", "dialect": "postgres", "texts": texts })
+}
+
+#[tokio::test]
+async fn each_text_is_told_what_was_read_and_what_decides() {
+    let scene = Scene::start().await;
+    let tried = scene
+        .tried(with(&[
+            "select name from clinic.patients",
+            "begin; update clinic.notes set a = 1; select 1",
+            "update clinic.notes set a = 1 where id = 2",
+            "select unheard_of(1)",
+            "select 'open",
+            "",
+        ]))
+        .await;
+    let rules = json!([
+        { "name": "analysts", "break_glass": false, "statements": 4 },
+        { "name": "dba", "break_glass": false, "statements": 0 },
+    ]);
+    assert_eq!(tried["rules"], rules);
+    let texts = tried["texts"].as_array().unwrap();
+    let runs: Vec<_> = texts.iter().map(|text| text["refusal"].is_null()).collect();
+    assert_eq!(runs, [true, false, true, false, false, true]);
+
+    let read = &texts[0]["statements"][0];
+    assert_eq!(read["classes"], json!(["read"]));
+    assert_eq!(read["tables"], json!(["clinic.patients"]));
+    assert_eq!((&read["rule"], &read["allowed"]), (&json!("read"), &json!(true)));
+    assert_eq!(read["spelling"], "select name from clinic.patients");
+
+    let whole = &texts[1];
+    assert_eq!(whole["refused_at"], 1);
+    assert_eq!(whole["refusal"]["code"], "HOOP-2030");
+    assert_eq!(
+        whole["refusal"]["message"],
+        "statement rule whole-table does not allow this statement (write)"
+    );
+    assert!(whole["refusal"]["hint"].is_string());
+    let statements = whole["statements"].as_array().unwrap();
+    let rules: Vec<_> = statements.iter().map(|one| one["rule"].as_str().unwrap()).collect();
+    assert_eq!(
+        rules,
+        ["notes", "whole-table", "notes"],
+        "what touches no table fits rules that allow tables"
+    );
+    assert_eq!((&statements[1]["unbounded"], &statements[1]["verbs"]), (&json!(true), &json!(["update"])));
+
+    assert_eq!(texts[2]["statements"][0]["rule"], "notes");
+    assert_eq!(texts[3]["statements"][0]["unknown_functions"], json!(["unheard_of"]));
+    let open = &texts[4];
+    assert_eq!(open["refusal"]["code"], "HOOP-2031");
+    assert_eq!(open["statements"][0]["opaque"], true);
+    assert!(open["statements"][0]["tables"].is_null());
+    assert!(open["unreadable"].as_str().unwrap().contains("has no end"));
+    assert_eq!(texts[5]["statements"], json!([]));
+}
+
+#[tokio::test]
+async fn without_a_file_it_is_what_is_in_force() {
+    let scene = Scene::start().await;
+    let statements = json!([{ "name": "read", "action": "allow", "classes": ["read"] }]);
+    let put = scene.world.rule(&scene.admin, json!({ "statements": statements })).send().await.unwrap();
+    assert_eq!(put.status(), StatusCode::OK);
+    let ask = json!({ "rule": "dba", "dialect": "postgres", "texts": ["drop table a", "select 1"] });
+    let tried = scene.tried(ask).await;
+    assert_eq!(tried["texts"][0]["refusal"]["code"], "HOOP-2030");
+    let dropped = &tried["texts"][0]["statements"][0];
+    assert!(dropped["rule"].is_null(), "none fits");
+    assert_eq!(dropped["missed"], json!([{ "rule": "read", "condition": "classes" }]));
+    assert_eq!(tried["texts"][1]["statements"][0]["missed"], json!([]));
+    assert!(tried["texts"][1]["refusal"].is_null());
+    let mut free = with(&["drop table a", "select '"]);
+    free["rule"] = json!("dba");
+    let free = scene.tried(free).await;
+    assert!(free["texts"][0]["refusal"].is_null(), "there are no statement rules");
+    assert!(free["texts"][1]["refusal"].is_null() && free["texts"][1]["unreadable"].is_string());
+}
+
+/// What masking refuses is no matter of statement rules, and is told all the same.
+#[tokio::test]
+async fn what_a_session_refuses_for_another_reason_is_told_too() {
+    let scene = Scene::start().await;
+    let mut ask = with(&["copy clinic.notes to stdout with (format csv, delimiter 'x')", "select 1"]);
+    ask["rule"] = json!("dba");
+    let tried = scene.tried(ask.clone()).await;
+    assert_eq!(tried["texts"][0]["refusal"]["code"], "HOOP-2033", "{tried}");
+    assert!(tried["texts"][0]["refused_at"].is_null() && tried["texts"][1]["refusal"].is_null());
+    ask["yaml"] = json!(format!("{FILE}    masking: none\n"));
+    assert!(scene.tried(ask).await["texts"][0]["refusal"].is_null());
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_is_refused() {
+    let scene = Scene::start().await;
+    let bad = || (400, "HOOP-7003".to_owned());
+    let big = "x".repeat((64 << 10) + 1);
+    let half = "x".repeat(64 << 10);
+    assert_eq!(scene.refused(with(&vec!["select 1"; 501])).await, bad(), "too many");
+    assert_eq!(scene.refused(with(&[&big])).await, bad(), "too long");
+    assert_eq!(scene.refused(with(&[half.as_str(); 17])).await, bad(), "too long in all");
+    let mut nameless = with(&["select 1"]);
+    nameless["rule"] = Value::Null;
+    assert_eq!(scene.refused(nameless).await, bad(), "no rule");
+    let mut foreign = with(&["select 1"]);
+    foreign["dialect"] = json!("cobol");
+    assert_eq!(scene.refused(foreign).await, (422, "HOOP-7003".to_owned()), "no such dialect");
+    let mut other = with(&["select 1"]);
+    other["rule"] = json!("nobodys");
+    assert_eq!(scene.refused(other).await, (404, "HOOP-7002".to_owned()));
+    let mut broken = with(&[]);
+    broken["yaml"] = json!("version: 1\nrules:\n  - name: a\n    nonsense: 1\n");
+    let answer = scene.send(&scene.auditor, &broken).await;
+    assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+    let told: Value = answer.json().await.unwrap();
+    assert!(told["message"].as_str().unwrap().starts_with("line 4, column"), "{told}");
+}
+
+#[tokio::test]
+async fn the_largest_that_is_taken_gets_a_bounded_answer() {
+    let scene = Scene::start().await;
+    let many = "a;".repeat(32 << 10);
+    let response = scene.send(&scene.auditor, &with(&[many.as_str(); 16])).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    let tried: Value = response.json().await.unwrap();
+    let text = &tried["texts"][15];
+    assert_eq!(text["statements"].as_array().unwrap().len(), 20);
+    assert_eq!(text["statements_omitted"], (32 << 10) - 20);
+    let late = format!("{}drop table a", "select 1;".repeat(100));
+    let tried = scene.tried(with(&[&late])).await;
+    let told = tried["texts"][0]["statements"].as_array().unwrap();
+    assert_eq!((told.len(), &told[20]["at"]), (21, &json!(100)), "the one that refuses is always told");
+}
+
+#[tokio::test]
+async fn a_trial_leaves_nothing_behind() {
+    let scene = Scene::start().await;
+    let before = scene.world.running.store().ledger_head().await.unwrap().size;
+    scene.tried(with(&["select 'of_nobodys_business'"])).await;
+    assert_eq!(scene.world.running.store().ledger_head().await.unwrap().size, before);
+    let rules = scene.world.request(Method::GET, "/rules").bearer_auth(&scene.auditor.access);
+    let rules: Value = rules.send().await.unwrap().json().await.unwrap();
+    assert_eq!(rules["version"], 0);
+}
