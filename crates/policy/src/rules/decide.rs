@@ -47,9 +47,7 @@ impl Policy {
         barred(person)?;
         let mut nearest = Nearest::default();
         for rule in self.break_glass_for(person, asking.connection) {
-            let mut missing = Vec::new();
-            missing.extend(missing_emergency_mfa(rule, person, now));
-            missing.extend(missing_reason(asking.reason));
+            let missing = missing_in_emergency(rule, asking, now);
             if missing.is_empty() {
                 return Ok(permit_emergency(rule, asking, now));
             }
@@ -298,6 +296,15 @@ fn missing_mfa(wanted: &MfaRule, person: &Person, now: Timestamp) -> Option<Miss
         return None;
     }
     Some(Missing::Mfa { max_age: wanted.max_age, methods: wanted.methods.iter().copied().collect() })
+}
+
+pub(super) fn missing_in_emergency(
+    rule: &BreakGlassRule,
+    asking: &Asking<'_>,
+    now: Timestamp,
+) -> Vec<Missing> {
+    let mfa = missing_emergency_mfa(rule, asking.person, now);
+    mfa.into_iter().chain(missing_reason(asking.reason)).collect()
 }
 
 /// Sealed codes were all used up at sign-in, which ends within the hour: their age is not asked.

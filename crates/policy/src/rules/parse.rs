@@ -77,6 +77,16 @@ pub enum PolicyError {
 }
 
 impl PolicyError {
+    /// Where in the file, if that is known.
+    #[must_use]
+    pub const fn place(&self) -> Option<Place> {
+        match self {
+            Self::Unreadable { place, .. } => Some(*place),
+            Self::Senseless { place, .. } => *place,
+            Self::TooLarge { .. } | Self::Unprintable(_) => None,
+        }
+    }
+
     /// The form a person reads, with its stable code.
     #[must_use]
     pub fn to_fault(&self) -> Fault {
@@ -155,9 +165,7 @@ impl AccessPolicy {
     /// # Errors
     /// [`PolicyError`] says where, what is wrong and what to do.
     pub fn from_yaml(text: &str) -> Result<Self, PolicyError> {
-        bounded(text)?;
-        let document: Document<Spanned<Rule>, Spanned<BreakGlassRule>> =
-            serde_saphyr::from_str_with_options(text, options()).map_err(|error| unreadable(&error))?;
+        let document: Document<Spanned<Rule>, Spanned<BreakGlassRule>> = read_yaml(text)?;
         let (places, rules) = apart(document.rules);
         let (break_glass_places, break_glass) = apart(document.break_glass);
         check::check(&rules, &break_glass).map_err(|found| {
@@ -197,6 +205,12 @@ impl AccessPolicy {
     }
 }
 
+/// Reads one document of YAML from outside: bounded, and strict.
+pub(crate) fn read_yaml<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, PolicyError> {
+    bounded(text)?;
+    serde_saphyr::from_str_with_options(text, options()).map_err(|error| unreadable(&error))
+}
+
 const fn bounded(text: &str) -> Result<(), PolicyError> {
     if text.len() > LONGEST_FILE { Err(PolicyError::TooLarge { bytes: text.len() }) } else { Ok(()) }
 }
@@ -231,7 +245,7 @@ fn unreadable(error: &serde_saphyr::Error) -> PolicyError {
     PolicyError::Unreadable { place, message: visible(&message) }
 }
 
-fn place(at: &serde_saphyr::Location) -> Place {
+pub(crate) fn place(at: &serde_saphyr::Location) -> Place {
     Place { line: at.line().max(1), column: at.column().max(1) }
 }
 
