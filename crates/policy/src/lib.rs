@@ -15,6 +15,7 @@
 pub mod cases;
 mod explained;
 mod masking;
+pub mod rego;
 mod request;
 pub mod rules;
 mod statement;

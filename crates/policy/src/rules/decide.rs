@@ -18,7 +18,10 @@ use super::{
     windows,
     words::{DecidingRole, MfaMethod, OpenedBy, RecordingMode, TargetUser},
 };
-use crate::{OnlyStatement, Rules};
+use crate::{
+    OnlyStatement, Rules,
+    rego::{AccessInput, Answer, Evaluation},
+};
 
 impl Policy {
     /// May this person open this connection now?
@@ -27,9 +30,9 @@ impl Policy {
     /// The [`Refusal`] to tell them.
     pub fn decide(&self, asking: &Asking<'_>, now: Timestamp) -> Result<Permission, Refusal> {
         barred(asking.person)?;
-        let mut nearest = Nearest::default();
+        let (mut nearest, when) = (Nearest::default(), when(self, asking, now));
         for rule in self.rules_for(asking.person, asking.connection) {
-            let (missing, approval) = missing(rule, asking, now);
+            let (missing, approval) = missing(rule, asking, &when, now);
             if missing.is_empty() {
                 return Ok(permit(rule, asking, approval, now));
             }
@@ -75,8 +78,12 @@ impl Policy {
             return self.may_stay_in_emergency(staying, now);
         }
         let (mut nearest, mut other) = (Nearest::default(), None);
+        let when = Evaluation::new(self.document().modules(), || {
+            let Staying { person, connection, address, reason, opened_at, .. } = *staying;
+            AccessInput::new(person, connection, (address, reason), (opened_at, now)).into_json()
+        });
         for rule in self.rules_for(staying.person, staying.connection) {
-            let (missing, approval) = missing_of_live(rule, staying, now);
+            let (missing, approval) = missing_of_live(rule, staying, &when, now);
             if !missing.is_empty() {
                 nearest.consider(&rule.name, &rule.conditions.times, missing);
                 continue;
@@ -221,11 +228,24 @@ struct Circumstances<'a> {
 /// What a rule misses, and the approval that it found.
 type Found = (Vec<Missing>, Option<(usize, Timestamp)>);
 
-pub(super) fn missing(rule: &Rule, asking: &Asking<'_>, now: Timestamp) -> Found {
+/// The conditions in Rego of whoever asks.
+pub(super) fn when<'a>(policy: &'a Policy, asking: &'a Asking<'_>, now: Timestamp) -> Evaluation<'a> {
+    Evaluation::new(policy.document().modules(), move || asking.input(now).into_json())
+}
+
+impl Asking<'_> {
+    /// What a condition in Rego sees of it.
+    #[must_use]
+    pub fn input(&self, now: Timestamp) -> AccessInput<'_> {
+        AccessInput::new(self.person, self.connection, (self.address, self.reason), (now, now))
+    }
+}
+
+pub(super) fn missing(rule: &Rule, asking: &Asking<'_>, when: &Evaluation<'_>, now: Timestamp) -> Found {
     let Asking { person, connection, address, reason, end_to_end, only, approvals, live_sessions } = *asking;
     let around =
         Circumstances { person, connection, address, reason, end_to_end, only, approvals, since: now };
-    let (mut missing, approval) = missing_always(rule, &around, now);
+    let (mut missing, approval) = missing_always(rule, &around, when, now);
     missing.extend(missing_mfa(&rule.conditions.mfa, person, now));
     if let Some(limit) = rule.limits.sessions.filter(|limit| live_sessions >= *limit) {
         missing.push(Missing::TooManySessions { limit });
@@ -233,14 +253,14 @@ pub(super) fn missing(rule: &Rule, asking: &Asking<'_>, now: Timestamp) -> Found
     (missing, approval)
 }
 
-fn missing_of_live(rule: &Rule, staying: &Staying<'_>, now: Timestamp) -> Found {
+fn missing_of_live(rule: &Rule, staying: &Staying<'_>, when: &Evaluation<'_>, now: Timestamp) -> Found {
     let Staying { person, connection, address, reason, end_to_end, approvals, .. } = *staying;
     let (only, since) = (staying.rules.only.as_ref(), staying.opened_at);
     let around = Circumstances { person, connection, address, reason, end_to_end, only, approvals, since };
-    missing_always(rule, &around, now)
+    missing_always(rule, &around, when, now)
 }
 
-fn missing_always(rule: &Rule, around: &Circumstances<'_>, now: Timestamp) -> Found {
+fn missing_always(rule: &Rule, around: &Circumstances<'_>, when: &Evaluation<'_>, now: Timestamp) -> Found {
     let conditions = &rule.conditions;
     let mut missing = Vec::new();
     let networks = &conditions.networks;
@@ -252,6 +272,13 @@ fn missing_always(rule: &Rule, around: &Circumstances<'_>, now: Timestamp) -> Fo
     }
     if conditions.end_to_end_only && !around.end_to_end {
         missing.push(Missing::EndToEnd);
+    }
+    // Dear to find out, and of no interest where time or place already say no.
+    if let Some(path) = conditions.when.as_ref().filter(|_| missing.is_empty()) {
+        let answer = when.ask(path);
+        if answer != Answer::True {
+            missing.push(Missing::When { path: path.clone(), answer });
+        }
     }
     if conditions.reason {
         missing.extend(missing_reason(around.reason));

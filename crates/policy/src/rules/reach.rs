@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{
     asking::{Asking, ConnectionFacts, Person, PersonKind},
     compiled::Policy,
-    decide::{missing, missing_in_emergency},
+    decide::{missing, missing_in_emergency, when},
     document::{BreakGlassRule, Conditions, Connections, MfaRule, Rule},
     parse::AccessPolicy,
     refusal::Missing,
@@ -124,11 +124,11 @@ impl Policy {
     /// Every rule, in order, and why it did or did not apply. For admins: it tells what exists.
     #[must_use]
     pub fn explain(&self, asking: &Asking<'_>, now: Timestamp) -> Vec<Considered> {
-        let mut decided = false;
+        let (mut decided, when) = (false, when(self, asking, now));
         let consider = |rule: &Rule| {
             let is_subject = rule.subjects.through(asking.person).is_some();
             let about = before_conditions(rule.enabled, is_subject, &rule.connections, asking);
-            let outcome = about.unwrap_or_else(|| outcome(missing(rule, asking, now).0, &mut decided));
+            let outcome = about.unwrap_or_else(|| outcome(missing(rule, asking, &when, now).0, &mut decided));
             Considered { rule: rule.name.clone(), outcome }
         };
         self.document().rules().iter().map(consider).collect()
@@ -178,7 +178,7 @@ fn outcome(what: Vec<Missing>, decided: &mut bool) -> Outcome {
 }
 
 fn needs(rule: &Rule, kind: PersonKind) -> Vec<String> {
-    let Conditions { mfa, times, networks, reason, approval, end_to_end_only } = &rule.conditions;
+    let Conditions { mfa, times, networks, reason, approval, end_to_end_only, when } = &rule.conditions;
     let mut needs = Vec::new();
     if kind == PersonKind::Human {
         needs.push(second_factor(mfa));
@@ -205,6 +205,9 @@ fn needs(rule: &Rule, kind: PersonKind) -> Vec<String> {
     }
     if *end_to_end_only {
         needs.push("end to end".into());
+    }
+    if let Some(when) = when {
+        needs.push(format!("condition {when}"));
     }
     needs
 }

@@ -8,6 +8,7 @@ mod emergency;
 mod file;
 mod index;
 mod reach;
+mod rego;
 mod stay;
 mod windows;
 mod world;
