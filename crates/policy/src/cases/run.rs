@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     Explained, Rules, StatementAction,
+    rego::Asked,
     rules::{Missing, Policy, Refusal},
 };
 
@@ -136,7 +137,9 @@ pub fn decide_statement(rules: &Rules, text: &str, dialect: DialectName) -> Stat
     }
     let reading = hoop_sql::read(text.as_bytes(), dialect.dialect());
     decided.unreadable = reading.unreadable.map(|why| why.to_string());
-    for (_, ruling) in Explained::new(&rules.statements, &reading).statements() {
+    let compiled = rules.rego.as_ref().map(|rego| (rego, rego.compile()));
+    let asked = Asked::new(compiled.as_ref().map(|(rego, modules)| (*rego, modules)));
+    for (_, ruling) in Explained::asking(&rules.statements, &reading, &asked).statements() {
         decided.rules.push(ruling.rule().map(|rule| rule.name.clone()));
         if !ruling.allows() {
             decided.action = StatementAction::Deny;

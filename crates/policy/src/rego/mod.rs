@@ -13,9 +13,12 @@
 mod guard;
 mod input;
 mod modules;
+mod statement;
 mod when;
 
 pub use input::{AccessInput, ConnectionInput, MfaInput, PersonInput, RequestInput, TimeInput};
 pub(crate) use modules::Evaluation;
 pub use modules::{ModuleError, ModuleName, Modules, TIME};
+pub use statement::StatementRego;
+pub(crate) use statement::{Asked, LONGEST_IN_GRANT};
 pub use when::{Answer, NotAPath, When};

@@ -6,7 +6,7 @@ use hoop_model::RuleName;
 
 use crate::{
     ColumnPattern, ColumnRule, Masking, Show, StatementAction, StatementRule,
-    rego::{ModuleError, Modules, When},
+    rego::{LONGEST_IN_GRANT, ModuleError, Modules, When},
 };
 
 use super::{
@@ -127,10 +127,18 @@ pub enum Problem {
         column: ColumnPattern,
     },
     /// A condition that names no rule of a module.
-    #[error("`conditions.when` names {path}, and no module has such a rule")]
+    #[error("`when` names {path}, and no module has such a rule")]
     NoSuchRule {
         /// What it names.
         path: When,
+    },
+    /// More than fits into a grant.
+    #[error(
+        "a statement rule has a `when`, and `modules` has {bytes} bytes: then at most {LONGEST_IN_GRANT} are allowed"
+    )]
+    TooMuchForGrants {
+        /// How many there are.
+        bytes: usize,
     },
     /// Modules that cannot be used.
     #[error(transparent)]
@@ -176,13 +184,22 @@ pub(super) fn check(rules: &[Rule], break_glass: &[BreakGlassRule], modules: &Mo
 fn check_when(rules: &[Rule], modules: &Modules) -> Result<(), Found> {
     let mut known = BTreeSet::new();
     for (index, rule) in rules.iter().enumerate() {
-        let Some(path) = &rule.conditions.when else { continue };
-        if !known.insert(path) {
-            continue;
+        let of_statements = || rule.statements.iter().filter_map(|statement| statement.when.as_ref());
+        if of_statements().next().is_some() {
+            let bytes = modules.sources().values().map(String::len).sum();
+            let outcome =
+                if bytes > LONGEST_IN_GRANT { Err(Problem::TooMuchForGrants { bytes }) } else { Ok(()) };
+            at("rules", index, &rule.name, outcome)?;
         }
-        let many = most("conditions.when", known.len(), MOST_WHEN);
-        let outcome = if modules.has(path) { many } else { Err(Problem::NoSuchRule { path: path.clone() }) };
-        at("rules", index, &rule.name, outcome)?;
+        for path in rule.conditions.when.iter().chain(of_statements()) {
+            if !known.insert(path) {
+                continue;
+            }
+            let many = most("when", known.len(), MOST_WHEN);
+            let outcome =
+                if modules.has(path) { many } else { Err(Problem::NoSuchRule { path: path.clone() }) };
+            at("rules", index, &rule.name, outcome)?;
+        }
     }
     Ok(())
 }

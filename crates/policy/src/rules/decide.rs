@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     OnlyStatement, Rules,
-    rego::{AccessInput, Answer, Evaluation},
+    rego::{AccessInput, Answer, Evaluation, StatementRego},
 };
 
 impl Policy {
@@ -34,7 +34,7 @@ impl Policy {
         for rule in self.rules_for(asking.person, asking.connection) {
             let (missing, approval) = missing(rule, asking, &when, now);
             if missing.is_empty() {
-                return Ok(permit(rule, asking, approval, now));
+                return Ok(permit(self, rule, asking, approval, now));
             }
             nearest.consider(&rule.name, &rule.conditions.times, missing);
         }
@@ -88,7 +88,7 @@ impl Policy {
                 nearest.consider(&rule.name, &rule.conditions.times, missing);
                 continue;
             }
-            match stay(rule, staying, approval, now) {
+            match stay(self, rule, staying, approval, now) {
                 Ok(stay) => return Ok(stay),
                 Err(leave) => other = other.or(Some(leave)),
             }
@@ -346,7 +346,8 @@ fn missing_reason(reason: Option<&str>) -> Option<Missing> {
 }
 
 impl Rule {
-    /// What the requests of a session under it may be.
+    /// What the requests of a session under it may be. Conditions in Rego of its statement rules need a session: without one they
+    /// have no value.
     #[must_use]
     pub fn requests(&self) -> Rules {
         Rules {
@@ -354,6 +355,7 @@ impl Rule {
             only: None,
             statements: self.statements.clone(),
             masking: self.masking.clone(),
+            rego: None,
         }
     }
 }
@@ -367,6 +369,7 @@ impl BreakGlassRule {
 }
 
 fn permit(
+    policy: &Policy,
     rule: &Rule,
     asking: &Asking<'_>,
     approval: Option<(usize, Timestamp)>,
@@ -380,7 +383,11 @@ fn permit(
         recording: rule.limits.recording,
         retention: rule.limits.retention,
         target_user: rule.target_user.clone(),
-        rules: Rules { only: asking.only.cloned(), ..rule.requests() },
+        rules: Rules {
+            only: asking.only.cloned(),
+            rego: StatementRego::of(&rule.statements, policy.document().modules(), asking),
+            ..rule.requests()
+        },
         because: format!("rule {}: {through}", rule.name),
         approval_used: approval.map(|(index, _)| index),
     }
@@ -415,6 +422,7 @@ fn end(rule: &Rule, start: Timestamp, approval: Option<(usize, Timestamp)>, now:
 
 /// A rule whose conditions hold: does it also want such a session, and for how long?
 fn stay(
+    policy: &Policy,
     rule: &Rule,
     staying: &Staying<'_>,
     approval: Option<(usize, Timestamp)>,
@@ -428,7 +436,10 @@ fn stay(
     } else {
         let replicates = staying.rules.allow_replication && !rule.allow_replication;
         let term = replicates.then_some(Term::Replication);
-        let term = term.or((staying.rules.statements != rule.statements).then_some(Term::Statements));
+        let (modules, rego) = (policy.document().modules(), staying.rules.rego.as_ref());
+        let same = rego.is_none_or(|rego| rego.is_still(modules, staying.person, staying.connection));
+        let same = same && staying.rules.statements == rule.statements;
+        let term = term.or((!same).then_some(Term::Statements));
         term.or((staying.rules.masking != rule.masking).then_some(Term::Masking))
     };
     if let Some(term) = term {

@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use hoop_policy::rego::{Answer, ModuleError, ModuleName, Modules, When};
-use hoop_policy::rules::{AccessPolicy, Diff, Missing, PolicyError, Problem, Refusal};
+use hoop_policy::rules::{
+    AccessPolicy, ConnectionFacts, Diff, Missing, OpenedBy, Person, Policy, PolicyError, Problem, Refusal,
+    Staying,
+};
+use hoop_policy::{Action, Denial, Rules, Warrant};
 use serde_json::{Value, json};
 
 use crate::world::{NOW, asking, connection, person, policy, read};
@@ -203,7 +207,7 @@ fn a_rule_file_with_modules_is_written_and_read_back() {
 fn a_rule_file_that_cannot_be_asked_is_refused_with_its_place() {
     let refused = |text: &str| AccessPolicy::from_yaml(text).unwrap_err();
     for (text, code, line, message) in [
-        (rules("nothing"), "HOOP-2014", 13, "rule r: `conditions.when` names data.hours.nothing"),
+        (rules("nothing"), "HOOP-2014", 13, "rule r: `when` names data.hours.nothing"),
         (
             rules("open").replace("package hours", "package other"),
             "HOOP-2014",
@@ -235,6 +239,125 @@ fn an_outcome_is_explained() {
         shown[0]["outcome"]["what"][0],
         json!({"kind": "when", "path": "data.hours.open", "answer": {"kind": "undefined"}})
     );
+}
+
+const STATEMENTS: &str = "version: 1
+modules:
+  s: |
+    package s
+    # Nobody reads more than the table of their own ward.
+    own if {
+      some t in input.statement.tables
+      t == concat_free[input.connection.labels.ward]
+    }
+    concat_free := {\"7\": \"clinic.ward_7\", \"8\": \"clinic.ward_8\"}
+    default night := false
+    night if input.reason == \"night\"
+    broken if no_such_function(1)
+    slow if { some a in input.person.groups; a == \"x\" }
+    secret if contains(input.statement.text, \"secret\")
+rules:
+- name: r
+  subjects: {groups: [engineers]}
+  connections: {names: [demo-pg]}
+  statements:
+WHICH
+";
+
+fn allowed(rules: &str, reason: &str, text: &str) -> Result<(), Denial> {
+    let policy = policy(&STATEMENTS.replace("WHICH", rules));
+    let (ada, pg) = (person("ada", &["engineers"]), connection("demo-pg", &[("ward", "7")]));
+    let question = hoop_policy::rules::Asking { reason: Some(reason), ..asking(&ada, &pg) };
+    let terms = policy.decide(&question, NOW).unwrap();
+    // As it reaches the agent.
+    let rules: Rules = serde_json::from_str(&serde_json::to_string(&terms.rules).unwrap()).unwrap();
+    assert_eq!(rules, terms.rules);
+    let warrant = Warrant::new(rules, terms.ends_at);
+    let dialect = hoop_sql::Dialect::Postgres(hoop_sql::postgres::Mode::default());
+    warrant.decide(&Action::Statement { text: text.as_bytes(), dialect }, NOW).map(drop)
+}
+
+#[test]
+fn a_condition_of_a_statement_rule_counts_against_the_statement() {
+    let own = "  - {name: own, action: allow, classes: [read], when: data.s.own}";
+    assert_eq!(allowed(own, "x", "select * from clinic.ward_7"), Ok(()));
+    assert!(allowed(own, "x", "select * from clinic.ward_8").is_err());
+    assert!(allowed(own, "x", "select * from clinic.ward_7; select * from clinic.ward_8").is_err());
+    assert!(allowed(own, "x", "delete from clinic.ward_7").is_err(), "the other conditions hold as well");
+    for path in ["own", "broken"] {
+        let rules = format!("  - {{name: own, action: allow, when: data.s.{path}}}");
+        assert!(allowed(&rules, "x", "select 1").is_err(), "{path}: what has no value allows nothing");
+    }
+    let denying = |path: &str| {
+        format!("  - {{name: no, action: deny, when: data.s.{path}}}\n  - {{name: all, action: allow}}")
+    };
+    assert_eq!(allowed(&denying("night"), "day", "select 1"), Ok(()), "exactly false");
+    for (path, reason, why) in [
+        ("night", "night", "true"),
+        ("own", "x", "no value"),
+        ("broken", "x", "an error"),
+        ("concat_free", "x", "another type"),
+    ] {
+        let Err(Denial::Statement { rule, .. }) = allowed(&denying(path), reason, "select 1") else {
+            panic!("{why} denies")
+        };
+        assert_eq!(rule.unwrap().as_str(), "no", "{why}");
+    }
+}
+
+#[test]
+fn a_text_of_many_statements_is_asked_about_so_often_and_no_more() {
+    let rules = "  - {name: own, action: allow, when: data.s.own}";
+    let text = |count| "select * from clinic.ward_7;".repeat(count);
+    assert_eq!(allowed(rules, "x", &text(3)), Ok(()));
+    assert!(allowed(rules, "x", &text(101)).is_err());
+}
+
+#[test]
+fn a_session_ends_when_its_statements_would_be_held_against_others() {
+    let rules = STATEMENTS.replace("WHICH", "  - {name: own, action: allow, when: data.s.own}");
+    let (mut ada, pg) = (person("ada", &["engineers"]), connection("demo-pg", &[("ward", "7")]));
+    let terms = policy(&rules).decide(&asking(&ada, &pg), NOW).unwrap();
+    let stays = |policy: &Policy, person: &Person, connection: &ConnectionFacts| {
+        let staying = Staying {
+            person,
+            connection,
+            address: [10, 1, 2, 3].into(),
+            reason: None,
+            opened_at: NOW,
+            ends_at: terms.ends_at,
+            rule: &terms.rule,
+            opened_by: OpenedBy::Rule,
+            recording: terms.recording,
+            target_user: None,
+            rules: &terms.rules,
+            approvals: &[],
+            end_to_end: true,
+        };
+        policy.may_stay(&staying, NOW).is_ok()
+    };
+    let changed = policy(&rules.replace("clinic.ward_8", "clinic.ward_9"));
+    assert!(stays(&policy(&rules), &ada, &pg));
+    assert!(!stays(&changed, &ada, &pg), "another module");
+    assert!(!stays(&policy(&rules), &ada, &connection("demo-pg", &[("ward", "8")])), "another label");
+    ada.groups.insert(hoop_model::GroupName::new("leads").unwrap());
+    assert!(!stays(&policy(&rules), &ada, &pg), "another group");
+}
+
+#[test]
+fn modules_for_statements_fit_into_a_grant() {
+    let large = format!("    # {}\n", "x".repeat(90)).repeat(400);
+    let more = format!("  t: |\n    package t\n{large}  u: |\n    package u\n{large}rules:");
+    let with = |rule: &str| STATEMENTS.replace("WHICH", rule).replace("rules:", &more);
+    let error =
+        AccessPolicy::from_yaml(&with("  - {name: own, action: allow, when: data.s.own}")).unwrap_err();
+    assert!(
+        matches!(error, PolicyError::Senseless { problem: Problem::TooMuchForGrants { .. }, .. }),
+        "{error}"
+    );
+    assert!(AccessPolicy::from_yaml(&with("  - {name: own, action: allow}")).is_ok(), "without `when`");
+    let nothing = STATEMENTS.replace("WHICH", "  - {name: own, action: allow, when: data.s.nothing}");
+    assert!(AccessPolicy::from_yaml(&nothing).is_err());
 }
 
 /// As much of JSON Schema as ours uses. What it does not know fails.
