@@ -117,11 +117,16 @@ pub fn decide(policy: &Policy, situation: &Situation) -> (Decided, Option<Rules>
         }
         Err(refusal) => {
             let fault = refusal.to_fault(&situation.connection().name);
+            let (code, mut message) = (fault.code.as_str().to_owned(), fault.message);
             let rule = match refusal {
-                Refusal::Missing { rule, .. } => Some(rule),
+                Refusal::Missing { rule, what } => {
+                    what.iter()
+                        .filter_map(Missing::detail)
+                        .for_each(|detail| message += &format!(" ({detail})"));
+                    Some(rule)
+                }
                 Refusal::NotAllowed | Refusal::Locked | Refusal::OnlyAdministers => None,
             };
-            let (code, message) = (fault.code.as_str().to_owned(), fault.message);
             (Decided::Refuse { code, message, rule }, None)
         }
     }

@@ -85,6 +85,15 @@ pub enum Missing {
 }
 
 impl Missing {
+    /// What the sentence leaves out: for those who write rules, not for whoever is refused.
+    #[must_use]
+    pub fn detail(&self) -> Option<&str> {
+        match self {
+            Self::When { answer: Answer::Failed { error }, .. } => Some(error),
+            _ => None,
+        }
+    }
+
     /// How far it is from holding: what the person can do at once, what others must do, what only time or place helps.
     pub(super) const fn distance(&self) -> u32 {
         match self {

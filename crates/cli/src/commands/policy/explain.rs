@@ -8,7 +8,7 @@ use hoop_policy::{
         ApprovalFact, ConnectionFact, Decided, DialectName, Facts, KindFact, PersonFact, RoleFact, Situation,
         StatementDecided, decide, decide_statement,
     },
-    rules::{Considered, Outcome, Policy},
+    rules::{Considered, Missing, Outcome, Policy},
 };
 use serde::Serialize;
 
@@ -117,7 +117,11 @@ fn outcome_shown(outcome: &Outcome) -> (&'static str, String) {
         Outcome::OtherConnection => ("no", "it is not about this connection".to_owned()),
         Outcome::Locked => ("no", "the account opens nothing".to_owned()),
         Outcome::Misses { what } => {
-            ("no", what.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+            let detailed = |missing: &Missing| match missing.detail() {
+                Some(detail) => format!("{missing} ({detail})"),
+                None => missing.to_string(),
+            };
+            ("no", what.iter().map(detailed).collect::<Vec<_>>().join("; "))
         }
     }
 }

@@ -175,6 +175,25 @@ fn explain_takes_facts_from_flags() {
     }
 }
 
+#[test]
+fn those_who_write_rules_are_told_what_failed() {
+    let rules = "version: 1
+modules:
+  m: |
+    package m
+    open if no_such_function(1)
+rules:
+- {name: a, subjects: {groups: [g]}, connections: {names: [pg]}, conditions: {when: data.m.open}}
+";
+    let folder = folder(&[("r.yaml", rules), ("r.test.yaml", CASES)]);
+    let what = "could not be decided: it failed (m, line 2: could not find function no_such_function)";
+    let (tested, code) = printed(&["test", "."], folder.path()).unwrap();
+    assert!(code == 6 && tested.contains(what), "{tested}");
+    let explained = ["explain", "r.yaml", "--tests", "r.test.yaml", "--case", "first"];
+    let (explained, _) = printed(&explained, folder.path()).unwrap();
+    assert!(explained.lines().any(|line| line.starts_with("a     no") && line.contains(what)), "{explained}");
+}
+
 /// What stands in the fences of a page: what follows the opening ones, and the lines up to the closing ones.
 fn fenced(page: &str) -> Vec<(&str, String)> {
     let mut blocks: Vec<(&str, String)> = Vec::new();
