@@ -3,6 +3,7 @@
 mod audit;
 mod holds;
 mod people;
+mod policy;
 mod recording_keys;
 mod sealed_codes;
 mod services;
@@ -21,6 +22,7 @@ pub(crate) use self::audit::{
 };
 pub(crate) use self::holds::Holds;
 pub(crate) use self::people::{AddUser, EndSignIns, OneUser, SetUser, Users};
+pub(crate) use self::policy::{CheckPolicy, ExplainPolicy, FactArgs, Policy};
 pub(crate) use self::recording_keys::{Decrypt, DecryptForm, Keygen, RecordingKeysCommand};
 pub(crate) use self::sealed_codes::SealedCodes;
 pub(crate) use self::services::{
@@ -117,6 +119,9 @@ pub(crate) enum Command {
     /// Read, export and verify the ledger of everything that happened
     #[command(subcommand)]
     Audit(Audit),
+    /// Check, test and explain access rules without a gateway
+    #[command(subcommand)]
+    Policy(Policy),
     /// Manage people, agents and connections
     #[command(subcommand)]
     Admin(Admin),
@@ -154,6 +159,7 @@ impl Command {
             Self::BreakGlass(args) => Some(args.form),
             Self::Sessions(sessions) => sessions.form(),
             Self::Audit(audit) => audit.form(),
+            Self::Policy(policy) => Some(policy.form()),
             Self::Admin(admin) => admin.form(),
             Self::Completion { .. } => None,
         }

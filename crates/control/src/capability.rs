@@ -230,6 +230,7 @@ impl Capability {
             only: None,
             statements: Vec::new(),
             masking: self.masking.clone(),
+            rego: None,
             rule: self.rule.clone(),
             rules_version: self.rules_version,
             recording: RecordingMode::Bounded,

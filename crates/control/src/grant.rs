@@ -10,6 +10,7 @@ use hoop_model::{
 };
 use hoop_policy::{
     Masking, OnlyStatement, Rules, StatementRule,
+    rego::StatementRego,
     rules::{OpenedBy, RecordingMode},
 };
 use serde::{Deserialize, Serialize};
@@ -68,6 +69,9 @@ pub struct Grant {
     pub statements: Vec<StatementRule>,
     /// What is shown of the answers. An agent that does not know this refuses the grant.
     pub masking: Masking,
+    /// What their conditions in Rego are asked of. An agent that does not know this refuses the grant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rego: Option<StatementRego>,
     /// The rule that allowed it.
     pub rule: RuleName,
     /// The version of the rules.
@@ -95,6 +99,7 @@ impl Grant {
             only: self.only.clone(),
             statements: self.statements.clone(),
             masking: self.masking.clone(),
+            rego: self.rego.clone(),
         }
     }
 }
@@ -232,6 +237,7 @@ mod tests {
             only: None,
             statements: Vec::new(),
             masking: hoop_policy::Masking::default(),
+            rego: None,
             rule: "engineers".parse().unwrap(),
             rules_version: 1,
             recording: RecordingMode::Bounded,

@@ -3,7 +3,7 @@
 
 use hoop_sql::{Reading, Statement};
 
-use crate::{Condition, Denial, StatementAction, StatementRule, statements};
+use crate::{Condition, Denial, StatementAction, StatementRule, rego::Asked, statements};
 
 /// What decides one statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,10 +48,15 @@ pub struct Explained<'r> {
 }
 
 impl<'r> Explained<'r> {
-    /// Holds what was read against the rules.
+    /// Holds what was read against the rules. Conditions in Rego need a session: here they have no value.
     #[must_use]
     pub fn new(rules: &'r [StatementRule], reading: &'r Reading) -> Self {
-        let ruling = |statement| statements::ruling(rules, statement);
+        Self::asking(rules, reading, &Asked::new(None))
+    }
+
+    /// The same in a session.
+    pub(crate) fn asking(rules: &'r [StatementRule], reading: &'r Reading, asked: &Asked<'_>) -> Self {
+        let ruling = |statement| statements::ruling(rules, statement, asked);
         let rulings = reading.statements.iter().map(ruling).collect();
         Self { rules, reading, rulings }
     }
@@ -76,7 +81,7 @@ impl<'r> Explained<'r> {
     /// The rules that allow, and of each the first condition that a statement of this text does not meet.
     pub fn missed(&self, statement: &Statement) -> impl Iterator<Item = (&'r StatementRule, Condition)> {
         let allowing = self.rules.iter().filter(|rule| rule.action == StatementAction::Allow);
-        allowing.filter_map(|rule| Some((rule, rule.misfit(statement)?)))
+        allowing.filter_map(|rule| Some((rule, rule.misfit(statement, &Asked::new(None))?)))
     }
 
     /// Why the text may not run; `None`: it may.

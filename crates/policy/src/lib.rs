@@ -7,11 +7,15 @@
 //! - [`Warrant::decide`]: may this request of a running session go to the target? Answers with a [`Permit`] or a
 //!   [`Denial`].
 //!
+//! [`cases`] asks both questions of a rule file without a gateway: its tests.
+//!
 //! A [`Permit`] cannot be made outside this crate. Code that moves a request to a target takes one, so a path that
 //! forgot to ask does not compile.
 
+pub mod cases;
 mod explained;
 mod masking;
+pub mod rego;
 mod request;
 pub mod rules;
 mod statement;

@@ -1,7 +1,10 @@
 //! May this request of a running session go to the target?
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -9,7 +12,10 @@ use hoop_model::{Blame, Fault, RuleName, Timestamp};
 use hoop_sql::{Class, Copying, Dialect, Reading, Unreadable};
 use serde::{Deserialize, Serialize};
 
-use crate::{Explained, Masking, MaskingRules, OnlyStatement, StatementRule, View};
+use crate::{
+    Explained, Masking, MaskingRules, OnlyStatement, StatementRule, View,
+    rego::{Asked, Modules, StatementRego},
+};
 
 /// What the requests of a session may be. `Default` is the strictest.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -27,6 +33,9 @@ pub struct Rules {
     /// What is shown of the answers.
     #[serde(default)]
     pub masking: Masking,
+    /// What conditions in Rego of these are asked of, if any has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rego: Option<StatementRego>,
 }
 
 /// What a client asks of a target, as far as policy looks at it.
@@ -199,13 +208,15 @@ pub struct Warrant {
     ends_at: Timestamp,
     /// The one statement that `rules` allow was run.
     ran: AtomicBool,
+    /// The modules of `rules`, compiled when they are first needed.
+    modules: OnceLock<Modules>,
 }
 
 impl Warrant {
     /// For a session that runs under `rules` until `ends_at`.
     #[must_use]
     pub const fn new(rules: Rules, ends_at: Timestamp) -> Self {
-        Self { rules, ends_at, ran: AtomicBool::new(false) }
+        Self { rules, ends_at, ran: AtomicBool::new(false), modules: OnceLock::new() }
     }
 
     /// Decides one request.
@@ -267,7 +278,9 @@ impl Warrant {
 
     /// What the statement rules say.
     fn is_allowed(&self, reading: &Reading) -> Result<(), Denial> {
-        Explained::new(&self.rules.statements, reading).denial().map_or(Ok(()), Err)
+        let rego = self.rules.rego.as_ref();
+        let asked = Asked::new(rego.map(|rego| (rego, self.modules.get_or_init(|| rego.compile()))));
+        Explained::asking(&self.rules.statements, reading, &asked).denial().map_or(Ok(()), Err)
     }
 
     fn is_all_approved(&self, only: &OnlyStatement, action: &Action<'_>) -> Result<(), Denial> {

@@ -10,7 +10,11 @@ use hoop_model::RuleName;
 use hoop_sql::{Class, Name, Objects, Statement};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{Ruling, rules::filled};
+use crate::{
+    Ruling,
+    rego::{Answer, Asked, When},
+    rules::filled,
+};
 
 /// What is done with a statement that a rule matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +49,10 @@ pub struct StatementRule {
     /// Only if an `UPDATE` or `DELETE` in it may touch every row.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub without_where: bool,
+    /// This rule of the file's `modules` says so: where a rule allows, it must be `true`; where one denies, anything but `false`
+    /// will do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<When>,
 }
 
 /// A condition of a statement rule, by the name of its field.
@@ -60,10 +68,14 @@ pub enum Condition {
     Text,
     /// `without_where`.
     WithoutWhere,
+    /// `when`.
+    When,
 }
 
 impl Condition {
-    const ALL: [Self; 5] = [Self::Classes, Self::Verbs, Self::Tables, Self::Text, Self::WithoutWhere];
+    /// The dear one last.
+    const ALL: [Self; 6] =
+        [Self::Classes, Self::Verbs, Self::Tables, Self::Text, Self::WithoutWhere, Self::When];
 
     /// As it is written in rules.
     #[must_use]
@@ -74,6 +86,7 @@ impl Condition {
             Self::Tables => "tables",
             Self::Text => "text",
             Self::WithoutWhere => "without_where",
+            Self::When => "when",
         }
     }
 }
@@ -81,15 +94,15 @@ impl Condition {
 impl StatementRule {
     /// The first condition that a statement does not meet. `None`: the rule fits, surely if it allows, maybe if it denies.
     #[must_use]
-    pub fn misfit(&self, statement: &Statement) -> Option<Condition> {
+    pub(crate) fn misfit(&self, statement: &Statement, asked: &Asked<'_>) -> Option<Condition> {
         Condition::ALL.into_iter().find(|condition| match self.action {
-            StatementAction::Allow => !self.is_surely_met(*condition, statement),
-            StatementAction::Deny => !self.may_be_met(*condition, statement),
+            StatementAction::Allow => !self.is_surely_met(*condition, statement, asked),
+            StatementAction::Deny => !self.may_be_met(*condition, statement, asked),
         })
     }
 
     /// All of the statement surely meets it.
-    fn is_surely_met(&self, condition: Condition, statement: &Statement) -> bool {
+    fn is_surely_met(&self, condition: Condition, statement: &Statement, asked: &Asked<'_>) -> bool {
         match condition {
             Condition::Classes => {
                 let listed = |class: &Class| *class == Class::Session || self.classes.contains(class);
@@ -101,11 +114,14 @@ impl StatementRule {
             Condition::Tables => self.tables.is_empty() || self.surely_names(statement),
             Condition::Text => self.spells(statement),
             Condition::WithoutWhere => !self.without_where,
+            Condition::When => {
+                self.when.as_ref().is_none_or(|when| asked.ask(when, statement) == Answer::True)
+            }
         }
     }
 
     /// Some of the statement may meet it.
-    fn may_be_met(&self, condition: Condition, statement: &Statement) -> bool {
+    fn may_be_met(&self, condition: Condition, statement: &Statement, asked: &Asked<'_>) -> bool {
         match condition {
             Condition::Classes => self.classes.is_empty() || !self.classes.is_disjoint(&statement.classes),
             Condition::Verbs => {
@@ -114,6 +130,9 @@ impl StatementRule {
             Condition::Tables => self.tables.is_empty() || self.may_name(statement),
             Condition::Text => statement.is_opaque || self.spells(statement),
             Condition::WithoutWhere => !self.without_where || statement.unbounded,
+            Condition::When => {
+                self.when.as_ref().is_none_or(|when| asked.ask(when, statement) != Answer::False)
+            }
         }
     }
 
@@ -147,8 +166,8 @@ impl StatementRule {
 }
 
 /// What decides one statement.
-pub(crate) fn ruling<'r>(rules: &'r [StatementRule], statement: &Statement) -> Ruling<'r> {
-    let fits = |rule: &&StatementRule| rule.misfit(statement).is_none();
+pub(crate) fn ruling<'r>(rules: &'r [StatementRule], statement: &Statement, asked: &Asked<'_>) -> Ruling<'r> {
+    let fits = |rule: &&StatementRule| rule.misfit(statement, asked).is_none();
     if rules.is_empty() { Ruling::Free } else { rules.iter().find(fits).map_or(Ruling::NoneFits, Ruling::By) }
 }
 

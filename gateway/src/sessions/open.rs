@@ -320,6 +320,7 @@ fn write_grant(opening: &Opening, granted: &Granted, id: SessionId, issued: &Iss
         only: granted.terms.rules.only.clone(),
         statements: granted.terms.rules.statements.clone(),
         masking: granted.terms.rules.masking.clone(),
+        rego: granted.terms.rules.rego.clone(),
         rule: granted.terms.rule.clone(),
         rules_version: granted.rules_version,
         recording: granted.terms.recording,

@@ -13,6 +13,7 @@ mod file;
 mod holds;
 mod login;
 mod people;
+mod policy;
 mod proofs;
 mod recording_keys;
 mod requests;
@@ -51,6 +52,7 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> Result {
         Command::BreakGlass(args) => requests::break_glass(args, out).await,
         Command::Sessions(command) => Box::pin(sessions::run(command, out)).await,
         Command::Audit(command) => Box::pin(audit::run(command, out)).await,
+        Command::Policy(command) => policy::run(command, out),
         Command::Admin(command) => Box::pin(admin::run(command, out)).await,
         Command::Completion { shell } => {
             let mut script = Vec::new();

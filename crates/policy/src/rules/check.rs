@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use hoop_model::RuleName;
 
-use crate::{ColumnPattern, ColumnRule, Masking, Show, StatementAction, StatementRule};
+use crate::{
+    ColumnPattern, ColumnRule, Masking, Show, StatementAction, StatementRule,
+    rego::{LONGEST_IN_GRANT, ModuleError, Modules, When},
+};
 
 use super::{
     document::{ApprovalRule, BreakGlassRule, Conditions, Connections, Deciders, Rule, TimeWindow},
@@ -23,6 +26,8 @@ const MOST_NETWORKS: usize = 1_000;
 const MOST_STATEMENTS: usize = 100;
 /// Patterns of columns that are held against every column of a database.
 const MOST_WIDE: usize = 100;
+/// Different conditions in Rego: each costs up to its time in a decision.
+const MOST_WHEN: usize = 50;
 /// Bytes of a description.
 const LONGEST_DESCRIPTION: usize = 1_000;
 /// Approvers of one request.
@@ -121,6 +126,23 @@ pub enum Problem {
         /// The first column of the rule.
         column: ColumnPattern,
     },
+    /// A condition that names no rule of a module.
+    #[error("`when` names {path}, and no module has such a rule")]
+    NoSuchRule {
+        /// What it names.
+        path: When,
+    },
+    /// More than fits into a grant.
+    #[error(
+        "a statement rule has a `when`, and `modules` has {bytes} bytes: then at most {LONGEST_IN_GRANT} are allowed"
+    )]
+    TooMuchForGrants {
+        /// How many there are.
+        bytes: usize,
+    },
+    /// Modules that cannot be used.
+    #[error(transparent)]
+    Modules(#[from] ModuleError),
     /// A text that is too long or could act on a terminal.
     #[error(
         "`description` must have at most {LONGEST_DESCRIPTION} bytes and no control characters but line ends"
@@ -138,7 +160,7 @@ pub(super) struct Found {
 }
 
 /// Looks at everything; the first problem counts.
-pub(super) fn check(rules: &[Rule], break_glass: &[BreakGlassRule]) -> Result<(), Found> {
+pub(super) fn check(rules: &[Rule], break_glass: &[BreakGlassRule], modules: &Modules) -> Result<(), Found> {
     let whole = |list, found| {
         let problem = Problem::TooMany { field: list, found, most: MOST_RULES };
         if found > MOST_RULES { Err(Found { list, index: 0, rule: None, problem }) } else { Ok(()) }
@@ -150,9 +172,34 @@ pub(super) fn check(rules: &[Rule], break_glass: &[BreakGlassRule]) -> Result<()
         let outcome = if names.insert(&rule.name) { check_rule(rule) } else { Err(Problem::SameName) };
         at("rules", index, &rule.name, outcome)?;
     }
+    check_when(rules, modules)?;
     for (index, rule) in break_glass.iter().enumerate() {
         let outcome = if names.insert(&rule.name) { check_break_glass(rule) } else { Err(Problem::SameName) };
         at("break_glass", index, &rule.name, outcome)?;
+    }
+    Ok(())
+}
+
+/// Each path is looked up once.
+fn check_when(rules: &[Rule], modules: &Modules) -> Result<(), Found> {
+    let mut known = BTreeSet::new();
+    for (index, rule) in rules.iter().enumerate() {
+        let of_statements = || rule.statements.iter().filter_map(|statement| statement.when.as_ref());
+        if of_statements().next().is_some() {
+            let bytes = modules.sources().values().map(String::len).sum();
+            let outcome =
+                if bytes > LONGEST_IN_GRANT { Err(Problem::TooMuchForGrants { bytes }) } else { Ok(()) };
+            at("rules", index, &rule.name, outcome)?;
+        }
+        for path in rule.conditions.when.iter().chain(of_statements()) {
+            if !known.insert(path) {
+                continue;
+            }
+            let many = most("when", known.len(), MOST_WHEN);
+            let outcome =
+                if modules.has(path) { many } else { Err(Problem::NoSuchRule { path: path.clone() }) };
+            at("rules", index, &rule.name, outcome)?;
+        }
     }
     Ok(())
 }

@@ -18,7 +18,10 @@ use super::{
     windows,
     words::{DecidingRole, MfaMethod, OpenedBy, RecordingMode, TargetUser},
 };
-use crate::{OnlyStatement, Rules};
+use crate::{
+    OnlyStatement, Rules,
+    rego::{AccessInput, Answer, Evaluation, StatementRego},
+};
 
 impl Policy {
     /// May this person open this connection now?
@@ -27,11 +30,11 @@ impl Policy {
     /// The [`Refusal`] to tell them.
     pub fn decide(&self, asking: &Asking<'_>, now: Timestamp) -> Result<Permission, Refusal> {
         barred(asking.person)?;
-        let mut nearest = Nearest::default();
+        let (mut nearest, when) = (Nearest::default(), when(self, asking, now));
         for rule in self.rules_for(asking.person, asking.connection) {
-            let (missing, approval) = missing(rule, asking, now);
+            let (missing, approval) = missing(rule, asking, &when, now);
             if missing.is_empty() {
-                return Ok(permit(rule, asking, approval, now));
+                return Ok(permit(self, rule, asking, approval, now));
             }
             nearest.consider(&rule.name, &rule.conditions.times, missing);
         }
@@ -47,9 +50,7 @@ impl Policy {
         barred(person)?;
         let mut nearest = Nearest::default();
         for rule in self.break_glass_for(person, asking.connection) {
-            let mut missing = Vec::new();
-            missing.extend(missing_emergency_mfa(rule, person, now));
-            missing.extend(missing_reason(asking.reason));
+            let missing = missing_in_emergency(rule, asking, now);
             if missing.is_empty() {
                 return Ok(permit_emergency(rule, asking, now));
             }
@@ -77,13 +78,17 @@ impl Policy {
             return self.may_stay_in_emergency(staying, now);
         }
         let (mut nearest, mut other) = (Nearest::default(), None);
+        let when = Evaluation::new(self.document().modules(), || {
+            let Staying { person, connection, address, reason, opened_at, .. } = *staying;
+            AccessInput::new(person, connection, (address, reason), (opened_at, now)).into_json()
+        });
         for rule in self.rules_for(staying.person, staying.connection) {
-            let (missing, approval) = missing_of_live(rule, staying, now);
+            let (missing, approval) = missing_of_live(rule, staying, &when, now);
             if !missing.is_empty() {
                 nearest.consider(&rule.name, &rule.conditions.times, missing);
                 continue;
             }
-            match stay(rule, staying, approval, now) {
+            match stay(self, rule, staying, approval, now) {
                 Ok(stay) => return Ok(stay),
                 Err(leave) => other = other.or(Some(leave)),
             }
@@ -223,11 +228,24 @@ struct Circumstances<'a> {
 /// What a rule misses, and the approval that it found.
 type Found = (Vec<Missing>, Option<(usize, Timestamp)>);
 
-pub(super) fn missing(rule: &Rule, asking: &Asking<'_>, now: Timestamp) -> Found {
+/// The conditions in Rego of whoever asks.
+pub(super) fn when<'a>(policy: &'a Policy, asking: &'a Asking<'_>, now: Timestamp) -> Evaluation<'a> {
+    Evaluation::new(policy.document().modules(), move || asking.input(now).into_json())
+}
+
+impl Asking<'_> {
+    /// What a condition in Rego sees of it.
+    #[must_use]
+    pub fn input(&self, now: Timestamp) -> AccessInput<'_> {
+        AccessInput::new(self.person, self.connection, (self.address, self.reason), (now, now))
+    }
+}
+
+pub(super) fn missing(rule: &Rule, asking: &Asking<'_>, when: &Evaluation<'_>, now: Timestamp) -> Found {
     let Asking { person, connection, address, reason, end_to_end, only, approvals, live_sessions } = *asking;
     let around =
         Circumstances { person, connection, address, reason, end_to_end, only, approvals, since: now };
-    let (mut missing, approval) = missing_always(rule, &around, now);
+    let (mut missing, approval) = missing_always(rule, &around, when, now);
     missing.extend(missing_mfa(&rule.conditions.mfa, person, now));
     if let Some(limit) = rule.limits.sessions.filter(|limit| live_sessions >= *limit) {
         missing.push(Missing::TooManySessions { limit });
@@ -235,14 +253,14 @@ pub(super) fn missing(rule: &Rule, asking: &Asking<'_>, now: Timestamp) -> Found
     (missing, approval)
 }
 
-fn missing_of_live(rule: &Rule, staying: &Staying<'_>, now: Timestamp) -> Found {
+fn missing_of_live(rule: &Rule, staying: &Staying<'_>, when: &Evaluation<'_>, now: Timestamp) -> Found {
     let Staying { person, connection, address, reason, end_to_end, approvals, .. } = *staying;
     let (only, since) = (staying.rules.only.as_ref(), staying.opened_at);
     let around = Circumstances { person, connection, address, reason, end_to_end, only, approvals, since };
-    missing_always(rule, &around, now)
+    missing_always(rule, &around, when, now)
 }
 
-fn missing_always(rule: &Rule, around: &Circumstances<'_>, now: Timestamp) -> Found {
+fn missing_always(rule: &Rule, around: &Circumstances<'_>, when: &Evaluation<'_>, now: Timestamp) -> Found {
     let conditions = &rule.conditions;
     let mut missing = Vec::new();
     let networks = &conditions.networks;
@@ -254,6 +272,13 @@ fn missing_always(rule: &Rule, around: &Circumstances<'_>, now: Timestamp) -> Fo
     }
     if conditions.end_to_end_only && !around.end_to_end {
         missing.push(Missing::EndToEnd);
+    }
+    // Dear to find out, and of no interest where time or place already say no.
+    if let Some(path) = conditions.when.as_ref().filter(|_| missing.is_empty()) {
+        let answer = when.ask(path);
+        if answer != Answer::True {
+            missing.push(Missing::When { path: path.clone(), answer });
+        }
     }
     if conditions.reason {
         missing.extend(missing_reason(around.reason));
@@ -300,6 +325,15 @@ fn missing_mfa(wanted: &MfaRule, person: &Person, now: Timestamp) -> Option<Miss
     Some(Missing::Mfa { max_age: wanted.max_age, methods: wanted.methods.iter().copied().collect() })
 }
 
+pub(super) fn missing_in_emergency(
+    rule: &BreakGlassRule,
+    asking: &Asking<'_>,
+    now: Timestamp,
+) -> Vec<Missing> {
+    let mfa = missing_emergency_mfa(rule, asking.person, now);
+    mfa.into_iter().chain(missing_reason(asking.reason)).collect()
+}
+
 /// Sealed codes were all used up at sign-in, which ends within the hour: their age is not asked.
 fn missing_emergency_mfa(rule: &BreakGlassRule, person: &Person, now: Timestamp) -> Option<Missing> {
     let by_codes = person.mfa.is_some_and(|proof| proof.method == MfaMethod::SealedCodes);
@@ -312,7 +346,8 @@ fn missing_reason(reason: Option<&str>) -> Option<Missing> {
 }
 
 impl Rule {
-    /// What the requests of a session under it may be.
+    /// What the requests of a session under it may be. Conditions in Rego of its statement rules need a session: without one they
+    /// have no value.
     #[must_use]
     pub fn requests(&self) -> Rules {
         Rules {
@@ -320,6 +355,7 @@ impl Rule {
             only: None,
             statements: self.statements.clone(),
             masking: self.masking.clone(),
+            rego: None,
         }
     }
 }
@@ -333,6 +369,7 @@ impl BreakGlassRule {
 }
 
 fn permit(
+    policy: &Policy,
     rule: &Rule,
     asking: &Asking<'_>,
     approval: Option<(usize, Timestamp)>,
@@ -346,7 +383,11 @@ fn permit(
         recording: rule.limits.recording,
         retention: rule.limits.retention,
         target_user: rule.target_user.clone(),
-        rules: Rules { only: asking.only.cloned(), ..rule.requests() },
+        rules: Rules {
+            only: asking.only.cloned(),
+            rego: StatementRego::of(&rule.statements, policy.document().modules(), asking),
+            ..rule.requests()
+        },
         because: format!("rule {}: {through}", rule.name),
         approval_used: approval.map(|(index, _)| index),
     }
@@ -381,6 +422,7 @@ fn end(rule: &Rule, start: Timestamp, approval: Option<(usize, Timestamp)>, now:
 
 /// A rule whose conditions hold: does it also want such a session, and for how long?
 fn stay(
+    policy: &Policy,
     rule: &Rule,
     staying: &Staying<'_>,
     approval: Option<(usize, Timestamp)>,
@@ -394,7 +436,10 @@ fn stay(
     } else {
         let replicates = staying.rules.allow_replication && !rule.allow_replication;
         let term = replicates.then_some(Term::Replication);
-        let term = term.or((staying.rules.statements != rule.statements).then_some(Term::Statements));
+        let (modules, rego) = (policy.document().modules(), staying.rules.rego.as_ref());
+        let same = rego.is_none_or(|rego| rego.is_still(modules, staying.person, staying.connection));
+        let same = same && staying.rules.statements == rule.statements;
+        let term = term.or((!same).then_some(Term::Statements));
         term.or((staying.rules.masking != rule.masking).then_some(Term::Masking))
     };
     if let Some(term) = term {

@@ -5,6 +5,7 @@ use std::{
     fmt,
 };
 
+use aws_lc_rs::digest::{SHA256, digest};
 use hoop_model::RuleName;
 use serde::Serialize;
 use serde_json::Value;
@@ -20,6 +21,9 @@ pub struct Diff {
     pub removed: Vec<RuleDiff>,
     /// Rules that have changed, in the new order.
     pub changed: Vec<RuleDiff>,
+    /// Modules that are new, gone or have changed, by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub modules: Vec<FieldDiff>,
     /// Lists in which rules that stay have changed places.
     pub reordered: Vec<Reordered>,
 }
@@ -72,14 +76,19 @@ impl Diff {
             new.break_glass().iter().map(|rule| (&rule.name, fields(rule))).collect(),
         );
         diff.list(true, &before, &after);
+        diff.modules = compare(&modules(old), &modules(new));
         diff
     }
 
     /// Whether nothing differs.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let Self { added, removed, changed, reordered } = self;
-        added.is_empty() && removed.is_empty() && changed.is_empty() && reordered.is_empty()
+        let Self { added, removed, changed, modules, reordered } = self;
+        added.is_empty()
+            && removed.is_empty()
+            && changed.is_empty()
+            && modules.is_empty()
+            && reordered.is_empty()
     }
 
     fn list(&mut self, break_glass: bool, old: &[(&RuleName, Fields)], new: &[(&RuleName, Fields)]) {
@@ -105,6 +114,18 @@ impl Diff {
             self.reordered.push(Reordered { break_glass, old, new });
         }
     }
+}
+
+/// Of each module its length and the beginning of its hash: enough to tell two apart.
+fn modules(policy: &AccessPolicy) -> Fields {
+    let sources = policy.modules().sources().iter();
+    sources
+        .map(|(name, source)| {
+            let hash = digest(&SHA256, source.as_bytes());
+            let hash: String = hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            (name.to_string(), format!("{} bytes, sha256 {hash}", source.len()))
+        })
+        .collect()
 }
 
 /// Path and value, sorted by path.
@@ -165,6 +186,9 @@ impl fmt::Display for Diff {
                 writeln!(f, "{sign} {} {}", kind(rule.break_glass), rule.rule)?;
                 rule.fields.iter().try_for_each(|field| writeln!(f, "    {field}"))?;
             }
+        }
+        for module in &self.modules {
+            writeln!(f, "~ module {module}")?;
         }
         for Reordered { break_glass, old, new } in &self.reordered {
             let names =

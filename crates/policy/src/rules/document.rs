@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hoop_model::{GroupName, LabelKey, LabelValue, RuleName, UserName};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Masking, StatementRule};
+use crate::{Masking, StatementRule, rego::When};
 
 use super::words::{
     Clock, ConnectionPattern, Day, DecidingRole, MfaMethod, Network, Period, RecordingMode, Retention,
@@ -134,6 +134,9 @@ pub struct Conditions {
     /// Only through a connector that keeps the gateway from reading along.
     #[serde(default, skip_serializing_if = "is_false")]
     pub end_to_end_only: bool,
+    /// This rule of the file's `modules` is `true`.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub when: Option<When>,
 }
 
 /// How fresh and of which kind a second factor must be.

@@ -31,8 +31,10 @@ pub use document::{
     People, Rule, Subjects, TimeWindow,
 };
 pub use parse::{AccessPolicy, LONGEST_FILE, Place, PolicyError};
+pub(crate) use parse::{place, read_yaml};
 pub use reach::{Considered, Outcome, Reach};
 pub use refusal::{Leave, Missing, Refusal, Term};
+pub(crate) use words::is_visible;
 pub use words::{
     Clock, ConnectionPattern, Day, DecidingRole, MfaMethod, Network, OpenedBy, Period, RecordingMode,
     Retention, TargetUser, WordError, Zone,

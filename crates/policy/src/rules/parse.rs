@@ -3,7 +3,7 @@
 //! A file comes from outside: it is bounded before it is read, aliases cannot blow it up, and what is not known is
 //! refused with its place.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use hoop_model::{Blame, Fault, RuleName};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -15,14 +15,16 @@ use super::{
     check::{self, Found, Problem},
     document::{BreakGlassRule, Rule},
 };
+use crate::rego::{ModuleError, ModuleName, Modules};
 
 /// Bytes of a rule file.
 pub const LONGEST_FILE: usize = 4 * 1024 * 1024;
 
 /// A checked set of access rules. The empty one lets nobody in.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(try_from = "Document<Rule, BreakGlassRule>", into = "Document<Rule, BreakGlassRule>")]
+#[serde(try_from = "Written", into = "Written")]
 pub struct AccessPolicy {
+    modules: Modules,
     rules: Vec<Rule>,
     break_glass: Vec<BreakGlassRule>,
 }
@@ -77,6 +79,16 @@ pub enum PolicyError {
 }
 
 impl PolicyError {
+    /// Where in the file, if that is known.
+    #[must_use]
+    pub const fn place(&self) -> Option<Place> {
+        match self {
+            Self::Unreadable { place, .. } => Some(*place),
+            Self::Senseless { place, .. } => *place,
+            Self::TooLarge { .. } | Self::Unprintable(_) => None,
+        }
+    }
+
     /// The form a person reads, with its stable code.
     #[must_use]
     pub fn to_fault(&self) -> Fault {
@@ -108,23 +120,29 @@ impl<'de> Deserialize<'de> for Version {
 
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Document<R, B> {
+struct Document<R, B, M> {
     version: Version,
+    #[serde(default = "BTreeMap::new", skip_serializing_if = "BTreeMap::is_empty")]
+    modules: BTreeMap<ModuleName, M>,
     rules: Vec<R>,
     #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
     break_glass: Vec<B>,
 }
 
-impl TryFrom<Document<Rule, BreakGlassRule>> for AccessPolicy {
+/// Without places.
+type Written = Document<Rule, BreakGlassRule, String>;
+
+impl TryFrom<Written> for AccessPolicy {
     type Error = PolicyError;
-    fn try_from(document: Document<Rule, BreakGlassRule>) -> Result<Self, PolicyError> {
-        Self::new(document.rules, document.break_glass)
+    fn try_from(document: Written) -> Result<Self, PolicyError> {
+        Self::with_modules(document.rules, document.break_glass, document.modules)
     }
 }
 
-impl From<AccessPolicy> for Document<Rule, BreakGlassRule> {
+impl From<AccessPolicy> for Written {
     fn from(policy: AccessPolicy) -> Self {
-        Self { version: Version(1), rules: policy.rules, break_glass: policy.break_glass }
+        let modules = policy.modules.sources().clone();
+        Self { version: Version(1), modules, rules: policy.rules, break_glass: policy.break_glass }
     }
 }
 
@@ -134,8 +152,27 @@ impl AccessPolicy {
     /// # Errors
     /// [`PolicyError::Senseless`] names the rule.
     pub fn new(rules: Vec<Rule>, break_glass: Vec<BreakGlassRule>) -> Result<Self, PolicyError> {
-        check::check(&rules, &break_glass).map_err(|found| senseless(found, None))?;
-        Ok(Self { rules, break_glass })
+        Self::with_modules(rules, break_glass, BTreeMap::new())
+    }
+
+    /// The same with modules for conditions in Rego.
+    ///
+    /// # Errors
+    /// [`PolicyError::Senseless`] names the rule, or the module and its line.
+    pub fn with_modules(
+        rules: Vec<Rule>,
+        break_glass: Vec<BreakGlassRule>,
+        modules: BTreeMap<ModuleName, String>,
+    ) -> Result<Self, PolicyError> {
+        let modules = Modules::compile(modules).map_err(|error| useless(error, None))?;
+        check::check(&rules, &break_glass, &modules).map_err(|found| senseless(found, None))?;
+        Ok(Self { modules, rules, break_glass })
+    }
+
+    /// What conditions in Rego are asked of.
+    #[must_use]
+    pub const fn modules(&self) -> &Modules {
+        &self.modules
     }
 
     /// The rules in force, in order: the first that allows decides.
@@ -155,17 +192,24 @@ impl AccessPolicy {
     /// # Errors
     /// [`PolicyError`] says where, what is wrong and what to do.
     pub fn from_yaml(text: &str) -> Result<Self, PolicyError> {
-        bounded(text)?;
-        let document: Document<Spanned<Rule>, Spanned<BreakGlassRule>> =
-            serde_saphyr::from_str_with_options(text, options()).map_err(|error| unreadable(&error))?;
+        let document: Document<Spanned<Rule>, Spanned<BreakGlassRule>, Spanned<String>> = read_yaml(text)?;
+        let module_places: BTreeMap<_, _> =
+            document.modules.iter().map(|(name, source)| (name.clone(), place(&source.referenced))).collect();
+        let sources = document.modules.into_iter().map(|(name, source)| (name, source.value));
+        let modules = Modules::compile(sources.collect()).map_err(|error| {
+            // A text in block form begins where its first line does.
+            let begins = error.module().and_then(|module| module_places.get(module));
+            let place = begins.map(|begins| Place { line: begins.line + error.lines_before(), column: 1 });
+            useless(error, place)
+        })?;
         let (places, rules) = apart(document.rules);
         let (break_glass_places, break_glass) = apart(document.break_glass);
-        check::check(&rules, &break_glass).map_err(|found| {
+        check::check(&rules, &break_glass, &modules).map_err(|found| {
             let places = if found.list == "rules" { places } else { break_glass_places };
             let place = places.get(found.index).copied();
             senseless(found, place)
         })?;
-        Ok(Self { rules, break_glass })
+        Ok(Self { modules, rules, break_glass })
     }
 
     /// Reads the console's form.
@@ -174,7 +218,7 @@ impl AccessPolicy {
     /// As [`Self::from_yaml`].
     pub fn from_json(text: &str) -> Result<Self, PolicyError> {
         bounded(text)?;
-        let document: Document<Rule, BreakGlassRule> = serde_json::from_str(text).map_err(|error| {
+        let document: Written = serde_json::from_str(text).map_err(|error| {
             let whole = error.to_string();
             let message = whole.rsplit_once(" at line ").map_or(whole.as_str(), |(message, _)| message);
             let place = Place { line: error.line().max(1) as u64, column: error.column().max(1) as u64 };
@@ -190,11 +234,18 @@ impl AccessPolicy {
     pub fn to_yaml(&self) -> Result<String, PolicyError> {
         let document = Document {
             version: Version(1),
+            modules: self.modules.sources().clone(),
             rules: self.rules.as_slice().into(),
             break_glass: self.break_glass.clone(),
         };
         serde_saphyr::to_string(&document).map_err(|error| PolicyError::Unprintable(error.to_string()))
     }
+}
+
+/// Reads one document of YAML from outside: bounded, and strict.
+pub(crate) fn read_yaml<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, PolicyError> {
+    bounded(text)?;
+    serde_saphyr::from_str_with_options(text, options()).map_err(|error| unreadable(&error))
 }
 
 const fn bounded(text: &str) -> Result<(), PolicyError> {
@@ -231,7 +282,7 @@ fn unreadable(error: &serde_saphyr::Error) -> PolicyError {
     PolicyError::Unreadable { place, message: visible(&message) }
 }
 
-fn place(at: &serde_saphyr::Location) -> Place {
+pub(crate) fn place(at: &serde_saphyr::Location) -> Place {
     Place { line: at.line().max(1), column: at.column().max(1) }
 }
 
@@ -247,6 +298,10 @@ fn visible(message: &str) -> String {
 
 fn senseless(found: Found, place: Option<Place>) -> PolicyError {
     PolicyError::Senseless { place, rule: found.rule, problem: found.problem }
+}
+
+fn useless(error: ModuleError, place: Option<Place>) -> PolicyError {
+    PolicyError::Senseless { place, rule: None, problem: error.into() }
 }
 
 fn apart<T>(list: Vec<Spanned<T>>) -> (Vec<Place>, Vec<T>) {

@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::{
     asking::{Asking, ConnectionFacts, Person, PersonKind},
     compiled::Policy,
-    decide::missing,
-    document::{BreakGlassRule, Conditions, MfaRule, Rule},
+    decide::{missing, missing_in_emergency, when},
+    document::{BreakGlassRule, Conditions, Connections, MfaRule, Rule},
     parse::AccessPolicy,
     refusal::Missing,
 };
@@ -124,34 +124,61 @@ impl Policy {
     /// Every rule, in order, and why it did or did not apply. For admins: it tells what exists.
     #[must_use]
     pub fn explain(&self, asking: &Asking<'_>, now: Timestamp) -> Vec<Considered> {
-        let mut decided = false;
+        let (mut decided, when) = (false, when(self, asking, now));
         let consider = |rule: &Rule| {
-            let outcome = if !rule.enabled {
-                Outcome::Disabled
-            } else if rule.subjects.through(asking.person).is_none() {
-                Outcome::OtherSubject
-            } else if !rule.connections.select(asking.connection) {
-                Outcome::OtherConnection
-            } else if asking.person.locked || asking.person.only_administers {
-                Outcome::Locked
-            } else {
-                let (what, _) = missing(rule, asking, now);
-                if !what.is_empty() {
-                    Outcome::Misses { what }
-                } else if std::mem::replace(&mut decided, true) {
-                    Outcome::AllowsToo
-                } else {
-                    Outcome::Decides
-                }
-            };
+            let is_subject = rule.subjects.through(asking.person).is_some();
+            let about = before_conditions(rule.enabled, is_subject, &rule.connections, asking);
+            let outcome = about.unwrap_or_else(|| outcome(missing(rule, asking, &when, now).0, &mut decided));
             Considered { rule: rule.name.clone(), outcome }
         };
         self.document().rules().iter().map(consider).collect()
     }
+
+    /// As [`Self::explain`], of the rules for emergencies.
+    #[must_use]
+    pub fn explain_break_glass(&self, asking: &Asking<'_>, now: Timestamp) -> Vec<Considered> {
+        let mut decided = false;
+        let consider = |rule: &BreakGlassRule| {
+            let is_subject = rule.subjects.through(asking.person).is_some();
+            let about = before_conditions(rule.enabled, is_subject, &rule.connections, asking);
+            let missing = || missing_in_emergency(rule, asking, now);
+            let outcome = about.unwrap_or_else(|| outcome(missing(), &mut decided));
+            Considered { rule: rule.name.clone(), outcome }
+        };
+        self.document().break_glass().iter().map(consider).collect()
+    }
+}
+
+/// What keeps a rule from being asked at all.
+fn before_conditions(
+    enabled: bool,
+    is_subject: bool,
+    connections: &Connections,
+    asking: &Asking<'_>,
+) -> Option<Outcome> {
+    if !enabled {
+        Some(Outcome::Disabled)
+    } else if !is_subject {
+        Some(Outcome::OtherSubject)
+    } else if !connections.select(asking.connection) {
+        Some(Outcome::OtherConnection)
+    } else {
+        (asking.person.locked || asking.person.only_administers).then_some(Outcome::Locked)
+    }
+}
+
+fn outcome(what: Vec<Missing>, decided: &mut bool) -> Outcome {
+    if !what.is_empty() {
+        Outcome::Misses { what }
+    } else if std::mem::replace(decided, true) {
+        Outcome::AllowsToo
+    } else {
+        Outcome::Decides
+    }
 }
 
 fn needs(rule: &Rule, kind: PersonKind) -> Vec<String> {
-    let Conditions { mfa, times, networks, reason, approval, end_to_end_only } = &rule.conditions;
+    let Conditions { mfa, times, networks, reason, approval, end_to_end_only, when } = &rule.conditions;
     let mut needs = Vec::new();
     if kind == PersonKind::Human {
         needs.push(second_factor(mfa));
@@ -178,6 +205,9 @@ fn needs(rule: &Rule, kind: PersonKind) -> Vec<String> {
     }
     if *end_to_end_only {
         needs.push("end to end".into());
+    }
+    if let Some(when) = when {
+        needs.push(format!("condition {when}"));
     }
     needs
 }

@@ -6,6 +6,7 @@ use hoop_model::{Blame, ConnectionName, Fault, RuleName, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::words::{MfaMethod, Period};
+use crate::rego::{Answer, When};
 
 const ONLY_ADMINISTERS: &str = "this account is for administration alone: it opens nothing";
 const USE_YOUR_OWN: &str = "sign in with your own user account: `hoop login`";
@@ -45,6 +46,14 @@ pub enum Missing {
         /// When one opens next.
         opens_at: Option<Timestamp>,
     },
+    /// A condition in Rego is not `true`.
+    #[error("condition {path} {answer}")]
+    When {
+        /// Which rule of which package.
+        path: When,
+        /// What came of it.
+        answer: Answer,
+    },
     /// The gateway could read along.
     #[error("it is allowed end to end only")]
     EndToEnd,
@@ -76,13 +85,22 @@ pub enum Missing {
 }
 
 impl Missing {
+    /// What the sentence leaves out: for those who write rules, not for whoever is refused.
+    #[must_use]
+    pub fn detail(&self) -> Option<&str> {
+        match self {
+            Self::When { answer: Answer::Failed { error }, .. } => Some(error),
+            _ => None,
+        }
+    }
+
     /// How far it is from holding: what the person can do at once, what others must do, what only time or place helps.
     pub(super) const fn distance(&self) -> u32 {
         match self {
             Self::Reason | Self::Mfa { .. } => 1,
             Self::TooManySessions { .. } | Self::EndToEnd => 2,
             Self::Approval { .. } => 3,
-            Self::Network | Self::Closed { .. } => 4,
+            Self::Network | Self::Closed { .. } | Self::When { .. } => 4,
         }
     }
 
@@ -93,6 +111,7 @@ impl Missing {
             Self::Approval { .. } => "HOOP-2007",
             Self::Closed { .. } => "HOOP-2008",
             Self::Network => "HOOP-2009",
+            Self::When { .. } => "HOOP-2017",
             Self::TooManySessions { .. } => "HOOP-2010",
             Self::EndToEnd => "HOOP-2011",
         }
@@ -108,6 +127,7 @@ impl Missing {
             }
             Self::Closed { opens_at: Some(at) } => format!("come back at {at}"),
             Self::Closed { opens_at: None } => "ask an admin when it opens".into(),
+            Self::When { .. } => "ask an admin what the condition wants".into(),
             Self::Network => "connect from a network that the rule names, or ask an admin".into(),
             Self::TooManySessions { .. } => "end one: `hoop sessions ls`, `hoop sessions kill ID`".into(),
             Self::EndToEnd => format!("use `hoop connect {connection}` on your own machine"),

@@ -1,0 +1,218 @@
+//! Running cases: the decisions are those of the product, only compared.
+
+use std::fmt;
+
+use hoop_model::RuleName;
+use serde::Serialize;
+
+use super::{
+    coverage::Coverage,
+    facts::Situation,
+    file::{Case, Cases, DialectName, Expected, StatementCase},
+};
+use crate::{
+    Explained, Rules, StatementAction,
+    rego::Asked,
+    rules::{Missing, Policy, Refusal},
+};
+
+/// What came of a case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CaseReport {
+    /// Its name.
+    pub name: String,
+    /// Whether everything was as expected.
+    pub passed: bool,
+    /// The decision.
+    pub decided: Decided,
+    /// What was not as expected, a sentence each.
+    pub differs: Vec<String>,
+}
+
+/// What policy said to a question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Decided {
+    /// Yes.
+    Allow {
+        /// By this rule.
+        rule: RuleName,
+    },
+    /// Others have to approve, and nothing else is missing.
+    Ask {
+        /// By this rule.
+        rule: RuleName,
+    },
+    /// No.
+    Refuse {
+        /// The code a person reads.
+        code: String,
+        /// And the sentence.
+        message: String,
+        /// The rule that is nearest to allowing it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rule: Option<RuleName>,
+    },
+}
+
+/// What the statement rules said to a text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StatementDecided {
+    /// Whether it may run.
+    pub action: StatementAction,
+    /// The rules that decided its statements, as far as they were looked at: `None` where none fits.
+    pub rules: Vec<Option<RuleName>>,
+    /// Why the text cannot be read, if it cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
+}
+
+impl fmt::Display for Decided {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Allow { rule } => write!(f, "rule {rule} allows it"),
+            Self::Ask { rule } => write!(f, "rule {rule} wants it approved"),
+            Self::Refuse { code, message, rule: None } => write!(f, "it is refused with {code}: {message}"),
+            Self::Refuse { code, message, rule: Some(rule) } => {
+                write!(f, "it is refused with {code}, nearest is rule {rule}: {message}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Allow(rule) => write!(f, "rule {rule} to allow it"),
+            Self::Ask(rule) => write!(f, "rule {rule} to want it approved"),
+            Self::Refuse(code) => write!(f, "a refusal with {}", code.as_str()),
+        }
+    }
+}
+
+impl Expected {
+    fn is(&self, decided: &Decided) -> bool {
+        match (self, decided) {
+            (Self::Allow(expected), Decided::Allow { rule })
+            | (Self::Ask(expected), Decided::Ask { rule }) => expected == rule,
+            (Self::Refuse(expected), Decided::Refuse { code, .. }) => expected.as_str() == code,
+            _ => false,
+        }
+    }
+}
+
+/// Asks the question. With a yes come the rules for statements.
+#[must_use]
+pub fn decide(policy: &Policy, situation: &Situation) -> (Decided, Option<Rules>) {
+    let (asking, now) = (situation.asking(), situation.at);
+    let answer = if situation.emergency {
+        policy.break_glass(&asking, now).map(|terms| (terms.rule, terms.rules))
+    } else {
+        policy.decide(&asking, now).map(|terms| (terms.rule, terms.rules))
+    };
+    match answer {
+        Ok((rule, rules)) => (Decided::Allow { rule }, Some(rules)),
+        Err(Refusal::Missing { rule, what }) if matches!(what[..], [Missing::Approval { .. }]) => {
+            (Decided::Ask { rule }, None)
+        }
+        Err(refusal) => {
+            let fault = refusal.to_fault(&situation.connection().name);
+            let (code, mut message) = (fault.code.as_str().to_owned(), fault.message);
+            let rule = match refusal {
+                Refusal::Missing { rule, what } => {
+                    what.iter()
+                        .filter_map(Missing::detail)
+                        .for_each(|detail| message += &format!(" ({detail})"));
+                    Some(rule)
+                }
+                Refusal::NotAllowed | Refusal::Locked | Refusal::OnlyAdministers => None,
+            };
+            (Decided::Refuse { code, message, rule }, None)
+        }
+    }
+}
+
+/// Holds a text against the statement rules of a session.
+#[must_use]
+pub fn decide_statement(rules: &Rules, text: &str, dialect: DialectName) -> StatementDecided {
+    let mut decided =
+        StatementDecided { action: StatementAction::Allow, rules: Vec::new(), unreadable: None };
+    if rules.statements.is_empty() {
+        return decided;
+    }
+    let reading = hoop_sql::read(text.as_bytes(), dialect.dialect());
+    decided.unreadable = reading.unreadable.map(|why| why.to_string());
+    let compiled = rules.rego.as_ref().map(|rego| (rego, rego.compile()));
+    let asked = Asked::new(compiled.as_ref().map(|(rego, modules)| (*rego, modules)));
+    for (_, ruling) in Explained::asking(&rules.statements, &reading, &asked).statements() {
+        decided.rules.push(ruling.rule().map(|rule| rule.name.clone()));
+        if !ruling.allows() {
+            decided.action = StatementAction::Deny;
+            break;
+        }
+    }
+    decided
+}
+
+impl Cases {
+    /// Runs all of them.
+    #[must_use]
+    pub fn run(&self, policy: &Policy, coverage: &mut Coverage) -> Vec<CaseReport> {
+        self.cases().iter().map(|case| case.run(policy, coverage)).collect()
+    }
+}
+
+impl Case {
+    /// Runs it.
+    #[must_use]
+    pub fn run(&self, policy: &Policy, coverage: &mut Coverage) -> CaseReport {
+        let (decided, rules) = decide(policy, &self.situation);
+        let mut differs = Vec::new();
+        if !self.expected.is(&decided) {
+            differs.push(format!("expected {}, but {decided}", self.expected));
+        }
+        match (&decided, &rules) {
+            (Decided::Allow { rule }, Some(rules)) => {
+                coverage.count(rule, None);
+                for (number, statement) in (1..).zip(&self.statements) {
+                    differs.extend(statement.run(number, rule, rules, coverage));
+                }
+            }
+            _ if !self.statements.is_empty() => {
+                differs.push("no statement was tried, for nobody was let in".to_owned());
+            }
+            _ => {}
+        }
+        CaseReport { name: self.name.clone(), passed: differs.is_empty(), decided, differs }
+    }
+}
+
+impl StatementCase {
+    /// What differs, if anything does.
+    fn run(&self, number: u32, rule: &RuleName, rules: &Rules, coverage: &mut Coverage) -> Option<String> {
+        let decided = decide_statement(rules, &self.text, self.dialect);
+        decided.rules.iter().flatten().for_each(|by| coverage.count(rule, Some(by)));
+        let last = decided.rules.last().and_then(Option::as_ref);
+        let as_expected =
+            decided.action == self.expect && self.rule.as_ref().is_none_or(|expected| Some(expected) == last);
+        if as_expected {
+            return None;
+        }
+        let word = |action| match action {
+            StatementAction::Allow => "allowed",
+            StatementAction::Deny => "denied",
+        };
+        let by = |rule: Option<&RuleName>| rule.map(|rule| format!(" by {rule}")).unwrap_or_default();
+        let why = decided.unreadable.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+        let none =
+            if decided.action == StatementAction::Deny && last.is_none() { ": no rule fits" } else { "" };
+        let text: String = self.text.chars().take(60).collect();
+        Some(format!(
+            "statement {number} ({text}): expected to be {}{}, but is {}{}{none}{why}",
+            word(self.expect),
+            by(self.rule.as_ref()),
+            word(decided.action),
+            by(last),
+        ))
+    }
+}

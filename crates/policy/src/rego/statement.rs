@@ -1,0 +1,130 @@
+//! Conditions on statements: what travels to the agent for them, and how they are asked there.
+
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use hoop_model::{ConnectionName, GroupName, LabelKey, LabelValue, UserName};
+use hoop_sql::{Objects, Statement};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    modules::{ModuleName, Modules},
+    when::{Answer, When},
+};
+use crate::{
+    StatementRule,
+    rules::{Asking, ConnectionFacts, Person, PersonKind},
+};
+
+/// Bytes of the modules that travel in a grant.
+pub(crate) const LONGEST_IN_GRANT: usize = 64 * 1024;
+/// Questions about one text. Those beyond are as good as out of time.
+const MOST_ASKED: usize = 100;
+
+/// What conditions on a session's statements are asked of: the modules, and the facts of the session as it was let in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StatementRego {
+    modules: BTreeMap<ModuleName, String>,
+    person: KnownPerson,
+    connection: KnownConnection,
+    reason: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KnownPerson {
+    name: UserName,
+    kind: String,
+    groups: BTreeSet<GroupName>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KnownConnection {
+    name: ConnectionName,
+    labels: BTreeMap<LabelKey, LabelValue>,
+}
+
+impl StatementRego {
+    /// For a session; none if no statement rule has a condition.
+    pub(crate) fn of(rules: &[StatementRule], modules: &Modules, asking: &Asking<'_>) -> Option<Self> {
+        let wanted = rules.iter().any(|rule| rule.when.is_some());
+        wanted.then(|| Self::new(modules, asking.person, asking.connection, asking.reason))
+    }
+
+    fn new(modules: &Modules, person: &Person, connection: &ConnectionFacts, reason: Option<&str>) -> Self {
+        let kind = match person.kind {
+            PersonKind::Human => "human",
+            PersonKind::Service => "service",
+        };
+        Self {
+            modules: modules.sources().clone(),
+            person: KnownPerson {
+                name: person.name.clone(),
+                kind: kind.to_owned(),
+                groups: person.groups.clone(),
+            },
+            connection: KnownConnection { name: connection.name.clone(), labels: connection.labels.clone() },
+            reason: reason.map(str::to_owned),
+        }
+    }
+
+    /// Whether a session let in now would be asked the same of the same. The reason was given once.
+    pub(crate) fn is_still(&self, modules: &Modules, person: &Person, connection: &ConnectionFacts) -> bool {
+        *self == Self::new(modules, person, connection, self.reason.as_deref())
+    }
+
+    /// The modules, compiled. What cannot be compiled answers nothing, which counts against the statement.
+    #[must_use]
+    pub(crate) fn compile(&self) -> Modules {
+        Modules::compile(self.modules.clone()).unwrap_or_default()
+    }
+
+    fn input(&self, statement: &Statement) -> Value {
+        let names =
+            |names: &BTreeSet<hoop_sql::Name>| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        json!({
+            "statement": {
+                "classes": statement.classes,
+                "verbs": statement.verbs,
+                "tables": match &statement.tables {
+                    Objects::Known(tables) => Some(names(tables)),
+                    Objects::Unknown => None,
+                },
+                "functions": names(&statement.unknown_functions),
+                "text": statement.normal,
+                "unbounded": statement.unbounded,
+                "opaque": statement.is_opaque,
+            },
+            "person": self.person,
+            "connection": self.connection,
+            "reason": self.reason,
+        })
+    }
+}
+
+/// The questions about one text.
+#[derive(Debug)]
+pub(crate) struct Asked<'a> {
+    of: Option<(&'a StatementRego, &'a Modules)>,
+    left: Cell<usize>,
+}
+
+impl<'a> Asked<'a> {
+    pub(crate) const fn new(of: Option<(&'a StatementRego, &'a Modules)>) -> Self {
+        Self { of, left: Cell::new(MOST_ASKED) }
+    }
+
+    /// Whoever takes too long once is not asked again.
+    pub(crate) fn ask(&self, when: &When, statement: &Statement) -> Answer {
+        let Some((rego, modules)) = self.of else { return Answer::Undefined };
+        let Some(left) = self.left.get().checked_sub(1) else { return Answer::OutOfTime };
+        let answer = modules.ask(when, &rego.input(statement));
+        self.left.set(if answer == Answer::OutOfTime { 0 } else { left });
+        answer
+    }
+}
