@@ -1,7 +1,8 @@
 //! `cargo xtask bench`: the same loads directly, through pgbouncer and through hoop, in one run on one machine; and how
-//! long policy takes to decide, and a session to end that is no longer allowed.
+//! long policy takes to decide, how fast answers are masked, and how long a session takes to end that is no longer allowed.
 
 mod load;
+mod masking;
 mod paths;
 mod policy;
 mod recording;
@@ -34,6 +35,7 @@ pub(crate) struct Options {
 #[derive(clap::Subcommand)]
 enum What {
     Postgres(Postgres),
+    Masking(masking::Masking),
     Policy(policy::Policy),
     Recording(recording::Recording),
     Revoke(revoke::Revoke),
@@ -99,6 +101,7 @@ const GATEWAY_CONFIG: &str =
 pub(crate) fn run(options: &Options) -> Result<()> {
     match &options.what {
         What::Postgres(options) => postgres(options),
+        What::Masking(options) => masking::run(options),
         What::Policy(options) => policy::run(options),
         What::Recording(options) => recording::run(options),
         What::Revoke(options) => revoke::run(options),

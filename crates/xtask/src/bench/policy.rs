@@ -5,9 +5,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
-use super::{rows::Rows, write_json};
+use super::{
+    rows::{Rows, figures},
+    write_json,
+};
 use crate::shell;
 
 /// Access rules: 10,000 rules, 100,000 people in 20 groups each; load, and the latency of a decision. Statement rules: the
@@ -50,18 +53,7 @@ pub(super) fn run(options: &Policy) -> Result<()> {
 /// Takes lines of `case value unit`: is the goal met?
 fn read(printed: &str, goal: f64, rows: &mut Rows) -> Result<bool> {
     let (mut judged, mut met) = (0, true);
-    for line in printed.lines() {
-        let [case, value, unit] = line.split_whitespace().collect::<Vec<_>>()[..] else {
-            bail!("not a figure: {line:?}");
-        };
-        let unit = match unit {
-            "ms" => "ms",
-            "us" => "us",
-            "people" => "people",
-            "bytes" => "bytes",
-            other => bail!("not a unit: {other:?}"),
-        };
-        let value: f64 = value.parse().with_context(|| format!("not a number: {line:?}"))?;
+    for (case, value, unit) in figures(printed)? {
         if case.ends_with(".p99") {
             judged += 1;
             met &= value <= goal;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
 /// One figure.
@@ -16,6 +17,20 @@ struct Row {
 /// All figures, in the order in which they were taken.
 #[derive(Debug, Default)]
 pub(super) struct Rows(Vec<Row>);
+
+/// Reads lines of `case value unit`, as the measuring examples print them.
+pub(super) fn figures(printed: &str) -> Result<Vec<(&str, f64, &'static str)>> {
+    const UNITS: [&str; 6] = ["ms", "us", "people", "bytes", "MB/s", "rows/s"];
+    let figure = |line| {
+        let [case, value, unit] = str::split_whitespace(line).collect::<Vec<_>>()[..] else {
+            bail!("not a figure: {line:?}");
+        };
+        let known = UNITS.into_iter().find(|known| *known == unit);
+        let unit = known.with_context(|| format!("not a unit: {unit:?}"))?;
+        Ok((case, value.parse().with_context(|| format!("not a number: {line:?}"))?, unit))
+    };
+    printed.lines().map(figure).collect()
+}
 
 /// What issue 2 asks for: a case, what it is compared with, and the bound.
 const GOALS: [(&str, Goal); 9] = [
