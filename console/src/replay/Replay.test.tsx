@@ -113,3 +113,8 @@ test('a curtailed answer says so', () => {
   renderInKit(<Replay session={SESSION} statements={[statement(1, { curtailed: 16 << 20 })]} />);
   expect(screen.getByText('Not all of it was kept')).toBeTruthy();
 });
+
+test('what was masked is counted', () => {
+  renderInKit(<Replay session={SESSION} statements={[statement(1, { masked: { hidden: 1, ssn: 2, odd: 'x' } })]} />);
+  expect(screen.getByText('1 hidden, 2 ssn')).toBeTruthy();
+});

@@ -40,6 +40,11 @@ export function StatementDetail({ statement, place }: { statement: Statement; pl
             From {bytes(statement.curtailed)} on, the answer was counted and not recorded.
           </Alert>
         )}
+        {statement.masked.length === 0 ? null : (
+          <Text size="sm" c="dimmed">
+            Masked: <Visible text={statement.masked.map(([kind, count]) => `${count} ${kind}`).join(', ')} oneLine />
+          </Text>
+        )}
         {statement.rows.length > 0 || statement.columns.length > 0 ? (
           <ResultTable key={statement.key} columns={statement.columns} rows={statement.rows} />
         ) : null}

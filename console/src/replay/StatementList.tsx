@@ -131,6 +131,7 @@ function Line({ statement, began }: { statement: Statement; began: number }) {
     tellsRows(statement) ? counted(statement.rowsCount, 'row') : undefined,
     ended === 'done' ? undefined : WORDS[ended],
     statement.curtailed === undefined ? undefined : 'curtailed',
+    statement.masked.length === 0 ? undefined : 'masked',
   ];
   return (
     <>

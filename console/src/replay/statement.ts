@@ -33,6 +33,8 @@ export interface Statement {
   readonly denied: Refusal | undefined;
   /** From so many bytes on the answer was counted, not kept. */
   readonly curtailed: number | undefined;
+  /** What was masked of the answer, and how often. */
+  readonly masked: readonly (readonly [string, number])[];
 }
 
 /** How a statement ended, for its colour and its word. */
@@ -76,6 +78,10 @@ export function readStatement(raw: unknown, index: number): Statement | undefine
     error: refusal(raw['error']),
     denied: refusal(raw['denied']),
     curtailed: number(raw['curtailed']),
+    masked: Object.entries(isRecord(raw['masked']) ? raw['masked'] : {}).flatMap(([kind, count]) => {
+      const known = number(count);
+      return known === undefined ? [] : [[kind, known] as const];
+    }),
   };
 }
 

@@ -277,6 +277,10 @@ pub fn answer(view: &StatementView) -> String {
     if let Some(limit) = view.curtailed {
         text.push_str(&format!("recorded up to {limit} bytes\n"));
     }
+    if !view.masked.is_empty() {
+        let counts: Vec<_> = view.masked.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        text.push_str(&format!("masked: {}\n", counts.join(", ")));
+    }
     text.push_str(&outcome(view));
     text.push_str("\n\n");
     text
