@@ -1,4 +1,5 @@
-//! Tries a connection once, because an admin wants to know that it works: dial, TLS, log-in, version, and away again.
+//! Tries a connection once, because an admin wants to know that it works: dial, TLS, log-in, version, and away again; or
+//! looks for columns that seem to hold personal data.
 //!
 //! It is bounded in time and in what it reads, and what it tells holds no credential: a target that was sent a password in
 //! clear could say it back.
@@ -10,7 +11,7 @@ use std::{
 
 use bytes::BytesMut;
 use hoop_control::{order, v1};
-use hoop_engine::{Errand, ErrandOutput, Outcome, TargetTls, TlsPolicy};
+use hoop_engine::{ColumnFinding, Errand, ErrandOutput, Outcome, TargetTls, TlsPolicy};
 use hoop_model::{Blame, Fault, Redacted, SessionId, Timestamp};
 use hoop_session::{Dial, Pending, TargetStream};
 use tokio::{net::TcpStream, sync::Semaphore, time::Instant};
@@ -22,6 +23,8 @@ use crate::{
 
 /// From the order to the answer.
 const LONGEST: Duration = Duration::from_secs(10);
+/// The same of a scan.
+const LONGEST_SCAN: Duration = Duration::from_secs(60);
 /// At the same time.
 const MOST: usize = 4;
 static RUNNING: Semaphore = Semaphore::const_new(MOST);
@@ -140,7 +143,8 @@ pub(crate) async fn carry_out(
         Err(_) => Err(busy()),
         Ok(_permit) => {
             let looking = look(sessions, &order, &clock, &mut known);
-            tokio::time::timeout(LONGEST, looking).await.unwrap_or_else(|_| Err(late()))
+            let longest = if order.scan { LONGEST_SCAN } else { LONGEST };
+            tokio::time::timeout(longest, looking).await.unwrap_or_else(|_| Err(late(longest)))
         }
     };
     let (steps, tls) = clock.read();
@@ -151,9 +155,9 @@ pub(crate) async fn carry_out(
             micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         })
         .collect();
-    let (version, fault) = match outcome {
-        Ok(version) => (version, None),
-        Err(fault) => (String::new(), Some(fault)),
+    let (found, fault) = match outcome {
+        Ok(found) => (found, None),
+        Err(fault) => (v1::ConnectionTested::default(), Some(fault)),
     };
     let wants_tls = known.as_ref().is_none_or(|known| known.tls);
     let is_open =
@@ -163,12 +167,12 @@ pub(crate) async fn carry_out(
     Some(v1::ConnectionTested {
         test_id: order.id.to_string(),
         steps: done,
-        server_version: version,
         tls_version: tls.version,
         tls_cipher: tls.cipher,
         certificate: if tls.certificate.len() > CERTIFICATE { Vec::new() } else { tls.certificate }.into(),
         fault: fault.as_ref().map(v1::Fault::from),
         failed_step: failed.unwrap_or_default().to_owned(),
+        ..found
     })
 }
 
@@ -183,7 +187,7 @@ async fn look(
     order: &order::TestOrder,
     clock: &Arc<Clock>,
     known: &mut Option<Known>,
-) -> Result<String, Fault> {
+) -> Result<v1::ConnectionTested, Fault> {
     let protocol = hoop_protocols::find(&order.protocol).ok_or_else(|| {
         let what = format!("this agent does not speak {}", order.protocol);
         Fault::new("HOOP-4212", Blame::System, what).with_hint("upgrade the agent")
@@ -193,8 +197,9 @@ async fn look(
         tls: site.target.tls() != TlsPolicy::Disabled,
         password: site.credential.password.clone(),
     });
-    let errand = site.target.look().ok_or_else(|| {
-        let what = format!("connections of the protocol {} cannot be tested", order.protocol);
+    let errand = if order.scan { site.target.scan() } else { site.target.look() };
+    let errand = errand.ok_or_else(|| {
+        let what = format!("connections of the protocol {} cannot be looked at so", order.protocol);
         Fault::new("HOOP-4038", Blame::System, what)
     })?;
     clock.done("prepare", None);
@@ -207,9 +212,22 @@ async fn look(
     let mut errand = Watched { errand, sent: 0, clock: Arc::clone(clock) };
     // No session's: nobody is granted anything by it.
     match site.run(&mut errand, SessionId::generate(), &order.by).await? {
-        Outcome::Seen { version } => Ok(version.chars().filter(|c| !c.is_control()).take(VERSION).collect()),
+        Outcome::Seen { version } => {
+            let server_version = version.chars().filter(|c| !c.is_control()).take(VERSION).collect();
+            Ok(v1::ConnectionTested { server_version, ..Default::default() })
+        }
+        Outcome::Scanned { findings, columns, partial } => {
+            let findings = findings.into_iter().map(finding).collect();
+            Ok(v1::ConnectionTested { findings, columns, partial, ..Default::default() })
+        }
         _ => Err(Fault::new("HOOP-9007", Blame::System, "a look ended with another outcome")),
     }
+}
+
+fn finding(found: ColumnFinding) -> v1::ColumnFinding {
+    let ColumnFinding { schema, table, column, type_name, kind, rows, hits, by_name } = found;
+    let kind = kind.name().to_owned();
+    v1::ColumnFinding { schema, table, column, type_name, kind, rows, hits, by_name }
 }
 
 /// Without the credential, whatever the target said.
@@ -219,8 +237,8 @@ fn told(fault: Fault, password: Option<Redacted<String>>) -> Fault {
     Fault { message: without(&fault.message), hint: fault.hint.as_ref().map(without), ..fault }
 }
 
-fn late() -> Fault {
-    let what = format!("the target did not answer within {} s", LONGEST.as_secs());
+fn late(longest: Duration) -> Fault {
+    let what = format!("the target did not answer within {} s", longest.as_secs());
     Fault::new("HOOP-4033", Blame::Target, what)
         .with_hint("is it the right port, and does a firewall swallow what goes there?")
 }

@@ -9,9 +9,10 @@ use std::{
     time::Duration,
 };
 
-use hoop_api::manage::{ConnectionTest, TargetTls, TestStep};
+use hoop_api::manage::{ColumnFound, ConnectionScan, ConnectionTest, TargetTls, TestStep};
 use hoop_control::{features, order::TestOrder, v1};
 use hoop_ledger::event::EventCode;
+use hoop_masking::Kind;
 use hoop_model::{Actor, AgentId, AgentName, Blame, ConnectionId, ConnectionName, Fault, TestId, UserName};
 use hoop_store::{Agent, Connection, StoreError};
 use serde_json::json;
@@ -24,8 +25,11 @@ use crate::{
     sessions,
 };
 
-/// The agent takes at most 10 s.
+/// The agent takes at most 10 s for a test, and 60 s for a scan.
 const PATIENCE: Duration = Duration::from_secs(13);
+const PATIENCE_SCAN: Duration = Duration::from_secs(65);
+/// Findings of a scan that are taken.
+const FINDINGS: usize = 10_000;
 /// Characters kept of a text that an agent or a target wrote.
 const TEXT: usize = 500;
 /// Steps that an agent tells of.
@@ -94,35 +98,60 @@ pub(crate) async fn run(
     caller: &Caller,
     name: ConnectionName,
 ) -> Result<ConnectionTest, Problematic> {
+    let (agent, answer) = ask(hub, caller, name, false).await?;
+    Ok(view(agent, answer))
+}
+
+/// Scans one for columns that seem to hold personal data. Goes on when the caller goes away.
+pub(crate) async fn scan(
+    hub: &Shared,
+    caller: &Caller,
+    name: ConnectionName,
+) -> Result<ConnectionScan, Problematic> {
+    let (agent, answer) = ask(hub, caller, name, true).await?;
+    Ok(scanned(agent, answer))
+}
+
+async fn ask(
+    hub: &Shared,
+    caller: &Caller,
+    name: ConnectionName,
+    scan: bool,
+) -> Result<(AgentName, v1::ConnectionTested), Problematic> {
     let by = &caller.signed_in.user;
     if !hub.throttle.connection_test(by.id) {
         return Err(Problematic::too_many(60));
     }
     let connection = hub.store.connection_by_name(&name).await?.ok_or(StoreError::NotFound("connection"))?;
     let (task, actor, by) = (hub.clone(), caller.actor.clone(), by.name.clone());
-    let testing = hub.tasks.spawn(async move { test(&task, &actor, by, connection).await });
+    let testing = hub.tasks.spawn(async move { order(&task, &actor, by, connection, scan).await });
     testing.await.map_err(Problematic::internal)?
 }
 
-async fn test(
+async fn order(
     hub: &Shared,
     actor: &Actor,
     by: UserName,
     connection: Connection,
-) -> Result<ConnectionTest, Problematic> {
+    scan: bool,
+) -> Result<(AgentName, v1::ConnectionTested), Problematic> {
     let definition = sessions::definition_of(&connection)?;
     let agent = hub.store.agent_by_name(&definition.agent).await?;
     let away = || Problematic::from(offline(&definition.agent));
     let agent = agent.ok_or_else(away)?;
     let link = hub.agents.link(agent.id).ok_or_else(away)?;
-    if !link.knows(features::TEST_CONNECTION) {
-        let what =
-            format!("the agent {} is of version {}, which cannot test connections", agent.name, link.version);
+    let (feature, can) = if scan {
+        (features::SCAN_CONNECTION, "scan connections")
+    } else {
+        (features::TEST_CONNECTION, "test connections")
+    };
+    if !link.knows(feature) {
+        let what = format!("the agent {} is of version {}, which cannot {can}", agent.name, link.version);
         return Err(Fault::new("HOOP-4034", Blame::System, what).with_hint("upgrade the agent").into());
     }
     let Some((_place, id, answer)) = hub.tests.begin(connection.id, agent.id) else {
         let fault = Fault::new("HOOP-4035", Blame::Caller, "this connection is being tested already");
-        return Err(fault.with_hint("its result is there within 13 s").into());
+        return Err(fault.with_hint("its result is there within 65 s").into());
     };
     let order = TestOrder {
         id,
@@ -132,29 +161,31 @@ async fn test(
         protocol: definition.protocol.clone(),
         settings: sessions::settings(&definition, None),
         issued_at: now(),
+        scan,
     };
     let (order, signature) = order.sign(&hub.keys.grants).map_err(Problematic::internal)?;
     let ask = v1::TestConnection { order: order.into(), signature: signature.into() };
     link.test_connection(ask);
-    let outcome = heard(&link, answer).await.unwrap_or_else(|fault| {
+    let patience = if scan { PATIENCE_SCAN } else { PATIENCE };
+    let outcome = heard(&link, answer, patience).await.unwrap_or_else(|fault| {
         let fault = Some(v1::Fault::from(&fault));
         v1::ConnectionTested { fault, ..Default::default() }
     });
-    let result = view(agent.name.clone(), outcome);
-    tell(hub, actor, &connection, &agent, &result).await?;
-    Ok(result)
+    tell(hub, actor, &connection, &agent, scan, &outcome).await?;
+    Ok((agent.name, outcome))
 }
 
 /// The agent's answer, or why there is none.
 async fn heard(
     link: &Link,
     answer: oneshot::Receiver<v1::ConnectionTested>,
+    patience: Duration,
 ) -> Result<v1::ConnectionTested, Fault> {
     tokio::select! {
         biased;
         answer = answer => answer.map_err(|_| offline(&link.name)),
         () = link.ended.cancelled() => Err(offline(&link.name)),
-        () = tokio::time::sleep(PATIENCE) => {
+        () = tokio::time::sleep(patience) => {
             let what = format!("the agent {} did not say what came of it", link.name);
             Err(Fault::new("HOOP-4037", Blame::Network, what).with_hint("try again; then look at the agent's log"))
         }
@@ -163,12 +194,8 @@ async fn heard(
 
 /// What the agent said, as far as it is taken: texts come from a target that may be hostile.
 fn view(agent: AgentName, answer: v1::ConnectionTested) -> ConnectionTest {
-    let text = |text: &str| text.chars().filter(|c| !c.is_control()).take(TEXT).collect::<String>();
     let maybe = |value: &str| Some(text(value)).filter(|value| !value.is_empty());
-    let fault = answer.fault.map(|fault| {
-        let fault = fault.to_fault();
-        Fault { message: text(&fault.message), hint: fault.hint.as_deref().map(text), ..fault }
-    });
+    let fault = answer.fault.as_ref().map(fault);
     let steps = answer.steps.iter().take(STEPS);
     ConnectionTest {
         ok: fault.is_none(),
@@ -183,6 +210,45 @@ fn view(agent: AgentName, answer: v1::ConnectionTested) -> ConnectionTest {
         failed_step: maybe(&answer.failed_step),
         problem: fault.as_ref().map(Into::into),
     }
+}
+
+/// What the agent found, as far as it is taken. A name is told whole or not at all: a rule is to be made of it.
+fn scanned(agent: AgentName, answer: v1::ConnectionTested) -> ConnectionScan {
+    let fault = answer.fault.as_ref().map(fault);
+    let is_plain =
+        |name: &String| !name.is_empty() && name.len() <= TEXT && !name.chars().any(char::is_control);
+    let take = |found: &v1::ColumnFinding| {
+        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == found.kind)?;
+        let named = [&found.schema, &found.table, &found.column].into_iter().all(is_plain);
+        named.then(|| ColumnFound {
+            schema: found.schema.clone(),
+            table: found.table.clone(),
+            column: found.column.clone(),
+            type_name: text(&found.type_name),
+            kind: kind.name().to_owned(),
+            rows: found.rows,
+            hits: found.hits.min(found.rows),
+            by_name: found.by_name,
+        })
+    };
+    let findings: Vec<_> = answer.findings.iter().take(FINDINGS).filter_map(take).collect();
+    ConnectionScan {
+        ok: fault.is_none(),
+        agent,
+        columns: answer.columns,
+        partial: answer.partial || findings.len() < answer.findings.len(),
+        findings,
+        problem: fault.as_ref().map(Into::into),
+    }
+}
+
+fn text(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(TEXT).collect()
+}
+
+fn fault(fault: &v1::Fault) -> Fault {
+    let fault = fault.clone().to_fault();
+    Fault { message: text(&fault.message), hint: fault.hint.as_deref().map(text), ..fault }
 }
 
 /// Whose it is and until when, in a line.
@@ -200,8 +266,20 @@ async fn tell(
     actor: &Actor,
     connection: &Connection,
     agent: &Agent,
-    result: &ConnectionTest,
+    scan: bool,
+    outcome: &v1::ConnectionTested,
 ) -> Result<(), StoreError> {
+    if scan {
+        let found = scanned(agent.name.clone(), outcome.clone());
+        let facts = json!({
+            "name": connection.name, "agent": agent.name, "ok": found.ok, "columns": found.columns,
+            "findings": found.findings.len(), "code": found.problem.as_ref().map(|problem| &problem.code),
+        });
+        let subjects = [connection.id.into(), agent.id.into()];
+        let told = event(actor, EventCode::ConnectionScanned, subjects, facts);
+        return hub.store.append(&[told]).await.map(drop);
+    }
+    let result = view(agent.name.clone(), outcome.clone());
     let micros = result.steps.iter().fold(0_u64, |sum, step| sum.saturating_add(step.micros));
     let facts = json!({
         "name": connection.name, "agent": agent.name, "ok": result.ok, "version": result.server_version,

@@ -33,7 +33,7 @@ fn world(masking: &Value) -> World {
 fn recorded(world: &World) -> String {
     let exported = |session: &Value| {
         let mut export = world.hoop(&world.admin);
-        export.args(["sessions", "export", session["id"].as_str().unwrap(), "-f", "json"]);
+        export.args(["sessions", "export", session["id"].as_str().unwrap(), "-f", "jsonl"]);
         run(&mut export)
     };
     world.sessions().iter().map(exported).collect()
@@ -138,4 +138,50 @@ fn a_rule_that_does_not_say_what_a_column_holds_is_refused() {
         assert!(!done.status.success());
         assert!(said.contains(words), "{masking}: {said}");
     }
+}
+
+#[test]
+fn a_scan_names_columns_and_no_value_leaves_the_agent() {
+    let world = World::start();
+    world.postgres.script(
+        "create table people (id int, ssn text, full_name text, born date, reach text, remarks text, points int); \
+         insert into people select n, '123-45-6789', 'zz zz', '1970-01-02', 'ada@example.com', \
+         case when n = 3 then 'call (212) 555-0187' end, 7 from generate_series(1, 30) n; \
+         create table locked (email text); alter table people owner to app; \
+         create schema \"odd one\"; create table \"odd one\".\"T\" (\"Home ZIP\" text); grant usage on schema \"odd one\" to app; \
+         grant select on \"odd one\".\"T\" to app",
+    );
+    let found = world.json(&world.admin, &["admin", "connections", "scan", "pg"]);
+    let columns: Vec<String> = found["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            format!(
+                "{}.{} {} {}/{} {}",
+                one["table"], one["column"], one["kind"], one["hits"], one["rows"], one["by_name"]
+            )
+            .replace('"', "")
+        })
+        .collect();
+    for wanted in [
+        "T.Home ZIP zip 0/0 true",
+        "locked.email email 0/0 true",
+        "people.born birth_date 20/20 false",
+        "people.full_name name 0/20 true",
+        "people.reach email 20/20 false",
+        "people.remarks phone 1/1 false",
+        "people.ssn ssn 20/20 true",
+    ] {
+        assert!(columns.iter().any(|one| one == wanted), "{wanted}: {columns:#?}");
+    }
+    assert!(!columns.iter().any(|one| one.contains("points") || one.contains("people.id")), "{columns:?}");
+    assert_eq!((found["partial"].as_bool(), found["columns"].as_u64()), (Some(true), Some(9)), "{found}");
+    let said = run(world.hoop(&world.admin).args(["admin", "connections", "scan", "pg"]));
+    assert!(said.contains("- {columns: [\"public.people.ssn\"], kind: ssn}"), "{said}");
+    for secret in ["123-45", "1970", "ada@", "555-0187", "zz zz"] {
+        assert!(!said.contains(secret) && !found.to_string().contains(secret), "{secret}");
+    }
+    let told = world.json(&world.admin, &["audit", "ls"]).to_string();
+    assert!(told.contains("connection.scanned"), "{told}");
 }

@@ -174,7 +174,7 @@ async fn remove(sessions: &Sessions, entry: &Entry, site: &Site) -> Result<Strin
         Outcome::Foreign => {
             ("foreign", "there is one of this name that hoop did not make; it was left alone".to_owned())
         }
-        Outcome::Made { .. } | Outcome::Seen { .. } => {
+        Outcome::Made { .. } | Outcome::Seen { .. } | Outcome::Scanned { .. } => {
             return Err(Fault::new(
                 "HOOP-9007",
                 Blame::System,

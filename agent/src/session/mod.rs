@@ -115,7 +115,7 @@ impl Sessions {
             protocols: hoop_protocols::all().iter().map(|protocol| protocol.id().to_string()).collect(),
             spool: spool.collect(),
             live_sessions: live,
-            features: vec![features::TEST_CONNECTION.to_owned()],
+            features: [features::TEST_CONNECTION, features::SCAN_CONNECTION].map(str::to_owned).to_vec(),
         }
     }
 

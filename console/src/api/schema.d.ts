@@ -492,6 +492,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/connections/{name}/scan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Lets its agent look for columns that seem to hold personal data.
+         * @description For: admin, with a second factor that was proven a moment ago.
+         */
+        post: operations["post_connections_name_scan"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/connections/{name}/test": {
         parameters: {
             query?: never;
@@ -2109,6 +2129,31 @@ export interface components {
             /** @description For whose sign-in. */
             used_by?: string | null;
         };
+        /** @description A column that seems to hold personal data. */
+        ColumnFound: {
+            /** @description Its name says so. */
+            by_name: boolean;
+            /** @description Its name. */
+            column: string;
+            /**
+             * Format: int32
+             * @description Of these, so many hold it.
+             */
+            hits: number;
+            /** @description What it seems to hold. */
+            kind: string;
+            /**
+             * Format: int32
+             * @description Values that were read.
+             */
+            rows: number;
+            /** @description Its table's schema. */
+            schema: string;
+            /** @description Its table. */
+            table: string;
+            /** @description Its type, as the target writes it. */
+            type_name: string;
+        };
         /** @description `PUT /connections/{name}` (admin): makes or replaces a connection. */
         ConnectionDefinition: {
             /** @description The agent that serves it. */
@@ -2123,6 +2168,26 @@ export interface components {
             protocol: string;
             /** @description Read by the protocol's own type. */
             settings: Record<string, never>;
+        };
+        /**
+         * @description What came of `POST /connections/{name}/scan` (admin): the agent read a few values of each column, and tells which seem to
+         *     hold personal data. No value leaves it.
+         */
+        ConnectionScan: {
+            /** @description Who did it. */
+            agent: string;
+            /**
+             * Format: int64
+             * @description So many columns were looked at.
+             */
+            columns: number;
+            /** @description What was found, in the order of names. */
+            findings: components["schemas"]["ColumnFound"][];
+            /** @description It was done. */
+            ok: boolean;
+            /** @description There are more, or some could not be read. */
+            partial: boolean;
+            problem?: components["schemas"]["Problem"] | null;
         };
         /** @description What came of `POST /connections/{name}/test` (admin): the agent logged in at the target, asked for its version, and left. */
         ConnectionTest: {
@@ -4206,6 +4271,37 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description what went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_connections_name_scan: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConnectionScan"];
+                };
             };
             /** @description what went wrong */
             default: {

@@ -87,6 +87,47 @@ pub struct ConnectionTest {
     pub problem: Option<crate::Problem>,
 }
 
+/// What came of `POST /connections/{name}/scan` (admin): the agent read a few values of each column, and tells which seem to
+/// hold personal data. No value leaves it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ConnectionScan {
+    /// It was done.
+    pub ok: bool,
+    /// Who did it.
+    #[schema(value_type = String)]
+    pub agent: AgentName,
+    /// So many columns were looked at.
+    pub columns: u64,
+    /// There are more, or some could not be read.
+    pub partial: bool,
+    /// What was found, in the order of names.
+    pub findings: Vec<ColumnFound>,
+    /// Why it was not done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<crate::Problem>,
+}
+
+/// A column that seems to hold personal data.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ColumnFound {
+    /// Its table's schema.
+    pub schema: String,
+    /// Its table.
+    pub table: String,
+    /// Its name.
+    pub column: String,
+    /// Its type, as the target writes it.
+    pub type_name: String,
+    /// What it seems to hold.
+    pub kind: String,
+    /// Values that were read.
+    pub rows: u32,
+    /// Of these, so many hold it.
+    pub hits: u32,
+    /// Its name says so.
+    pub by_name: bool,
+}
+
 /// One step of a test.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct TestStep {

@@ -815,7 +815,10 @@ impl Admin {
             Self::Agents(Agents::JoinToken(args)) | Self::JoinToken(args) => Some(args.form),
             Self::Connections(Connections::Ls(form)) => Some(*form),
             Self::Connections(
-                Connections::Show(args) | Connections::Test(args) | Connections::Delete(args),
+                Connections::Show(args)
+                | Connections::Test(args)
+                | Connections::Scan(args)
+                | Connections::Delete(args),
             ) => Some(args.form),
             Self::Connections(Connections::Put(args)) => Some(args.form),
             Self::Connections(Connections::Seal(args)) => Some(args.form),
@@ -885,6 +888,14 @@ Example, as pg-prod.toml:
     Put(PutConnection),
     /// Let its agent log in at the target once, and say what came of it
     Test(OneConnection),
+    /// Let its agent look for columns that seem to hold personal data
+    #[command(after_help = "\
+The agent reads a few values of each column, and tells column, kind and how many values said so; no value leaves it.
+It ends with a part of a rule file, to be read, corrected and put in force with `hoop admin apply`.
+
+  hoop admin connections scan pg-prod
+  hoop admin connections scan pg-prod -o json")]
+    Scan(OneConnection),
     /// Remove one: its sessions end
     Delete(OneConnection),
     /// Seal a credential, so that only the connection's agent can read it

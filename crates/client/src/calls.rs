@@ -9,8 +9,8 @@ use hoop_api::{
     capabilities::{CapabilityMade, CapabilityView, NewCapability},
     holds::{HoldView, PlaceHold, ReleaseHold},
     manage::{
-        AgentView, ConnectionDefinition, ConnectionTest, ConnectionView, JoinToken, JoinTokenRequest,
-        LinkAccount, NewUser, NewUserCreated, UserChange, UserView,
+        AgentView, ConnectionDefinition, ConnectionScan, ConnectionTest, ConnectionView, JoinToken,
+        JoinTokenRequest, LinkAccount, NewUser, NewUserCreated, UserChange, UserView,
     },
     recording_keys::{RecordingKeyView, RecordingKeys},
     requests::{BreakGlass, EndRequest, Extend, NewRequest, RequestView, ReviewFinding, Word},
@@ -117,6 +117,11 @@ impl Api {
         wanted: &ConnectionDefinition,
     ) -> Result<ConnectionView> {
         self.send(Method::PUT, &format!("/connections/{name}"), wanted).await
+    }
+
+    /// Lets a connection's agent look for columns that seem to hold personal data.
+    pub async fn scan_connection(&self, name: &ConnectionName) -> Result<ConnectionScan> {
+        self.send(Method::POST, &format!("/connections/{name}/scan"), &serde_json::json!({})).await
     }
 
     /// Lets a connection's agent log in at the target once.

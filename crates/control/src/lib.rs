@@ -15,6 +15,8 @@ pub const ALPN: &[u8] = b"hoop-control/1";
 pub mod features {
     /// [`super::v1::TestConnection`].
     pub const TEST_CONNECTION: &str = "test_connection";
+    /// [`super::order::TestOrder::scan`].
+    pub const SCAN_CONNECTION: &str = "scan_connection";
 }
 
 /// Generated messages and gRPC stubs.

@@ -32,6 +32,9 @@ pub struct TestOrder {
     pub settings: serde_json::Value,
     /// Given then.
     pub issued_at: Timestamp,
+    /// Look for columns that seem to hold personal data, and do not only log in.
+    #[serde(default)]
+    pub scan: bool,
 }
 
 impl TestOrder {
@@ -86,6 +89,7 @@ mod tests {
             protocol: ProtocolId::new("postgres").unwrap(),
             settings: serde_json::json!({ "host": "db" }),
             issued_at: NOW,
+            scan: false,
         };
         let (bytes, signature) = order.sign(&ours).unwrap();
         let (key, me) = (ours.public_key(), order.agent);

@@ -6,6 +6,7 @@
 //! place where a target is dialled.
 
 use bytes::{Bytes, BytesMut};
+use hoop_masking::Kind;
 use hoop_model::{Fault, SessionId, Timestamp, UserName};
 
 use crate::Credential;
@@ -94,4 +95,34 @@ pub enum Outcome {
         /// What it calls itself.
         version: String,
     },
+    /// Columns that seem to hold personal data.
+    Scanned {
+        /// Which, in the order of their names.
+        findings: Vec<ColumnFinding>,
+        /// So many columns were looked at.
+        columns: u64,
+        /// There are more, or some could not be read.
+        partial: bool,
+    },
+}
+
+/// A column that seems to hold personal data. No value is among it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ColumnFinding {
+    /// Its table's schema.
+    pub schema: String,
+    /// Its table.
+    pub table: String,
+    /// Its name.
+    pub column: String,
+    /// Its type, as the target writes it.
+    pub type_name: String,
+    /// What it seems to hold.
+    pub kind: Kind,
+    /// Values that were read.
+    pub rows: u32,
+    /// Of these, so many hold it.
+    pub hits: u32,
+    /// Its name says so.
+    pub by_name: bool,
 }

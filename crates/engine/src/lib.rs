@@ -20,7 +20,7 @@
 mod account;
 mod protocol;
 
-pub use account::{Account, Accounts, Errand, ErrandOutput, Outcome};
+pub use account::{Account, Accounts, ColumnFinding, Errand, ErrandOutput, Outcome};
 use bytes::{Bytes, BytesMut};
 pub use hoop_model::Timestamp;
 use hoop_model::{Fault, Redacted};

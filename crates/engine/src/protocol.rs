@@ -52,6 +52,11 @@ pub trait Target: Send + Sync {
         None
     }
 
+    /// Looks for columns that seem to hold personal data. `None`: the protocol has no such look.
+    fn scan(&self) -> Option<Box<dyn Errand>> {
+        None
+    }
+
     /// Where the key is with which masked values are hashed or faked; `None`: the agent has one of its own.
     fn masking_key(&self) -> Option<SecretSource> {
         None

@@ -149,6 +149,8 @@ codes! {
     ConnectionDeleted = "connection.deleted";
     /// A connection was tested: what came of it is among the facts.
     ConnectionTested = "connection.tested";
+    /// A connection was scanned for personal data: how much was found is among the facts.
+    ConnectionScanned = "connection.scanned";
     /// Access rules were put in force: what changed is among the facts.
     RulesChanged = "rules.changed";
     /// Somebody asked for access that others must approve.

@@ -23,7 +23,7 @@ mod statements;
 
 pub use explained::{Explained, Ruling};
 pub use masking::{
-    ColumnFate, ColumnPattern, ColumnRule, Computed, Masking, MaskingRules, NotAColumn, Reads, Show, View,
+    ColumnFate, ColumnPattern, ColumnRule, Computed, Keeping, Masking, MaskingRules, NotAColumn, Show, View,
 };
 pub use request::{Action, Denial, Permit, Rules, Verdict, Warrant};
 pub use statement::{NotAHash, OnlyStatement, StatementHash};

@@ -200,18 +200,31 @@ impl MaskingRules {
             [one] => one.constants.clone(),
             _ => Vec::new(),
         };
-        let reads = reading.statements.iter().map(reads).fold(Reads::Names(BTreeSet::new()), Reads::and);
-        View { reads, keeps: reading.statements.iter().any(keeps), constants, copy }
+        let reading = || reading.statements.iter().filter(|statement| !is_setting(statement));
+        let names = reading().flat_map(names).cloned().collect();
+        let reads_anything = reading().any(reads_anything);
+        let keeping = reading().map(keeping).max().unwrap_or(Keeping::Nothing);
+        View { names, reads_anything, keeping, constants, copy }
     }
 }
 
-fn reads(statement: &Statement) -> Reads {
-    let reads_tables = |name: &Name| !TELL_NOTHING.contains(&name.name.as_str()) || !is_own(name);
+/// It changes a setting, to what stands in it: whatever that does, it reads nothing.
+fn is_setting(statement: &Statement) -> bool {
+    !statement.verbs.is_empty()
+        && statement.verbs.iter().all(|verb| ["reset", "set"].contains(&verb.as_str()))
+}
+
+/// Tables that it reads; other names may be among them.
+fn names(statement: &Statement) -> &BTreeSet<Name> {
     match &statement.tables {
-        _ if statement.is_opaque || statement.unknown_functions.iter().any(reads_tables) => Reads::Anything,
-        Objects::Known(tables) => Reads::Names(tables.clone()),
-        Objects::Unknown => Reads::Names(statement.mentions.clone()),
+        Objects::Known(tables) => tables,
+        Objects::Unknown => &statement.mentions,
     }
+}
+
+fn reads_anything(statement: &Statement) -> bool {
+    let reads_tables = |name: &Name| !TELL_NOTHING.contains(&name.name.as_str()) || !is_own(name);
+    statement.is_opaque || statement.unknown_functions.iter().any(reads_tables)
 }
 
 /// Functions of the server that change something, and read no table.
@@ -246,46 +259,47 @@ fn is_own(name: &Name) -> bool {
 const PUT_NOTHING: [&str; 9] =
     ["analyze", "comment", "delete", "drop", "grant", "lock", "revoke", "truncate", "vacuum"];
 
-/// What it reads may be answered by a later statement that does not name it.
-fn keeps(statement: &Statement) -> bool {
-    let puts_nothing = statement.verbs.iter().all(|verb| PUT_NOTHING.contains(&verb.as_str()));
-    if puts_nothing && !statement.verbs.is_empty() && statement.unknown_functions.is_empty() {
-        return statement.is_opaque;
-    }
-    statement.is_opaque
-        || statement.classes.iter().any(|class| !matches!(class, Class::Session | Class::Read))
-        || ["declare", "prepare"].iter().any(|verb| statement.verbs.contains(*verb))
-        || statement.mentions.iter().any(|name| name.name == "set_config")
-}
-
-/// What a text reads.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reads {
-    /// Of tables, these at most. Other names may be among them.
-    Names(BTreeSet<Name>),
-    /// It may be any.
+/// What of that which a statement reads may be answered by a later one that does not name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Keeping {
+    /// Nothing.
+    Nothing,
+    /// What it names.
+    WhatItNames,
+    /// Anything.
     Anything,
 }
 
-impl Reads {
-    fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Names(mut all), Self::Names(more)) => {
-                all.extend(more);
-                Self::Names(all)
-            }
-            _ => Self::Anything,
-        }
+fn keeping(statement: &Statement) -> Keeping {
+    let says = |verbs: &[&str]| statement.verbs.iter().any(|verb| verbs.contains(&verb.as_str()));
+    let only = |verbs: &[&str]| statement.verbs.iter().all(|verb| verbs.contains(&verb.as_str()));
+    if statement.is_opaque {
+        return Keeping::Anything;
+    }
+    if statement.unknown_functions.is_empty() && !statement.verbs.is_empty() && only(&PUT_NOTHING) {
+        return Keeping::Nothing;
+    }
+    let changes = |class: &Class| !matches!(class, Class::Session | Class::Read | Class::Server);
+    let puts = statement.classes.iter().any(changes)
+        || says(&["declare", "prepare"])
+        || statement.mentions.iter().any(|name| ["pg_notify", "set_config"].contains(&name.name.as_str()));
+    match (puts, statement.unknown_functions.is_empty() && statement.worst() <= Class::Read) {
+        (true, _) if reads_anything(statement) => Keeping::Anything,
+        (false, true) => Keeping::Nothing,
+        // A function that is not known may put by what it is given.
+        _ => Keeping::WhatItNames,
     }
 }
 
 /// What a text says about its answer, for whoever masks it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
-    /// Where the answer comes from.
-    pub reads: Reads,
-    /// Later statements may answer with what this one reads, and not name it.
-    pub keeps: bool,
+    /// The tables that it reads; other names may be among them.
+    pub names: BTreeSet<Name>,
+    /// It may read others too.
+    pub reads_anything: bool,
+    /// What later statements may answer with.
+    pub keeping: Keeping,
     /// Columns of the answer, by position, that are a count or a constant whatever is read.
     pub constants: Vec<u16>,
     /// What `COPY` sends.

@@ -7,7 +7,10 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hoop_api::{
     Page,
-    manage::{AgentView, ConnectionDefinition, ConnectionTest, ConnectionView, JoinToken, JoinTokenRequest},
+    manage::{
+        AgentView, ConnectionDefinition, ConnectionScan, ConnectionTest, ConnectionView, JoinToken,
+        JoinTokenRequest,
+    },
 };
 use hoop_ledger::event::EventCode;
 use hoop_model::{Actor, AgentId, AgentName, Blame, ConnectionId, ConnectionName, Fault};
@@ -133,6 +136,14 @@ pub(super) async fn test_connection(
     Path(name): Path<ConnectionName>,
 ) -> Answer<Json<ConnectionTest>> {
     connection_tests::run(&hub, &caller, name).await.map(Json)
+}
+
+pub(super) async fn scan_connection(
+    State(hub): State<Shared>,
+    Admin(caller): Admin,
+    Path(name): Path<ConnectionName>,
+) -> Answer<Json<ConnectionScan>> {
+    connection_tests::scan(&hub, &caller, name).await.map(Json)
 }
 
 pub(super) async fn delete_connection(

@@ -235,6 +235,14 @@ fn manage_endpoints() -> Vec<Endpoint> {
             manage::test_connection,
         )
         .answers::<manage_api::ConnectionTest>(),
+        Endpoint::post(
+            "/connections/{name}/scan",
+            Who::Admin,
+            "Lets its agent look for columns that seem to hold personal data.",
+            manage::scan_connection,
+        )
+        .answers::<manage_api::ConnectionScan>()
+        .fresh(),
         Endpoint::get("/agents", Who::Evidence, "Agents.", manage::agents)
             .answers_page::<manage_api::AgentView>(),
         Endpoint::post(

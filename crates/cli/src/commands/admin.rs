@@ -4,7 +4,8 @@ use std::{path::Path, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hoop_api::manage::{
-    AgentView, ConnectionDefinition, ConnectionTest, ConnectionView, JoinToken, JoinTokenRequest,
+    AgentView, ConnectionDefinition, ConnectionScan, ConnectionTest, ConnectionView, JoinToken,
+    JoinTokenRequest,
 };
 use hoop_client::{Api, ClientError};
 use hoop_model::{AgentName, ConnectionName};
@@ -114,6 +115,7 @@ async fn connections(command: Connections, api: &Api, out: &Out) -> Result {
         }
         Connections::Put(args) => put(&args, api, out).await?,
         Connections::Test(args) => test(&args.name, api, out).await?,
+        Connections::Scan(args) => scan(&args.name, api, out).await?,
         Connections::Delete(args) => {
             api.delete_connection(&args.name).await?;
             out.data(&json!({ "connection": args.name, "deleted": true }), |_| {
@@ -152,6 +154,43 @@ async fn test(name: &ConnectionName, api: &Api, out: &Out) -> Result {
         None => Ok(()),
         Some(problem) => Err(ClientError::answered(502, Some(problem)).into()),
     }
+}
+
+async fn scan(name: &ConnectionName, api: &Api, out: &Out) -> Result {
+    let result = out.waiting(&format!("Agent and target of {name}"), api.scan_connection(name)).await?;
+    out.data(&result, |result| scanned(name, result))?;
+    match result.problem {
+        None => Ok(()),
+        Some(problem) => Err(ClientError::answered(502, Some(problem)).into()),
+    }
+}
+
+fn scanned(name: &ConnectionName, result: &ConnectionScan) -> String {
+    let mut table = Table::new(["COLUMN", "TYPE", "KIND", "BY NAME", "VALUES"]);
+    let mut rule = String::new();
+    for found in &result.findings {
+        let column = format!("{}.{}.{}", found.schema, found.table, found.column);
+        let by_name = if found.by_name { "yes" } else { "" };
+        let values = format!("{} of {}", found.hits, found.rows);
+        table.row([&*column, &found.type_name, &found.kind, by_name, &values]);
+        // As JSON it is YAML, whatever stands in a name.
+        rule += &format!("    - {{columns: [{}], kind: {}}}\n", json!(column), found.kind);
+    }
+    let more =
+        if result.partial { "; there is more that was not looked at or could not be read" } else { "" };
+    let count = format!(
+        "{} of {} columns of {name} seem to hold personal data{more}.",
+        result.findings.len(),
+        result.columns
+    );
+    if result.findings.is_empty() {
+        return count;
+    }
+    format!(
+        "{}\n{count}\nWhat is right of it goes into the access rule:\n\n  masking:\n    columns:\n{}",
+        table.render(),
+        rule.replace("    - ", "      - ")
+    )
 }
 
 fn tested(name: &ConnectionName, result: &ConnectionTest) -> String {

@@ -197,6 +197,38 @@ pub struct ConnectionTested {
     pub fault: ::core::option::Option<Fault>,
     #[prost(string, tag = "8")]
     pub failed_step: ::prost::alloc::string::String,
+    /// of an order to scan
+    #[prost(message, repeated, tag = "9")]
+    pub findings: ::prost::alloc::vec::Vec<ColumnFinding>,
+    /// so many were looked at
+    #[prost(uint64, tag = "10")]
+    pub columns: u64,
+    /// there are more, or some could not be read
+    #[prost(bool, tag = "11")]
+    pub partial: bool,
+}
+/// A column that seems to hold personal data; no value of it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ColumnFinding {
+    #[prost(string, tag = "1")]
+    pub schema: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub table: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub column: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub type_name: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub kind: ::prost::alloc::string::String,
+    /// values that were read
+    #[prost(uint32, tag = "6")]
+    pub rows: u32,
+    /// of these, so many hold it
+    #[prost(uint32, tag = "7")]
+    pub hits: u32,
+    /// its name says so
+    #[prost(bool, tag = "8")]
+    pub by_name: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TestStep {

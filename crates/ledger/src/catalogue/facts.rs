@@ -96,6 +96,8 @@ facts! {
     FAILED_STEP = public "failed_step" Text, "Where it failed.";
     CODE = public "code" Text, "The code of the error (docs/ERRORS.md), or `closed`.";
     MILLISECONDS = public "ms" Number, "How long it took, in ms.";
+    SCANNED_COLUMNS = public "columns" Number, "How many columns were looked at.";
+    COLUMNS_FOUND = public "findings" Number, "How many of them seem to hold personal data.";
     RULES_VERSION = public "version" Number, "The version in force from now on.";
     CHANGES = internal "changes" Object, "Which rules came, went, changed, moved.";
     NOTE = personal "note" Text, "What the person wrote to it.";

@@ -45,6 +45,7 @@ pub const fn schema(code: Code) -> &'static [Fact] {
         Code::ConnectionTested => {
             &[CONNECTION_NAME, AGENT, OK, TARGET_VERSION, FAILED_STEP, CODE, MILLISECONDS]
         }
+        Code::ConnectionScanned => &[CONNECTION_NAME, AGENT, OK, SCANNED_COLUMNS, COLUMNS_FOUND, CODE],
         Code::RulesChanged => &[RULES_VERSION, CHANGES, NOTE],
         Code::RequestCreated => {
             &[REQUEST, PERSON, CONNECTION, RULE, PERSON_REASON, DURATION, APPROVALS_NEEDED, TARGET_USER, ONLY]

@@ -167,6 +167,7 @@ pub const fn mapped(code: Code) -> Mapped {
         | Code::StatementsSearched
         | Code::LedgerRead => good(ApiActivity, 2),
         Code::ConnectionTested
+        | Code::ConnectionScanned
         | Code::RecordingSealed
         | Code::RecordingStored
         | Code::LedgerCheckpoint

@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{
-    account::{AccountSettings, AccountTerms, Look, PostgresAccounts},
+    account::{AccountSettings, AccountTerms, Look, PostgresAccounts, Scan},
     engine::PostgresEngine,
 };
 
@@ -263,6 +263,11 @@ impl Target for PostgresTarget {
 
     fn look(&self) -> Option<Box<dyn Errand>> {
         Some(Box::new(Look::new(self.engine.database.as_deref())))
+    }
+
+    fn scan(&self) -> Option<Box<dyn Errand>> {
+        let database = self.engine.database.as_deref().unwrap_or(&self.credential.user);
+        Some(Box::new(Scan::new(database)?))
     }
 
     fn masking_key(&self) -> Option<SecretSource> {

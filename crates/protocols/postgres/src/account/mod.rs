@@ -10,6 +10,7 @@
 //!   of the person's would run with that user's rights from then on.
 
 mod look;
+mod scan;
 mod sql;
 mod wire;
 mod work;
@@ -22,7 +23,7 @@ use hoop_model::{Blame, Fault, Redacted, SessionId, Timestamp, UserName};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(crate) use self::{look::Look, sql::literal};
+pub(crate) use self::{look::Look, scan::Scan, sql::literal};
 use crate::settings::wrong;
 
 /// PostgreSQL cuts names that are longer, and two that differ behind the cut would be one.

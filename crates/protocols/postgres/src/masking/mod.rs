@@ -21,7 +21,7 @@ mod shape;
 use std::sync::Arc;
 
 use hoop_masking::{Counts, Detectors, Kind, MaskingKey, Mode, Rule};
-use hoop_policy::{ColumnFate, Computed, Masking, MaskingRules, Reads, View};
+use hoop_policy::{ColumnFate, Computed, Keeping, Masking, MaskingRules, View};
 use hoop_recording::event::Column;
 use hoop_sql::{CopyFormat, Copying, Name};
 
@@ -157,12 +157,15 @@ impl Masks {
         let Some(view) = view else {
             return Arc::new(Seen { touches: false, constants: Vec::new(), copy: Copying::Nothing });
         };
-        let touches = self.columns.as_ref().is_some_and(|columns| match &view.reads {
-            Reads::Anything => true,
-            Reads::Names(names) => names.iter().any(|name| columns.holds(name)),
-        });
+        let names =
+            self.columns.as_ref().is_some_and(|columns| view.names.iter().any(|name| columns.holds(name)));
+        let touches = names || (self.columns.is_some() && view.reads_anything);
         self.touched |= touches;
-        self.kept |= touches && view.keeps;
+        self.kept |= match view.keeping {
+            Keeping::Nothing => false,
+            Keeping::WhatItNames => names,
+            Keeping::Anything => touches,
+        };
         Arc::new(Seen { touches, constants: view.constants, copy: view.copy })
     }
 

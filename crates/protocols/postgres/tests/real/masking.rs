@@ -338,6 +338,16 @@ fn hashed(said: &dyn Fn(&str) -> String) -> &'static str {
 }
 
 #[test]
+fn a_dump_through_masked_columns_is_a_dump() {
+    let (server, gate) = world(RULES);
+    let mut dump = server.client("pg_dump", gate.port);
+    dump.args(["--data-only", "-t", "people", "-t", "visits"]);
+    let text = run(dump, "");
+    assert!(text.contains("10\t1\tSSN 123-45-6789") && text.contains("1\t\\N\t\\N"), "{text}");
+    assert_eq!(leaked(text.as_bytes()), None);
+}
+
+#[test]
 fn a_copy_that_is_not_understood_is_refused_and_the_session_goes_on() {
     let (server, gate) = world(DETECT);
     let said = psql(&server, gate.port, "copy visits to stdout (delimiter ';')");
