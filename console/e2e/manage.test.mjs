@@ -35,6 +35,29 @@ test('a connection is tested from its card: what works with its times, what fail
   await page.getByRole('dialog').getByText('HOOP-4002').waitFor();
 });
 
+test('personal data is found, confirmed column by column, and becomes a part of a rule', async () => {
+  const { page } = here;
+  await signIn(page, as('grace'));
+  await page.getByRole('button', { name: 'Find personal data in clinic', exact: true }).click();
+  await prove(page);
+  const dialog = page.getByRole('dialog', { name: 'Personal data in clinic' });
+  await dialog.getByText('3 of 34 columns seem to hold personal data. There is more').waitFor();
+  const rule = dialog.locator('code');
+  assert.equal(await rule.textContent(), 'masking:\n  columns:\n    - {kind: birth_date, columns: ["public.patients.birth_date"]}\n    - {kind: ssn, columns: ["public.patients.ssn"]}');
+  await dialog.getByLabel('public.patients.remarks<b>').check();
+  await dialog.getByLabel('public.patients.birth_date').uncheck();
+  assert.equal(await rule.textContent(), 'masking:\n  columns:\n    - {kind: phone, columns: ["public.patients.remarks<b>"]}\n    - {kind: ssn, columns: ["public.patients.ssn"]}');
+  await page.waitForTimeout(300);
+  await shot(page, 'connection-scan');
+  const phone = await here.open(PHONE);
+  await signIn(phone, as('grace'));
+  await phone.getByRole('button', { name: 'Find personal data in clinic', exact: true }).click();
+  await phone.getByRole('dialog', { name: 'Personal data in clinic' }).getByText('3 of 34 columns').waitFor();
+  await phone.waitForTimeout(300);
+  await staysNarrow(phone);
+  await shot(phone, 'connection-scan-phone');
+});
+
 test('only admins test a connection', async () => {
   const { page } = here;
   for (const name of ['ada', 'linus', 'robin']) {

@@ -28,6 +28,7 @@ function token(id, name, good) {
 
 export const MANAGE_ROUTES = [
   ['POST', /^\/connections\/([^/]+)\/test$/, testConnection],
+  ['POST', /^\/connections\/([^/]+)\/scan$/, scanConnection],
   ['GET', /^\/service-accounts$/, ({ state }) => ({ items: state.services })],
   ['POST', /^\/service-accounts$/, addService],
   ['PATCH', /^\/service-accounts\/([^/]+)$/, ({ state, parts: [name], body }) => Object.assign(state.services.find((one) => one.name === name), body)],
@@ -53,6 +54,13 @@ function testConnection({ parts: [name] }) {
     return { ok: false, agent: 'site-a', steps: steps.slice(0, 3), tls, failed_step: 'log in', problem };
   }
   return { ok: true, agent: 'site-a', steps, tls, server_version: 'PostgreSQL 18.1' };
+}
+
+function scanConnection({ state }) {
+  if (!state.proven) throw new Refused(403, 'HOOP-2003', 'the second factor was proven more than 5 min ago');
+  const found = (column, type_name, kind, hits, by_name) => ({ schema: 'public', table: 'patients', column, type_name, kind, rows: 20, hits, by_name });
+  const findings = [found('birth_date', 'date', 'birth_date', 20, true), found('remarks<b>', 'text', 'phone', 2, false), found('ssn', 'text', 'ssn', 20, true)];
+  return { ok: true, agent: 'site-a', columns: 34, partial: true, findings };
 }
 
 function addService({ state, body }) {

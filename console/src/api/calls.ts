@@ -15,6 +15,8 @@ export type Capability = Schemas['CapabilityView'];
 export type CodeSet = Schemas['CodeSetView'];
 export type ConnectionDefinition = Schemas['ConnectionDefinition'];
 export type ConnectionTest = Schemas['ConnectionTest'];
+export type ConnectionScan = Schemas['ConnectionScan'];
+export type ColumnFound = Schemas['ColumnFound'];
 export type Info = Schemas['Info'];
 export type JoinToken = Schemas['JoinToken'];
 export type LedgerReport = Schemas['LedgerReport'];
@@ -151,6 +153,10 @@ export const deleteConnection = (name: string) =>
 /** Lets its agent log in at the target once. */
 export const testConnection = (name: string): Promise<ConnectionTest> =>
   unwrap(client.POST('/api/v1/connections/{name}/test', { params: { path: { name } } }));
+
+/** Lets its agent look for columns that seem to hold personal data. Wants a fresh second factor. */
+export const scanConnection = (name: string): Promise<ConnectionScan> =>
+  unwrap(client.POST('/api/v1/connections/{name}/scan', { params: { path: { name } } }));
 
 export const agents = async (): Promise<Agent[]> => (await unwrap(client.GET('/api/v1/agents'))).items;
 

@@ -15,10 +15,11 @@ interface CardProps {
   connection: calls.Connection;
   onEdit: (() => void) | undefined;
   onTest: (() => void) | undefined;
+  onScan: (() => void) | undefined;
   onDelete: (() => void) | undefined;
 }
 
-export function ConnectionCard({ connection, onEdit, onTest, onDelete }: CardProps) {
+export function ConnectionCard({ connection, onEdit, onTest, onScan, onDelete }: CardProps) {
   const [shown, { toggle }] = useDisclosure();
   const programs = forms(connection, useMe().name);
   const labels = labelsOf(connection.definition);
@@ -91,6 +92,11 @@ export function ConnectionCard({ connection, onEdit, onTest, onDelete }: CardPro
           {onTest ? (
             <Button size="compact-xs" variant="subtle" onClick={onTest} aria-label={`Test ${connection.name}`}>
               Test
+            </Button>
+          ) : null}
+          {onScan ? (
+            <Button size="compact-xs" variant="subtle" onClick={onScan} aria-label={`Find personal data in ${connection.name}`}>
+              Find personal data
             </Button>
           ) : null}
           {onEdit ? (

@@ -10,9 +10,10 @@ import { Page } from '../../ui/Page';
 import { ConnectionCard, labelsOf } from './ConnectionCard';
 import { DeleteConnection } from './DeleteConnection';
 import { Editor } from './Editor';
+import { ScanConnection } from './ScanConnection';
 import { TestConnection } from './TestConnection';
 
-type Opened = { what: 'new' } | { what: 'edit' | 'test' | 'delete'; connection: calls.Connection };
+type Opened = { what: 'new' } | { what: 'edit' | 'test' | 'scan' | 'delete'; connection: calls.Connection };
 
 export function Connections() {
   const { manages, seesEvidence } = useRights();
@@ -63,6 +64,7 @@ export function Connections() {
                     connection={connection}
                     onEdit={manages && connection.definition ? () => setOpened({ what: 'edit', connection }) : undefined}
                     onTest={manages ? () => setOpened({ what: 'test', connection }) : undefined}
+                    onScan={manages ? () => setOpened({ what: 'scan', connection }) : undefined}
                     onDelete={manages ? () => setOpened({ what: 'delete', connection }) : undefined}
                   />
                 ))}
@@ -73,6 +75,7 @@ export function Connections() {
       {opened?.what === 'new' ? <Editor connection={undefined} onClose={close} /> : null}
       {opened?.what === 'edit' ? <Editor connection={opened.connection} onClose={close} /> : null}
       {opened?.what === 'test' ? <TestConnection name={opened.connection.name} onClose={close} /> : null}
+      {opened?.what === 'scan' ? <ScanConnection name={opened.connection.name} onClose={close} /> : null}
       {opened?.what === 'delete' ? <DeleteConnection name={opened.connection.name} onClose={close} /> : null}
     </Page>
   );
