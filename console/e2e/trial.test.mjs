@@ -121,3 +121,17 @@ test('on a phone in the dark nothing scrolls sideways but lists', async () => {
   await phone.evaluate(() => scrollTo(0, 0));
   await shot(phone, 'dark-trial');
 });
+
+test('a sample is masked as it is typed', async () => {
+  const { page } = here;
+  await signIn(page, as('grace'), '/rules?view=text');
+  const preview = page.getByRole('region', { name: 'Masking preview' });
+  const seen = page.getByRole('status', { name: 'What would be seen of it' });
+  await preview.getByLabel('Sample value').fill('SSN 123-45-6789 <b>');
+  await seen.getByText('SSN [ssn] <b>').waitFor();
+  await seen.getByText('Found by detectors: 1 ssn').waitFor();
+  await preview.getByLabel('Column').fill('clinic.scans.photo');
+  await seen.getByText('By the rule for *.photo').waitFor();
+  await seen.getByText('NULL').waitFor();
+  await shot(page, 'masking-preview');
+});

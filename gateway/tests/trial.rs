@@ -211,3 +211,36 @@ async fn a_trial_leaves_nothing_behind() {
     let rules: Value = rules.send().await.unwrap().json().await.unwrap();
     assert_eq!(rules["version"], 0);
 }
+
+#[tokio::test]
+async fn samples_are_masked_as_the_rule_would() {
+    let scene = Scene::start().await;
+    let yaml = FILE.replace(
+        "    statements:",
+        "    masking: {modes: {email: partial, phone: clear}, columns: [{columns: [patients.ssn], kind: ssn, mode: partial}, \
+         {columns: [clinic.*.photo], mode: null}, {columns: [\"*.id\"], mode: clear}]}\n    statements:",
+    );
+    let samples = json!([
+        {"column": "clinic.patients.ssn", "value": "anything 12345"},
+        {"column": "clinic.scans.photo", "value": "x"},
+        {"column": "clinic.patients.id", "value": "123-45-6789"},
+        {"column": "clinic.notes.body", "value": "SSN 123-45-6789, (212) 555-0187, ada@example.com"},
+        {"value": "nothing"},
+    ]);
+    let ask = |rule: &str| json!({ "yaml": yaml, "rule": rule, "dialect": "postgres", "samples": samples });
+    let tried = scene.tried(ask("analysts")).await;
+    let shown = |at: usize| (tried["samples"][at]["shown"].clone(), tried["samples"][at]["pattern"].clone());
+    assert_eq!(shown(0), (json!("******** *2345"), json!("patients.ssn")));
+    assert_eq!(shown(1), (Value::Null, json!("clinic.*.photo")));
+    assert_eq!(shown(2), (json!("123-45-6789"), json!("*.id")));
+    assert_eq!(shown(3), (json!("SSN [ssn], (212) 555-0187, ***@example.com"), Value::Null));
+    assert_eq!(tried["samples"][3]["counts"], json!({"email": 1, "ssn": 1}));
+    assert_eq!(shown(4), (json!("nothing"), Value::Null));
+    let plain = scene.tried(ask("dba")).await;
+    assert_eq!(
+        plain["samples"][3]["shown"], "SSN [ssn], [phone], [email]",
+        "what a rule does not say is redacted"
+    );
+    let (status, _) = scene.refused(json!({ "yaml": yaml, "rule": "dba", "dialect": "postgres", "samples": [{"column": "ssn", "value": ""}] })).await;
+    assert_eq!(status, 400);
+}

@@ -23,6 +23,7 @@ export function tryRules({ state, body }) {
   if (body.rule && !rule) throw new Refused(404, 'HOOP-7002', 'there is no such access rule that you may see');
   return {
     rules: rules.map(({ name, statements }) => ({ name, break_glass: name === 'fire', statements: statements.length })),
+    samples: (body.samples ?? []).map(masked),
     texts: body.texts.map((text) => tried(text, rule.statements)),
   };
 }
@@ -58,4 +59,11 @@ function read(text, at, rules) {
     ...(rule ? { rule: rule.name } : {}),
     missed: rules.length === 0 || rule ? [] : rules.filter(({ action }) => action === 'allow').map(({ name }) => ({ rule: name, condition: 'classes' })),
   };
+}
+
+/** What the mock masks: a social security number, and whatever is in a column of that name. */
+function masked({ column, value }) {
+  if (column?.endsWith('.photo')) return { shown: null, pattern: '*.photo', counts: {} };
+  const hits = value.match(/\d{3}-\d\d-\d{4}/g)?.length ?? 0;
+  return { shown: value.replace(/\d{3}-\d\d-\d{4}/g, '[ssn]'), pattern: null, counts: hits > 0 ? { ssn: hits } : {} };
 }

@@ -15,6 +15,7 @@ export type Capability = Schemas['CapabilityView'];
 export type CodeSet = Schemas['CodeSetView'];
 export type ConnectionDefinition = Schemas['ConnectionDefinition'];
 export type ConnectionTest = Schemas['ConnectionTest'];
+export type MaskedSample = Schemas['MaskedSample'];
 export type ConnectionScan = Schemas['ConnectionScan'];
 export type ColumnFound = Schemas['ColumnFound'];
 export type Info = Schemas['Info'];

@@ -2463,6 +2463,24 @@ export interface components {
             /** @description Last use. */
             used_at: string;
         };
+        /** @description What a person would see of a value. */
+        MaskedSample: {
+            /** @description What was masked in it, and how often. */
+            counts: {
+                [key: string]: number;
+            };
+            /** @description The pattern of the rule that names the column; absent: none does, or nothing is masked. */
+            pattern?: string | null;
+            /** @description This; absent: nothing (NULL). */
+            shown?: string | null;
+        };
+        /** @description A value that masking is tried on. */
+        MaskingSample: {
+            /** @description The column that it comes from, as `schema.table.column`; absent: it is computed. */
+            column?: string | null;
+            /** @description As text. */
+            value: string;
+        };
         /** @description A statement rule that allows other statements. */
         MissedRule: {
             /** @description Which of its conditions: `classes`, `verbs`, `tables`, `text`, `without_where`. */
@@ -2890,6 +2908,8 @@ export interface components {
         RulesTried: {
             /** @description The rules of the file, in its order. */
             rules: components["schemas"]["TriedRule"][];
+            /** @description One for each sample. */
+            samples?: components["schemas"]["MaskedSample"][];
             /** @description One for each text. */
             texts: components["schemas"]["TriedText"][];
         };
@@ -3350,6 +3370,8 @@ export interface components {
             dialect: components["schemas"]["SqlDialect"];
             /** @description The access rule in it that the texts are held against; may be absent where there are none. */
             rule?: string | null;
+            /** @description Values as a target might answer with them: at most 100, of 64 KiB each. */
+            samples?: components["schemas"]["MaskingSample"][];
             /** @description As they would be sent: at most 500, of 64 KiB each and 1 MiB in all. */
             texts?: string[];
             /** @description The rule file as YAML. Absent: what is in force. */

@@ -117,6 +117,32 @@ pub struct TryRules {
     /// As they would be sent: at most 500, of 64 KiB each and 1 MiB in all.
     #[serde(default)]
     pub texts: Vec<String>,
+    /// Values as a target might answer with them: at most 100, of 64 KiB each.
+    #[serde(default)]
+    pub samples: Vec<MaskingSample>,
+}
+
+/// A value that masking is tried on.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct MaskingSample {
+    /// The column that it comes from, as `schema.table.column`; absent: it is computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
+    /// As text.
+    pub value: String,
+}
+
+/// What a person would see of a value.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct MaskedSample {
+    /// This; absent: nothing (NULL).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<String>,
+    /// The pattern of the rule that names the column; absent: none does, or nothing is masked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
+    /// What was masked in it, and how often.
+    pub counts: std::collections::BTreeMap<String, u64>,
 }
 
 /// Whose SQL a text is, read by the server's usual settings.
@@ -134,6 +160,9 @@ pub struct RulesTried {
     pub rules: Vec<TriedRule>,
     /// One for each text.
     pub texts: Vec<TriedText>,
+    /// One for each sample.
+    #[serde(default)]
+    pub samples: Vec<MaskedSample>,
 }
 
 /// An access rule that statements can be held against.

@@ -16,7 +16,10 @@ use serde::{
     de::{MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
-use crate::rules::filled;
+use crate::{
+    rules::{filled, present},
+    statements::glob,
+};
 
 /// Whether answers are masked, and how. By default they are: only a rule that says `masking: none` shows them as they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,10 +139,10 @@ pub struct ColumnRule {
     #[serde(deserialize_with = "filled")]
     pub columns: BTreeSet<ColumnPattern>,
     /// What they hold. May be absent where they are shown as they are, or not at all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub kind: Option<Kind>,
-    /// What becomes of it; as `modes` and `mode` say if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// What becomes of it; as `modes` and `mode` say if absent. YAML's `null` is the mode of that name.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub mode: Option<Show>,
 }
 
@@ -179,6 +182,12 @@ impl MaskingRules {
     /// The patterns in the order in which they decide, each with what becomes of its columns.
     pub fn patterns(&self) -> impl Iterator<Item = (&ColumnPattern, ColumnFate)> {
         self.columns.iter().flat_map(|rule| rule.columns.iter().map(|pattern| (pattern, self.fate(rule))))
+    }
+
+    /// What becomes of one column, and by which pattern; `None`: no rule names it.
+    #[must_use]
+    pub fn of_column(&self, schema: &str, table: &str, column: &str) -> Option<(&ColumnPattern, ColumnFate)> {
+        self.patterns().find(|(pattern, _)| pattern.is_of(schema, table, column))
     }
 
     /// Some column is not shown as it is.
@@ -322,6 +331,14 @@ impl ColumnPattern {
         (self.schema.as_deref(), &self.table, &self.column)
     }
 
+    /// Whether it means this column.
+    #[must_use]
+    pub fn is_of(&self, schema: &str, table: &str, column: &str) -> bool {
+        self.schema.as_ref().is_none_or(|pattern| glob(pattern, schema))
+            && glob(&self.table, table)
+            && glob(&self.column, column)
+    }
+
     /// Has `*` in the table's or the column's name: such a pattern is held against every column there is.
     #[must_use]
     pub fn is_wide(&self) -> bool {
@@ -424,4 +441,90 @@ const fn yes() -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 const fn is_true(value: &bool) -> bool {
     *value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(yaml: &str) -> MaskingRules {
+        let masking: Masking = serde_saphyr::from_str(yaml).unwrap();
+        masking.rules().unwrap().clone()
+    }
+
+    #[test]
+    fn null_is_a_mode_also_in_yaml() {
+        let rules =
+            rules("{mode: null, modes: {ssn: null, url: clear}, columns: [{columns: [a.b], mode: null}]}");
+        assert_eq!((rules.mode, rules.columns[0].mode), (Mode::Null, Some(Show::Null)));
+        assert_eq!((rules.mode_of(Kind::Ssn), rules.mode_of(Kind::Url)), (Some(Mode::Null), None));
+        let json = serde_json::to_value(Masking::Rules(rules.clone().into())).unwrap();
+        assert_eq!(serde_json::from_value::<Masking>(json).unwrap(), Masking::Rules(rules.into()));
+    }
+
+    #[test]
+    fn what_is_said_of_a_column_is_what_becomes_of_it() {
+        let rules = rules(
+            "{modes: {ssn: partial, url: clear}, columns: [{columns: [t.a], kind: ssn}, {columns: [t.b], kind: ssn, mode: hash}, \
+             {columns: [t.c], kind: url}, {columns: [t.d], mode: clear}, {columns: [t.e], mode: null}, {columns: [t.f], kind: name}]}",
+        );
+        let fates: Vec<_> = rules.patterns().map(|(_, fate)| fate).collect();
+        let mask = ColumnFate::Mask;
+        assert_eq!(fates[..2], [mask(Kind::Ssn, Mode::Partial), mask(Kind::Ssn, Mode::Hash)]);
+        assert_eq!(fates[2..5], [ColumnFate::Clear, ColumnFate::Clear, ColumnFate::Null]);
+        assert_eq!(fates[5], mask(Kind::Name, Mode::Redact));
+        assert!(
+            Masking::None.rules().is_none() && Masking::default().rules().is_some(),
+            "masked unless a rule says no"
+        );
+    }
+
+    #[test]
+    fn what_is_no_masking_is_refused() {
+        for wrong in [
+            "off",
+            "true",
+            "[]",
+            "{columns: [{columns: []}]}",
+            "{columns: [{columns: [a]}]}",
+            "{columns: [{columns: [a.b.c.d]}]}",
+            "{columns: [{columns: ['a.\"b']}]}",
+            "{mode: blur}",
+            "{modes: {}}",
+            "{modes: {shoe: redact}}",
+            "{computed: maybe}",
+            "{show: all}",
+            "{columns: [{columns: [a.b], kind: null}]}",
+        ] {
+            assert!(serde_saphyr::from_str::<Masking>(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    fn view(text: &str) -> View {
+        MaskingRules::view(&hoop_sql::read(
+            text.as_bytes(),
+            hoop_sql::Dialect::Postgres(hoop_sql::postgres::Mode::default()),
+        ))
+    }
+
+    #[test]
+    fn what_may_be_put_by_is_told_apart() {
+        for (text, keeping) in [
+            ("select a from t", Keeping::Nothing),
+            ("lock table t in share mode", Keeping::Nothing),
+            ("delete from t where a = 1 returning b", Keeping::Nothing),
+            ("set synchronize_seqscans to off", Keeping::Nothing),
+            ("select set_config('x', a, false) from t", Keeping::WhatItNames),
+            ("select f(a) from t", Keeping::WhatItNames),
+            ("create table c as select a from t", Keeping::WhatItNames),
+            ("declare c cursor for select a from t", Keeping::WhatItNames),
+            ("prepare q as select a from t", Keeping::WhatItNames),
+            ("insert into c select f()", Keeping::Anything),
+            ("do $$ begin end $$", Keeping::Anything),
+        ] {
+            assert_eq!(view(text).keeping, keeping, "{text}");
+        }
+        assert!(view("select f()").reads_anything && !view("select nextval('s')").reads_anything);
+        assert!(view("select public.nextval('s')").reads_anything, "another of that name");
+    }
 }

@@ -263,7 +263,7 @@ impl<'de> Deserialize<'de> for TablePattern {
 }
 
 /// `*` is any run of characters. Each part is sought behind the one before, which is enough and takes no second try.
-fn glob(pattern: &str, text: &str) -> bool {
+pub(crate) fn glob(pattern: &str, text: &str) -> bool {
     let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
     let (inner, last) = rest.rsplit_once('*').unwrap_or(("", rest));
     let Some(mut text) = text.strip_prefix(first).and_then(|text| text.strip_suffix(last)) else {

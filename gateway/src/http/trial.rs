@@ -18,6 +18,8 @@ use hoop_policy::{
 };
 use hoop_sql::{Dialect, Objects, Statement, postgres::Mode};
 
+mod sample;
+
 use super::{
     body::Json,
     caller::Evidence,
@@ -71,21 +73,22 @@ fn check(wanted: &TryRules) -> Answer<()> {
         let most = MOST_BYTES >> 10;
         return Err(Problematic::bad_request(format!("`texts` are longer than {most} KiB in all")));
     }
-    if wanted.rule.is_none() && !wanted.texts.is_empty() {
-        return Err(Problematic::bad_request("`rule` must name the access rule for `texts`"));
+    if wanted.rule.is_none() && !(wanted.texts.is_empty() && wanted.samples.is_empty()) {
+        return Err(Problematic::bad_request("`rule` must name the access rule for `texts` and `samples`"));
     }
+    sample::check(&wanted.samples)?;
     Ok(())
 }
 
 fn try_with(policy: &AccessPolicy, wanted: &TryRules) -> Answer<RulesTried> {
-    let texts = match &wanted.rule {
-        None => Vec::new(),
+    let (texts, samples) = match &wanted.rule {
+        None => (Vec::new(), Vec::new()),
         Some(name) => {
             let rules = requests_under(policy, name).ok_or_else(|| Problematic::not_found("access rule"))?;
-            try_all(&rules, wanted)?
+            (try_all(&rules, wanted)?, sample::mask(&rules.masking, &wanted.samples)?)
         }
     };
-    Ok(RulesTried { rules: rules_of(policy), texts })
+    Ok(RulesTried { rules: rules_of(policy), texts, samples })
 }
 
 /// Every rule. In emergencies any statement may run.

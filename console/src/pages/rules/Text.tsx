@@ -12,6 +12,7 @@ import classes from './Rules.module.css';
 import { SessionGone, SessionTrial } from './SessionTrial';
 import { TextEditor, type TextHandle } from './TextEditor';
 import { ruleToTry } from './trial';
+import { MaskingPreview } from './MaskingPreview';
 import { TryIt } from './TryIt';
 import { type Draft, isOvertaken } from './useDraft';
 import { useWritten } from './useTrial';
@@ -72,6 +73,7 @@ export function Text({ draft, manages, session, onSessionClosed }: Props) {
           )}
           {problem ? <Wrong problem={problem} draft={draft} onShow={(line) => editor.current?.show(line)} /> : null}
           <TryIt written={written} rule={rule} onRule={setWanted} text={statement} onText={setStatement} field={field} />
+          <MaskingPreview written={written} rule={rule} />
         </Stack>
       </div>
       {carried ? (

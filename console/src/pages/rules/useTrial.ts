@@ -53,6 +53,24 @@ export function useStatementTrial(written: Written, rule: calls.TriedRule | unde
   return { tried: data?.[0], error, isStale: isPlaceholderData || text !== typed };
 }
 
+/** One value, as it is typed. */
+export function useSample(written: Written, rule: calls.TriedRule | undefined, column: string, typed: string) {
+  const [value] = useDebouncedValue(typed, STATEMENT_PAUSE_MS);
+  const { data, error, isPlaceholderData } = useQuery({
+    queryKey: ['rules', 'sample', written.yaml ?? written.version, rule?.name, column, value],
+    queryFn: async ({ signal }) => {
+      const samples = [{ column: column === '' ? null : column, value }];
+      const body = { yaml: written.yaml ?? null, rule: rule?.name ?? null, dialect: DIALECT, texts: [], samples };
+      return (await calls.tryRules(body, signal)).samples?.[0];
+    },
+    enabled: value !== '' && rule !== undefined && written.isRead,
+    placeholderData: keepPreviousData,
+    gcTime: FORGET_MS,
+    retry: false,
+  });
+  return { masked: data, error, isStale: isPlaceholderData || value !== typed };
+}
+
 /** Many at once; `id` stands for them, so that they are in no key. */
 export function useTrials(written: Written, rule: calls.TriedRule | undefined, texts: readonly string[], id: string) {
   return useTrial(written, rule, texts, `session ${id}`, texts.length > 0);

@@ -363,7 +363,9 @@ fn fresh_mfa<'de, D: Deserializer<'de>>(deserializer: D) -> Result<MfaRule, D::E
 }
 
 /// A field that is named has a value: `approval:` with nothing behind it must not mean "no approval".
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 

@@ -25,11 +25,11 @@ pub use asking::{
 pub use check::Problem;
 pub use compiled::Policy;
 pub use diff::{Diff, FieldDiff, Reordered, RuleDiff};
-pub(crate) use document::filled;
 pub use document::{
     ApprovalRule, BreakGlassLimits, BreakGlassRule, Conditions, Connections, Deciders, Limits, MfaRule,
     People, Rule, Subjects, TimeWindow,
 };
+pub(crate) use document::{filled, present};
 pub use parse::{AccessPolicy, LONGEST_FILE, Place, PolicyError};
 pub(crate) use parse::{place, read_yaml};
 pub use reach::{Considered, Outcome, Reach};
