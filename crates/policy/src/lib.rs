@@ -14,6 +14,7 @@
 
 pub mod cases;
 mod explained;
+mod known;
 mod masking;
 pub mod rego;
 mod request;

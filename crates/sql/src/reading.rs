@@ -147,6 +147,29 @@ impl Statement {
         self.classes.last().copied().unwrap_or(Class::Server)
     }
 
+    /// Of its words: no name counts as a table that a `WITH` may have given, and nothing unknown is called. Needs its mentions.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        let is_with = |name: &Name| name.schema.is_none() && name.name == "with";
+        self.unknown_functions.is_empty() && !self.mentions.iter().any(is_with)
+    }
+
+    /// Whatever a rule fears of the other, it fears of this.
+    pub(crate) fn says_no_less_than(&self, other: &Self) -> bool {
+        let tables = match (&self.tables, &other.tables) {
+            (Objects::Unknown, _) => true,
+            (Objects::Known(_), Objects::Unknown) => false,
+            (Objects::Known(tables), Objects::Known(others)) => others.is_subset(tables),
+        };
+        tables
+            && other.classes.is_subset(&self.classes)
+            && other.verbs.is_subset(&self.verbs)
+            && other.mentions.is_subset(&self.mentions)
+            && other.unknown_functions.is_subset(&self.unknown_functions)
+            && (self.unbounded || !other.unbounded)
+            && (self.is_opaque || !other.is_opaque)
+    }
+
     /// One that may do anything.
     pub(crate) fn of_anything(normal: String) -> Self {
         Self {
