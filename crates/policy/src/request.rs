@@ -52,6 +52,7 @@ impl Rules {
             spelling: self.statements.iter().any(|rule| !rule.text.is_empty()),
             answer: self.masking != Masking::None,
             mentions: self.mask_columns(),
+            columns: self.statements.iter().any(|rule| !rule.columns.is_empty()),
         })
     }
 }
@@ -471,11 +472,20 @@ mod tests {
         let when = held_against("[{name: a, action: allow, when: data.x.y}]");
         assert_eq!(when.wanted, None);
         let text = held_against("[{name: a, action: allow, text: [select ?]}]");
-        assert_eq!(text.wanted, Some(Wanted { spelling: true, answer: false, mentions: false }));
+        assert_eq!(
+            text.wanted,
+            Some(Wanted { spelling: true, answer: false, mentions: false, columns: false })
+        );
         let words = held_against("[{name: a, action: allow, classes: [read]}]");
-        assert_eq!(words.wanted, Some(Wanted { spelling: false, answer: false, mentions: false }));
+        assert_eq!(
+            words.wanted,
+            Some(Wanted { spelling: false, answer: false, mentions: false, columns: false })
+        );
         let masked = warrant(Rules::default());
-        assert_eq!(masked.wanted, Some(Wanted { spelling: false, answer: true, mentions: false }));
+        assert_eq!(
+            masked.wanted,
+            Some(Wanted { spelling: false, answer: true, mentions: false, columns: false })
+        );
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //!   text ─▶ lexer ─▶ tokens ─┬─▶ classes and verbs    more than there are, never fewer
 //!          (own, byte by     ├─▶ mentions             every name that stands anywhere
 //!           byte, by the     ├─▶ places, calls        every name that stands where tables or functions do
-//!           server's rules)  └─▶ own spelling ─▶ parser ─▶ tables, functions, WHERE: exact, or as the words have it
+//!           server's rules)  ├─▶ columns              every name that is not surely something else
+//!                            └─▶ own spelling ─▶ parser ─▶ tables, functions, WHERE: exact, or as the words have it
 //! ```
 //!
 //! - A verb counts wherever its word stands as a word, also where it might be a column's name. PostgreSQL has no way to
@@ -27,7 +28,9 @@
 pub mod postgres;
 mod reading;
 
-pub use reading::{Class, CopyFormat, CopyOut, Copying, Name, Objects, Reading, Statement, Unreadable};
+pub use reading::{
+    Class, Column, Columns, CopyFormat, CopyOut, Copying, Name, Objects, Reading, Statement, Unreadable,
+};
 
 /// Whose SQL it is, and how it is read just now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,10 +52,12 @@ pub struct Wanted {
     pub answer: bool,
     /// Its mentions, also where its tables are known.
     pub mentions: bool,
+    /// Its columns.
+    pub columns: bool,
 }
 
 impl Wanted {
-    const ALL: Self = Self { spelling: true, answer: true, mentions: true };
+    const ALL: Self = Self { spelling: true, answer: true, mentions: true, columns: true };
 }
 
 impl<'a> Text<'a> {

@@ -283,7 +283,7 @@ fn tables_are_known_or_anything() {
 
 /// Its tables by its words; nothing where they do not say it.
 fn tables_by_words(text: &str) -> Option<BTreeSet<String>> {
-    let wanted = Wanted { spelling: false, answer: false, mentions: false };
+    let wanted = Wanted { spelling: false, answer: false, mentions: false, columns: false };
     let reading = Text::new(text.as_bytes(), Dialect::Postgres(Mode::default())).by_words(wanted)?;
     let mut tables = BTreeSet::new();
     for statement in reading.statements {
@@ -382,7 +382,7 @@ fn words_alone_tell_where_tables_may_stand() {
 #[test]
 fn names_before_a_parenthesis_are_called() {
     let called = |text: &str| {
-        let wanted = Wanted { spelling: false, answer: false, mentions: false };
+        let wanted = Wanted { spelling: false, answer: false, mentions: false, columns: false };
         let text = Text::new(text.as_bytes(), Dialect::Postgres(Mode::default()));
         let reading = text.by_words(wanted).unwrap();
         reading.statements[0].unknown_functions.iter().map(ToString::to_string).collect::<Vec<_>>()
@@ -406,6 +406,98 @@ fn names_before_a_parenthesis_are_called() {
         if !functions.is_empty() && !text.contains("operator") && !text.contains("x.") {
             assert_eq!(worst(text), Class::Server, "{text}");
         }
+    }
+}
+
+/// What is named of a table `t`, and whether more may be meant.
+fn columns_of(text: &str) -> (Vec<String>, bool) {
+    let columns = one(text).columns;
+    let told = |column: &hoop_sql::Column| match &column.of {
+        Some(of) => format!("{of}.{}", column.name),
+        None => column.name.clone(),
+    };
+    let mut named: Vec<_> = columns.named.iter().map(told).collect();
+    named.sort();
+    (named, columns.whole_rows)
+}
+
+#[test]
+fn columns_are_what_is_surely_nothing_else() {
+    for (text, named) in [
+        (
+            "select a, p.b as c, \"D\", s.t.e from s.t p where f between 1 and 2 group by g order by h desc",
+            &["D", "a", "f", "g", "h", "p.b", "t.e"][..],
+        ),
+        ("select count(*), a * 2, (b) * c, lower(d)::text, date '2020-01-01' from t", &["a", "b", "c", "d"]),
+        (
+            "select extract(year from a), sum(b) over (partition by c order by d) from t",
+            &["a", "b", "c", "d"],
+        ),
+        ("with w as (select a from t) select w.b from w", &["a", "w.b"]),
+        ("select x.a from (select b from t) as x where c in (select d from u)", &["b", "c", "d", "x.a"]),
+        (
+            "insert into t (a, b) values (1, $1) on conflict (c) do update set d = excluded.e returning f",
+            &["a", "b", "c", "d", "excluded.e", "f"],
+        ),
+        ("update t p set a = 1 where p.b = 2", &["a", "p.b"]),
+        ("delete from t where a is not null", &["a"]),
+        ("copy t (a, b) to stdout", &["a", "b", "stdout"]),
+        ("select (t.a).b, t.c[1].d from t", &["b", "d", "t.a", "t.c"]),
+        ("select case when a then update end from t", &["a", "update"]),
+        ("select a b, time, values, user from t", &["a", "b", "time", "values"]),
+        ("select update set from t", &["update"]),
+        ("begin", &[]),
+    ] {
+        let expected: Vec<String> = named.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(columns_of(text), (expected, false), "{text}");
+    }
+}
+
+#[test]
+fn rows_as_a_whole_are_seen() {
+    for text in [
+        "select * from t",
+        "select distinct on (a) * from t",
+        "select all * from t",
+        "select a, t.* from t",
+        "select p.* from t p",
+        "select p from t p",
+        "select p from t as p",
+        "select p from t*p",
+        "select p from only (t) p",
+        "select p from only (t) as p",
+        "select to_jsonb(t) from t",
+        "select s.t from s.t",
+        "select \"t\"::text from t",
+        "select (p).a, p is null from t p",
+        "select row(p.*) from t p",
+        "select count(p) from t p",
+        "select j from (t join u on true) j",
+        "select c from t as p (a, b, c)",
+        "select c from t p(a, b, c)",
+        "select c from (t join u on true) as j (a, b, c)",
+        "table t",
+        "select 1 union all table t",
+        "select a from t natural join u",
+        "insert into t values (1)",
+        "insert into t select a from u",
+        "insert into t (a) values (1) returning *",
+        "insert into t (a) values (1) on conflict (a) do update set b = excluded::text",
+        "insert into t (a) values (1) returning old, new",
+        "delete from t returning t",
+        "update t set set = 1",
+        "update t set (a, b) = (1, 2)",
+        "merge into t using u on a when not matched then insert values (1)",
+        "copy t to stdout",
+        "copy (select * from t) to stdout",
+        "with w as (select * from t) select a from w",
+        "create table u as select a from t",
+        "create index on t (a)",
+        "drop table t",
+        "select '",
+        "do $$ $$",
+    ] {
+        assert!(columns_of(text).1, "{text}");
     }
 }
 
@@ -560,6 +652,26 @@ fn query() -> impl Strategy<Value = (String, BTreeSet<String>)> {
     })
 }
 
+/// `#` is a column.
+const COLUMN_FORMS: [&str; 16] = [
+    "\"#\"",
+    "p.\"#\"",
+    "s.t.\"#\"",
+    "(p).\"#\"",
+    "lower(\"#\")",
+    "1 + \"#\"",
+    "\"#\"::text",
+    "not \"#\"",
+    "\"#\" between 1 and 2",
+    "1 between \"#\" and 2",
+    "case when a then \"#\" else b end",
+    "\"#\"[1]",
+    "\"#\" in (1, 2)",
+    "\"#\" * 2",
+    "(a, \"#\")",
+    "extract(year from \"#\")",
+];
+
 /// `?` is a query, `@` a table.
 const FORMS: [&str; 22] = [
     "select x, (?) from @ where y in (?) order by c, d",
@@ -621,6 +733,17 @@ proptest! {
         let mut data = vec![0];
         data.extend(text.bytes());
         hoop_sql::fuzz(&data);
+    }
+
+    /// A column that stands where one may is named, whatever stands around it.
+    #[test]
+    fn no_column_is_missed(query in query(), form in 0..COLUMN_FORMS.len(), name in "[a-z ]{3,9}") {
+        let expression = COLUMN_FORMS[form].replace('#', &format!("zz{name}"));
+        let text = format!("select {expression} from s.t p, ({}) q where {expression}", query.0);
+        let found = one(&text).columns;
+        let column = format!("zz{name}");
+        let is_named = found.named.iter().any(|one| one.name == column);
+        prop_assert!(found.whole_rows || is_named, "{text}: {found:?}");
     }
 
     #[test]

@@ -111,6 +111,11 @@ impl Verdict {
         ["update", "delete", "merge", "truncate"].iter().any(|verb| self.verbs.contains(*verb))
     }
 
+    /// Or runs what was prepared before: its words do not say all that it touches.
+    pub(super) fn makes_tables(&self) -> bool {
+        ["create", "execute"].iter().any(|verb| self.verbs.contains(*verb))
+    }
+
     fn is(&mut self, class: Class) {
         self.classes.insert(class);
     }

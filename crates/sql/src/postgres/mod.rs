@@ -2,6 +2,7 @@
 
 mod answer;
 mod classes;
+mod columns;
 mod lexer;
 mod objects;
 mod places;
@@ -11,8 +12,9 @@ use std::collections::BTreeSet;
 
 use classes::{Runs, Verdict};
 use lexer::Token;
+use places::Places;
 
-use crate::{Class, Copying, Dialect, Name, Objects, Reading, Statement, Unreadable, Wanted};
+use crate::{Class, Columns, Copying, Dialect, Name, Objects, Reading, Statement, Unreadable, Wanted};
 
 /// What the session has set that changes how a text is read. The server reports both (`ParameterStatus`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,15 +63,15 @@ impl<'a> Text<'a> {
 
     /// By its words alone.
     pub(crate) fn by_words(&self, wanted: Wanted) -> Option<Reading> {
-        let query = |tokens: &[Token<'_>], verdict: &Verdict| by_words(tokens, verdict);
         let statements =
-            split(&self.0).map(|tokens| statement(tokens, wanted, query)).collect::<Option<_>>()?;
+            split(&self.0).map(|tokens| statement(tokens, wanted, by_words)).collect::<Option<_>>()?;
         Some(Reading { statements, unreadable: None })
     }
 
     /// With the parser.
     pub(crate) fn parsed(&self) -> Reading {
-        let query = |tokens: &[Token<'_>], verdict: &Verdict| Some(parsed(tokens, verdict));
+        let query =
+            |tokens: &[Token<'_>], verdict: &Verdict, places: &Places| Some(parsed(tokens, verdict, places));
         let read = |tokens| statement(tokens, Wanted::ALL, query);
         Reading { statements: split(&self.0).filter_map(read).collect(), unreadable: None }
     }
@@ -112,27 +114,27 @@ impl Touched {
 }
 
 /// Whatever the parser would say of a query, it is no more than this. Nothing where the words do not say it.
-fn by_words(tokens: &[Token<'_>], verdict: &Verdict) -> Option<Touched> {
+fn by_words(tokens: &[Token<'_>], verdict: &Verdict, places: &Places) -> Option<Touched> {
     // `CREATE TABLE … AS`, and what was prepared before.
-    if ["create", "execute"].iter().any(|verb| verdict.verbs.contains(*verb)) {
+    if verdict.makes_tables() {
         return None;
     }
     Some(Touched {
-        tables: Objects::Known(places::places(tokens)),
+        tables: Objects::Known(places.tables()),
         unknown_functions: objects::called(tokens),
         unbounded: verdict.changes_rows(),
     })
 }
 
 /// What the parser does not understand is what its words say, or anything.
-fn parsed(tokens: &[Token<'_>], verdict: &Verdict) -> Touched {
-    let found = objects::parse(&spelling::for_the_parser(tokens), &places::places(tokens));
+fn parsed(tokens: &[Token<'_>], verdict: &Verdict, places: &Places) -> Touched {
+    let found = objects::parse(&spelling::for_the_parser(tokens), &places.tables());
     let found = found.map(|found| Touched {
         tables: Objects::Known(found.tables),
         unknown_functions: found.unknown_functions,
         unbounded: found.unbounded,
     });
-    match (found, by_words(tokens, verdict)) {
+    match (found, by_words(tokens, verdict, places)) {
         // It takes names where the server's grammar has none: `FROM from`.
         (Some(found), Some(words)) if !found.is_within(&words) => words,
         (Some(found), _) => found,
@@ -148,15 +150,25 @@ fn parsed(tokens: &[Token<'_>], verdict: &Verdict) -> Touched {
 fn statement(
     tokens: &[Token<'_>],
     wanted: Wanted,
-    query: impl Fn(&[Token<'_>], &Verdict) -> Option<Touched>,
+    query: impl Fn(&[Token<'_>], &Verdict, &Places) -> Option<Touched>,
 ) -> Option<Statement> {
     let verdict = classes::of(tokens);
     let of = |tables, unbounded| Touched { tables, unknown_functions: BTreeSet::new(), unbounded };
+    let mut columns = Columns::unknown();
     let Touched { tables, unknown_functions, unbounded } = match verdict.runs {
-        Runs::Nothing => of(Objects::Known(BTreeSet::new()), false),
+        Runs::Nothing => {
+            columns = Columns::default();
+            of(Objects::Known(BTreeSet::new()), false)
+        }
         Runs::ACommand => of(Objects::Unknown, verdict.changes_rows()),
         Runs::Anything => of(Objects::Unknown, true),
-        Runs::AQuery => query(tokens, &verdict)?,
+        Runs::AQuery => {
+            let places = Places::of(tokens);
+            if wanted.columns && !verdict.makes_tables() {
+                columns = columns::columns(tokens, &places);
+            }
+            query(tokens, &verdict, &places)?
+        }
     };
     let Verdict { mut classes, verbs, runs } = verdict;
     if !unknown_functions.is_empty() {
@@ -169,6 +181,7 @@ fn statement(
         classes,
         verbs,
         tables,
+        columns,
         mentions: if mentions { objects::mentions(tokens) } else { BTreeSet::new() },
         unknown_functions,
         unbounded,

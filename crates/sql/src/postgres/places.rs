@@ -31,20 +31,43 @@ const KINDS: [&str; 5] = ["temp", "temporary", "unlogged", "local", "global"];
 /// Names of a `WITH` that are looked at.
 const MOST_GIVEN: usize = 32;
 
-/// Names that stand where tables do, of a statement that a parser of queries reads.
-pub(super) fn places(tokens: &[Token<'_>]) -> BTreeSet<Name> {
-    let words = Words(tokens);
-    if words.at(0) == "copy" && !matches!(tokens.get(1), Some(Token::Sign(b'('))) {
-        let at = if words.at(1) == "binary" { 2 } else { 1 };
-        return chain(tokens, at).map(|(_, name)| name).into_iter().collect();
+/// Where tables stand, or may.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    pub(super) spots: Vec<Spot>,
+    /// Parentheses that close what stands where a table does: a query, a join.
+    pub(super) closed: Vec<usize>,
+}
+
+/// A name where a table stands: its tokens, and what it is called, unless a `WITH` gave the name.
+#[derive(Debug)]
+pub(super) struct Spot {
+    pub(super) at: usize,
+    pub(super) end: usize,
+    pub(super) table: Option<Name>,
+}
+
+impl Places {
+    /// The names that stand where tables do, of a statement that a parser of queries reads.
+    pub(super) fn of(tokens: &[Token<'_>]) -> Self {
+        let words = Words(tokens);
+        if words.at(0) == "copy" && !words.is_sign(1, b'(') {
+            let at = if words.at(1) == "binary" { 2 } else { 1 };
+            let spot = |(end, name)| Spot { at, end, table: Some(name) };
+            return Self { spots: chain(tokens, at).map(spot).into_iter().collect(), closed: Vec::new() };
+        }
+        let (levels, level) = (Vec::new(), Level::default());
+        let mut scan = Scan { words, with: with(words), places: Self::default(), levels, level };
+        let (mut at, mut expects) = (0, Expects::Nothing);
+        while at < tokens.len() {
+            (at, expects) = scan.step(at, expects);
+        }
+        scan.places
     }
-    let (levels, level) = (Vec::new(), Level::default());
-    let mut scan = Scan { words, with: with(words), places: BTreeSet::new(), levels, level };
-    let (mut at, mut expects) = (0, Expects::Nothing);
-    while at < tokens.len() {
-        (at, expects) = scan.step(at, expects);
+
+    pub(super) fn tables(&self) -> BTreeSet<Name> {
+        self.spots.iter().filter_map(|spot| spot.table.clone()).collect()
     }
-    scan.places
 }
 
 /// Names that a leading `WITH` gives to queries, and where each query ends: behind it, what is read by that name is no table.
@@ -101,24 +124,27 @@ struct Level {
     is_list: bool,
     /// Its `FROM` is that of a call.
     has_own_from: bool,
+    /// It opened where a table may stand.
+    is_table: bool,
 }
 
+/// The tokens, as words.
 #[derive(Clone, Copy)]
-struct Words<'a, 't>(&'t [Token<'a>]);
+pub(super) struct Words<'a, 't>(pub(super) &'t [Token<'a>]);
 
 impl<'t> Words<'_, 't> {
     /// The word there, if it may be a keyword: what stands behind a dot is a name.
-    fn at(&self, at: usize) -> &'t str {
+    pub(super) fn at(&self, at: usize) -> &'t str {
         let before = at.checked_sub(1).and_then(|at| self.0.get(at));
         let word = self.0.get(at).and_then(Token::word).unwrap_or("");
         if matches!(before, Some(Token::Sign(b'.'))) { "" } else { word }
     }
 
-    fn before(&self, at: usize, back: usize) -> &'t str {
+    pub(super) fn before(&self, at: usize, back: usize) -> &'t str {
         at.checked_sub(back).map_or("", |at| self.at(at))
     }
 
-    fn is_sign(&self, at: usize, sign: u8) -> bool {
+    pub(super) fn is_sign(&self, at: usize, sign: u8) -> bool {
         matches!(self.0.get(at), Some(Token::Sign(found)) if *found == sign)
     }
 
@@ -160,7 +186,7 @@ impl<'t> Words<'_, 't> {
     }
 
     /// `(a, b)`: of tables, none stands alone in parentheses.
-    fn is_only_names(&self, open: usize) -> bool {
+    pub(super) fn is_only_names(&self, open: usize) -> bool {
         let mut at = open + 1;
         while self.0.get(at).is_some_and(|token| token.name().is_some()) {
             match self.0.get(at + 1) {
@@ -176,7 +202,7 @@ impl<'t> Words<'_, 't> {
 struct Scan<'a, 't> {
     words: Words<'a, 't>,
     with: Vec<(String, usize)>,
-    places: BTreeSet<Name>,
+    places: Places,
     levels: Vec<Level>,
     level: Level,
 }
@@ -186,16 +212,21 @@ impl Scan<'_, '_> {
     fn step(&mut self, at: usize, expects: Expects) -> (usize, Expects) {
         match self.words.0.get(at) {
             Some(Token::Sign(b'(')) => {
-                self.open(self.words.opens_own_from(at));
                 let inside = match expects {
                     Expects::Table if !self.words.is_only_names(at) => Expects::Table,
                     Expects::Only => Expects::Only,
                     _ => Expects::Nothing,
                 };
+                self.open(self.words.opens_own_from(at), inside != Expects::Nothing);
                 return (at + 1, inside);
             }
-            Some(Token::Sign(b'[')) => self.open(false),
-            Some(Token::Sign(b')' | b']')) => self.level = self.levels.pop().unwrap_or_default(),
+            Some(Token::Sign(b'[')) => self.open(false, false),
+            Some(Token::Sign(b')' | b']')) => {
+                if self.level.is_table {
+                    self.places.closed.push(at);
+                }
+                self.level = self.levels.pop().unwrap_or_default();
+            }
             Some(Token::Sign(b',')) if self.level.is_list => return (at + 1, Expects::Table),
             Some(Token::Word(_) | Token::Quoted(_)) => return self.word(at, expects),
             _ => {}
@@ -203,9 +234,9 @@ impl Scan<'_, '_> {
         (at + 1, Expects::Nothing)
     }
 
-    fn open(&mut self, has_own_from: bool) {
+    fn open(&mut self, has_own_from: bool, is_table: bool) {
         self.levels.push(self.level);
-        self.level = Level { is_list: false, has_own_from };
+        self.level = Level { is_list: false, has_own_from, is_table };
     }
 
     fn word(&mut self, at: usize, expects: Expects) -> (usize, Expects) {
@@ -248,8 +279,8 @@ impl Scan<'_, '_> {
         let is_given = expects == Expects::Table
             && name.schema.is_none()
             && self.with.iter().any(|(given, behind)| at >= *behind && *given == name.name);
-        if expects != Expects::Nothing && !is_called && !is_given {
-            self.places.insert(name);
+        if expects != Expects::Nothing && !is_called {
+            self.places.spots.push(Spot { at, end, table: Some(name).filter(|_| !is_given) });
         }
         let next = match word {
             "update" if end == at + 1 && !self.words.names_no_table(at) => Expects::Target,
