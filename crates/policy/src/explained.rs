@@ -184,6 +184,11 @@ mod tests {
             "select * from claims",
             "select * from clinic.claims",
             "select unheard_of()",
+            "select * from only (billing.a)",
+            "with billing as (select 1) select * from billing",
+            "insert into clinic.a (b) select c from only (billing.d)",
+            "explain analyze delete from billing.a",
+            "create table a as select * from clinic.b",
             "select '",
             "se\0lect",
         ] {

@@ -13,7 +13,9 @@
 //! forgot to ask does not compile.
 
 pub mod cases;
+mod column;
 mod explained;
+mod known;
 mod masking;
 pub mod rego;
 mod request;
@@ -21,10 +23,9 @@ pub mod rules;
 mod statement;
 mod statements;
 
+pub use column::{ColumnPattern, NotAColumn};
 pub use explained::{Explained, Ruling};
-pub use masking::{
-    ColumnFate, ColumnPattern, ColumnRule, Computed, Keeping, Masking, MaskingRules, NotAColumn, Show, View,
-};
+pub use masking::{ColumnFate, ColumnRule, Computed, Keeping, Masking, MaskingRules, Show, View};
 pub use request::{Action, Denial, Permit, Rules, Verdict, Warrant};
 pub use statement::{NotAHash, OnlyStatement, StatementHash};
 pub use statements::{Condition, NotATable, StatementAction, StatementRule, TablePattern, TextPattern};

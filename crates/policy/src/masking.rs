@@ -6,7 +6,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    str::FromStr,
 };
 
 use hoop_masking::{Kind, Mode};
@@ -17,8 +16,9 @@ use serde::{
 };
 
 use crate::{
+    ColumnPattern,
     rules::{filled, present},
-    statements::glob,
+    statements::Certainty,
 };
 
 /// Whether answers are masked, and how. By default they are: only a rule that says `masking: none` shows them as they are.
@@ -184,10 +184,10 @@ impl MaskingRules {
         self.columns.iter().flat_map(|rule| rule.columns.iter().map(|pattern| (pattern, self.fate(rule))))
     }
 
-    /// What becomes of one column, and by which pattern; `None`: no rule names it.
+    /// What becomes of one column of a table, and by which pattern; `None`: no rule names it.
     #[must_use]
-    pub fn of_column(&self, schema: &str, table: &str, column: &str) -> Option<(&ColumnPattern, ColumnFate)> {
-        self.patterns().find(|(pattern, _)| pattern.is_of(schema, table, column))
+    pub fn of_column(&self, table: &Name, column: &str) -> Option<(&ColumnPattern, ColumnFate)> {
+        self.patterns().find(|(pattern, _)| pattern.is_of(table, Certainty::Sure) && pattern.names(column))
     }
 
     /// Some column is not shown as it is.
@@ -313,84 +313,6 @@ pub struct View {
     pub constants: Vec<u16>,
     /// What `COPY` sends.
     pub copy: Copying,
-}
-
-/// `table.column` or `schema.table.column`: names as the server folds them, `*` for any run of characters. Without a schema
-/// it is the table of that name in any.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ColumnPattern {
-    schema: Option<String>,
-    table: String,
-    column: String,
-}
-
-impl ColumnPattern {
-    /// The schema's pattern, the table's and the column's.
-    #[must_use]
-    pub fn parts(&self) -> (Option<&str>, &str, &str) {
-        (self.schema.as_deref(), &self.table, &self.column)
-    }
-
-    /// Whether it means this column.
-    #[must_use]
-    pub fn is_of(&self, schema: &str, table: &str, column: &str) -> bool {
-        self.schema.as_ref().is_none_or(|pattern| glob(pattern, schema))
-            && glob(&self.table, table)
-            && glob(&self.column, column)
-    }
-
-    /// Has `*` in the table's or the column's name: such a pattern is held against every column there is.
-    #[must_use]
-    pub fn is_wide(&self) -> bool {
-        self.table.contains('*') || self.column.contains('*')
-    }
-}
-
-/// Why a text is no pattern of columns.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{0:?} is no pattern of columns: write table.column or schema.table.column, at most 300 bytes, without quotes"
-)]
-pub struct NotAColumn(String);
-
-impl FromStr for ColumnPattern {
-    type Err = NotAColumn;
-    fn from_str(text: &str) -> Result<Self, NotAColumn> {
-        let parts: Vec<&str> = text.split('.').collect();
-        let is_part = |part: &&str| {
-            !part.is_empty() && !part.chars().any(|c| c == '"' || c.is_control() || c.is_whitespace())
-        };
-        let (schema, table, column) = match parts[..] {
-            [table, column] => (None, table, column),
-            [schema, table, column] => (Some(schema), table, column),
-            _ => return Err(NotAColumn(text.chars().take(80).collect())),
-        };
-        if text.len() > 300 || !parts.iter().all(is_part) {
-            return Err(NotAColumn(text.chars().take(80).collect()));
-        }
-        Ok(Self { schema: schema.map(str::to_owned), table: table.to_owned(), column: column.to_owned() })
-    }
-}
-
-impl fmt::Display for ColumnPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(schema) = &self.schema {
-            write!(f, "{schema}.")?;
-        }
-        write!(f, "{}.{}", self.table, self.column)
-    }
-}
-
-impl Serialize for ColumnPattern {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for ColumnPattern {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
 }
 
 impl Serialize for Masking {

@@ -9,11 +9,12 @@ use std::{
 };
 
 use hoop_model::{Blame, Fault, RuleName, Timestamp};
-use hoop_sql::{Class, Copying, Dialect, Reading, Unreadable};
+use hoop_sql::{Class, Copying, Dialect, Reading, Statement, Text, Unreadable, Wanted};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Explained, Masking, MaskingRules, OnlyStatement, StatementRule, View,
+    known::{self, Known},
     rego::{Asked, Modules, StatementRego},
 };
 
@@ -36,6 +37,24 @@ pub struct Rules {
     /// What conditions in Rego of these are asked of, if any has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rego: Option<StatementRego>,
+}
+
+impl Rules {
+    fn mask_columns(&self) -> bool {
+        self.masking.rules().is_some_and(MaskingRules::masks_columns)
+    }
+
+    /// What is asked of the words of a text, if they may be enough. Conditions in Rego may turn on anything, also on what is
+    /// not there.
+    fn wanted_of_words(&self) -> Option<Wanted> {
+        let asks = self.statements.iter().any(|rule| rule.when.is_some());
+        (!asks).then(|| Wanted {
+            spelling: self.statements.iter().any(|rule| !rule.text.is_empty()),
+            answer: self.masking != Masking::None,
+            mentions: self.mask_columns(),
+            columns: self.statements.iter().any(|rule| !rule.columns.is_empty()),
+        })
+    }
 }
 
 /// What a client asks of a target, as far as policy looks at it.
@@ -210,13 +229,25 @@ pub struct Warrant {
     ran: AtomicBool,
     /// The modules of `rules`, compiled when they are first needed.
     modules: OnceLock<Modules>,
+    /// What is asked of the words of a text. `None`: they are never enough.
+    wanted: Option<Wanted>,
+    /// What may be run though its words alone refuse it.
+    known: Known,
 }
 
 impl Warrant {
     /// For a session that runs under `rules` until `ends_at`.
     #[must_use]
-    pub const fn new(rules: Rules, ends_at: Timestamp) -> Self {
-        Self { rules, ends_at, ran: AtomicBool::new(false), modules: OnceLock::new() }
+    pub fn new(rules: Rules, ends_at: Timestamp) -> Self {
+        let wanted = rules.wanted_of_words();
+        Self {
+            rules,
+            ends_at,
+            ran: AtomicBool::new(false),
+            modules: OnceLock::new(),
+            wanted,
+            known: Known::default(),
+        }
     }
 
     /// Decides one request.
@@ -236,11 +267,6 @@ impl Warrant {
             }
         }
         let reading = self.read(action)?;
-        if let Some(reading) = &reading
-            && !self.rules.statements.is_empty()
-        {
-            self.is_allowed(reading)?;
-        }
         if let Some(only) = &self.rules.only {
             self.is_all_approved(only, action)?;
         }
@@ -251,7 +277,7 @@ impl Warrant {
         Ok(Permit { view })
     }
 
-    /// What is asked for, if anything depends on it. What was prepared was read then.
+    /// What is asked for, if anything depends on it and the statement rules allow it. What was prepared was read then.
     fn read(&self, action: &Action<'_>) -> Result<Option<Reading>, Denial> {
         let wanted = match (action, self.rules.masking.rules()) {
             _ if !self.rules.statements.is_empty() => true,
@@ -266,18 +292,53 @@ impl Warrant {
         }
         Ok(Some(match action {
             Action::Statement { text, dialect } | Action::Prepare { text, dialect } => {
-                hoop_sql::read(text, *dialect)
+                self.permitted(text, *dialect)?
             }
             Action::LogIn { risk: Some(setting), .. } if !self.rules.statements.is_empty() => {
                 return Err(Denial::Risk { setting: (*setting).to_owned() });
             }
             Action::LogIn { .. } | Action::Execute { .. } | Action::Cancel => return Ok(None),
-            Action::FunctionCall { .. } | Action::Replicate => Reading::of_anything(),
+            Action::FunctionCall { .. } | Action::Replicate => {
+                let anything = Reading::of_anything();
+                self.is_allowed(&anything)?;
+                anything
+            }
         }))
+    }
+
+    /// What may be run by its words may be run: the parser would find no more. Where they refuse it, it may find less, and what
+    /// it has found is remembered.
+    fn permitted(&self, text: &[u8], dialect: Dialect) -> Result<Reading, Denial> {
+        let cut = Text::new(text, dialect);
+        let Some(by_words) = self.wanted.and_then(|wanted| cut.by_words(wanted)) else {
+            let reading = cut.parsed();
+            return self.is_allowed(&reading).map(|()| reading);
+        };
+        let is_allowed = self.is_allowed(&by_words).is_ok();
+        if self.rules.mask_columns() {
+            // A table too many would hide what may be shown.
+            if is_allowed && by_words.statements.iter().all(Statement::is_plain) {
+                return Ok(by_words);
+            }
+            let reading = cut.parsed();
+            return self.is_allowed(&reading).map(|()| reading);
+        }
+        if is_allowed {
+            return Ok(by_words);
+        }
+        let digest = known::digest(text, dialect);
+        if !digest.is_some_and(|digest| self.known.holds(&digest)) {
+            self.is_allowed(&cut.parsed())?;
+            digest.into_iter().for_each(|digest| self.known.remember(digest));
+        }
+        Ok(by_words)
     }
 
     /// What the statement rules say.
     fn is_allowed(&self, reading: &Reading) -> Result<(), Denial> {
+        if self.rules.statements.is_empty() {
+            return Ok(());
+        }
         let rego = self.rules.rego.as_ref();
         let asked = Asked::new(rego.map(|rego| (rego, self.modules.get_or_init(|| rego.compile()))));
         Explained::asking(&self.rules.statements, reading, &asked).denial().map_or(Ok(()), Err)
@@ -378,6 +439,52 @@ mod tests {
         assert_eq!(
             prepared.decide(&Action::Execute { bound: false }, NOW).unwrap_err(),
             Denial::StatementRan
+        );
+    }
+
+    /// Statement rules, without masking.
+    fn held_against(yaml: &str) -> Warrant {
+        let statements = serde_saphyr::from_str(yaml).unwrap();
+        warrant(Rules { statements, masking: Masking::None, ..Rules::default() })
+    }
+
+    #[test]
+    fn what_only_the_parser_allows_is_remembered_and_what_is_refused_is_not() {
+        let warrant = held_against("[{name: a, action: allow, tables: [clinic.*]}]");
+        let decide = |text: &str, dialect| {
+            warrant.decide(&Action::Statement { text: text.as_bytes(), dialect }, NOW).is_ok()
+        };
+        let is_known =
+            |text: &str, dialect| warrant.known.holds(&known::digest(text.as_bytes(), dialect).unwrap());
+        let plain = "select * from clinic.patients";
+        let given = "select * from (with p as (select * from clinic.patients) select * from p) q";
+        let other = "select * from (with p as (select * from billing.claims) select * from p) q";
+        let old = Dialect::Postgres(hoop_sql::postgres::Mode { standard_strings: false, utf8: true });
+        for _ in 0..2 {
+            assert!(decide(plain, SQL) && decide(given, SQL) && !decide(other, SQL));
+            assert!(!is_known(plain, SQL), "its words were enough");
+            assert!(is_known(given, SQL) && !is_known(other, SQL) && !is_known(given, old));
+        }
+    }
+
+    #[test]
+    fn conditions_in_rego_are_asked_of_all_that_can_be_read() {
+        let when = held_against("[{name: a, action: allow, when: data.x.y}]");
+        assert_eq!(when.wanted, None);
+        let text = held_against("[{name: a, action: allow, text: [select ?]}]");
+        assert_eq!(
+            text.wanted,
+            Some(Wanted { spelling: true, answer: false, mentions: false, columns: false })
+        );
+        let words = held_against("[{name: a, action: allow, classes: [read]}]");
+        assert_eq!(
+            words.wanted,
+            Some(Wanted { spelling: false, answer: false, mentions: false, columns: false })
+        );
+        let masked = warrant(Rules::default());
+        assert_eq!(
+            masked.wanted,
+            Some(Wanted { spelling: false, answer: true, mentions: false, columns: false })
         );
     }
 

@@ -7,11 +7,11 @@
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use hoop_model::RuleName;
-use hoop_sql::{Class, Name, Objects, Statement};
+use hoop_sql::{Class, Column, Name, Objects, Statement};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
-    Ruling,
+    ColumnPattern, Ruling,
     rego::{Answer, Asked, When},
     rules::filled,
 };
@@ -43,6 +43,9 @@ pub struct StatementRule {
     /// The tables that it touches.
     #[serde(default, deserialize_with = "filled", skip_serializing_if = "BTreeSet::is_empty")]
     pub tables: BTreeSet<TablePattern>,
+    /// The columns of tables that it touches.
+    #[serde(default, deserialize_with = "columns", skip_serializing_if = "BTreeSet::is_empty")]
+    pub columns: BTreeSet<ColumnPattern>,
     /// Its text in one spelling: small letters, single spaces, `?` for each literal and bound value.
     #[serde(default, deserialize_with = "filled", skip_serializing_if = "BTreeSet::is_empty")]
     pub text: BTreeSet<TextPattern>,
@@ -64,6 +67,8 @@ pub enum Condition {
     Verbs,
     /// `tables`.
     Tables,
+    /// `columns`.
+    Columns,
     /// `text`.
     Text,
     /// `without_where`.
@@ -74,8 +79,8 @@ pub enum Condition {
 
 impl Condition {
     /// The dear one last.
-    const ALL: [Self; 6] =
-        [Self::Classes, Self::Verbs, Self::Tables, Self::Text, Self::WithoutWhere, Self::When];
+    const ALL: [Self; 7] =
+        [Self::Classes, Self::Verbs, Self::Tables, Self::Columns, Self::Text, Self::WithoutWhere, Self::When];
 
     /// As it is written in rules.
     #[must_use]
@@ -84,6 +89,7 @@ impl Condition {
             Self::Classes => "classes",
             Self::Verbs => "verbs",
             Self::Tables => "tables",
+            Self::Columns => "columns",
             Self::Text => "text",
             Self::WithoutWhere => "without_where",
             Self::When => "when",
@@ -112,6 +118,7 @@ impl StatementRule {
                 self.verbs.is_empty() || (!statement.is_opaque && statement.verbs.is_subset(&self.verbs))
             }
             Condition::Tables => self.tables.is_empty() || self.surely_names(statement),
+            Condition::Columns => self.columns.is_empty() || self.surely_has_only(statement),
             Condition::Text => self.spells(statement),
             Condition::WithoutWhere => !self.without_where,
             Condition::When => {
@@ -128,6 +135,7 @@ impl StatementRule {
                 self.verbs.is_empty() || statement.is_opaque || !self.verbs.is_disjoint(&statement.verbs)
             }
             Condition::Tables => self.tables.is_empty() || self.may_name(statement),
+            Condition::Columns => self.columns.is_empty() || self.may_touch_a_column(statement),
             Condition::Text => statement.is_opaque || self.spells(statement),
             Condition::WithoutWhere => !self.without_where || statement.unbounded,
             Condition::When => {
@@ -156,6 +164,43 @@ impl StatementRule {
         touches || !statement.unknown_functions.is_empty()
     }
 
+    /// It touches columns that are listed and nothing else: what touches no table may only read.
+    fn surely_has_only(&self, statement: &Statement) -> bool {
+        let (Objects::Known(tables), columns) = (&statement.tables, &statement.columns) else { return false };
+        let computes = statement.unknown_functions.is_empty() && !columns.whole_rows;
+        let harmless = !tables.is_empty() || statement.worst() <= Class::Read;
+        let of = |table: &Name| {
+            self.columns.iter().filter(|pattern| pattern.is_of(table, Certainty::Sure)).collect()
+        };
+        let listed: Vec<(&Name, Vec<&ColumnPattern>)> =
+            tables.iter().map(|table| (table, of(table))).collect();
+        let is_listed = |column: &Column| {
+            let its = columns.tables_of(column);
+            let mut listed = listed.iter().filter(|(table, _)| its.is_none_or(|its| its.contains(*table)));
+            listed.all(|(_, patterns)| patterns.iter().any(|pattern| pattern.names(&column.name)))
+        };
+        let is_covered = |(_, patterns): &(&Name, Vec<_>)| !patterns.is_empty();
+        computes && harmless && listed.iter().all(is_covered) && columns.named.iter().all(is_listed)
+    }
+
+    /// It may touch one of these columns. A function that is not known may touch anything.
+    fn may_touch_a_column(&self, statement: &Statement) -> bool {
+        let columns = &statement.columns;
+        let tables = match &statement.tables {
+            Objects::Known(tables) => tables,
+            Objects::Unknown => &statement.mentions,
+        };
+        let touches = |pattern: &ColumnPattern| {
+            let is_of = |table: &Name| pattern.is_of(table, Certainty::Maybe);
+            let is_named = |column: &Column| {
+                pattern.names(&column.name)
+                    && columns.tables_of(column).is_none_or(|its| its.iter().any(is_of))
+            };
+            tables.iter().any(is_of) && (columns.whole_rows || columns.named.iter().any(is_named))
+        };
+        statement.is_opaque || !statement.unknown_functions.is_empty() || self.columns.iter().any(touches)
+    }
+
     fn spells(&self, statement: &Statement) -> bool {
         self.text.is_empty() || self.text.iter().any(|pattern| glob(&pattern.0, &statement.normal))
     }
@@ -171,8 +216,20 @@ pub(crate) fn ruling<'r>(rules: &'r [StatementRule], statement: &Statement, aske
     if rules.is_empty() { Ruling::Free } else { rules.iter().find(fits).map_or(Ruling::NoneFits, Ruling::By) }
 }
 
+/// Patterns of columns that a rule may have.
+const MOST_COLUMNS: usize = 1_000;
+
+fn columns<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<ColumnPattern>, D::Error> {
+    let columns: BTreeSet<ColumnPattern> = filled(deserializer)?;
+    if columns.len() > MOST_COLUMNS {
+        let what = format!("a statement rule has at most {MOST_COLUMNS} columns");
+        return Err(serde::de::Error::custom(what));
+    }
+    Ok(columns)
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Certainty {
+pub(crate) enum Certainty {
     Sure,
     Maybe,
 }
@@ -392,6 +449,82 @@ mod tests {
         ] {
             assert!(of(&rules, text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn columns_that_may_be_touched_are_denied() {
+        let rules = rules(
+            "[{name: d, action: deny, columns: [clinic.patients.ssn, born*.*]}, {name: a, action: allow}]",
+        );
+        for text in [
+            "select ssn from clinic.patients",
+            "select p.\"ssn\" from patients p",
+            "select * from clinic.patients",
+            "select to_jsonb(p) from clinic.patients p",
+            "select x from clinic.patients as p (x)",
+            "select name from clinic.patients where ssn = $1",
+            "select name from clinic.patients order by ssn",
+            "update clinic.patients set ssn = null where id = 1",
+            "insert into clinic.patients values (1, 2)",
+            "select n.text from clinic.notes n join clinic.patients p on p.id = n.patient where ssn is null",
+            "select my_function(1)",
+            "drop table clinic.patients",
+            "do $$ $$",
+            "select id from x.born_at",
+        ] {
+            assert!(of(&rules, text).is_err(), "{text}");
+        }
+        for text in [
+            "select name, born from clinic.patients where id = $1",
+            "select p.name, v.ssn from clinic.patients p join clinic.visits v on v.patient = p.id",
+            "select ssn from billing.patients",
+            "select count(*) from clinic.patients",
+            "select * from clinic.visits",
+            "delete from clinic.patients where id = 1",
+            "drop table clinic.visits",
+            "begin",
+        ] {
+            assert!(of(&rules, text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_columns_that_are_listed_are_allowed() {
+        let rules = rules(
+            "[{name: a, action: allow, columns: [clinic.patients.id, clinic.patients.name, clinic.visits.*]}]",
+        );
+        for text in [
+            "select id, name as who from clinic.patients where id = $1 order by name",
+            "select p.name, v.at from clinic.patients p join clinic.visits v on v.patient = p.id",
+            "select count(*), max(visits.at) from clinic.visits group by visits.kind",
+            "update clinic.patients set name = $1 where id = 7",
+            "insert into clinic.patients (id, name) values (1, 'x')",
+            "select 1",
+            "begin",
+        ] {
+            assert!(of(&rules, text).is_ok(), "{text}");
+        }
+        for text in [
+            "select ssn from clinic.patients",
+            "select * from clinic.patients",
+            "select * from clinic.visits",
+            "select p from clinic.patients p",
+            "select at from clinic.patients p join clinic.visits v on v.patient = p.id",
+            "select id, name from patients",
+            "select id from clinic.patients where (select true from clinic.notes)",
+            "select id from clinic.patients, clinic.notes",
+            "select id, unheard_of(id) from clinic.patients",
+            "insert into clinic.patients values (1, 'x')",
+            "drop table clinic.patients",
+            "set role admin",
+            "select p.ssn from clinic.visits p, (select p.ssn from clinic.patients p) q",
+        ] {
+            assert!(of(&rules, text).is_err(), "{text}");
+        }
+        assert!(
+            rules_err("[{name: a, action: allow, columns: []}]")
+                && rules_err("[{name: a, action: allow, columns: [a]}]")
+        );
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! What was read of a text.
 
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +78,38 @@ pub enum Objects {
     Unknown,
 }
 
+/// A column that a statement may name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Column {
+    /// What stands before its dot: a table, or what one is called in the statement.
+    pub of: Option<String>,
+    /// Its name.
+    pub name: String,
+}
+
+/// Which columns a statement may touch: of its tables, no others than these.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Columns {
+    /// Those that it names. Labels and some words of the grammar may be among them.
+    pub named: BTreeSet<Column>,
+    /// Tables by what they are called in it; nothing where it may be any of them.
+    pub rows: BTreeMap<String, Option<BTreeSet<Name>>>,
+    /// It may touch columns that it does not name: `*`, a row as a whole, or it is not known.
+    pub whole_rows: bool,
+}
+
+impl Columns {
+    pub(crate) fn unknown() -> Self {
+        Self { whole_rows: true, ..Self::default() }
+    }
+
+    /// The tables whose column it may be; nothing: any.
+    #[must_use]
+    pub fn tables_of(&self, column: &Column) -> Option<&BTreeSet<Name>> {
+        self.rows.get(column.of.as_deref()?)?.as_ref()
+    }
+}
+
 /// One statement of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
@@ -86,6 +121,8 @@ pub struct Statement {
     pub tables: Objects,
     /// Every name that stands in it: a table that is touched is among them, or the statement is opaque.
     pub mentions: BTreeSet<Name>,
+    /// The columns that it touches.
+    pub columns: Columns,
     /// Functions that it calls and that are not known to only compute.
     pub unknown_functions: BTreeSet<Name>,
     /// An `UPDATE` or `DELETE` of it may touch every row: no `WHERE`, or one that names no column.
@@ -147,6 +184,29 @@ impl Statement {
         self.classes.last().copied().unwrap_or(Class::Server)
     }
 
+    /// Of its words: no name counts as a table that a `WITH` may have given, and nothing unknown is called. Needs its mentions.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        let is_with = |name: &Name| name.schema.is_none() && name.name == "with";
+        self.unknown_functions.is_empty() && !self.mentions.iter().any(is_with)
+    }
+
+    /// Whatever a rule fears of the other, it fears of this.
+    pub(crate) fn says_no_less_than(&self, other: &Self) -> bool {
+        let tables = match (&self.tables, &other.tables) {
+            (Objects::Unknown, _) => true,
+            (Objects::Known(_), Objects::Unknown) => false,
+            (Objects::Known(tables), Objects::Known(others)) => others.is_subset(tables),
+        };
+        tables
+            && other.classes.is_subset(&self.classes)
+            && other.verbs.is_subset(&self.verbs)
+            && other.mentions.is_subset(&self.mentions)
+            && other.unknown_functions.is_subset(&self.unknown_functions)
+            && (self.unbounded || !other.unbounded)
+            && (self.is_opaque || !other.is_opaque)
+    }
+
     /// One that may do anything.
     pub(crate) fn of_anything(normal: String) -> Self {
         Self {
@@ -154,6 +214,7 @@ impl Statement {
             verbs: BTreeSet::new(),
             tables: Objects::Unknown,
             mentions: BTreeSet::new(),
+            columns: Columns::unknown(),
             unknown_functions: BTreeSet::new(),
             unbounded: true,
             is_opaque: true,

@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, time::Instant};
 
 use hoop_sql::{
-    Class, Objects, Statement,
+    Class, Dialect, Objects, Statement, Text, Wanted,
     postgres::{Mode, is_harmless_setting, read},
 };
 use proptest::prelude::*;
@@ -239,7 +239,7 @@ fn tables_are_known_or_anything() {
         ("select 1", &[][..]),
         ("select * from patients p, clinic.visits v where p.id = v.patient", &["patients", "clinic.visits"]),
         ("select * from Patients join \"Visits\" on true", &["Visits", "patients"]),
-        ("select * from only (patients)", &["?"]),
+        ("select * from only (patients)", &["patients"]),
         (
             "select (select max(id) from notes) from patients where id in (select p from visits)",
             &["notes", "patients", "visits"],
@@ -264,11 +264,12 @@ fn tables_are_known_or_anything() {
             "select * from patients p left join lateral (select * from visits) v on true",
             &["patients", "visits"],
         ),
-        ("table patients", &["?"]),
+        ("table patients", &["patients"]),
         ("explain select * from patients", &["patients"]),
         ("select * from db.clinic.patients", &["clinic.patients"]),
         ("select 1 from U&\"\\0070atients\"", &["patients"]),
         ("begin", &[]),
+        ("create view v as table patients frobnicated", &["?"]),
         ("drop table patients", &["?"]),
         ("do $$ $$", &["?"]),
     ] {
@@ -278,6 +279,226 @@ fn tables_are_known_or_anything() {
     let mentions = |text: &str| one(text).mentions.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert!(mentions("drop table if exists billing.claims").contains(&"billing.claims".to_owned()));
     assert!(mentions("table patients").contains(&"patients".to_owned()));
+}
+
+/// Its tables by its words; nothing where they do not say it.
+fn tables_by_words(text: &str) -> Option<BTreeSet<String>> {
+    let wanted = Wanted { spelling: false, answer: false, mentions: false, columns: false };
+    let reading = Text::new(text.as_bytes(), Dialect::Postgres(Mode::default())).by_words(wanted)?;
+    let mut tables = BTreeSet::new();
+    for statement in reading.statements {
+        let Objects::Known(known) = statement.tables else { return None };
+        tables.extend(known.iter().map(ToString::to_string));
+    }
+    Some(tables)
+}
+
+#[test]
+fn words_alone_tell_where_tables_may_stand() {
+    for (text, tables) in [
+        (
+            "select a, b from c, d.e as x (k, l), only f, only (g), h*, (select i, j from k) where m in (n, o)",
+            &["c", "d.e", "f", "g", "h", "k"][..],
+        ),
+        ("select * from a join b on a.x = b.x join c using (id, at), d", &["a", "b", "c", "d"]),
+        (
+            "select * from (a join b on f(a.x, b.y) cross join (c join d on true)), e",
+            &["a", "b", "c", "d", "e"],
+        ),
+        ("select * from a, lateral (select 1 from b) x, lateral f(a.x, y) z, g(1), c", &["a", "b", "c"]),
+        ("select * from rows from (f(1), g(2)) as t (a, b), c", &["c"]),
+        ("select * from (values (1, x), (2, y)) v, t", &["t"]),
+        ("select * from a union select x, y from b order by c, d limit e", &["a", "b"]),
+        ("select x from a group by b, c having d window w as (order by e), v as () offset f", &["a"]),
+        ("select * from a for no key update of a, b", &["a"]),
+        ("table a union table b", &["a", "b"]),
+        (
+            "insert into a.b (c, d) select e, f from g, h on conflict (i) do update set j = 1, k = 2 returning l, m",
+            &["a.b", "g", "h"],
+        ),
+        ("insert into temp (a) values (b)", &["temp"]),
+        ("update only a set b = 1, c = 2 from d, e where f returning g, h", &["a", "d", "e"]),
+        ("update set set a = 1", &["set"]),
+        ("update update set a = 1", &["set", "update"]),
+        ("delete from a using b, (c join d on true) where e", &["a", "b", "c", "d"]),
+        (
+            "merge into a using b on c when matched then update set d = 1, e = 2 when not matched then insert (f, g) values (h, i)",
+            &["a", "b"],
+        ),
+        (
+            "select extract(year from a), trim(both from b), substring(c from 1), c is not distinct from d from e",
+            &["e"],
+        ),
+        ("insert into trim (select * from a)", &["a", "trim"]),
+        ("insert into trim (with w as (select 1) select * from a)", &["a", "trim"]),
+        ("insert into s.trim (select * from a)", &["a", "s.trim"]),
+        ("select 1 as distinct from a", &["a"]),
+        ("select a.is distinct from b", &["b"]),
+        ("select (a).is distinct from b", &["b"]),
+        ("select * from a join b on collation for (a.x) = 'C', c", &["a", "b", "c"]),
+        ("select * from a join b on case when x then update end, c", &["a", "b", "c"]),
+        ("select * from a join b on a.where = b.limit, c", &["a", "b", "c"]),
+        ("select * from a join b on (a).where, c", &["a", "b", "c"]),
+        ("select * from a join b on a.x[1, 2], c", &["a", "b", "c"]),
+        ("select * from a set, b values, c", &["a", "b", "c"]),
+        ("select * from a x, \"where\", b", &["a", "where", "b"]),
+        ("select * from /* , */ a, -- where\n b", &["a", "b"]),
+        ("select 1 from update, b", &["update", "b"]),
+        ("with w as (select * from a) select * from w, b where c in (select d from w)", &["a", "b"]),
+        (
+            "with recursive w (k, l) as not materialized (select * from w, a), v as (select * from w) table v",
+            &["a", "v", "w"],
+        ),
+        ("with a as (select * from b), b as (select 1) select * from a, b, s.a", &["b", "s.a"]),
+        ("with a as (select 1) insert into a select * from a", &["a"]),
+        ("with a as (select 1) delete from a", &["a"]),
+        ("with a as (select 1) delete from b using a", &["b"]),
+        ("with a as (select 1) update a set b = 1", &["a"]),
+        ("(with a as (select 1) select 1) union select * from a", &["a"]),
+        ("with a as (with b as (select 1) select 1) select * from b, a", &["b"]),
+        ("copy a.b (c, d) to stdout", &["a.b"]),
+        ("copy binary a to stdout", &["a"]),
+        ("copy (select * from a, b) to stdout", &["a", "b"]),
+        ("explain analyze select * from a, b", &["a", "b"]),
+        ("prepare p as delete from a using b", &["a", "b"]),
+        ("declare c cursor for select * from a, b", &["a", "b"]),
+        ("begin; select 1; select * from a", &["a"]),
+    ] {
+        let found = tables_by_words(text).unwrap();
+        let expected: BTreeSet<_> = tables.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(found, expected, "{text}");
+    }
+    for text in [
+        "create table a as select * from b",
+        "execute p(1)",
+        "explain execute p",
+        "select * into a from b",
+        "drop table a",
+    ] {
+        assert_eq!(tables_by_words(text), None, "{text}");
+    }
+}
+
+#[test]
+fn names_before_a_parenthesis_are_called() {
+    let called = |text: &str| {
+        let wanted = Wanted { spelling: false, answer: false, mentions: false, columns: false };
+        let text = Text::new(text.as_bytes(), Dialect::Postgres(Mode::default()));
+        let reading = text.by_words(wanted).unwrap();
+        reading.statements[0].unknown_functions.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    for (text, functions) in [
+        ("insert into t (a) values (lower(b))", &[][..]),
+        ("select count(*) filter (where a) over (partition by b), cast(a as mine(3)) from f as g (a)", &[]),
+        ("select case when (a) then (b) else (c) end, a and (b), numeric(3) '1', current_date", &[]),
+        ("select over(1)", &["over"]),
+        ("select distinct on (a) over(b) from t", &["over"]),
+        ("select 1 operator(pg_catalog.+) filter(2)", &["filter", "operator"]),
+        (
+            "select within(1), \"coalesce\"(2), \"in\"(3), s.coalesce(4)",
+            &["coalesce", "in", "within", "s.coalesce"],
+        ),
+        ("select pg_catalog.lower(a), public.lower(b)", &["public.lower"]),
+        ("select x.into f(1), x.as g(2)", &["f", "g"]),
+    ] {
+        let expected: Vec<String> = functions.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(called(text), expected, "{text}");
+        if !functions.is_empty() && !text.contains("operator") && !text.contains("x.") {
+            assert_eq!(worst(text), Class::Server, "{text}");
+        }
+    }
+}
+
+/// What is named of a table `t`, and whether more may be meant.
+fn columns_of(text: &str) -> (Vec<String>, bool) {
+    let columns = one(text).columns;
+    let told = |column: &hoop_sql::Column| match &column.of {
+        Some(of) => format!("{of}.{}", column.name),
+        None => column.name.clone(),
+    };
+    let mut named: Vec<_> = columns.named.iter().map(told).collect();
+    named.sort();
+    (named, columns.whole_rows)
+}
+
+#[test]
+fn columns_are_what_is_surely_nothing_else() {
+    for (text, named) in [
+        (
+            "select a, p.b as c, \"D\", s.t.e from s.t p where f between 1 and 2 group by g order by h desc",
+            &["D", "a", "f", "g", "h", "p.b", "t.e"][..],
+        ),
+        ("select count(*), a * 2, (b) * c, lower(d)::text, date '2020-01-01' from t", &["a", "b", "c", "d"]),
+        (
+            "select extract(year from a), sum(b) over (partition by c order by d) from t",
+            &["a", "b", "c", "d"],
+        ),
+        ("with w as (select a from t) select w.b from w", &["a", "w.b"]),
+        ("select x.a from (select b from t) as x where c in (select d from u)", &["b", "c", "d", "x.a"]),
+        (
+            "insert into t (a, b) values (1, $1) on conflict (c) do update set d = excluded.e returning f",
+            &["a", "b", "c", "d", "excluded.e", "f"],
+        ),
+        ("update t p set a = 1 where p.b = 2", &["a", "p.b"]),
+        ("delete from t where a is not null", &["a"]),
+        ("copy t (a, b) to stdout", &["a", "b", "stdout"]),
+        ("select (t.a).b, t.c[1].d from t", &["b", "d", "t.a", "t.c"]),
+        ("select case when a then update end from t", &["a", "update"]),
+        ("select a b, time, values, user from t", &["a", "b", "time", "values"]),
+        ("select update set from t", &["update"]),
+        ("begin", &[]),
+    ] {
+        let expected: Vec<String> = named.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(columns_of(text), (expected, false), "{text}");
+    }
+}
+
+#[test]
+fn rows_as_a_whole_are_seen() {
+    for text in [
+        "select * from t",
+        "select distinct on (a) * from t",
+        "select all * from t",
+        "select a, t.* from t",
+        "select p.* from t p",
+        "select p from t p",
+        "select p from t as p",
+        "select p from t*p",
+        "select p from only (t) p",
+        "select p from only (t) as p",
+        "select to_jsonb(t) from t",
+        "select s.t from s.t",
+        "select \"t\"::text from t",
+        "select (p).a, p is null from t p",
+        "select row(p.*) from t p",
+        "select count(p) from t p",
+        "select j from (t join u on true) j",
+        "select c from t as p (a, b, c)",
+        "select c from t p(a, b, c)",
+        "select c from (t join u on true) as j (a, b, c)",
+        "table t",
+        "select 1 union all table t",
+        "select a from t natural join u",
+        "insert into t values (1)",
+        "insert into t select a from u",
+        "insert into t (a) values (1) returning *",
+        "insert into t (a) values (1) on conflict (a) do update set b = excluded::text",
+        "insert into t (a) values (1) returning old, new",
+        "delete from t returning t",
+        "update t set set = 1",
+        "update t set (a, b) = (1, 2)",
+        "merge into t using u on a when not matched then insert values (1)",
+        "copy t to stdout",
+        "copy (select * from t) to stdout",
+        "with w as (select * from t) select a from w",
+        "create table u as select a from t",
+        "create index on t (a)",
+        "drop table t",
+        "select '",
+        "do $$ $$",
+    ] {
+        assert!(columns_of(text).1, "{text}");
+    }
 }
 
 #[test]
@@ -408,6 +629,75 @@ fn hostile_texts_are_read_in_bounded_time() {
     worker.unwrap().join().unwrap();
 }
 
+/// A query and the tables that stand in it.
+fn query() -> impl Strategy<Value = (String, BTreeSet<String>)> {
+    let leaf =
+        (0..40_u8).prop_map(|n| (format!("select a, b from s.t{n}"), BTreeSet::from([format!("s.t{n}")])));
+    leaf.prop_recursive(4, 24, 3, |inner| {
+        let parts = proptest::collection::vec((inner, 0..40_u8), 1..4);
+        (parts, 0..FORMS.len()).prop_map(|(parts, form)| {
+            let (mut text, mut tables) = (FORMS[form].to_owned(), BTreeSet::new());
+            for ((query, its), n) in parts.iter().cycle().take(4) {
+                if text.contains('?') {
+                    text = text.replacen('?', query, 1);
+                    tables.extend(its.iter().cloned());
+                }
+                if text.contains('@') {
+                    text = text.replacen('@', &format!("s.t{n}"), 1);
+                    tables.insert(format!("s.t{n}"));
+                }
+            }
+            (text, tables)
+        })
+    })
+}
+
+/// `#` is a column.
+const COLUMN_FORMS: [&str; 16] = [
+    "\"#\"",
+    "p.\"#\"",
+    "s.t.\"#\"",
+    "(p).\"#\"",
+    "lower(\"#\")",
+    "1 + \"#\"",
+    "\"#\"::text",
+    "not \"#\"",
+    "\"#\" between 1 and 2",
+    "1 between \"#\" and 2",
+    "case when a then \"#\" else b end",
+    "\"#\"[1]",
+    "\"#\" in (1, 2)",
+    "\"#\" * 2",
+    "(a, \"#\")",
+    "extract(year from \"#\")",
+];
+
+/// `?` is a query, `@` a table.
+const FORMS: [&str; 22] = [
+    "select x, (?) from @ where y in (?) order by c, d",
+    "select * from @ as a (k, l), (?) b, @ c group by e, f",
+    "select * from @ join @ on x = (?), @ where z",
+    "select * from (@ join (?) q using (id, at)), @ limit 1",
+    "(?) union all (?) order by 1, 2",
+    "select extract(year from (?)), trim(both from b) from @, @",
+    "select a is distinct from (?) from @ x, @ y for update of x, y",
+    "select * from @ a, lateral (?) b, f(a.x, (?)) c, @ d",
+    "select * from rows from (f(1, (?)), g(2)), @, @",
+    "select * from (values (1, (?)), (2, 3)) v (a, b), @, @",
+    "select case when x in (?) then y end, count(*) filter (where z) over (partition by p, q) from @",
+    "select * from @ join @ on case when a then b else c end, @ window w as (order by x, y)",
+    "select * from @ join @ on collation for (a) = 'C', @ for no key update",
+    "select array[a, b, (?)], row(a, (?)) from only @, only (@), @",
+    "insert into @ (a, b) ? on conflict (a) do update set a = (?), b = 2 returning c, d",
+    "update @ set a = 1, b = (?) from @, (?) q where x returning c, d",
+    "delete from @ using @, (?) q where y in (?)",
+    "merge into @ using (?) q on a when matched then update set b = 1, c = (?) when not matched then do nothing",
+    "with w as (?), v (a, b) as (?) select * from w, v, @",
+    "explain (costs off) ?",
+    "select * from @ natural left outer join @ cross join @, (?) z",
+    "table @",
+];
+
 proptest! {
     /// White space, comments and case between tokens change nothing that is decided by.
     #[test]
@@ -432,6 +722,28 @@ proptest! {
             laid.push_str(gap);
         }
         prop_assert_eq!(one(&laid), one(texts[which]));
+    }
+
+    /// A statement built by the grammar: its words name each table that it was built of, and no less than the parser finds.
+    #[test]
+    fn no_table_is_missed(query in query()) {
+        let (text, tables) = query;
+        let found = tables_by_words(&text);
+        prop_assert!(found.as_ref().is_none_or(|found| tables.is_subset(found)), "{text}: {tables:?} {found:?}");
+        let mut data = vec![0];
+        data.extend(text.bytes());
+        hoop_sql::fuzz(&data);
+    }
+
+    /// A column that stands where one may is named, whatever stands around it.
+    #[test]
+    fn no_column_is_missed(query in query(), form in 0..COLUMN_FORMS.len(), name in "[a-z ]{3,9}") {
+        let expression = COLUMN_FORMS[form].replace('#', &format!("zz{name}"));
+        let text = format!("select {expression} from s.t p, ({}) q where {expression}", query.0);
+        let found = one(&text).columns;
+        let column = format!("zz{name}");
+        let is_named = found.named.iter().any(|one| one.name == column);
+        prop_assert!(found.whole_rows || is_named, "{text}: {found:?}");
     }
 
     #[test]

@@ -106,6 +106,16 @@ impl Words<'_, '_> {
 }
 
 impl Verdict {
+    /// An `UPDATE` or `DELETE` may stand in it.
+    pub(super) fn changes_rows(&self) -> bool {
+        ["update", "delete", "merge", "truncate"].iter().any(|verb| self.verbs.contains(*verb))
+    }
+
+    /// Or runs what was prepared before: its words do not say all that it touches.
+    pub(super) fn makes_tables(&self) -> bool {
+        ["create", "execute"].iter().any(|verb| self.verbs.contains(*verb))
+    }
+
     fn is(&mut self, class: Class) {
         self.classes.insert(class);
     }

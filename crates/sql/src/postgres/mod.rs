@@ -2,16 +2,19 @@
 
 mod answer;
 mod classes;
+mod columns;
 mod lexer;
 mod objects;
+mod places;
 mod spelling;
 
 use std::collections::BTreeSet;
 
-use classes::Runs;
+use classes::{Runs, Verdict};
 use lexer::Token;
+use places::Places;
 
-use crate::{Class, Objects, Reading, Statement};
+use crate::{Class, Columns, Copying, Dialect, Name, Objects, Reading, Statement, Unreadable, Wanted};
 
 /// What the session has set that changes how a text is read. The server reports both (`ParameterStatus`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,13 +52,35 @@ pub fn is_harmless_setting(name: &str, value: &str) -> bool {
     }
 }
 
+/// A text cut into tokens, to be read as far as it is asked.
+#[derive(Debug)]
+pub(crate) struct Text<'a>(Vec<Token<'a>>);
+
+impl<'a> Text<'a> {
+    pub(crate) fn new(text: &'a [u8], mode: Mode) -> Result<Self, Unreadable> {
+        lexer::tokens(text, mode).map(Self)
+    }
+
+    /// By its words alone.
+    pub(crate) fn by_words(&self, wanted: Wanted) -> Option<Reading> {
+        let statements =
+            split(&self.0).map(|tokens| statement(tokens, wanted, by_words)).collect::<Option<_>>()?;
+        Some(Reading { statements, unreadable: None })
+    }
+
+    /// With the parser.
+    pub(crate) fn parsed(&self) -> Reading {
+        let query =
+            |tokens: &[Token<'_>], verdict: &Verdict, places: &Places| Some(parsed(tokens, verdict, places));
+        let read = |tokens| statement(tokens, Wanted::ALL, query);
+        Reading { statements: split(&self.0).filter_map(read).collect(), unreadable: None }
+    }
+}
+
 /// Reads a text.
 #[must_use]
 pub fn read(text: &[u8], mode: Mode) -> Reading {
-    match lexer::tokens(text, mode) {
-        Ok(tokens) => Reading { statements: split(&tokens).map(statement).collect(), unreadable: None },
-        Err(why) => Reading::unreadable(why),
-    }
+    crate::read(text, Dialect::Postgres(mode))
 }
 
 /// The statements between semicolons that stand in no parentheses. Of `BEGIN ATOMIC … END` each part is one.
@@ -72,32 +97,96 @@ fn split<'a, 't>(tokens: &'t [Token<'a>]) -> impl Iterator<Item = &'t [Token<'a>
     tokens.split(ends).filter(|tokens| !tokens.is_empty())
 }
 
-fn statement(tokens: &[Token<'_>]) -> Statement {
-    let classes::Verdict { mut classes, verbs, runs } = classes::of(tokens);
-    let changes_rows = ["update", "delete", "merge", "truncate"].iter().any(|verb| verbs.contains(*verb));
-    let (tables, unknown_functions, unbounded) = match runs {
-        Runs::Nothing => (Objects::Known(BTreeSet::new()), BTreeSet::new(), false),
-        Runs::ACommand => (Objects::Unknown, BTreeSet::new(), changes_rows),
-        Runs::Anything => (Objects::Unknown, BTreeSet::new(), true),
-        Runs::AQuery => match objects::parse(&spelling::for_the_parser(tokens), &objects::places(tokens)) {
-            Some(found) => (Objects::Known(found.tables), found.unknown_functions, found.unbounded),
-            None => (Objects::Unknown, objects::called(tokens), changes_rows),
+/// What a statement touches.
+struct Touched {
+    tables: Objects,
+    unknown_functions: BTreeSet<Name>,
+    unbounded: bool,
+}
+
+impl Touched {
+    fn is_within(&self, other: &Self) -> bool {
+        let (Objects::Known(tables), Objects::Known(others)) = (&self.tables, &other.tables) else {
+            return false;
+        };
+        tables.is_subset(others) && self.unknown_functions.is_subset(&other.unknown_functions)
+    }
+}
+
+/// Whatever the parser would say of a query, it is no more than this. Nothing where the words do not say it.
+fn by_words(tokens: &[Token<'_>], verdict: &Verdict, places: &Places) -> Option<Touched> {
+    // `CREATE TABLE … AS`, and what was prepared before.
+    if verdict.makes_tables() {
+        return None;
+    }
+    Some(Touched {
+        tables: Objects::Known(places.tables()),
+        unknown_functions: objects::called(tokens),
+        unbounded: verdict.changes_rows(),
+    })
+}
+
+/// What the parser does not understand is what its words say, or anything.
+fn parsed(tokens: &[Token<'_>], verdict: &Verdict, places: &Places) -> Touched {
+    let found = objects::parse(&spelling::for_the_parser(tokens), &places.tables());
+    let found = found.map(|found| Touched {
+        tables: Objects::Known(found.tables),
+        unknown_functions: found.unknown_functions,
+        unbounded: found.unbounded,
+    });
+    match (found, by_words(tokens, verdict, places)) {
+        // It takes names where the server's grammar has none: `FROM from`.
+        (Some(found), Some(words)) if !found.is_within(&words) => words,
+        (Some(found), _) => found,
+        (None, Some(words)) => words,
+        (None, None) => Touched {
+            tables: Objects::Unknown,
+            unknown_functions: objects::called(tokens),
+            unbounded: verdict.changes_rows(),
         },
+    }
+}
+
+fn statement(
+    tokens: &[Token<'_>],
+    wanted: Wanted,
+    query: impl Fn(&[Token<'_>], &Verdict, &Places) -> Option<Touched>,
+) -> Option<Statement> {
+    let verdict = classes::of(tokens);
+    let of = |tables, unbounded| Touched { tables, unknown_functions: BTreeSet::new(), unbounded };
+    let mut columns = Columns::unknown();
+    let Touched { tables, unknown_functions, unbounded } = match verdict.runs {
+        Runs::Nothing => {
+            columns = Columns::default();
+            of(Objects::Known(BTreeSet::new()), false)
+        }
+        Runs::ACommand => of(Objects::Unknown, verdict.changes_rows()),
+        Runs::Anything => of(Objects::Unknown, true),
+        Runs::AQuery => {
+            let places = Places::of(tokens);
+            if wanted.columns && !verdict.makes_tables() {
+                columns = columns::columns(tokens, &places);
+            }
+            query(tokens, &verdict, &places)?
+        }
     };
+    let Verdict { mut classes, verbs, runs } = verdict;
     if !unknown_functions.is_empty() {
         classes.insert(Class::Server);
     }
-    let (normal, mentions) = (spelling::normal(tokens), objects::mentions(tokens));
-    Statement {
-        constants: answer::constants(tokens, !unknown_functions.is_empty()),
+    let (spelling, answer) = (wanted.spelling, wanted.answer);
+    let mentions = wanted.mentions || tables == Objects::Unknown;
+    Some(Statement {
+        constants: if answer { answer::constants(tokens, !unknown_functions.is_empty()) } else { Vec::new() },
         classes,
         verbs,
         tables,
-        mentions,
+        columns,
+        mentions: if mentions { objects::mentions(tokens) } else { BTreeSet::new() },
         unknown_functions,
         unbounded,
         is_opaque: runs == Runs::Anything,
-        copy: answer::copy(tokens),
-        normal,
-    }
+        copy: if answer { answer::copy(tokens) } else { Copying::Unclear },
+        normal: if spelling { spelling::normal(tokens) } else { String::new() },
+    })
 }

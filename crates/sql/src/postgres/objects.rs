@@ -72,44 +72,116 @@ const HARMLESS: [&str; 45] = [
     "uuidv7",
 ];
 
-/// What the grammar writes like a call and is none.
-const CONSTRUCTS: [&str; 34] = [
-    "coalesce",
-    "nullif",
-    "greatest",
-    "least",
-    "exists",
-    "in",
-    "any",
+/// Words that stand before a parenthesis and call nothing: the server takes none of them for a function's name, but in quotes.
+const CONSTRUCTS: [&str; 107] = [
     "all",
-    "some",
+    "analyse",
+    "analyze",
+    "and",
+    "any",
     "array",
-    "row",
+    "as",
+    "asc",
+    "asymmetric",
+    "between",
+    "bigint",
+    "bit",
+    "boolean",
+    "both",
+    "case",
     "cast",
+    "char",
+    "character",
+    "check",
+    "coalesce",
+    "collate",
+    "column",
+    "constraint",
+    "current_catalog",
+    "current_date",
+    "current_role",
+    "current_time",
+    "current_timestamp",
+    "dec",
+    "decimal",
+    "default",
+    "desc",
+    "distinct",
+    "else",
+    "end",
+    "except",
+    "exists",
     "extract",
+    "false",
+    "fetch",
+    "float",
+    "for",
+    "from",
+    "greatest",
+    "group",
     "grouping",
+    "having",
+    "in",
+    "int",
+    "integer",
+    "intersect",
+    "interval",
+    "into",
+    "lateral",
+    "leading",
+    "least",
+    "limit",
+    "localtime",
+    "localtimestamp",
+    "national",
+    "nchar",
+    "none",
+    "not",
+    "null",
+    "nullif",
+    "numeric",
+    "offset",
+    "on",
+    "only",
+    "or",
+    "order",
+    "precision",
+    "real",
+    "references",
+    "returning",
+    "row",
+    "select",
+    "setof",
+    "smallint",
+    "some",
+    "symmetric",
+    "table",
+    "then",
+    "time",
+    "timestamp",
+    "treat",
+    "true",
+    "union",
+    "unique",
+    "user",
+    "using",
+    "values",
+    "varchar",
+    "variadic",
+    "when",
+    "where",
+    "window",
+    "with",
+    "xmlattributes",
+    "xmlconcat",
     "xmlelement",
+    "xmlexists",
     "xmlforest",
     "xmlparse",
     "xmlpi",
     "xmlroot",
     "xmlserialize",
-    "xmlconcat",
-    "treat",
-    "values",
-    "and",
-    "or",
-    "not",
-    "on",
-    "using",
-    "over",
-    "as",
-    "where",
-    "select",
-    "from",
-    "within",
 ];
-
 /// What the parser found.
 pub(super) struct Found {
     pub(super) tables: BTreeSet<Name>,
@@ -125,58 +197,50 @@ pub(super) fn mentions(tokens: &[Token<'_>]) -> BTreeSet<Name> {
 
 /// What is called in it, rather too much: names before a parenthesis.
 pub(super) fn called(tokens: &[Token<'_>]) -> BTreeSet<Name> {
-    let is_call = |end: &usize| matches!(tokens.get(*end), Some(Token::Sign(b'(')));
-    chains(tokens).filter(|(end, name)| is_call(end) && !is_known(name)).map(|(_, name)| name).collect()
+    let (mut called, mut open) = (BTreeSet::new(), Vec::new());
+    // The parenthesis just closed is that of a call.
+    let (mut at, mut behind_call) = (0, false);
+    while let Some(token) = tokens.get(at) {
+        let was_behind_call = std::mem::take(&mut behind_call);
+        let Some((end, (schema, name))) = parts(tokens, at) else {
+            match token {
+                Token::Sign(b'(') => open.push(at.checked_sub(1).is_some_and(|at| may_call(tokens, at))),
+                Token::Sign(b')') => behind_call = open.pop().unwrap_or(false),
+                _ => {}
+            }
+            at += 1;
+            continue;
+        };
+        let is_call = matches!(tokens.get(end), Some(Token::Sign(b'(')))
+            && !calls_nothing(tokens, at, end)
+            && !(was_behind_call && (token.is("filter") || token.is("over")))
+            && !is_known(schema, name);
+        if is_call {
+            called.insert(Name { schema: schema.map(str::to_owned), name: name.to_owned() });
+        }
+        at = end;
+    }
+    called
 }
 
-/// Words behind which a table stands.
-const BEFORE: [&str; 7] = ["from", "join", "into", "update", "table", "only", "using"];
-/// Words that may stand there instead of one.
-const INSTEAD: [&str; 16] = [
-    "set",
-    "of",
-    "nowait",
-    "skip",
-    "select",
-    "values",
-    "lateral",
-    "only",
-    "stdin",
-    "stdout",
-    "temp",
-    "temporary",
-    "unlogged",
-    "table",
-    "if",
-    "rows",
-];
-/// Calls that have a `FROM` of their own.
-const WITH_FROM: [&str; 5] = ["extract", "substring", "trim", "overlay", "position"];
+/// A parenthesis behind it may be that of a call. Behind that of `DISTINCT ON (…)` and `OPERATOR(…)` another may begin.
+fn may_call(tokens: &[Token<'_>], at: usize) -> bool {
+    tokens.get(at).is_some_and(|token| token.name().is_some() && !token.is("on") && !token.is("operator"))
+}
 
-/// Names that stand where tables do. The parser must have found each of them: a second opinion about it.
-pub(super) fn places(tokens: &[Token<'_>]) -> BTreeSet<Name> {
-    let (mut places, mut calls) = (BTreeSet::new(), Vec::new());
-    let is_any = |token: Option<&Token<'_>>, of: &[&str]| {
-        token.and_then(Token::word).is_some_and(|word| of.contains(&word))
-    };
-    for (at, token) in tokens.iter().enumerate() {
-        let before = at.checked_sub(1).and_then(|at| tokens.get(at));
-        match token {
-            Token::Sign(b'(') => calls.push(is_any(before, &WITH_FROM)),
-            Token::Sign(b')') => drop(calls.pop()),
-            _ => {}
-        }
-        let is_from = token.is("from")
-            && (calls.last() == Some(&true) || before.is_some_and(|token| token.is("distinct")));
-        if is_any(Some(token), &BEFORE) && !is_from && !is_any(tokens.get(at + 1), &INSTEAD) {
-            // `ONLY (t)`
-            let inner = token.is("only") && matches!(tokens.get(at + 1), Some(Token::Sign(b'(')));
-            let name = chain(tokens, at + 1 + usize::from(inner))
-                .filter(|(end, _)| !matches!(tokens.get(*end), Some(Token::Sign(b'('))));
-            places.extend(name.map(|(_, name)| name));
-        }
-    }
-    places
+/// The name from `at` to `end` stands before a parenthesis where the grammar has no call.
+fn calls_nothing(tokens: &[Token<'_>], at: usize, end: usize) -> bool {
+    let before = at.checked_sub(1);
+    // `INSERT INTO t (a)`, `AS t (a)`.
+    let is_named = before.is_some_and(|before| {
+        let word = tokens.get(before).is_some_and(|token| token.is("into") || token.is("as"));
+        word && !is_dotted(tokens, before)
+    });
+    is_named || (end == at + 1 && tokens.get(at).and_then(Token::word).is_some_and(is_construct))
+}
+
+fn is_dotted(tokens: &[Token<'_>], at: usize) -> bool {
+    matches!(at.checked_sub(1).and_then(|at| tokens.get(at)), Some(Token::Sign(b'.')))
 }
 
 /// Chains of names, and where each ends.
@@ -197,22 +261,30 @@ fn chains(tokens: &[Token<'_>]) -> impl Iterator<Item = (usize, Name)> {
 }
 
 /// `a.b.c` from here.
-fn chain(tokens: &[Token<'_>], at: usize) -> Option<(usize, Name)> {
-    let mut name = Name { schema: None, name: tokens.get(at)?.name()?.to_owned() };
+pub(super) fn chain(tokens: &[Token<'_>], at: usize) -> Option<(usize, Name)> {
+    let (end, (schema, name)) = parts(tokens, at)?;
+    Some((end, Name { schema: schema.map(str::to_owned), name: name.to_owned() }))
+}
+
+/// Its end, and its last two parts.
+fn parts<'t>(tokens: &'t [Token<'_>], at: usize) -> Option<(usize, (Option<&'t str>, &'t str))> {
+    let mut name = (None, tokens.get(at)?.name()?);
     let mut end = at + 1;
     while let (Some(Token::Sign(b'.')), Some(next)) =
         (tokens.get(end), tokens.get(end + 1).and_then(Token::name))
     {
-        name = Name { schema: Some(name.name), name: next.to_owned() };
+        name = (Some(name.1), next);
         end += 2;
     }
     Some((end, name))
 }
 
-fn is_known(name: &Name) -> bool {
-    let own = name.schema.as_deref().is_none_or(|schema| schema == "pg_catalog");
-    own && (STABLE.contains(name.name.as_str())
-        || (name.schema.is_none() && CONSTRUCTS.contains(&name.name.as_str())))
+fn is_known(schema: Option<&str>, name: &str) -> bool {
+    schema.is_none_or(|schema| schema == "pg_catalog") && STABLE.contains(name)
+}
+
+fn is_construct(word: &str) -> bool {
+    CONSTRUCTS.binary_search(&word).is_ok()
 }
 
 /// Longest spelling that is parsed, bytes: the parser's time is ours.
@@ -273,7 +345,10 @@ impl Walk {
     }
 
     fn call(&mut self, name: &ObjectName) {
-        if let Some(name) = self.name(name).filter(|name| !is_known(name)) {
+        let is_construct = matches!(&name.0[..], [part]
+            if part.as_ident().is_some_and(|word| word.quote_style.is_none() && is_construct(&word.value)));
+        let Some(name) = self.name(name).filter(|_| !is_construct) else { return };
+        if !is_known(name.schema.as_deref(), &name.name) {
             self.found.unknown_functions.insert(name);
         }
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use hoop_api::rules::{MaskedSample, MaskingSample};
 use hoop_masking::{Cell, Counts, Detectors, Kind, MaskingKey, Mode, Rule, mask_cell, mask_column};
 use hoop_policy::{ColumnFate, ColumnPattern, Masking, MaskingRules};
+use hoop_sql::Name;
 
 use super::{Answer, Problematic};
 
@@ -36,7 +37,10 @@ pub(super) fn mask(masking: &Masking, samples: &[MaskingSample]) -> Answer<Vec<M
 
 fn mask_one(rules: &MaskingRules, key: &MaskingKey, sample: &MaskingSample) -> Answer<MaskedSample> {
     let named = sample.column.as_deref().map(parts).transpose()?;
-    let found = named.and_then(|[schema, table, column]| rules.of_column(schema, table, column));
+    let found = named.and_then(|[schema, table, column]| {
+        let table = Name { schema: Some(schema.to_owned()), name: table.to_owned() };
+        rules.of_column(&table, column)
+    });
     let pattern = found.map(|(pattern, _)| pattern);
     let mut counts = Counts::default();
     Ok(match found.map(|(_, fate)| fate) {

@@ -1,0 +1,292 @@
+//! Where tables may stand in a query, by its words alone: more names than there are tables, never fewer.
+//!
+//! In PostgreSQL's grammar a table stands behind `FROM`, `JOIN`, `USING`, `INTO`, `UPDATE`, `TABLE`, `ONLY`, or behind a comma
+//! of a list that `FROM` or `USING` began, and nowhere else. Such a list ends at words that the server takes for nothing else
+//! (they are reserved); where it is not certain that it ends, it goes on. A name before a parenthesis is called.
+
+use std::collections::BTreeSet;
+
+use super::{lexer::Token, objects::chain};
+use crate::Name;
+
+/// Words that end a list of tables wherever they stand in it.
+const ENDS: [&str; 11] = [
+    "where",
+    "having",
+    "window",
+    "limit",
+    "offset",
+    "fetch",
+    "union",
+    "intersect",
+    "except",
+    "returning",
+    "do",
+];
+/// Calls that have a `FROM` of their own.
+const WITH_FROM: [&str; 5] = ["extract", "substring", "trim", "overlay", "position"];
+/// Between `INTO` and the table that it makes. They are names, too.
+const KINDS: [&str; 5] = ["temp", "temporary", "unlogged", "local", "global"];
+
+/// Names of a `WITH` that are looked at.
+const MOST_GIVEN: usize = 32;
+
+/// Where tables stand, or may.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    pub(super) spots: Vec<Spot>,
+    /// Parentheses that close what stands where a table does: a query, a join.
+    pub(super) closed: Vec<usize>,
+}
+
+/// A name where a table stands: its tokens, and what it is called, unless a `WITH` gave the name.
+#[derive(Debug)]
+pub(super) struct Spot {
+    pub(super) at: usize,
+    pub(super) end: usize,
+    pub(super) table: Option<Name>,
+}
+
+impl Places {
+    /// The names that stand where tables do, of a statement that a parser of queries reads.
+    pub(super) fn of(tokens: &[Token<'_>]) -> Self {
+        let words = Words(tokens);
+        if words.at(0) == "copy" && !words.is_sign(1, b'(') {
+            let at = if words.at(1) == "binary" { 2 } else { 1 };
+            let spot = |(end, name)| Spot { at, end, table: Some(name) };
+            return Self { spots: chain(tokens, at).map(spot).into_iter().collect(), closed: Vec::new() };
+        }
+        let (levels, level) = (Vec::new(), Level::default());
+        let mut scan = Scan { words, with: with(words), places: Self::default(), levels, level };
+        let (mut at, mut expects) = (0, Expects::Nothing);
+        while at < tokens.len() {
+            (at, expects) = scan.step(at, expects);
+        }
+        scan.places
+    }
+
+    pub(super) fn tables(&self) -> BTreeSet<Name> {
+        self.spots.iter().filter_map(|spot| spot.table.clone()).collect()
+    }
+}
+
+/// Names that a leading `WITH` gives to queries, and where each query ends: behind it, what is read by that name is no table.
+/// Names that others give are left to the parser.
+fn with(words: Words<'_, '_>) -> Vec<(String, usize)> {
+    let (mut given, mut at) = (Vec::new(), 1);
+    if words.at(0) != "with" {
+        return given;
+    }
+    if words.at(1) == "recursive" {
+        at = 2;
+    }
+    while let Some(name) = words.0.get(at).and_then(Token::name) {
+        at += 1;
+        if words.is_sign(at, b'(') {
+            at = words.behind(at);
+        }
+        if words.at(at) != "as" {
+            break;
+        }
+        at += 1;
+        while matches!(words.at(at), "not" | "materialized") {
+            at += 1;
+        }
+        if !words.is_sign(at, b'(') {
+            break;
+        }
+        at = words.behind(at);
+        given.push((name.to_owned(), at));
+        if given.len() == MOST_GIVEN || !words.is_sign(at, b',') {
+            break;
+        }
+        at += 1;
+    }
+    given
+}
+
+/// What may stand at a token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Expects {
+    Nothing,
+    /// A table, a call, or a parenthesis with a join or a query in it.
+    Table,
+    /// A table, with columns in parentheses behind it.
+    Target,
+    /// A table, also one in parentheses.
+    Only,
+}
+
+/// Between two parentheses.
+#[derive(Clone, Copy, Default)]
+struct Level {
+    /// A table may stand behind a comma.
+    is_list: bool,
+    /// Its `FROM` is that of a call.
+    has_own_from: bool,
+    /// It opened where a table may stand.
+    is_table: bool,
+}
+
+/// The tokens, as words.
+#[derive(Clone, Copy)]
+pub(super) struct Words<'a, 't>(pub(super) &'t [Token<'a>]);
+
+impl<'t> Words<'_, 't> {
+    /// The word there, if it may be a keyword: what stands behind a dot is a name.
+    pub(super) fn at(&self, at: usize) -> &'t str {
+        let before = at.checked_sub(1).and_then(|at| self.0.get(at));
+        let word = self.0.get(at).and_then(Token::word).unwrap_or("");
+        if matches!(before, Some(Token::Sign(b'.'))) { "" } else { word }
+    }
+
+    pub(super) fn before(&self, at: usize, back: usize) -> &'t str {
+        at.checked_sub(back).map_or("", |at| self.at(at))
+    }
+
+    pub(super) fn is_sign(&self, at: usize, sign: u8) -> bool {
+        matches!(self.0.get(at), Some(Token::Sign(found)) if *found == sign)
+    }
+
+    /// `a IS DISTINCT FROM b`.
+    fn compares(&self, from: usize) -> bool {
+        self.before(from, 1) == "distinct"
+            && (self.before(from, 2) == "is"
+                || (self.before(from, 2) == "not" && self.before(from, 3) == "is"))
+    }
+
+    /// `trim(both FROM a)`: but `INSERT INTO trim (SELECT …)`.
+    fn opens_own_from(&self, open: usize) -> bool {
+        WITH_FROM.contains(&self.before(open, 1))
+            && self.before(open, 2) != "into"
+            && !matches!(self.at(open + 1), "select" | "with")
+    }
+
+    /// `FOR UPDATE`, `ON CONFLICT … DO UPDATE`, `WHEN MATCHED THEN UPDATE SET`: no table stands behind it.
+    fn names_no_table(&self, update: usize) -> bool {
+        match self.before(update, 1) {
+            "for" | "do" | "then" => true,
+            "key" => self.before(update, 2) == "no",
+            _ => false,
+        }
+    }
+
+    /// Behind the parenthesis that closes the one that opens here.
+    fn behind(&self, open: usize) -> usize {
+        let mut depth = 0_usize;
+        let end = self.0.iter().skip(open).position(|token| {
+            match token {
+                Token::Sign(b'(') => depth += 1,
+                Token::Sign(b')') => depth -= 1,
+                _ => {}
+            }
+            depth == 0
+        });
+        end.map_or(self.0.len(), |end| open + end + 1)
+    }
+
+    /// `(a, b)`: of tables, none stands alone in parentheses.
+    pub(super) fn is_only_names(&self, open: usize) -> bool {
+        let mut at = open + 1;
+        while self.0.get(at).is_some_and(|token| token.name().is_some()) {
+            match self.0.get(at + 1) {
+                Some(Token::Sign(b',')) => at += 2,
+                Some(Token::Sign(b')')) => return true,
+                _ => return false,
+            }
+        }
+        false
+    }
+}
+
+struct Scan<'a, 't> {
+    words: Words<'a, 't>,
+    with: Vec<(String, usize)>,
+    places: Places,
+    levels: Vec<Level>,
+    level: Level,
+}
+
+impl Scan<'_, '_> {
+    /// The next token, and what may stand there.
+    fn step(&mut self, at: usize, expects: Expects) -> (usize, Expects) {
+        match self.words.0.get(at) {
+            Some(Token::Sign(b'(')) => {
+                let inside = match expects {
+                    Expects::Table if !self.words.is_only_names(at) => Expects::Table,
+                    Expects::Only => Expects::Only,
+                    _ => Expects::Nothing,
+                };
+                self.open(self.words.opens_own_from(at), inside != Expects::Nothing);
+                return (at + 1, inside);
+            }
+            Some(Token::Sign(b'[')) => self.open(false, false),
+            Some(Token::Sign(b')' | b']')) => {
+                if self.level.is_table {
+                    self.places.closed.push(at);
+                }
+                self.level = self.levels.pop().unwrap_or_default();
+            }
+            Some(Token::Sign(b',')) if self.level.is_list => return (at + 1, Expects::Table),
+            Some(Token::Word(_) | Token::Quoted(_)) => return self.word(at, expects),
+            _ => {}
+        }
+        (at + 1, Expects::Nothing)
+    }
+
+    fn open(&mut self, has_own_from: bool, is_table: bool) {
+        self.levels.push(self.level);
+        self.level = Level { is_list: false, has_own_from, is_table };
+    }
+
+    fn word(&mut self, at: usize, expects: Expects) -> (usize, Expects) {
+        let (word, next) = (self.words.at(at), self.words.at(at + 1));
+        match word {
+            "from" if self.level.has_own_from || self.words.compares(at) => (at + 1, Expects::Nothing),
+            "from" if self.words.before(at, 1) == "delete" => {
+                self.level.is_list = true;
+                (at + 1, Expects::Target)
+            }
+            "from" | "using" => {
+                self.level.is_list = true;
+                (at + 1, Expects::Table)
+            }
+            "join" => (at + 1, Expects::Table),
+            "lateral" => (at + 1, expects),
+            "select" | "with" => (at + 1, Expects::Nothing),
+            "rows" if next == "from" => (at + 1, Expects::Nothing),
+            "only" => (at + 1, Expects::Only),
+            "into" | "table" => (at + 1, Expects::Target),
+            "group" | "order" if next == "by" => self.end(at),
+            // `COLLATION FOR (…)` ends nothing.
+            "for" if matches!(next, "update" | "no" | "share" | "key" | "read") => self.end(at),
+            "set" if self.words.before(at, 1) == "update" && self.words.before(at, 2) == "then" => {
+                self.end(at)
+            }
+            _ if ENDS.contains(&word) => self.end(at),
+            _ => self.name(at, word, expects),
+        }
+    }
+
+    fn end(&mut self, at: usize) -> (usize, Expects) {
+        self.level.is_list = false;
+        (at + 1, Expects::Nothing)
+    }
+
+    fn name(&mut self, at: usize, word: &str, expects: Expects) -> (usize, Expects) {
+        let Some((end, name)) = chain(self.words.0, at) else { return (at + 1, Expects::Nothing) };
+        let is_called = self.words.is_sign(end, b'(') && expects != Expects::Target;
+        let is_given = expects == Expects::Table
+            && name.schema.is_none()
+            && self.with.iter().any(|(given, behind)| at >= *behind && *given == name.name);
+        if expects != Expects::Nothing && !is_called {
+            self.places.spots.push(Spot { at, end, table: Some(name).filter(|_| !is_given) });
+        }
+        let next = match word {
+            "update" if end == at + 1 && !self.words.names_no_table(at) => Expects::Target,
+            _ if expects == Expects::Target && end == at + 1 && KINDS.contains(&word) => Expects::Target,
+            _ => Expects::Nothing,
+        };
+        (end, next)
+    }
+}
