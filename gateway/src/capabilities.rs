@@ -79,7 +79,8 @@ pub(crate) async fn make(
         settings: sessions::settings(&definition, allowed.target_user.as_ref()),
         recording_key_pem: hub.keys.recording.in_force(&hub.store).await?.to_pem(),
         rule: allowed.rule.clone(),
-        rules_version: in_force.version,
+        rules_version: in_force.edition.version,
+        rules_sha256: in_force.edition.sha256,
         target_user: allowed.target_user.as_ref().map(ToString::to_string),
         idle_timeout_seconds: allowed.idle_timeout.as_secs(),
         valid_from: at,
@@ -93,6 +94,7 @@ pub(crate) async fn make(
         "capability": capability.id, "capability_sha256": Capability::sha256(&body), "holder": holder.name,
         "connection": connection.name, "agent": agent.name, "valid_until": capability.valid_until,
         "session_seconds": capability.longest_seconds, "uses": wanted.uses, "rule": capability.rule,
+        "rules_version": capability.rules_version, "rules_sha256": capability.rules_sha256,
     });
     let subjects = [holder.id.into(), connection.id.into(), agent.id.into()];
     let told = event(&by.actor, EventCode::CapabilityMade, subjects, facts);
@@ -281,7 +283,7 @@ fn told(
         "request": emergency.id, "session": heard.session_id, "capability": capability.id,
         "capability_sha256": Capability::sha256(&heard.capability), "person": capability.holder_name,
         "connection": capability.connection_name, "agent": agent.name, "rule": capability.rule,
-        "reason": emergency.reason, "incident": emergency.incident, "started_at": emergency.created_at,
+        "rules_version": capability.rules_version, "rules_sha256": capability.rules_sha256, "reason": emergency.reason, "incident": emergency.incident, "started_at": emergency.created_at,
         "heard_at": now(), "ends_at": ends_at, "gateway_away_seconds": heard.away_seconds,
     });
     let subjects = [capability.holder.into(), capability.connection.into(), agent.id.into()];

@@ -8,7 +8,7 @@ use std::{
 use hoop_api::manage::ConnectionDefinition;
 use hoop_model::{FactorKind, Mfa, RequestId, Role, UserName};
 use hoop_policy::{
-    OnlyStatement,
+    OnlyStatement, Sha256,
     rules::{
         AccessPolicy, Approval, Asking, ConnectionFacts, MfaMethod, MfaProof, Person, PersonKind, Policy,
         TargetUser,
@@ -20,11 +20,30 @@ use hoop_store::{
 
 use crate::hub::now;
 
+/// What a version of the rules is named by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Edition {
+    /// 0: none were ever written, and everything is denied.
+    pub(crate) version: u64,
+    /// Of the document as it is kept.
+    pub(crate) sha256: Sha256,
+}
+
+impl Edition {
+    /// `None`: none were ever written.
+    pub(crate) fn of(version: Option<&PolicyVersion>) -> Self {
+        let (version, document) = match version {
+            Some(version) => (version.version, version.document.clone()),
+            None => (0, serde_json::to_value(AccessPolicy::default()).unwrap_or_default()),
+        };
+        Self { version, sha256: AccessPolicy::sha256_of(&document) }
+    }
+}
+
 /// One version of the rules, ready to decide.
 #[derive(Debug)]
 pub(crate) struct InForce {
-    /// 0: none were ever written, and everything is denied.
-    pub(crate) version: u64,
+    pub(crate) edition: Edition,
     pub(crate) policy: Policy,
     /// Admins open nothing.
     separate_admins: bool,
@@ -73,15 +92,13 @@ impl Rules {
         let number = store.policy_number().await?;
         let separate_admins = self.separate_admins;
         let known = self.compiled.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(known) = known.filter(|known| known.version == number) {
+        if let Some(known) = known.filter(|known| known.edition.version == number) {
             return Ok(known);
         }
         let latest = store.policy().await?;
-        let (version, document) = match &latest {
-            None => (0, AccessPolicy::default()),
-            Some(latest) => (latest.version, document_of(latest)?),
-        };
-        let fresh = Arc::new(InForce { version, policy: Policy::compile(document), separate_admins });
+        let document = latest.as_ref().map(document_of).transpose()?.unwrap_or_default();
+        let edition = Edition::of(latest.as_ref());
+        let fresh = Arc::new(InForce { edition, policy: Policy::compile(document), separate_admins });
         *self.compiled.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&fresh));
         Ok(fresh)
     }

@@ -138,3 +138,41 @@ fn one_approved_statement_is_run_as_it_was_read_and_once() {
     let told = String::from_utf8(again.output().unwrap().stderr).unwrap();
     assert!(told.contains("HOOP-2028"), "{told}");
 }
+
+#[test]
+fn a_session_says_by_which_rules_somebody_was_let_in() {
+    let world = World::start();
+    world.psql("select 1");
+    let first = world.ended_session();
+    let rules = world.json(&world.admin, &["admin", "export"]);
+    let named = json!([rules["version"], rules["sha256"]]);
+    let of = |value: &serde_json::Value| json!([value["rules_version"], value["rules_sha256"]]);
+    let shown = world.json(&world.admin, &["sessions", "show", first["id"].as_str().unwrap()]);
+    assert_eq!(of(&shown), named);
+    assert_eq!(
+        rules["sha256"],
+        sha256(rules["document"].to_string().as_bytes()),
+        "whoever exports can check it"
+    );
+    for code in ["session.requested", "session.opened"] {
+        let event = world.json(&world.admin, &["audit", "ls", "--code", code])[0]["event"].clone();
+        assert_eq!(of(&event["facts"]), named, "{event}");
+    }
+    let changed = world.json(&world.admin, &["audit", "ls", "--code", "rules.changed"])[0]["event"].clone();
+    assert_eq!(changed["facts"]["rules_sha256"], rules["sha256"]);
+    let mut export = world.hoop(&world.admin);
+    export.args(["sessions", "export", first["id"].as_str().unwrap(), "-f", "raw"]);
+    let recorded = export.output().unwrap().stdout;
+    let fact = format!("[\"rules_sha256\",{}]", rules["sha256"]);
+    assert!(recorded.windows(fact.len()).any(|piece| piece == fact.as_bytes()), "{fact}");
+
+    world.rule(json!({"conditions": {"mfa": {"max_age": "11h"}}}));
+    world.psql("select 1");
+    let second = world.ended_session();
+    assert_ne!(of(&second), named, "other rules have another name");
+    assert_eq!(second["rules_version"], json!(rules["version"].as_u64().unwrap() + 1));
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    hoop_policy::Sha256::of(bytes).to_string()
+}

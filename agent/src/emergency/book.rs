@@ -200,6 +200,7 @@ mod tests {
             recording_key_pem: String::new(),
             rule: "oncall".parse().unwrap(),
             rules_version: 1,
+            rules_sha256: hoop_policy::Sha256::of(b"rules"),
             target_user: None,
             idle_timeout_seconds: 1,
             valid_from: wall(),

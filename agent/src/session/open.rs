@@ -166,6 +166,8 @@ pub(crate) fn start(
         fact("address", grant.address.clone()),
         fact("connection", grant.connection_name.to_string()),
         fact("rule", grant.rule.to_string()),
+        fact("rules_version", grant.rules_version.to_string()),
+        fact("rules_sha256", grant.rules_sha256.to_string()),
         fact("protocol", grant.protocol.to_string()),
         fact("agent", grant.agent.to_string()),
         fact("grant", grant.id.to_string()),

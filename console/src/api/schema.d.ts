@@ -2921,6 +2921,8 @@ export interface components {
             created_at: string;
             /** @description Why, in their words. */
             note?: string | null;
+            /** @description SHA-256 of its document, see [`RulesView::sha256`]. */
+            sha256: string;
             /**
              * Format: int64
              * @description Its number.
@@ -2937,6 +2939,11 @@ export interface components {
             document: Record<string, never>;
             /** @description Why, in their words. */
             note?: string | null;
+            /**
+             * @description SHA-256 of the document as it is kept: JSON, the keys of each object in order, no white space. Grants, recordings and
+             *     events name rules by it.
+             */
+            sha256: string;
             /**
              * Format: int64
              * @description Counts from 1; 0: none were ever written, and nobody may open anything.
@@ -3066,6 +3073,13 @@ export interface components {
              * @description Rows shown so far.
              */
             rows: number;
+            /** @description SHA-256 of that version. */
+            rules_sha256?: string | null;
+            /**
+             * Format: int64
+             * @description The version of the rules that it is of.
+             */
+            rules_version?: number | null;
             /** @description When it was granted. */
             started_at: string;
             /** @description Where it stands. */

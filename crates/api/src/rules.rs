@@ -11,6 +11,9 @@ use crate::Problem;
 pub struct RulesView {
     /// Counts from 1; 0: none were ever written, and nobody may open anything.
     pub version: u64,
+    /// SHA-256 of the document as it is kept: JSON, the keys of each object in order, no white space. Grants, recordings and
+    /// events name rules by it.
+    pub sha256: String,
     /// The rules as YAML, in canonical form: `hoop admin apply -f` reads it.
     pub yaml: String,
     /// The same as JSON.
@@ -33,6 +36,8 @@ pub struct RulesView {
 pub struct RulesVersion {
     /// Its number.
     pub version: u64,
+    /// SHA-256 of its document, see [`RulesView::sha256`].
+    pub sha256: String,
     /// Who wrote it.
     pub author: String,
     /// Why, in their words.

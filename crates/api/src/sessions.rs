@@ -133,6 +133,12 @@ pub struct SessionView {
     pub reason: Option<String>,
     /// Which rule allowed it.
     pub allowed_because: String,
+    /// The version of the rules that it is of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules_version: Option<u64>,
+    /// SHA-256 of that version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules_sha256: Option<String>,
     /// Requests so far.
     pub requests: u64,
     /// Rows shown so far.

@@ -19,7 +19,7 @@ use hoop_model::{
     Redacted, RuleName, SessionId, Timestamp, UserId, UserName,
 };
 use hoop_policy::{
-    Masking,
+    Masking, Sha256,
     rules::{OpenedBy, RecordingMode},
 };
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,8 @@ pub struct Capability {
     pub rule: RuleName,
     /// The version of the rules.
     pub rules_version: u64,
+    /// SHA-256 of the whole rule document.
+    pub rules_sha256: Sha256,
     /// The user at the target that the rule lays down.
     #[serde(default)]
     pub target_user: Option<String>,
@@ -233,6 +235,7 @@ impl Capability {
             rego: None,
             rule: self.rule.clone(),
             rules_version: self.rules_version,
+            rules_sha256: self.rules_sha256,
             recording: RecordingMode::Bounded,
             target_user: self.target_user.clone(),
             request: None,
@@ -325,6 +328,7 @@ mod tests {
             recording_key_pem: String::new(),
             rule: "oncall".parse().unwrap(),
             rules_version: 1,
+            rules_sha256: Sha256::of(b"rules"),
             target_user: None,
             idle_timeout_seconds: 900,
             valid_from: NOW,

@@ -9,7 +9,7 @@ use hoop_model::{
     SessionId, Timestamp, UserId, UserName,
 };
 use hoop_policy::{
-    Masking, OnlyStatement, Rules, StatementRule,
+    Masking, OnlyStatement, Rules, Sha256, StatementRule,
     rego::StatementRego,
     rules::{OpenedBy, RecordingMode},
 };
@@ -76,6 +76,8 @@ pub struct Grant {
     pub rule: RuleName,
     /// The version of the rules.
     pub rules_version: u64,
+    /// SHA-256 of the whole rule document, see [`hoop_policy::rules::AccessPolicy::sha256_of`].
+    pub rules_sha256: Sha256,
     /// How it is recorded.
     pub recording: RecordingMode,
     /// The user at the target that the rule lays down.
@@ -101,6 +103,25 @@ impl Grant {
             masking: self.masking.clone(),
             rego: self.rego.clone(),
         }
+    }
+}
+
+/// By which rules somebody was let in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LetInBy {
+    /// The rule that allowed it.
+    pub rule: RuleName,
+    /// The version of the rules.
+    pub rules_version: u64,
+    /// SHA-256 of the whole rule document.
+    pub rules_sha256: Sha256,
+}
+
+impl LetInBy {
+    /// Read from a grant's bytes; whoever kept them has checked them. `None`: it is none that this version understands.
+    #[must_use]
+    pub fn read(grant: &[u8]) -> Option<Self> {
+        serde_json::from_slice(grant).ok()
     }
 }
 
@@ -240,6 +261,7 @@ mod tests {
             rego: None,
             rule: "engineers".parse().unwrap(),
             rules_version: 1,
+            rules_sha256: Sha256::of(b"rules"),
             recording: RecordingMode::Bounded,
             target_user: None,
             request: None,
@@ -253,6 +275,20 @@ mod tests {
         let (signer, grant) = (signer(), grant());
         let (bytes, signature) = signer.sign(&grant).unwrap();
         assert_eq!(verify(&bytes, &signature, &signer.public_key(), grant.agent, NOW), Ok(grant));
+    }
+
+    #[test]
+    fn a_grant_says_which_rules_it_is_of() {
+        let grant = grant();
+        let (bytes, _) = signer().sign(&grant).unwrap();
+        let known = LetInBy::read(&bytes).unwrap();
+        assert_eq!((known.rules_version, known.rules_sha256), (1, Sha256::of(b"rules")));
+        assert_eq!(known.rule, grant.rule);
+        let mut unsaid: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        unsaid.as_object_mut().unwrap().remove("rules_sha256");
+        let unsaid = unsaid.to_string();
+        assert_eq!(LetInBy::read(unsaid.as_bytes()), None);
+        assert!(serde_json::from_str::<Grant>(&unsaid).is_err(), "rules that nobody can name let nobody in");
     }
 
     #[test]

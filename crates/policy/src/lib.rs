@@ -15,6 +15,7 @@
 pub mod cases;
 mod column;
 mod explained;
+mod hash;
 mod known;
 mod masking;
 pub mod rego;
@@ -25,7 +26,8 @@ mod statements;
 
 pub use column::{ColumnPattern, NotAColumn};
 pub use explained::{Explained, Ruling};
+pub use hash::{NotAHash, Sha256};
 pub use masking::{ColumnFate, ColumnRule, Computed, Keeping, Masking, MaskingRules, Show, View};
 pub use request::{Action, Denial, Permit, Rules, Verdict, Warrant};
-pub use statement::{NotAHash, OnlyStatement, StatementHash};
+pub use statement::{OnlyStatement, StatementHash};
 pub use statements::{Condition, NotATable, StatementAction, StatementRule, TablePattern, TextPattern};

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     hub::{Shared, event, now},
     jobs,
-    rules::{self, InForce},
+    rules::{self, Edition, InForce},
     sessions,
 };
 
@@ -46,10 +46,15 @@ pub(super) async fn version(
 
 fn view(version: Option<&PolicyVersion>) -> Answer<RulesView> {
     let policy = version.map(rules::document_of).transpose()?.unwrap_or_default();
+    let edition = Edition::of(version);
     Ok(RulesView {
-        version: version.map_or(0, |version| version.version),
+        version: edition.version,
+        sha256: edition.sha256.to_string(),
         yaml: policy.to_yaml().map_err(|error| error.to_fault())?,
-        document: serde_json::to_value(&policy).map_err(Problematic::internal)?,
+        document: match version {
+            Some(version) => version.document.clone(),
+            None => serde_json::to_value(&policy).map_err(Problematic::internal)?,
+        },
         author: version.map(|version| version.author_name.clone()),
         note: version.and_then(|version| version.note.clone()),
         created_at: version.map(|version| version.created_at),
@@ -72,6 +77,7 @@ pub(super) async fn versions(
     let page = hub.store.policy_versions(which.after, which.limit.unwrap_or(100).clamp(1, 100)).await?;
     let item = |version: PolicyVersion| RulesVersion {
         version: version.version,
+        sha256: AccessPolicy::sha256_of(&version.document).to_string(),
         author: version.author_name,
         note: version.note,
         created_at: version.created_at,
@@ -115,7 +121,8 @@ async fn put(
     note: Option<String>,
 ) -> Answer<PolicyVersion> {
     let document = serde_json::to_value(wanted).map_err(Problematic::internal)?;
-    let facts = json!({ "version": version + 1, "changes": diff, "note": note });
+    let sha256 = AccessPolicy::sha256_of(&document);
+    let facts = json!({ "version": version + 1, "rules_sha256": sha256, "changes": diff, "note": note });
     let told = event(&caller.actor, EventCode::RulesChanged, [], facts);
     let new = NewPolicy {
         document,

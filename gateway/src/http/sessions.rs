@@ -11,6 +11,7 @@ use hoop_api::{
         SessionState as ViewState, SessionView,
     },
 };
+use hoop_control::grant::LetInBy;
 use hoop_model::{Blame, ConnectionName, Fault, RequestId, SessionId, Timestamp, UserName};
 use hoop_policy::Denial;
 use hoop_store::{SessionFilter, SessionRecord, SessionState};
@@ -163,6 +164,7 @@ pub(super) async fn renew_certificate(
 pub(super) fn view(hub: &Hub, session: SessionRecord) -> SessionView {
     let running = matches!(session.state, SessionState::Opening | SessionState::Live | SessionState::Ending);
     let stored = if running { hub.recordings.length(session.id) } else { 0 };
+    let by = LetInBy::read(&session.grant);
     SessionView {
         id: session.id,
         user: session.user_name,
@@ -182,6 +184,8 @@ pub(super) fn view(hub: &Hub, session: SessionRecord) -> SessionView {
         address: session.address,
         reason: session.reason,
         allowed_because: session.allowed_because,
+        rules_version: by.as_ref().map(|by| by.rules_version),
+        rules_sha256: by.map(|by| by.rules_sha256.to_string()),
         requests: session.progress.requests,
         rows: session.progress.rows,
         bytes_out: session.progress.bytes_out,

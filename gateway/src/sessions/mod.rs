@@ -8,6 +8,7 @@ mod tests;
 
 use std::time::Duration;
 
+use hoop_control::grant::LetInBy;
 use hoop_ledger::event::{EventCode, Subject, recording_facts};
 use hoop_model::{Actor, Blame, Fault, SessionId, Timestamp, UserId};
 use hoop_recording::{Ended, Frame, VerifyingKey, verify::Report};
@@ -43,7 +44,12 @@ pub(crate) fn ended_fault(session: &SessionRecord) -> Fault {
 }
 
 fn facts(session: &SessionRecord) -> serde_json::Value {
-    json!({ "user": session.user_name, "connection": session.connection_name, "agent": session.agent_name })
+    let by = LetInBy::read(&session.grant);
+    json!({
+        "user": session.user_name, "connection": session.connection_name, "agent": session.agent_name,
+        "rule": by.as_ref().map(|by| &by.rule), "rules_version": by.as_ref().map(|by| by.rules_version),
+        "rules_sha256": by.as_ref().map(|by| by.rules_sha256),
+    })
 }
 
 /// The agent confirmed it: its recording has begun.

@@ -31,7 +31,7 @@ use crate::{
     live::Live,
     pki::{self, Issued, PkiError},
     requests::statements,
-    rules::{Question, Standing},
+    rules::{Edition, Question, Standing},
 };
 
 /// How long the agent may take to say that it is ready.
@@ -56,7 +56,7 @@ struct Granted {
     /// The request that it rests on.
     request: Option<RequestId>,
     opened_by: OpenedBy,
-    rules_version: u64,
+    edition: Edition,
     recording_key: RecordingPublicKey,
     at: Timestamp,
 }
@@ -198,7 +198,7 @@ async fn grant(hub: &Shared, opening: &Opening) -> Result<Granted, Problematic> 
     let definition = definition_of(&connection)?;
     let running = hub.store.live_sessions_of_user(opening.caller.user.id).await?.len();
     let decided = decide(hub, opening, &connection, &definition, running, at).await?;
-    let (mut terms, request, opened_by, rules_version) = match decided {
+    let (mut terms, request, opened_by, edition) = match decided {
         Ok(decided) => decided,
         Err(refusal) => return Err(refuse(hub, opening, &refusal).await),
     };
@@ -214,21 +214,10 @@ async fn grant(hub: &Shared, opening: &Opening) -> Result<Granted, Problematic> 
     let agent = agent.ok_or_else(|| offline(&definition.agent))?;
     let link = hub.agents.link(agent.id).ok_or_else(|| offline(&definition.agent))?;
     let recording_key = hub.keys.recording.in_force(&hub.store).await?;
-    Ok(Granted {
-        connection,
-        definition,
-        agent,
-        link,
-        terms,
-        request,
-        opened_by,
-        rules_version,
-        recording_key,
-        at,
-    })
+    Ok(Granted { connection, definition, agent, link, terms, request, opened_by, edition, recording_key, at })
 }
 
-type Decided = (Permission, Option<RequestId>, OpenedBy, u64);
+type Decided = (Permission, Option<RequestId>, OpenedBy, Edition);
 
 /// The rules' answer. An emergency that is in force counts where no ordinary rule lets the person in.
 async fn decide(
@@ -250,7 +239,7 @@ async fn decide(
     let refusal = match in_force.policy.decide(&asking, at) {
         Ok(terms) => {
             let request = terms.approval_used.and_then(|used| standing.behind(used));
-            return Ok(Ok((terms, request, OpenedBy::Rule, in_force.version)));
+            return Ok(Ok((terms, request, OpenedBy::Rule, in_force.edition)));
         }
         Err(refusal) => refusal,
     };
@@ -269,7 +258,7 @@ async fn decide(
             because: format!("{}; emergency {}", terms.because, emergency.asked.id),
             approval_used: None,
         };
-        (terms, Some(emergency.asked.id), OpenedBy::BreakGlass, in_force.version)
+        (terms, Some(emergency.asked.id), OpenedBy::BreakGlass, in_force.edition)
     }))
 }
 
@@ -322,7 +311,8 @@ fn write_grant(opening: &Opening, granted: &Granted, id: SessionId, issued: &Iss
         masking: granted.terms.rules.masking.clone(),
         rego: granted.terms.rules.rego.clone(),
         rule: granted.terms.rule.clone(),
-        rules_version: granted.rules_version,
+        rules_version: granted.edition.version,
+        rules_sha256: granted.edition.sha256,
         recording: granted.terms.recording,
         target_user: granted.terms.target_user.as_ref().map(ToString::to_string),
         request: granted.request,
@@ -390,7 +380,8 @@ async fn keep(
         "protocol": grant.protocol, "agent": granted.agent.name, "address": grant.address, "reason": grant.reason,
         "allowed_because": grant.allowed_because, "ends_at": grant.ends_at,
         "idle_timeout_seconds": grant.idle_timeout_seconds, "connector_key_sha256": grant.connector_key_sha256,
-        "rule": grant.rule, "rules_version": grant.rules_version, "recording": grant.recording, "request": grant.request,
+        "rule": grant.rule, "rules_version": grant.rules_version,
+        "rules_sha256": grant.rules_sha256, "recording": grant.recording, "request": grant.request,
         "break_glass": grant.opened_by != OpenedBy::Rule, "retention": retention,
         "retention_seconds": retention.map(|retention| retention.duration().as_secs()), "target_user": grant.target_user, "only": grant.only,
         "end_to_end": true,

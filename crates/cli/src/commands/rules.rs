@@ -62,11 +62,12 @@ fn versions_table(versions: &[RulesVersion]) -> String {
     if versions.is_empty() {
         return "No rules yet, so nobody may open anything: hoop admin apply --help".to_owned();
     }
-    let mut table = Table::new(["VERSION", "WRITTEN", "BY", "NOTE"]);
+    let mut table = Table::new(["VERSION", "WRITTEN", "BY", "SHA-256", "NOTE"]);
     for version in versions {
         let written = format!("{} ago", ago(version.created_at));
         let note = version.note.as_deref().unwrap_or_default();
-        table.row([&version.version.to_string(), &written, &version.author, note]);
+        let sha256 = version.sha256.get(..12).unwrap_or_default();
+        table.row([&version.version.to_string(), &written, &version.author, sha256, note]);
     }
     table.render()
 }

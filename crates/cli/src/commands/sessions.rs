@@ -142,6 +142,7 @@ async fn show(id: SessionId, out: &Out) -> Result {
             ("ended because", session.end_reason.clone().unwrap_or_else(|| "-".to_owned())),
             ("lasted", lasted(session)),
             ("allowed by", session.allowed_because.clone()),
+            ("rules", rules(session)),
             ("reason given", session.reason.clone().unwrap_or_else(|| "-".to_owned())),
             ("requests", session.requests.to_string()),
             ("rows shown", session.rows.to_string()),
@@ -150,6 +151,14 @@ async fn show(id: SessionId, out: &Out) -> Result {
         ])
     })?;
     Ok(())
+}
+
+/// Which rules let them in: the version, and what proves it.
+fn rules(session: &SessionView) -> String {
+    match (session.rules_version, &session.rules_sha256) {
+        (Some(version), Some(sha256)) => format!("version {version}, SHA-256 {sha256}"),
+        _ => "-".to_owned(),
+    }
 }
 
 // --- replay

@@ -124,6 +124,7 @@ facts! {
     IDLE_TIMEOUT = public "idle_timeout_seconds" Number, "Ends after so long without use, in s.";
     CONNECTOR_KEY = public "connector_key_sha256" Text, "SHA-256 of the key that the session is bound to.";
     POLICY_VERSION = public "rules_version" Number, "Which version of the rules.";
+    POLICY_SHA256 = public "rules_sha256" Text, "SHA-256 of that version's document (docs/POLICY.md).";
     RECORDING = public "recording" Text, "How it is recorded: `strict` or `bounded`.";
     BREAK_GLASS = public "break_glass" Flag, "Whether it rests on an emergency.";
     END_TO_END = public "end_to_end" Flag, "Whether the gateway reads none of it.";

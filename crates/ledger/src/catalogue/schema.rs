@@ -46,7 +46,7 @@ pub const fn schema(code: Code) -> &'static [Fact] {
             &[CONNECTION_NAME, AGENT, OK, TARGET_VERSION, FAILED_STEP, CODE, MILLISECONDS]
         }
         Code::ConnectionScanned => &[CONNECTION_NAME, AGENT, OK, SCANNED_COLUMNS, COLUMNS_FOUND, CODE],
-        Code::RulesChanged => &[RULES_VERSION, CHANGES, NOTE],
+        Code::RulesChanged => &[RULES_VERSION, POLICY_SHA256, CHANGES, NOTE],
         Code::RequestCreated => {
             &[REQUEST, PERSON, CONNECTION, RULE, PERSON_REASON, DURATION, APPROVALS_NEEDED, TARGET_USER, ONLY]
         }
@@ -61,7 +61,7 @@ pub const fn schema(code: Code) -> &'static [Fact] {
         Code::BreakGlassReviewed => &[REQUEST, PERSON, CONNECTION, RULE, FINDING],
         Code::SessionRequested => SESSION_REQUESTED,
         Code::SessionDenied => &[CONNECTION, DENIAL, ADDRESS],
-        Code::SessionOpened => &[USER, CONNECTION, AGENT],
+        Code::SessionOpened => &[USER, CONNECTION, AGENT, RULE, POLICY_VERSION, POLICY_SHA256],
         Code::SessionEnded => &[SESSION_REASON, CODE, RECORDED],
         Code::SessionKilled => &[SESSION_REASON, CODE],
         Code::RecordingSealed | Code::RecordingInterrupted => {
@@ -92,6 +92,8 @@ pub const fn schema(code: Code) -> &'static [Fact] {
             CONNECTION,
             AGENT,
             RULE,
+            POLICY_VERSION,
+            POLICY_SHA256,
             VALID_UNTIL,
             SESSION_SECONDS,
             USES,
@@ -145,6 +147,7 @@ const SESSION_REQUESTED: &[Fact] = &[
     CONNECTOR_KEY,
     RULE,
     POLICY_VERSION,
+    POLICY_SHA256,
     RECORDING,
     REQUEST,
     BREAK_GLASS,
@@ -163,6 +166,8 @@ const BREAK_GLASS_OFFLINE: &[Fact] = &[
     CONNECTION,
     AGENT,
     RULE,
+    POLICY_VERSION,
+    POLICY_SHA256,
     PERSON_REASON,
     INCIDENT,
     STARTED_AT,

@@ -15,7 +15,10 @@ use super::{
     check::{self, Found, Problem},
     document::{BreakGlassRule, Rule},
 };
-use crate::rego::{ModuleError, ModuleName, Modules};
+use crate::{
+    Sha256,
+    rego::{ModuleError, ModuleName, Modules},
+};
 
 /// Bytes of a rule file.
 pub const LONGEST_FILE: usize = 4 * 1024 * 1024;
@@ -185,6 +188,13 @@ impl AccessPolicy {
     #[must_use]
     pub fn break_glass(&self) -> &[BreakGlassRule] {
         &self.break_glass
+    }
+
+    /// What a document is named by in grants, recordings and the ledger: the SHA-256 of its JSON as it is kept, with the keys of
+    /// each object in order and no white space.
+    #[must_use]
+    pub fn sha256_of(document: &serde_json::Value) -> Sha256 {
+        Sha256::of(document.to_string().as_bytes())
     }
 
     /// Reads a rule file.
