@@ -173,6 +173,90 @@ fn a_session_says_by_which_rules_somebody_was_let_in() {
     assert_eq!(second["rules_version"], json!(rules["version"].as_u64().unwrap() + 1));
 }
 
+const RELEASED: &str = "\
+version: 1
+rules:
+- {name: released, subjects: {groups: [engineers]}, connections: {names: [pg]}, limits: {idle: IDLE}}
+";
+
+/// A bundle of that version, signed with a key of that name, which is made if there is none.
+fn bundle(world: &World, key: &str, version: u64, idle: &str) -> std::path::PathBuf {
+    let folder = world.folder.path();
+    let hoop = |arguments: &[&str]| {
+        let mut hoop = world.hoop(&world.admin);
+        hoop_testkit::run(hoop.args(["policy", "bundle"]).args(arguments));
+    };
+    if !folder.join(format!("{key}.pem")).exists() {
+        hoop(&["keygen", "--out", &format!("{key}.pem")]);
+    }
+    std::fs::create_dir_all(folder.join("policy")).unwrap();
+    std::fs::write(folder.join("policy/rules.yaml"), RELEASED.replace("IDLE", idle)).unwrap();
+    let file = format!("{key}-{version}-{idle}.bundle");
+    hoop(&["make", "policy", "--key", &format!("{key}.pem"), "--version", &version.to_string(), "-o", &file]);
+    folder.join(file)
+}
+
+/// Applies a file; the code of the refusal, if it is refused.
+fn apply(world: &World, file: &std::path::Path) -> Result<(), String> {
+    let mut apply = world.hoop(&world.admin);
+    let done = apply.args(["admin", "apply", "-o", "json", "--file"]).arg(file).output().unwrap();
+    let said = String::from_utf8(done.stderr).unwrap();
+    if done.status.success() {
+        return Ok(());
+    }
+    Err(said.get(said.find("HOOP-").unwrap()..).unwrap().chars().take(9).collect())
+}
+
+#[test]
+fn where_rules_are_released_nothing_else_comes_into_force() {
+    let mut world = World::start();
+    let first = bundle(&world, "release", 7, "10m");
+    assert_eq!(apply(&world, &first), Err("HOOP-2018".to_owned()), "nobody said whom to believe");
+    let key = world.folder.path().join("release.pub.pem");
+    // It stands before the first table of the file.
+    world.set_gateway_env(vec![("HOOP_GATEWAY_POLICY_KEY", key.display().to_string())]);
+    world.stop_gateway();
+    world.start_gateway();
+    world.wait_for_agent();
+    assert_eq!(apply(&world, &first), Ok(()));
+    let versions = || world.json(&world.admin, &["admin", "rules", "ls"]);
+    let rules = || world.json(&world.admin, &["admin", "export"]);
+    let released = rules();
+    let named = json!({"version": 7, "sha256": sha256(&std::fs::read(&first).unwrap())});
+    assert_eq!(released["bundle"], named);
+    let told =
+        world.json(&world.admin, &["audit", "ls", "--code", "rules.changed"])[0]["event"]["facts"].clone();
+    assert_eq!(json!({"version": told["bundle_version"], "sha256": told["bundle_sha256"]}), named);
+    assert_eq!(apply(&world, &first), Ok(()), "the same again changes nothing");
+    assert_eq!(versions().as_array().unwrap().len(), 2);
+
+    // By the API past the bundle, as YAML and as JSON.
+    let file = world.folder.path().join("plain.yaml");
+    std::fs::write(&file, RELEASED.replace("IDLE", "8h")).unwrap();
+    assert_eq!(apply(&world, &file), Err("HOOP-2018".to_owned()));
+    // Another key; one byte; older; and another bundle of the same version.
+    assert_eq!(apply(&world, &bundle(&world, "theirs", 8, "8h")), Err("HOOP-2018".to_owned()));
+    let changed = std::fs::read_to_string(bundle(&world, "release", 8, "9m")).unwrap().replace("9m", "9h");
+    std::fs::write(&file, changed).unwrap();
+    assert_eq!(apply(&world, &file), Err("HOOP-2018".to_owned()));
+    assert_eq!(apply(&world, &bundle(&world, "release", 6, "8h")), Err("HOOP-2019".to_owned()));
+    assert_eq!(apply(&world, &bundle(&world, "release", 7, "8h")), Err("HOOP-2019".to_owned()));
+    assert_eq!(rules(), released, "none of that is in force");
+    let refused = world.json(&world.admin, &["audit", "ls", "--code", "rules.refused"]);
+    let who = |event: &serde_json::Value| {
+        (event["event"]["actor"]["name"].clone(), event["event"]["facts"]["code"].clone())
+    };
+    let refused: Vec<_> = refused.as_array().unwrap().iter().map(who).collect();
+    let codes = ["HOOP-2019", "HOOP-2019", "HOOP-2018", "HOOP-2018", "HOOP-2018"];
+    assert_eq!(refused, codes.map(|code| (json!("grace"), json!(code))));
+
+    // The same rules in a newer one make those between void.
+    let between = bundle(&world, "release", 9, "8h");
+    assert_eq!(apply(&world, &bundle(&world, "release", 10, "10m")), Ok(()));
+    assert_eq!(apply(&world, &between), Err("HOOP-2019".to_owned()));
+    assert_eq!(rules()["bundle"]["version"], 10);
+}
+
 fn sha256(bytes: &[u8]) -> String {
     hoop_policy::Sha256::of(bytes).to_string()
 }

@@ -2020,6 +2020,16 @@ export interface components {
             /** @description Why. */
             reason: string;
         };
+        /** @description A signed bundle that rules came in. */
+        BundleView: {
+            /** @description SHA-256 of its file. */
+            sha256: string;
+            /**
+             * Format: int64
+             * @description Its own number.
+             */
+            version: number;
+        };
         /** @description A capability that was made: shown once. */
         CapabilityMade: {
             /** @description The agent at which it is good. */
@@ -2872,8 +2882,10 @@ export interface components {
             /** @description What they found. */
             finding: string;
         };
-        /** @description `PUT /rules` (admin): the whole document, as YAML or as JSON. */
+        /** @description `PUT /rules` (admin): the whole document, as YAML, as JSON, or in a signed bundle. */
         RulesChange: {
+            /** @description Or a bundle, as `hoop policy bundle make` writes it: for a gateway that has a `policy_key`, which takes nothing else. */
+            bundle?: string | null;
             /** @description Or as JSON. */
             document?: Record<string, never> | null;
             /** @description Only say what would change. */
@@ -2917,6 +2929,7 @@ export interface components {
         RulesVersion: {
             /** @description Who wrote it. */
             author: string;
+            bundle?: components["schemas"]["BundleView"] | null;
             /** @description When. */
             created_at: string;
             /** @description Why, in their words. */
@@ -2933,6 +2946,7 @@ export interface components {
         RulesView: {
             /** @description Who wrote it. */
             author?: string | null;
+            bundle?: components["schemas"]["BundleView"] | null;
             /** @description When. */
             created_at?: string | null;
             /** @description The same as JSON. */

@@ -29,6 +29,18 @@ pub struct RulesView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub created_at: Option<Timestamp>,
+    /// The signed bundle that it came in, if it came in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<BundleView>,
+}
+
+/// A signed bundle that rules came in.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct BundleView {
+    /// Its own number.
+    pub version: u64,
+    /// SHA-256 of its file.
+    pub sha256: String,
 }
 
 /// `GET /rules/versions` (admin, auditor): the newest first.
@@ -46,9 +58,12 @@ pub struct RulesVersion {
     /// When.
     #[schema(value_type = String)]
     pub created_at: Timestamp,
+    /// The signed bundle that it came in, if it came in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<BundleView>,
 }
 
-/// `PUT /rules` (admin): the whole document, as YAML or as JSON.
+/// `PUT /rules` (admin): the whole document, as YAML, as JSON, or in a signed bundle.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RulesChange {
@@ -59,6 +74,9 @@ pub struct RulesChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub document: Option<serde_json::Value>,
+    /// Or a bundle, as `hoop policy bundle make` writes it: for a gateway that has a `policy_key`, which takes nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<String>,
     /// The version that was changed: another one in force by now is a conflict. Absent: whatever is in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,

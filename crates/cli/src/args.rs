@@ -22,7 +22,9 @@ pub(crate) use self::audit::{
 };
 pub(crate) use self::holds::Holds;
 pub(crate) use self::people::{AddUser, EndSignIns, OneUser, SetUser, Users};
-pub(crate) use self::policy::{CheckPolicy, ExplainPolicy, FactArgs, Policy};
+pub(crate) use self::policy::{
+    Bundle, BundleKeygen, CheckPolicy, ExplainPolicy, FactArgs, MakeBundle, Policy, VerifyBundle,
+};
 pub(crate) use self::recording_keys::{Decrypt, DecryptForm, Keygen, RecordingKeysCommand};
 pub(crate) use self::sealed_codes::SealedCodes;
 pub(crate) use self::services::{
@@ -693,7 +695,7 @@ allow end within two seconds. A small file:
 /// `hoop admin apply`
 #[derive(Debug, Args)]
 pub(crate) struct Apply {
-    /// Rules, YAML; `-` for stdin
+    /// Rules, YAML, or a bundle of `hoop policy bundle make`; `-` for stdin
     #[arg(short, long)]
     pub(crate) file: PathBuf,
     /// Only show what would change

@@ -153,6 +153,8 @@ codes! {
     ConnectionScanned = "connection.scanned";
     /// Access rules were put in force: what changed is among the facts.
     RulesChanged = "rules.changed";
+    /// Somebody tried to put rules in force past the signed bundles that the gateway wants.
+    RulesRefused = "rules.refused";
     /// Somebody asked for access that others must approve.
     RequestCreated = "request.created";
     /// One of those who may approve said yes.

@@ -12,6 +12,7 @@
 //! A [`Permit`] cannot be made outside this crate. Code that moves a request to a target takes one, so a path that
 //! forgot to ask does not compile.
 
+pub mod bundle;
 pub mod cases;
 mod column;
 mod explained;

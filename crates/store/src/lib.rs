@@ -48,7 +48,7 @@ pub use logins::{ClientKind, Login, NewLogin, NewToken, Proof, Rotation, SignedI
 pub use notices::{NewNotice, NoticeState, NoticesWaiting, StoredNotice};
 pub use page::Page;
 pub use passkeys::{NewPasskey, Passkey, PasskeyUse};
-pub use policies::{NewPolicy, PolicyVersion};
+pub use policies::{NewPolicy, PolicyBundle, PolicyVersion};
 pub use proofs::Cosignature;
 pub use providers::ProviderToken;
 pub use receivers::{Receiver, ReceiverKind};

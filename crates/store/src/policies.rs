@@ -7,6 +7,15 @@ use crate::{
     db::{Row, args},
 };
 
+/// The signed file that rules came in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyBundle {
+    /// Its own number.
+    pub version: u64,
+    /// SHA-256 of the file, hex.
+    pub sha256: String,
+}
+
 /// One version of the rules.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PolicyVersion {
@@ -22,6 +31,8 @@ pub struct PolicyVersion {
     pub note: Option<String>,
     /// When.
     pub created_at: Timestamp,
+    /// The bundle that it came in, if it came in one.
+    pub bundle: Option<PolicyBundle>,
 }
 
 /// Rules to put in force.
@@ -37,11 +48,13 @@ pub struct NewPolicy {
     pub note: Option<String>,
     /// Now.
     pub created_at: Timestamp,
+    /// The bundle that they come in.
+    pub bundle: Option<PolicyBundle>,
 }
 
 macro_rules! columns {
     () => {
-        "version, document, author_id, author_name, note, created_at"
+        "version, document, author_id, author_name, note, created_at, bundle_version, bundle_sha256"
     };
 }
 
@@ -54,6 +67,10 @@ impl PolicyVersion {
             author_name: row.text("author_name")?,
             note: row.maybe_text("note")?,
             created_at: row.time("created_at")?,
+            bundle: match (row.maybe_count("bundle_version")?, row.maybe_text("bundle_sha256")?) {
+                (Some(version), Some(sha256)) => Some(PolicyBundle { version, sha256 }),
+                _ => None,
+            },
         })
     }
 }
@@ -76,8 +93,8 @@ impl Store {
             return Err(Conflict::Changed.into());
         }
         let sql = concat!(
-            "INSERT INTO access_policies (version, document, author_id, author_name, note, created_at) \
-             VALUES ($1, $2, $3, $4, $5, $6) RETURNING ",
+            "INSERT INTO access_policies (version, document, author_id, author_name, note, created_at, \
+             bundle_version, bundle_sha256) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING ",
             columns!()
         );
         let args = args![
@@ -86,7 +103,9 @@ impl Store {
             new.author,
             new.author_name.as_str(),
             new.note.as_deref(),
-            new.created_at
+            new.created_at,
+            new.bundle.as_ref().map(|bundle| bundle.version),
+            new.bundle.as_ref().map(|bundle| bundle.sha256.as_str())
         ];
         let row = tx.run_one(sql, args).await?.ok_or(StoreError::NotFound("policy"))?;
         let policy = PolicyVersion::of(&row)?;
@@ -101,6 +120,16 @@ impl Store {
     /// The usual ones.
     pub async fn policy_number(&self) -> Result<u64, StoreError> {
         let row = self.read_one("SELECT MAX(version) AS version FROM access_policies", Vec::new()).await?;
+        Ok(row.map(|row| row.maybe_count("version")).transpose()?.flatten().unwrap_or(0))
+    }
+
+    /// The highest number of a bundle that rules came in; 0: none did.
+    ///
+    /// # Errors
+    /// The usual ones.
+    pub async fn policy_bundle_number(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT MAX(bundle_version) AS version FROM access_policies";
+        let row = self.read_one(sql, Vec::new()).await?;
         Ok(row.map(|row| row.maybe_count("version")).transpose()?.flatten().unwrap_or(0))
     }
 

@@ -19,6 +19,7 @@ use std::{
 };
 
 use hoop_model::{GroupName, Redacted};
+use hoop_policy::bundle::BundlePublicKey;
 use hoop_telemetry::LogFormat;
 
 pub use channels::Channel;
@@ -59,6 +60,8 @@ pub struct Config {
     pub password_login: bool,
     /// An account that administers opens nothing.
     pub separate_admins: bool,
+    /// Who signs the bundles that rules come in; none: admins write them.
+    pub policy_key: Option<BundlePublicKey>,
     /// The identity provider.
     pub oidc: Option<Oidc>,
     /// Bounds.
@@ -208,6 +211,7 @@ impl Config {
             log_level: log_level(layers)?,
             password_login: switch(layers, "login.password")?,
             separate_admins: one_of(layers, "admin_identity", "same", "separate")?,
+            policy_key: policy_key(layers)?,
             oidc: oidc(layers)?,
             limits: limits(layers)?,
             tokens: tokens(layers)?,
@@ -373,6 +377,17 @@ fn log_level(layers: &Layers) -> Result<String, ConfigError> {
     hoop_telemetry::check_filter(&raw.text)
         .map_err(|error| invalid(&raw, "log.level", &error.to_string()))?;
     Ok(raw.text)
+}
+
+fn policy_key(layers: &Layers) -> Result<Option<BundlePublicKey>, ConfigError> {
+    let raw = layers.value("policy_key");
+    if raw.text.is_empty() {
+        return Ok(None);
+    }
+    let wrong = |problem: String| invalid(&raw, "policy_key", &problem);
+    let pem =
+        std::fs::read_to_string(&raw.text).map_err(|error| wrong(format!("`{}`: {error}", raw.text)))?;
+    BundlePublicKey::from_pem(&pem).map(Some).map_err(|error| wrong(format!("`{}`: {error}", raw.text)))
 }
 
 fn tls_files(layers: &Layers) -> Result<Option<TlsFiles>, ConfigError> {

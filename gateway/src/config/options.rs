@@ -271,6 +271,13 @@ pub const OPTIONS: &[OptionRow] = &[
          opens no session, asks for none and breaks no glass; whoever administers works with a user account of their own, \
          and `hoop admin users link` says whose both are.",
     ),
+    row(
+        "policy_key",
+        Kind::Path,
+        "",
+        "Public key (PEM, Ed25519) of those who release access rules: rules are taken in bundles that it signed, each with a \
+         higher version than the one before, and in no other way (docs/POLICY.md). Not set: admins write them.",
+    ),
     row("oidc.issuer", Kind::Text, "", "Issuer URL of the OpenID Connect provider. Not set: no OIDC."),
     row(
         "oidc.client_id",

@@ -1,20 +1,26 @@
 //! Access rules: read, tried, put in force, explained.
 
+use std::net::IpAddr;
+
 use axum::extract::{Path, Query, State};
 use hoop_api::{
     Page,
-    rules::{ReachView, RulesChange, RulesChanged, RulesVersion, RulesView},
+    rules::{BundleView, ReachView, RulesChange, RulesChanged, RulesVersion, RulesView},
 };
 use hoop_ledger::event::EventCode;
 use hoop_model::{Blame, ConnectionName, Fault, UserName};
-use hoop_policy::rules::{AccessPolicy, Diff, PolicyError, Reach};
-use hoop_store::{NewPolicy, PolicyVersion, StoreError};
+use hoop_policy::{
+    Sha256,
+    bundle::Bundle,
+    rules::{AccessPolicy, Diff, PolicyError, Reach},
+};
+use hoop_store::{NewPolicy, PolicyBundle, PolicyVersion, StoreError};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{
     body::Json,
-    caller::{Admin, Caller, Evidence},
+    caller::{Admin, Caller, Evidence, From},
     people,
     problem::{Answer, Problematic},
 };
@@ -58,7 +64,12 @@ fn view(version: Option<&PolicyVersion>) -> Answer<RulesView> {
         author: version.map(|version| version.author_name.clone()),
         note: version.and_then(|version| version.note.clone()),
         created_at: version.map(|version| version.created_at),
+        bundle: version.and_then(|version| version.bundle.as_ref()).map(bundle_view),
     })
+}
+
+fn bundle_view(bundle: &PolicyBundle) -> BundleView {
+    BundleView { version: bundle.version, sha256: bundle.sha256.clone() }
 }
 
 /// Query of the list of versions.
@@ -78,6 +89,7 @@ pub(super) async fn versions(
     let item = |version: PolicyVersion| RulesVersion {
         version: version.version,
         sha256: AccessPolicy::sha256_of(&version.document).to_string(),
+        bundle: version.bundle.as_ref().map(bundle_view),
         author: version.author_name,
         note: version.note,
         created_at: version.created_at,
@@ -89,40 +101,131 @@ pub(super) async fn versions(
 pub(super) async fn change(
     State(hub): State<Shared>,
     Admin(caller): Admin,
+    From(address): From,
     Json(change): Json<RulesChange>,
 ) -> Answer<Json<RulesChanged>> {
-    let wanted = read(&change)?;
+    check_note(&change)?;
     let known = hub.store.policy().await?;
     let version = known.as_ref().map_or(0, |known| known.version);
+    let wanted = match wanted(&hub, &change, known.as_ref()).await? {
+        Ok(wanted) => wanted,
+        Err(refused) if change.dry_run => return Err(refused.fault.into()),
+        Err(refused) => return Err(refused.tell(&hub, &caller, address).await),
+    };
     if change.version.is_some_and(|expected| expected != version) {
         return Err(StoreError::Conflict(hoop_store::Conflict::Changed).into());
     }
     let before = known.as_ref().map(rules::document_of).transpose()?.unwrap_or_default();
-    let diff = Diff::between(&before, &wanted);
-    people::rules_not_for_oneself(&hub, &caller, (&before, &wanted)).await?;
+    let diff = Diff::between(&before, &wanted.policy);
+    people::rules_not_for_oneself(&hub, &caller, (&before, &wanted.policy)).await?;
     let answer = |version, changed| -> Answer<RulesChanged> {
         let changes = serde_json::to_value(&diff).map_err(Problematic::internal)?;
         Ok(RulesChanged { version, changed, dry_run: change.dry_run, diff: diff.to_string(), changes })
     };
-    // The same rules again are no new version.
-    if change.dry_run || (diff.is_empty() && known.is_some()) {
+    // The same rules again are no new version; in a newer bundle they are, for the older ones are void then.
+    let same_bundle =
+        known.as_ref().is_some_and(|known| wanted.bundle.is_none() || known.bundle == wanted.bundle);
+    if change.dry_run || (diff.is_empty() && same_bundle) {
         return Ok(Json(answer(version, !diff.is_empty())?));
     }
-    let stored = put(&hub, &caller, version, &wanted, &diff, change.note.clone()).await?;
+    let stored = put(&hub, &caller, version, wanted, &diff, change.note.clone()).await?;
     Ok(Json(answer(stored.version, true)?))
+}
+
+/// Rules that somebody wants in force.
+struct Wanted {
+    policy: AccessPolicy,
+    bundle: Option<PolicyBundle>,
+}
+
+/// An attempt past the bundles that this gateway wants.
+struct Refused {
+    fault: Fault,
+    bundle_version: Option<u64>,
+    bundle_sha256: Option<Sha256>,
+}
+
+impl Refused {
+    async fn tell(self, hub: &Shared, caller: &Caller, address: IpAddr) -> Problematic {
+        metrics::counter!("hoop_rules_refused_total").increment(1);
+        let facts = json!({
+            "code": self.fault.code.as_str(), "reason": self.fault.message, "bundle_version": self.bundle_version,
+            "bundle_sha256": self.bundle_sha256, "address": address.to_string(),
+        });
+        match hub.store.append(&[event(&caller.actor, EventCode::RulesRefused, [], facts)]).await {
+            Ok(_) => self.fault.into(),
+            Err(error) => error.into(),
+        }
+    }
+}
+
+/// What is wanted, if this gateway takes rules in this way. Where there is a key, rules come in no other way than signed.
+async fn wanted(
+    hub: &Shared,
+    change: &RulesChange,
+    known: Option<&PolicyVersion>,
+) -> Answer<Result<Wanted, Refused>> {
+    let plain = |read: Result<AccessPolicy, PolicyError>| -> Answer<Result<Wanted, Refused>> {
+        let policy = read.map_err(|error| error.to_fault())?;
+        if hub.config.policy_key.is_none() || change.dry_run {
+            return Ok(Ok(Wanted { policy, bundle: None }));
+        }
+        let fault =
+            Fault::new("HOOP-2018", Blame::Policy, "this gateway takes rules in signed bundles alone")
+                .with_hint("apply the bundle that those who release rules have made");
+        Ok(Err(Refused { fault, bundle_version: None, bundle_sha256: None }))
+    };
+    match (&change.yaml, &change.document, &change.bundle) {
+        (Some(yaml), None, None) => plain(AccessPolicy::from_yaml(yaml)),
+        (None, Some(document), None) => plain(AccessPolicy::from_json(&document.to_string())),
+        (None, None, Some(text)) => bundled(hub, text, known).await,
+        _ => Err(Problematic::bad_request("give the rules as `yaml`, as `document` or as `bundle`")),
+    }
+}
+
+async fn bundled(hub: &Shared, text: &str, known: Option<&PolicyVersion>) -> Answer<Result<Wanted, Refused>> {
+    let Some(key) = &hub.config.policy_key else {
+        let what = "this gateway has no `policy_key`: it cannot tell who signed the bundle";
+        let fault = Fault::new("HOOP-2018", Blame::Caller, what);
+        return Err(fault.with_hint("set `policy_key`, or apply the rule file itself").into());
+    };
+    let refused = |fault, bundle_version| {
+        Ok(Err(Refused { fault, bundle_version, bundle_sha256: Some(Sha256::of(text.as_bytes())) }))
+    };
+    let verified = match Bundle::verify(text, key) {
+        Ok(verified) => verified,
+        Err(error) => return refused(error.to_fault(), None),
+    };
+    let bundle = PolicyBundle { version: verified.contents().version, sha256: verified.sha256().to_string() };
+    // Whoever writes a version meanwhile makes this one a conflict: the number cannot have grown when it is kept.
+    let last = hub.store.policy_bundle_number().await?;
+    let is_in_force = known.is_some_and(|known| known.bundle.as_ref() == Some(&bundle));
+    if bundle.version <= last && !is_in_force {
+        let what =
+            format!("the bundle has version {}, and version {last} was in force already", bundle.version);
+        let fault = Fault::new("HOOP-2019", Blame::Policy, what)
+            .with_hint("to go back to older rules, release them with a new version");
+        return refused(fault, Some(bundle.version));
+    }
+    Ok(Ok(Wanted { policy: verified.policy().clone(), bundle: Some(bundle) }))
 }
 
 async fn put(
     hub: &Shared,
     caller: &Caller,
     version: u64,
-    wanted: &AccessPolicy,
+    wanted: Wanted,
     diff: &Diff,
     note: Option<String>,
 ) -> Answer<PolicyVersion> {
-    let document = serde_json::to_value(wanted).map_err(Problematic::internal)?;
+    let Wanted { policy, bundle } = wanted;
+    let document = serde_json::to_value(&policy).map_err(Problematic::internal)?;
     let sha256 = AccessPolicy::sha256_of(&document);
-    let facts = json!({ "version": version + 1, "rules_sha256": sha256, "changes": diff, "note": note });
+    let facts = json!({
+        "version": version + 1, "rules_sha256": sha256, "changes": diff, "note": note,
+        "bundle_version": bundle.as_ref().map(|bundle| bundle.version),
+        "bundle_sha256": bundle.as_ref().map(|bundle| &bundle.sha256),
+    });
     let told = event(&caller.actor, EventCode::RulesChanged, [], facts);
     let new = NewPolicy {
         document,
@@ -130,25 +233,18 @@ async fn put(
         author_name: caller.signed_in.user.name.to_string(),
         note,
         created_at: now(),
+        bundle,
     };
     let task = hub.clone();
     jobs::change(hub, async move { Ok(task.store.replace_policy(version, &new, &[told]).await?) }).await
 }
 
-fn read(change: &RulesChange) -> Answer<AccessPolicy> {
-    let note_fits = change
-        .note
-        .as_ref()
-        .is_none_or(|note| note.len() <= LONGEST_NOTE && !note.chars().any(char::is_control));
-    if !note_fits {
-        return Err(Problematic::bad_request("the note is too long or holds control characters"));
+fn check_note(change: &RulesChange) -> Answer<()> {
+    let fits = |note: &String| note.len() <= LONGEST_NOTE && !note.chars().any(char::is_control);
+    if change.note.as_ref().is_none_or(fits) {
+        return Ok(());
     }
-    let read = |result: Result<AccessPolicy, PolicyError>| result.map_err(|error| error.to_fault().into());
-    match (&change.yaml, &change.document) {
-        (Some(yaml), None) => read(AccessPolicy::from_yaml(yaml)),
-        (None, Some(document)) => read(AccessPolicy::from_json(&document.to_string())),
-        _ => Err(Problematic::bad_request("give the rules as `yaml` or as `document`")),
-    }
+    Err(Problematic::bad_request("the note is too long or holds control characters"))
 }
 
 /// Query of who reaches what.

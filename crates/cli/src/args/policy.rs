@@ -37,6 +37,9 @@ Examples:
       --address 10.1.2.3 --at 2026-03-02T09:30:00Z --mfa passkey --statement 'select 1'
   hoop policy explain rules.yaml --tests rules.test.yaml --case 'nobody comes at night'")]
     Explain(Box<ExplainPolicy>),
+    /// Signed bundles: rules and their tests in one file that cannot be changed on its way
+    #[command(subcommand)]
+    Bundle(Bundle),
 }
 
 impl Policy {
@@ -45,8 +48,83 @@ impl Policy {
             Self::Check(args) => args.form,
             Self::Test(args) => args.form,
             Self::Explain(args) => args.form,
+            Self::Bundle(Bundle::Keygen(args)) => args.form,
+            Self::Bundle(Bundle::Make(_)) => Form::default(),
+            Self::Bundle(Bundle::Verify(args)) => args.form,
         }
     }
+}
+
+/// `hoop policy bundle`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bundle {
+    /// Make the pair of keys: whoever has the private half releases rules
+    #[command(after_help = "\
+Example:
+  hoop policy bundle keygen --out release.pem
+  and give release.pub.pem to whoever runs the gateway: policy_key = \"/etc/hoop/release.pub.pem\"
+
+The private half is not protected by a passphrase: keep it where the pipeline keeps its secrets. Ed25519 keys of other programs
+do as well: openssl genpkey -algorithm ed25519.")]
+    Keygen(BundleKeygen),
+    /// Run the tests of a folder, and sign its rules and tests
+    #[command(after_help = "\
+Example:
+  hoop policy bundle make policy/ --key release.pem -o rules.bundle
+  hoop admin apply -f rules.bundle
+
+Exit code 6 if a test fails; then there is no bundle.")]
+    Make(MakeBundle),
+    /// Check who signed a bundle, and run the tests that are in it
+    #[command(after_help = "\
+Example:
+  hoop policy bundle verify rules.bundle --key release.pub.pem
+
+Exit code 6 if a test fails.")]
+    Verify(VerifyBundle),
+}
+
+/// `hoop policy bundle keygen`
+#[derive(Debug, Args)]
+pub(crate) struct BundleKeygen {
+    /// File for the private half; it must not be there
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// File for the public half; the same with `.pub.pem` if left away
+    #[arg(long, value_name = "FILE")]
+    pub(crate) public: Option<PathBuf>,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// `hoop policy bundle make`
+#[derive(Debug, Args)]
+pub(crate) struct MakeBundle {
+    /// The folder with one rule file and its tests
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    /// File for the bundle; it must not be there
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// The private half of the key, PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    /// Its number, above the last one's; the seconds since 1970 if left away
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=i64::MAX.unsigned_abs()))]
+    pub(crate) version: Option<u64>,
+}
+
+/// `hoop policy bundle verify`
+#[derive(Debug, Args)]
+pub(crate) struct VerifyBundle {
+    /// The bundle
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The public half of the key, PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    #[command(flatten)]
+    form: Form,
 }
 
 /// `hoop policy check`

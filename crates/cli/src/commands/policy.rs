@@ -1,5 +1,6 @@
 //! `hoop policy`: rule files read, tested and explained here. No gateway is asked, so a pipeline can do it.
 
+mod bundle;
 mod explain;
 mod folder;
 mod trial;
@@ -37,6 +38,7 @@ pub(super) fn run(command: Policy, out: &Out) -> Result {
             let explained = explain::run(*args)?;
             Ok(out.data(&explained, explain::Explained::shown)?)
         }
+        Policy::Bundle(command) => bundle::run(&command, out),
     }
 }
 
@@ -123,14 +125,20 @@ fn checked_table(checked: &[Checked]) -> String {
 
 /// The rules of a file, or what is wrong with them.
 fn read_rules(path: &Path) -> Result<AccessPolicy> {
-    let rules = AccessPolicy::from_yaml(&file::read_text(path)?);
-    Ok(rules.map_err(|error: PolicyError| wrong(path, error.to_fault()))?)
+    rules_of(path, &file::read_text(path)?)
+}
+
+fn rules_of(path: &Path, text: &str) -> Result<AccessPolicy> {
+    Ok(AccessPolicy::from_yaml(text).map_err(|error: PolicyError| wrong(path, error.to_fault()))?)
 }
 
 /// The cases of a file, or what is wrong with them.
 fn read_cases(path: &Path) -> Result<Cases> {
-    let cases = Cases::from_yaml(&file::read_text(path)?);
-    Ok(cases.map_err(|error: CaseError| wrong(path, error.to_fault()))?)
+    cases_of(path, &file::read_text(path)?)
+}
+
+fn cases_of(path: &Path, text: &str) -> Result<Cases> {
+    Ok(Cases::from_yaml(text).map_err(|error: CaseError| wrong(path, error.to_fault()))?)
 }
 
 fn wrong(path: &Path, mut fault: Fault) -> ClientError {

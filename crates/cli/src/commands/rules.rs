@@ -2,6 +2,7 @@
 
 use hoop_api::rules::{ReachView, RulesChange, RulesVersion};
 use hoop_client::Api;
+use hoop_policy::bundle::Bundle;
 
 use super::{account::ago, file};
 use crate::{
@@ -11,8 +12,11 @@ use crate::{
 };
 
 pub(super) async fn apply(args: &Apply, api: &Api, out: &Out) -> Result {
+    let text = file::read_text(&args.file)?;
+    let (yaml, bundle) = if Bundle::is_one(&text) { (None, Some(text)) } else { (Some(text), None) };
     let change = RulesChange {
-        yaml: Some(file::read_text(&args.file)?),
+        yaml,
+        bundle,
         version: args.if_version,
         note: args.note.clone(),
         dry_run: args.dry_run,
@@ -62,12 +66,14 @@ fn versions_table(versions: &[RulesVersion]) -> String {
     if versions.is_empty() {
         return "No rules yet, so nobody may open anything: hoop admin apply --help".to_owned();
     }
-    let mut table = Table::new(["VERSION", "WRITTEN", "BY", "SHA-256", "NOTE"]);
+    let mut table = Table::new(["VERSION", "WRITTEN", "BY", "SHA-256", "BUNDLE", "NOTE"]);
     for version in versions {
         let written = format!("{} ago", ago(version.created_at));
         let note = version.note.as_deref().unwrap_or_default();
         let sha256 = version.sha256.get(..12).unwrap_or_default();
-        table.row([&version.version.to_string(), &written, &version.author, sha256, note]);
+        let bundle =
+            version.bundle.as_ref().map_or_else(|| "-".to_owned(), |bundle| bundle.version.to_string());
+        table.row([&version.version.to_string(), &written, &version.author, sha256, &bundle, note]);
     }
     table.render()
 }

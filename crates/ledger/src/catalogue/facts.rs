@@ -99,6 +99,8 @@ facts! {
     SCANNED_COLUMNS = public "columns" Number, "How many columns were looked at.";
     COLUMNS_FOUND = public "findings" Number, "How many of them seem to hold personal data.";
     RULES_VERSION = public "version" Number, "The version in force from now on.";
+    BUNDLE_VERSION = public "bundle_version" Number, "The number of the bundle, if rules came in one and it could be read.";
+    BUNDLE_SHA256 = public "bundle_sha256" Text, "SHA-256 of the bundle's file.";
     CHANGES = internal "changes" Object, "Which rules came, went, changed, moved.";
     NOTE = personal "note" Text, "What the person wrote to it.";
     REQUEST = public "request" Id, "The request.";

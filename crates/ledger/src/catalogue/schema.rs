@@ -46,7 +46,8 @@ pub const fn schema(code: Code) -> &'static [Fact] {
             &[CONNECTION_NAME, AGENT, OK, TARGET_VERSION, FAILED_STEP, CODE, MILLISECONDS]
         }
         Code::ConnectionScanned => &[CONNECTION_NAME, AGENT, OK, SCANNED_COLUMNS, COLUMNS_FOUND, CODE],
-        Code::RulesChanged => &[RULES_VERSION, POLICY_SHA256, CHANGES, NOTE],
+        Code::RulesChanged => &[RULES_VERSION, POLICY_SHA256, BUNDLE_VERSION, BUNDLE_SHA256, CHANGES, NOTE],
+        Code::RulesRefused => &[CODE, REASON, BUNDLE_VERSION, BUNDLE_SHA256, ADDRESS],
         Code::RequestCreated => {
             &[REQUEST, PERSON, CONNECTION, RULE, PERSON_REASON, DURATION, APPROVALS_NEEDED, TARGET_USER, ONLY]
         }

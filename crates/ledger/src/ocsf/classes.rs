@@ -150,6 +150,7 @@ pub const fn mapped(code: Code) -> Mapped {
         | Code::CapabilityRevoked
         | Code::JoinTokenUsed => good(EntityManagement, 4),
         Code::RequestApproved => good(AuthorizeSession, 1),
+        Code::RulesRefused => failed(EntityManagement, 3),
         Code::RequestCreated | Code::RequestEnded | Code::SessionRequested => good(AuthorizeSession, OTHER),
         Code::RequestDenied | Code::SessionDenied => failed(AuthorizeSession, OTHER),
         Code::SessionOpened => good(DatastoreActivity, 3),

@@ -26,6 +26,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (13, "statements", include_str!("../../../../migrations/postgres/0013_statements.sql")),
     (14, "retention", include_str!("../../../../migrations/postgres/0014_retention.sql")),
     (17, "recording_keys", include_str!("../../../../migrations/postgres/0017_recording_keys.sql")),
+    (18, "bundles", include_str!("../../../../migrations/postgres/0018_bundles.sql")),
 ];
 
 /// How long a caller waits for a connection before the database counts as away.

@@ -1,6 +1,6 @@
 //! Versions of the access rules.
 
-use hoop_store::{Conflict, NewPolicy, PolicyVersion, Store, StoreError};
+use hoop_store::{Conflict, NewPolicy, PolicyBundle, PolicyVersion, Store, StoreError};
 use serde_json::json;
 
 use crate::fixtures::*;
@@ -11,6 +11,7 @@ crate::cases![
     what_was_replaced_meanwhile_is_refused,
     of_two_writers_one_wins,
     versions_are_paged,
+    the_highest_bundle_counts_and_not_the_last,
 ];
 
 fn rules(number: u64) -> NewPolicy {
@@ -20,6 +21,7 @@ fn rules(number: u64) -> NewPolicy {
         author_name: "ann".into(),
         note: (number > 1).then(|| format!("change {number}")),
         created_at: later(number),
+        bundle: None,
     }
 }
 
@@ -75,4 +77,16 @@ async fn versions_are_paged(store: Store) {
     assert_eq!(versions(None).await, (vec![5, 4], Some(4)));
     assert_eq!(versions(Some(4)).await, (vec![3, 2], Some(2)));
     assert_eq!(versions(Some(2)).await, (vec![1], None));
+}
+
+async fn the_highest_bundle_counts_and_not_the_last(store: Store) {
+    assert_eq!(store.policy_bundle_number().await.unwrap(), 0);
+    let bundle = |version| Some(PolicyBundle { version, sha256: format!("{version:064}") });
+    for (at, bundle) in [(1, None), (2, bundle(i64::MAX as u64)), (3, bundle(7)), (4, None)] {
+        let new = NewPolicy { bundle: bundle.clone(), ..rules(at) };
+        let kept = store.replace_policy(at - 1, &new, &events(1)).await.unwrap();
+        assert_eq!(kept.bundle, bundle);
+        assert_eq!(store.policy_version(at).await.unwrap().unwrap().bundle, bundle);
+    }
+    assert_eq!(store.policy_bundle_number().await.unwrap(), i64::MAX as u64);
 }

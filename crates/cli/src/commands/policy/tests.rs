@@ -6,7 +6,7 @@ use clap::Parser as _;
 use tempfile::TempDir;
 
 use super::*;
-use crate::args::{Cli, Command};
+use crate::args::{Bundle, Cli, Command};
 
 const RULES: &str = "version: 1
 rules:
@@ -192,6 +192,57 @@ rules:
     let explained = ["explain", "r.yaml", "--tests", "r.test.yaml", "--case", "first"];
     let (explained, _) = printed(&explained, folder.path()).unwrap();
     assert!(explained.lines().any(|line| line.starts_with("a     no") && line.contains(what)), "{explained}");
+}
+
+fn bundle(arguments: &[&str], at: &Path) -> Result {
+    let whole = [&["bundle"], arguments].concat();
+    let Policy::Bundle(mut command) = policy(&whole) else { panic!("{arguments:?}") };
+    let at = |path: &mut PathBuf| *path = at.join(&path);
+    match &mut command {
+        Bundle::Keygen(args) => at(&mut args.out),
+        Bundle::Make(args) => [&mut args.folder, &mut args.out, &mut args.key].into_iter().for_each(at),
+        Bundle::Verify(args) => [&mut args.file, &mut args.key].into_iter().for_each(at),
+    }
+    super::bundle::run(&command, &Out::plain())
+}
+
+fn code(outcome: Result) -> String {
+    match outcome {
+        Ok(()) => "done".to_owned(),
+        Err(Failure::Found) => "found".to_owned(),
+        Err(Failure::Error(error)) => error.fault.code.to_string(),
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_bundle_is_made_of_what_passes_its_tests_and_verified_by_its_key() {
+    let folder = folder(&[
+        ("good/r.yaml", RULES),
+        ("good/r.test.yaml", CASES),
+        ("bad/r.yaml", RULES),
+        ("bad/r.test.yaml", &CASES.replace("allow: a", "allow: b")),
+        ("two/r.yaml", RULES),
+        ("two/s.yaml", RULES),
+    ]);
+    let run = |line: &str| code(bundle(&line.split(' ').collect::<Vec<_>>(), folder.path()));
+    assert_eq!(run("keygen --out k.pem"), "done");
+    assert_eq!(run("keygen --out k.pem"), "HOOP-1016", "a key is not written over");
+    assert_eq!(run("keygen --out other.pem"), "done");
+    assert_eq!(run("make good --key k.pem --version 7 -o good.bundle"), "done");
+    assert_eq!(run("make good --key k.pem --version 8 -o good.bundle"), "HOOP-1016", "nor is a bundle");
+    assert_eq!(run("verify good.bundle --key k.pub.pem"), "done");
+    assert_eq!(run("verify good.bundle --key other.pub.pem"), "HOOP-2018");
+    assert_eq!(run("verify good.bundle --key k.pem"), "HOOP-1016", "the private half is no public one");
+    assert_eq!(run("verify good/r.yaml --key k.pub.pem"), "HOOP-2018");
+    assert_eq!(run("make bad --key k.pem -o bad.bundle"), "found");
+    assert!(!folder.path().join("bad.bundle").exists(), "what fails is not released");
+    assert_eq!(run("make two --key k.pem -o two.bundle"), "HOOP-1016");
+    assert_eq!(run("make good --key k.pub.pem -o x.bundle"), "HOOP-1016");
+    for wrong in ["make good --key k.pem", "make good --key k.pem -o x --version 0", "verify good.bundle"] {
+        let line = format!("hoop policy bundle {wrong}");
+        assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{wrong}");
+    }
 }
 
 /// What stands in the fences of a page: what follows the opening ones, and the lines up to the closing ones.

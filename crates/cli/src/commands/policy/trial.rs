@@ -1,6 +1,6 @@
 //! `hoop policy test`: every case of a folder, and what they cover.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hoop_client::ClientError;
 use hoop_policy::{
@@ -9,7 +9,7 @@ use hoop_policy::{
 };
 use serde::Serialize;
 
-use super::{folder, read_cases, read_rules};
+use super::{cases_of, file, folder, rules_of};
 use crate::{failure::Result, output::Table};
 
 /// What came of it.
@@ -43,15 +43,29 @@ struct CoveredFile {
 
 pub(super) fn run(folder: &Path, min_coverage: Option<u8>) -> Result<Tested> {
     let (rule_files, test_files) = folder::apart(folder)?;
+    let of = |path: &PathBuf| Ok((path.clone(), file::read_text(path)?));
+    let rules = rule_files.iter().map(of).collect::<Result<_>>()?;
+    let tests = test_files.iter().map(of).collect::<Result<_>>()?;
+    run_texts(folder, rules, tests, min_coverage)
+}
+
+/// The same of texts, each with the name of its file.
+pub(super) fn run_texts(
+    folder: &Path,
+    rules: Vec<(PathBuf, String)>,
+    tests: Vec<(PathBuf, String)>,
+    min_coverage: Option<u8>,
+) -> Result<Tested> {
     let mut policies = Vec::new();
-    for path in &rule_files {
-        let document = read_rules(path)?;
+    for (path, text) in &rules {
+        let document = rules_of(path, text)?;
         let coverage = Coverage::of(&document);
         policies.push((path, Policy::compile(document), coverage));
     }
+    let rule_files: Vec<PathBuf> = rules.iter().map(|(path, _)| path.clone()).collect();
     let mut files = Vec::new();
-    for path in &test_files {
-        let cases = read_cases(path)?;
+    for (path, text) in &tests {
+        let cases = cases_of(path, text)?;
         let rules = folder::tested(&rule_files, path, cases.rules.as_deref())?;
         let found = policies.iter_mut().find(|(path, ..)| *path == rules);
         if let Some((_, policy, coverage)) = found {
@@ -85,11 +99,16 @@ pub(super) fn run(folder: &Path, min_coverage: Option<u8>) -> Result<Tested> {
     })
 }
 
-fn name(path: &Path) -> String {
+pub(super) fn name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
 impl Tested {
+    /// How many cases passed, of how many.
+    pub(super) const fn figures(&self) -> (usize, usize) {
+        (self.cases_passed, self.cases_passed + self.cases_failed)
+    }
+
     pub(super) fn shown(&self) -> String {
         let mut shown = String::new();
         for file in &self.files {
