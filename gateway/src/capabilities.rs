@@ -11,7 +11,10 @@ use hoop_control::{
     v1,
 };
 use hoop_ledger::event::EventCode;
-use hoop_model::{Actor, Blame, CapabilityId, FactorKind, Fault, Mfa, RequestId, SessionId, Timestamp};
+use hoop_model::{
+    Actor, Blame, CapabilityId, FactorKind, Fault, Mfa, RequestId, RuleName, SessionId, Timestamp,
+};
+use hoop_policy::{Masking, rules::Policy};
 use hoop_recording::RecordingPublicKey;
 use hoop_store::{
     Agent, CapabilityUse, NewCapability as Kept, NewRequest, NewSession, RequestKind, StoreError, UserSource,
@@ -87,7 +90,7 @@ pub(crate) async fn make(
         valid_until: at.after(valid),
         longest_seconds: longest.as_secs(),
         uses: wanted.uses,
-        masking: allowed.rules.masking.clone(),
+        masking: masked(&in_force.policy, &allowed.rule),
     };
     let (body, text) = capability.sign(&hub.keys.grants).map_err(Problematic::internal)?;
     let facts = json!({
@@ -120,6 +123,12 @@ pub(crate) async fn make(
         valid_until: capability.valid_until,
         session_seconds: capability.longest_seconds,
     })
+}
+
+/// Whether answers are masked is asked when a session is opened: here nobody can, and what a condition would show is not shown.
+fn masked(policy: &Policy, rule: &RuleName) -> Masking {
+    let rule = policy.document().break_glass().iter().find(|candidate| candidate.name == *rule);
+    rule.map(|rule| rule.requests().masking).unwrap_or_default()
 }
 
 /// Revokes one. Its agent hears of it now, or when it comes.

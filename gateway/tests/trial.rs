@@ -159,6 +159,78 @@ async fn what_a_session_refuses_for_another_reason_is_told_too() {
     assert!(scene.tried(ask).await["texts"][0]["refusal"].is_null());
 }
 
+const CONDITIONS: &str = "
+version: 1
+modules:
+  w: |
+    package w
+    default broken := false
+    own if {
+      some group in input.person.groups
+      every table in input.statement.tables { table == concat_free(group) }
+    }
+    concat_free(\"ward_7\") := \"clinic.ward_7\"
+    care if startswith(input.reason, \"treatment\")
+    prod if input.connection.labels.env == \"prod\"
+    broken if no_such_function(1)
+rules:
+  - name: ward
+    subjects: {groups: [nurses]}
+    connections: {names: [pg]}
+    statements:
+      - {name: broken, action: deny, classes: [server], when: data.w.broken}
+      - {name: own,    action: allow, classes: [read], when: data.w.own}
+      - {name: care,   action: allow, classes: [read], when: data.w.care}
+";
+
+/// What is told is what a session of that person, on that connection, for that reason would be told.
+#[tokio::test]
+async fn conditions_have_the_value_that_they_have_in_a_session() {
+    let scene = Scene::start().await;
+    scene.world.person("nia", Role::User, &["ward_7"]).await;
+    common::agent::Agent::join(&scene.world, "east").await;
+    let made = scene.world.connection(&scene.admin, json!({})).await;
+    assert!(made.status().is_success(), "{}", made.text().await.unwrap());
+    let ask = |session: Value| {
+        json!({
+            "yaml": CONDITIONS, "rule": "ward", "dialect": "postgres", "session": session,
+            "texts": ["select 1 from clinic.ward_7", "select 1 from clinic.ward_8"],
+        })
+    };
+    let runs = async |session: Value| {
+        let tried = scene.tried(ask(session)).await;
+        let run = |at: usize| tried["texts"][at]["refusal"].is_null();
+        ((run(0), run(1)), tried)
+    };
+    let (ran, tried) = runs(Value::Null).await;
+    assert_eq!(ran, (false, false), "nobody is named");
+    assert_eq!(tried["texts"][0]["statements"][0]["conditions"], json!([]));
+    let nia = |reason: Option<&str>| json!({ "person": "nia", "connection": "pg", "reason": reason });
+    let (ran, tried) = runs(nia(None)).await;
+    assert_eq!(ran, (true, false));
+    let told = &tried["texts"][1]["statements"][0];
+    assert_eq!(
+        told["missed"],
+        json!([{"rule": "own", "condition": "when"}, {"rule": "care", "condition": "when"}])
+    );
+    let conditions = told["conditions"].as_array().unwrap();
+    assert_eq!(conditions.len(), 3);
+    assert_eq!((&conditions[1]["when"], &conditions[1]["holds"]), (&json!("data.w.own"), &json!(false)));
+    let broken = conditions[0]["answer"].as_str().unwrap();
+    assert!(broken.contains("could not find function no_such_function"), "{broken}");
+    assert_eq!(runs(nia(Some("treatment of bed 7"))).await.0, (true, true));
+    assert_eq!(runs(nia(Some("curiosity"))).await.0, (true, false));
+    let (ran, _) = runs(json!({ "person": "eve", "connection": "pg" })).await;
+    assert_eq!(ran, (false, false), "another person");
+    for unknown in
+        [json!({ "person": "nobody", "connection": "pg" }), json!({ "person": "nia", "connection": "x" })]
+    {
+        assert_eq!(scene.refused(ask(unknown)).await, (404, "HOOP-7002".to_owned()));
+    }
+    let long = nia(Some(&"x".repeat(1001)));
+    assert_eq!(scene.refused(ask(long)).await, (400, "HOOP-7003".to_owned()));
+}
+
 #[tokio::test]
 async fn what_makes_no_sense_is_refused() {
     let scene = Scene::start().await;

@@ -135,6 +135,10 @@ pub struct TryRules {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub rule: Option<RuleName>,
+    /// Whose session the texts would be run in: conditions in Rego of statement rules are asked about it. Absent: they have no
+    /// value, which counts against the statement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<TriedSession>,
     /// Whose SQL the texts are.
     pub dialect: SqlDialect,
     /// As they would be sent: at most 500, of 64 KiB each and 1 MiB in all.
@@ -166,6 +170,21 @@ pub struct MaskedSample {
     pub pattern: Option<String>,
     /// What was masked in it, and how often.
     pub counts: std::collections::BTreeMap<String, u64>,
+}
+
+/// A session that there might be.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TriedSession {
+    /// Who, with the groups that they are in now.
+    #[schema(value_type = String)]
+    pub person: UserName,
+    /// On what, with the labels that it has now.
+    #[schema(value_type = String)]
+    pub connection: ConnectionName,
+    /// The reason that they state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// Whose SQL a text is, read by the server's usual settings.
@@ -246,6 +265,23 @@ pub struct TriedStatement {
     pub rule: Option<RuleName>,
     /// If none fits: the first rules that allow, each with a condition that the statement does not meet.
     pub missed: Vec<MissedRule>,
+    /// The first conditions in Rego of the statement rules, each with what comes of it. Empty where no session was named.
+    #[serde(default)]
+    pub conditions: Vec<TriedCondition>,
+}
+
+/// A condition in Rego, asked about a statement.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct TriedCondition {
+    /// The statement rule.
+    #[schema(value_type = String)]
+    pub rule: RuleName,
+    /// Which rule of the modules it names.
+    pub when: String,
+    /// It is exactly `true`.
+    pub holds: bool,
+    /// What came of it, in words.
+    pub answer: String,
 }
 
 /// A statement rule that allows other statements.
@@ -254,6 +290,6 @@ pub struct MissedRule {
     /// Its name.
     #[schema(value_type = String)]
     pub rule: RuleName,
-    /// Which of its conditions: `classes`, `verbs`, `tables`, `text`, `without_where`.
+    /// Which of its conditions: `classes`, `verbs`, `tables`, `text`, `without_where`, `when`.
     pub condition: String,
 }

@@ -3,7 +3,67 @@
 
 use hoop_sql::{Reading, Statement};
 
-use crate::{Condition, Denial, StatementAction, StatementRule, rego::Asked, statements};
+use crate::{
+    Condition, Denial, Rules, StatementAction, StatementRule,
+    rego::{Answer, Asked, Modules, When},
+    statements,
+};
+
+/// What the conditions in Rego of a session's statement rules are asked of, compiled once for many texts.
+#[derive(Debug)]
+pub struct Questions<'r> {
+    rules: &'r Rules,
+    modules: Modules,
+}
+
+impl<'r> Questions<'r> {
+    /// Of these rules. Without facts of a session the conditions have no value.
+    #[must_use]
+    pub fn of(rules: &'r Rules) -> Self {
+        let modules = rules.rego.as_ref().map(crate::rego::StatementRego::compile).unwrap_or_default();
+        Self { rules, modules }
+    }
+
+    /// For one text, which is asked about so often and no more.
+    fn asked(&self) -> Asked<'_> {
+        Asked::new(self.rules.rego.as_ref().map(|rego| (rego, &self.modules)))
+    }
+
+    /// Holds what was read of a text against the rules, as in a session.
+    #[must_use]
+    pub fn explain(&self, reading: &'r Reading) -> Explained<'r> {
+        Explained::asking(&self.rules.statements, reading, &self.asked())
+    }
+
+    /// The conditions of the rules, and what comes of each for a statement; none without the facts of a session.
+    #[must_use]
+    pub fn answers(&self, statement: &Statement) -> Vec<(&'r StatementRule, &'r When, Answer)> {
+        if self.rules.rego.is_none() {
+            return Vec::new();
+        }
+        let asked = self.asked();
+        let answer = |rule: &'r StatementRule| {
+            let when = rule.when.as_ref()?;
+            Some((rule, when, asked.ask(when, statement)))
+        };
+        self.rules.statements.iter().filter_map(answer).collect()
+    }
+
+    /// The rules that allow, and of each the first condition that a statement does not meet.
+    #[must_use]
+    pub fn missed(&self, statement: &Statement) -> Vec<(&'r StatementRule, Condition)> {
+        missed(&self.rules.statements, statement, &self.asked()).collect()
+    }
+}
+
+fn missed<'r>(
+    rules: &'r [StatementRule],
+    statement: &Statement,
+    asked: &Asked<'_>,
+) -> impl Iterator<Item = (&'r StatementRule, Condition)> {
+    let allowing = rules.iter().filter(|rule| rule.action == StatementAction::Allow);
+    allowing.filter_map(|rule| Some((rule, rule.misfit(statement, asked)?)))
+}
 
 /// What decides one statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +100,6 @@ impl<'r> Ruling<'r> {
 /// A text as the rules see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explained<'r> {
-    rules: &'r [StatementRule],
     /// What was read of it.
     reading: &'r Reading,
     /// One for each statement of it.
@@ -58,7 +117,7 @@ impl<'r> Explained<'r> {
     pub(crate) fn asking(rules: &'r [StatementRule], reading: &'r Reading, asked: &Asked<'_>) -> Self {
         let ruling = |statement| statements::ruling(rules, statement, asked);
         let rulings = reading.statements.iter().map(ruling).collect();
-        Self { rules, reading, rulings }
+        Self { reading, rulings }
     }
 
     /// What was read.
@@ -76,12 +135,6 @@ impl<'r> Explained<'r> {
     #[must_use]
     pub fn refused_at(&self) -> Option<usize> {
         self.rulings.iter().position(|ruling| !ruling.allows())
-    }
-
-    /// The rules that allow, and of each the first condition that a statement of this text does not meet.
-    pub fn missed(&self, statement: &Statement) -> impl Iterator<Item = (&'r StatementRule, Condition)> {
-        let allowing = self.rules.iter().filter(|rule| rule.action == StatementAction::Allow);
-        allowing.filter_map(|rule| Some((rule, rule.misfit(statement, &Asked::new(None))?)))
     }
 
     /// Why the text may not run; `None`: it may.
@@ -158,7 +211,8 @@ mod tests {
             let reading = reading(text);
             let explained = Explained::new(&rules, &reading);
             let (statement, ruling) = explained.statements().next().unwrap();
-            let missed = explained.missed(statement);
+            let asked = Asked::new(None);
+            let missed = super::missed(&rules, statement, &asked);
             let missed: Vec<_> = missed.map(|(rule, condition)| (rule.name.to_string(), condition)).collect();
             assert!(missed.iter().all(|(name, condition)| *name == condition.as_str()), "{missed:?}");
             (missed.len(), ruling.allows())

@@ -26,7 +26,7 @@ mod statement;
 mod statements;
 
 pub use column::{ColumnPattern, NotAColumn};
-pub use explained::{Explained, Ruling};
+pub use explained::{Explained, Questions, Ruling};
 pub use hash::{NotAHash, Sha256};
 pub use masking::{ColumnFate, ColumnRule, Computed, Keeping, Masking, MaskingRules, Show, View};
 pub use request::{Action, Denial, Permit, Rules, Verdict, Warrant};

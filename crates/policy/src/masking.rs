@@ -17,6 +17,7 @@ use serde::{
 
 use crate::{
     ColumnPattern,
+    rego::{Answer, When},
     rules::{filled, present},
     statements::Certainty,
 };
@@ -45,6 +46,28 @@ impl Masking {
             Self::Rules(rules) => Some(rules),
         }
     }
+
+    /// The condition on which answers are shown as they are.
+    pub(crate) fn unless(&self) -> Option<&When> {
+        self.rules()?.unless.as_ref()
+    }
+
+    /// What a session carries if the condition does not hold, or nobody asks.
+    #[must_use]
+    pub(crate) fn masked(&self) -> Self {
+        match self {
+            Self::None => Self::None,
+            Self::Rules(rules) => Self::Rules(Box::new(MaskingRules { unless: None, ..(**rules).clone() })),
+        }
+    }
+
+    /// What a session carries.
+    pub(crate) fn outcome(&self, ask: impl FnOnce(&When) -> Answer) -> Self {
+        match self.unless() {
+            Some(when) if ask(when) == Answer::True => Self::None,
+            _ => self.masked(),
+        }
+    }
 }
 
 /// How answers are masked.
@@ -66,6 +89,10 @@ pub struct MaskingRules {
     /// What becomes of what statements compute where they touch masked columns.
     #[serde(default, skip_serializing_if = "Computed::is_hidden")]
     pub computed: Computed,
+    /// Answers are shown as they are if this rule of the file's `modules` is exactly `true` when the session is opened. What a
+    /// session carries has none: only what came of it.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub unless: Option<When>,
 }
 
 impl Default for MaskingRules {
@@ -76,6 +103,7 @@ impl Default for MaskingRules {
             columns: Vec::new(),
             detect: true,
             computed: Computed::Hide,
+            unless: None,
         }
     }
 }
@@ -330,7 +358,7 @@ impl<'de> Deserialize<'de> for Masking {
         impl<'de> Visitor<'de> for Either {
             type Value = Masking;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`none`, or a mapping with mode, modes, columns, detect, computed")
+                f.write_str("`none`, or a mapping with mode, modes, columns, detect, computed, unless")
             }
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Masking, E> {
                 match text {

@@ -23,7 +23,7 @@ interface Props {
 
 export function SessionTrial({ carried, written, rule, onLook, onClose }: Props) {
   const texts = useMemo(() => carried.statements.map(({ text }) => text), [carried]);
-  const trial = useTrials(written, rule, texts, carried.id);
+  const trial = useTrials(written, rule, texts, carried);
   return (
     <Stack gap="sm" component="section" aria-label="Statements of a session" mt="lg">
       <Group justify="space-between" align="flex-start">

@@ -27,6 +27,8 @@ export interface Carried {
   id: string;
   /** What to call it. */
   title: string;
+  /** Whose it was, for conditions that ask. */
+  session: { person: string; connection: string; reason: string | null };
   /** The access rule that it ran under, if that is known. */
   rule: string | undefined;
   statements: readonly CarriedStatement[];

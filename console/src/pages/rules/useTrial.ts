@@ -3,6 +3,7 @@ import { useDebouncedValue } from '@mantine/hooks';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 
 import * as calls from '../../api/calls';
+import type { Carried } from './carried';
 import type { Draft } from './useDraft';
 
 /** After the last key in the rules, and in a statement. */
@@ -71,16 +72,23 @@ export function useSample(written: Written, rule: calls.TriedRule | undefined, c
   return { masked: data, error, isStale: isPlaceholderData || value !== typed };
 }
 
-/** Many at once; `id` stands for them, so that they are in no key. */
-export function useTrials(written: Written, rule: calls.TriedRule | undefined, texts: readonly string[], id: string) {
-  return useTrial(written, rule, texts, `session ${id}`, texts.length > 0);
+/** Many at once; the session's id stands for them, so that they are in no key. Conditions are asked about that session. */
+export function useTrials(written: Written, rule: calls.TriedRule | undefined, texts: readonly string[], { id, session }: Carried) {
+  return useTrial(written, rule, texts, `session ${id}`, texts.length > 0, session);
 }
 
-function useTrial(written: Written, rule: calls.TriedRule | undefined, texts: readonly string[], key: string, enabled: boolean) {
+function useTrial(
+  written: Written,
+  rule: calls.TriedRule | undefined,
+  texts: readonly string[],
+  key: string,
+  enabled: boolean,
+  session: Carried['session'] | null = null,
+) {
   return useQuery({
     queryKey: ['rules', 'trial', written.yaml ?? written.version, rule?.name, key],
     queryFn: async ({ signal }) => {
-      const body = { yaml: written.yaml ?? null, rule: rule?.name ?? null, dialect: DIALECT, texts: [...texts] };
+      const body = { yaml: written.yaml ?? null, rule: rule?.name ?? null, session, dialect: DIALECT, texts: [...texts] };
       return (await calls.tryRules(body, signal)).texts;
     },
     enabled: enabled && rule !== undefined && written.isRead,

@@ -207,7 +207,8 @@ function TryRulesButton({ session, timeline }: { session: calls.Session; timelin
   const take = () => {
     const title = `${session.user} on ${session.connection}`;
     const isPartial = timeline.more !== undefined || timeline.fetchingMore;
-    keepCarried(cache, { id, title, rule: ruleIn(session.allowed_because), isPartial, ...carry(timeline.statements) });
+    const asked = { person: session.user, connection: session.connection, reason: session.reason ?? null };
+    keepCarried(cache, { id, title, session: asked, rule: ruleIn(session.allowed_because), isPartial, ...carry(timeline.statements) });
     void navigate({ to: '/rules', search: { view: 'text', session: id } });
   };
   return (

@@ -38,6 +38,8 @@ pub struct Case {
     pub situation: Situation,
     /// What must come of it.
     pub expected: Expected,
+    /// Whether answers must be masked then; nothing is said of it if absent.
+    pub masked: Option<bool>,
     /// What the session may then run.
     pub statements: Vec<StatementCase>,
 }
@@ -198,6 +200,8 @@ struct Written {
     given: Facts,
     expect: Expected,
     #[serde(default)]
+    masked: Option<bool>,
+    #[serde(default)]
     statements: Vec<StatementCase>,
 }
 
@@ -217,7 +221,7 @@ impl Cases {
         let mut names = BTreeSet::new();
         let read = |written: Spanned<Written>| {
             let place = place(&written.referenced);
-            let Written { name, given: own, expect, statements } = written.value;
+            let Written { name, given: own, expect, masked, statements } = written.value;
             let visible = !name.is_empty() && name.chars().all(crate::rules::is_visible);
             if !visible || name.chars().count() > LONGEST_NAME {
                 return Err(CaseError::Name { place });
@@ -227,7 +231,7 @@ impl Cases {
                 return Err(CaseError::SameName { place, name });
             }
             match own.or(&given).situation(separate_admins) {
-                Ok(situation) => Ok(Case { name, place, situation, expected: expect, statements }),
+                Ok(situation) => Ok(Case { name, place, situation, expected: expect, masked, statements }),
                 Err(lacks) => Err(CaseError::Lacks { place, name, lacks }),
             }
         };

@@ -11,7 +11,7 @@ use super::{
     file::{Case, Cases, DialectName, Expected, StatementCase},
 };
 use crate::{
-    Explained, Rules, StatementAction,
+    Explained, Masking, Rules, StatementAction,
     rego::Asked,
     rules::{Missing, Policy, Refusal},
 };
@@ -174,16 +174,28 @@ impl Case {
         match (&decided, &rules) {
             (Decided::Allow { rule }, Some(rules)) => {
                 coverage.count(rule, None);
+                differs.extend(self.masking_differs(rules));
                 for (number, statement) in (1..).zip(&self.statements) {
                     differs.extend(statement.run(number, rule, rules, coverage));
                 }
             }
-            _ if !self.statements.is_empty() => {
-                differs.push("no statement was tried, for nobody was let in".to_owned());
+            _ => {
+                if !self.statements.is_empty() {
+                    differs.push("no statement was tried, for nobody was let in".to_owned());
+                }
+                if self.masked.is_some() {
+                    differs.push("nothing is masked or shown, for nobody was let in".to_owned());
+                }
             }
-            _ => {}
         }
         CaseReport { name: self.name.clone(), passed: differs.is_empty(), decided, differs }
+    }
+
+    fn masking_differs(&self, rules: &Rules) -> Option<String> {
+        let masked = rules.masking != Masking::None;
+        let word = |masked| if masked { "masked" } else { "shown as they are" };
+        let expected = self.masked.filter(|expected| *expected != masked)?;
+        Some(format!("expected answers to be {}, but they are {}", word(expected), word(masked)))
     }
 }
 

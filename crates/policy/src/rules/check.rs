@@ -127,7 +127,7 @@ pub enum Problem {
         column: ColumnPattern,
     },
     /// A condition that names no rule of a module.
-    #[error("`when` names {path}, and no module has such a rule")]
+    #[error("`when` or `unless` names {path}, and no module has such a rule")]
     NoSuchRule {
         /// What it names.
         path: When,
@@ -172,17 +172,23 @@ pub(super) fn check(rules: &[Rule], break_glass: &[BreakGlassRule], modules: &Mo
         let outcome = if names.insert(&rule.name) { check_rule(rule) } else { Err(Problem::SameName) };
         at("rules", index, &rule.name, outcome)?;
     }
-    check_when(rules, modules)?;
     for (index, rule) in break_glass.iter().enumerate() {
         let outcome = if names.insert(&rule.name) { check_break_glass(rule) } else { Err(Problem::SameName) };
         at("break_glass", index, &rule.name, outcome)?;
     }
-    Ok(())
+    check_when(rules, break_glass, modules)
 }
 
 /// Each path is looked up once.
-fn check_when(rules: &[Rule], modules: &Modules) -> Result<(), Found> {
+fn check_when(rules: &[Rule], break_glass: &[BreakGlassRule], modules: &Modules) -> Result<(), Found> {
     let mut known = BTreeSet::new();
+    let mut look = |path: &When| {
+        if !known.insert(path.clone()) {
+            return Ok(());
+        }
+        most("when", known.len(), MOST_WHEN)?;
+        if modules.has(path) { Ok(()) } else { Err(Problem::NoSuchRule { path: path.clone() }) }
+    };
     for (index, rule) in rules.iter().enumerate() {
         let of_statements = || rule.statements.iter().filter_map(|statement| statement.when.as_ref());
         if of_statements().next().is_some() {
@@ -191,15 +197,12 @@ fn check_when(rules: &[Rule], modules: &Modules) -> Result<(), Found> {
                 if bytes > LONGEST_IN_GRANT { Err(Problem::TooMuchForGrants { bytes }) } else { Ok(()) };
             at("rules", index, &rule.name, outcome)?;
         }
-        for path in rule.conditions.when.iter().chain(of_statements()) {
-            if !known.insert(path) {
-                continue;
-            }
-            let many = most("when", known.len(), MOST_WHEN);
-            let outcome =
-                if modules.has(path) { many } else { Err(Problem::NoSuchRule { path: path.clone() }) };
-            at("rules", index, &rule.name, outcome)?;
-        }
+        let paths = rule.conditions.when.iter().chain(rule.masking.unless()).chain(of_statements());
+        paths.into_iter().try_for_each(|path| at("rules", index, &rule.name, look(path)))?;
+    }
+    for (index, rule) in break_glass.iter().enumerate() {
+        let path = rule.masking.unless();
+        path.into_iter().try_for_each(|path| at("break_glass", index, &rule.name, look(path)))?;
     }
     Ok(())
 }

@@ -19,8 +19,8 @@ use super::{
     words::{DecidingRole, MfaMethod, OpenedBy, RecordingMode, TargetUser},
 };
 use crate::{
-    OnlyStatement, Rules,
-    rego::{AccessInput, Answer, Evaluation, StatementRego},
+    Masking, OnlyStatement, Rules,
+    rego::{AccessInput, Answer, Evaluation, Modules, StatementRego},
 };
 
 impl Policy {
@@ -34,7 +34,7 @@ impl Policy {
         for rule in self.rules_for(asking.person, asking.connection) {
             let (missing, approval) = missing(rule, asking, &when, now);
             if missing.is_empty() {
-                return Ok(permit(self, rule, asking, approval, now));
+                return Ok(permit(self, rule, asking, &when, approval, now));
             }
             nearest.consider(&rule.name, &rule.conditions.times, missing);
         }
@@ -48,11 +48,11 @@ impl Policy {
     pub fn break_glass(&self, asking: &Asking<'_>, now: Timestamp) -> Result<BreakGlassPermission, Refusal> {
         let person = asking.person;
         barred(person)?;
-        let mut nearest = Nearest::default();
+        let (mut nearest, when) = (Nearest::default(), when(self, asking, now));
         for rule in self.break_glass_for(person, asking.connection) {
             let missing = missing_in_emergency(rule, asking, now);
             if missing.is_empty() {
-                return Ok(permit_emergency(rule, asking, now));
+                return Ok(permit_emergency(rule, asking, &when, now));
             }
             nearest.consider(&rule.name, &[], missing);
         }
@@ -88,7 +88,7 @@ impl Policy {
                 nearest.consider(&rule.name, &rule.conditions.times, missing);
                 continue;
             }
-            match stay(self, rule, staying, approval, now) {
+            match stay(self, rule, staying, &when, approval, now) {
                 Ok(stay) => return Ok(stay),
                 Err(leave) => other = other.or(Some(leave)),
             }
@@ -346,25 +346,35 @@ fn missing_reason(reason: Option<&str>) -> Option<Missing> {
 }
 
 impl Rule {
-    /// What the requests of a session under it may be. Conditions in Rego of its statement rules need a session: without one they
-    /// have no value.
+    /// What the requests of a session under it may be. Conditions in Rego need a session: without one those of statement rules
+    /// have no value, and answers are masked.
     #[must_use]
     pub fn requests(&self) -> Rules {
         Rules {
             allow_replication: self.allow_replication,
             only: None,
             statements: self.statements.clone(),
-            masking: self.masking.clone(),
+            masking: self.masking.masked(),
             rego: None,
+        }
+    }
+
+    /// The same in a session of whoever asks: conditions of statement rules have a value then.
+    #[must_use]
+    pub fn requests_of(&self, modules: &Modules, asking: &Asking<'_>) -> Rules {
+        Rules {
+            only: asking.only.cloned(),
+            rego: StatementRego::of(&self.statements, modules, asking),
+            ..self.requests()
         }
     }
 }
 
 impl BreakGlassRule {
-    /// What the requests of a session under it may be.
+    /// What the requests of a session under it may be. Where a condition says whether answers are masked, they are.
     #[must_use]
     pub fn requests(&self) -> Rules {
-        Rules { masking: self.masking.clone(), ..Rules::default() }
+        Rules { masking: self.masking.masked(), ..Rules::default() }
     }
 }
 
@@ -372,6 +382,7 @@ fn permit(
     policy: &Policy,
     rule: &Rule,
     asking: &Asking<'_>,
+    when: &Evaluation<'_>,
     approval: Option<(usize, Timestamp)>,
     now: Timestamp,
 ) -> Permission {
@@ -384,16 +395,20 @@ fn permit(
         retention: rule.limits.retention,
         target_user: rule.target_user.clone(),
         rules: Rules {
-            only: asking.only.cloned(),
-            rego: StatementRego::of(&rule.statements, policy.document().modules(), asking),
-            ..rule.requests()
+            masking: rule.masking.outcome(|path| when.ask(path)),
+            ..rule.requests_of(policy.document().modules(), asking)
         },
         because: format!("rule {}: {through}", rule.name),
         approval_used: approval.map(|(index, _)| index),
     }
 }
 
-fn permit_emergency(rule: &BreakGlassRule, asking: &Asking<'_>, now: Timestamp) -> BreakGlassPermission {
+fn permit_emergency(
+    rule: &BreakGlassRule,
+    asking: &Asking<'_>,
+    when: &Evaluation<'_>,
+    now: Timestamp,
+) -> BreakGlassPermission {
     let through = rule.subjects.through(asking.person).unwrap_or_default();
     BreakGlassPermission {
         rule: rule.name.clone(),
@@ -402,7 +417,11 @@ fn permit_emergency(rule: &BreakGlassRule, asking: &Asking<'_>, now: Timestamp) 
         recording: RecordingMode::Strict,
         retention: rule.limits.retention,
         target_user: rule.target_user.clone(),
-        rules: Rules { only: asking.only.cloned(), ..rule.requests() },
+        rules: Rules {
+            only: asking.only.cloned(),
+            masking: rule.masking.outcome(|path| when.ask(path)),
+            ..rule.requests()
+        },
         because: format!("break-glass rule {}: {through}", rule.name),
         review_before_next_use: rule.review_before_next_use,
         reviewers: rule.reviewers.clone(),
@@ -425,6 +444,7 @@ fn stay(
     policy: &Policy,
     rule: &Rule,
     staying: &Staying<'_>,
+    when: &Evaluation<'_>,
     approval: Option<(usize, Timestamp)>,
     now: Timestamp,
 ) -> Result<Stay, Leave> {
@@ -440,7 +460,7 @@ fn stay(
         let same = rego.is_none_or(|rego| rego.is_still(modules, staying.person, staying.connection));
         let same = same && staying.rules.statements == rule.statements;
         let term = term.or((!same).then_some(Term::Statements));
-        term.or((staying.rules.masking != rule.masking).then_some(Term::Masking))
+        term.or((!is_masked_as(rule, staying, when)).then_some(Term::Masking))
     };
     if let Some(term) = term {
         return Err(Leave::Terms { rule: rule.name.clone(), term });
@@ -450,6 +470,14 @@ fn stay(
         return Err(Leave::Over);
     }
     Ok(Stay { rule: rule.name.clone(), ends_at, idle_timeout: rule.limits.idle.duration() })
+}
+
+/// Whether the session shows no more than the rule would now. What is masked stays so, also when it need not be any more; what is
+/// shown because of a condition is asked again.
+fn is_masked_as(rule: &Rule, staying: &Staying<'_>, when: &Evaluation<'_>) -> bool {
+    let masking = &staying.rules.masking;
+    *masking == rule.masking.masked()
+        || (*masking == Masking::None && rule.masking.outcome(|path| when.ask(path)) == Masking::None)
 }
 
 impl Subjects {
@@ -483,9 +511,24 @@ fn through(
     person.groups.iter().find(|group| groups.contains(*group)).map(|group| format!("member of {group}"))
 }
 
-/// What the same rule lays down as the user at the target: what a request for approval must carry.
 impl Policy {
-    /// For a request: the rule that would allow it but for an approval, and what the request is to be bound to.
+    /// For a request of somebody who gets in already: the first rule that would decide instead if others approved. The first that
+    /// allows decides, so it stands before the one that does now.
+    #[must_use]
+    pub fn better_with_approval(&self, asking: &Asking<'_>, now: Timestamp) -> Option<&RuleName> {
+        let when = when(self, asking, now);
+        for rule in self.rules_for(asking.person, asking.connection) {
+            match missing(rule, asking, &when, now).0[..] {
+                [] => return None,
+                [Missing::Approval { .. }] => return Some(&rule.name),
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// For a request: the rule that would allow it but for an approval, and what the request is to be bound to, the user at the
+    /// target among it.
     #[must_use]
     pub fn approval_wanted(&self, rule: &RuleName) -> Option<(&ApprovalRule, Option<&TargetUser>)> {
         let rule = self.rule(rule)?;

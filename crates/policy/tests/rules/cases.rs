@@ -3,6 +3,7 @@
 use hoop_policy::{
     StatementAction,
     cases::{CaseError, CaseReport, Cases, Coverage, Decided},
+    rules::{AccessPolicy, Policy},
 };
 
 use crate::world::policy;
@@ -186,4 +187,33 @@ fn a_file_that_is_none_is_refused_with_its_place() {
     assert!(matches!(error(&many), CaseError::TooMany { found: 10_001, .. }));
     assert_eq!(error(&many).to_fault().code.as_str(), "HOOP-2016");
     assert_eq!(StatementAction::Deny, serde_json::from_str("\"deny\"").unwrap());
+}
+
+#[test]
+fn a_case_says_whether_answers_are_masked() {
+    let rules = "version: 1
+rules:
+- {name: a, subjects: {groups: [g]}, connections: {names: [pg]}}
+- {name: b, subjects: {groups: [h]}, connections: {names: [pg]}, masking: none}
+";
+    let cases = |group: &str, masked: &str| {
+        let text = format!(
+            "version: 1
+cases:
+- name: x
+  given: {{at: 2026-03-02T09:30:00Z, address: 10.0.0.1, mfa: {{by: totp}}, connection: {{name: pg}}, person: {{name: ada, groups: [{group}]}}}}
+  expect: {{allow: {}}}
+  masked: {masked}
+",
+            if group == "g" { "a" } else { "b" }
+        );
+        let document = AccessPolicy::from_yaml(rules).unwrap();
+        let mut coverage = Coverage::of(&document);
+        let report = Cases::from_yaml(&text).unwrap().run(&Policy::compile(document), &mut coverage);
+        report[0].differs.concat()
+    };
+    assert_eq!((cases("g", "true"), cases("h", "false")), (String::new(), String::new()));
+    assert_eq!(cases("g", "false"), "expected answers to be shown as they are, but they are masked");
+    assert_eq!(cases("h", "true"), "expected answers to be masked, but they are shown as they are");
+    assert!(cases("nobody", "true").contains("nobody was let in"));
 }

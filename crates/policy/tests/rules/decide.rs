@@ -452,3 +452,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn who_gets_in_already_may_ask_for_an_earlier_rule() {
+    let rule = |name: &str, more: &str| {
+        format!(
+            "- {{name: {name}, subjects: {{groups: [engineers]}}, connections: {{names: [demo-pg]}}{more}}}\n"
+        )
+    };
+    let asked = ", conditions: {approval: {approvers: {groups: [leads]}}}";
+    let more = ", conditions: {end_to_end_only: true, approval: {approvers: {groups: [leads]}}}";
+    let (ada, pg) = (person("ada", &["engineers"]), connection("demo-pg", &[]));
+    let better = |rules: &[String]| {
+        let policy = policy(&format!("version: 1\nrules:\n{}", rules.concat()));
+        policy.better_with_approval(&asking(&ada, &pg), NOW).map(ToString::to_string)
+    };
+    assert_eq!(better(&[rule("a", asked), rule("b", "")]).as_deref(), Some("a"));
+    assert_eq!(better(&[rule("b", ""), rule("a", asked)]), None, "it would change nothing");
+    assert_eq!(better(&[rule("a", more), rule("b", "")]), None, "an approval is not all that is missing");
+    assert_eq!(better(&[rule("a", more), rule("c", asked), rule("b", "")]).as_deref(), Some("c"));
+}

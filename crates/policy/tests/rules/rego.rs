@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use hoop_policy::rego::{Answer, ModuleError, ModuleName, Modules, When};
 use hoop_policy::rules::{
-    AccessPolicy, ConnectionFacts, Diff, Missing, OpenedBy, Person, Policy, PolicyError, Problem, Refusal,
-    Staying,
+    AccessPolicy, ConnectionFacts, Diff, Leave, Missing, OpenedBy, Person, Policy, PolicyError, Problem,
+    Refusal, Staying,
 };
-use hoop_policy::{Action, Denial, Rules, Warrant};
+use hoop_policy::{Action, Denial, Masking, Rules, Warrant};
 use serde_json::{Value, json};
 
 use crate::world::{NOW, asking, connection, person, policy, read};
@@ -207,7 +207,7 @@ fn a_rule_file_with_modules_is_written_and_read_back() {
 fn a_rule_file_that_cannot_be_asked_is_refused_with_its_place() {
     let refused = |text: &str| AccessPolicy::from_yaml(text).unwrap_err();
     for (text, code, line, message) in [
-        (rules("nothing"), "HOOP-2014", 13, "rule r: `when` names data.hours.nothing"),
+        (rules("nothing"), "HOOP-2014", 13, "rule r: `when` or `unless` names data.hours.nothing"),
         (
             rules("open").replace("package hours", "package other"),
             "HOOP-2014",
@@ -342,6 +342,105 @@ fn a_session_ends_when_its_statements_would_be_held_against_others() {
     assert!(!stays(&policy(&rules), &ada, &connection("demo-pg", &[("ward", "8")])), "another label");
     ada.groups.insert(hoop_model::GroupName::new("leads").unwrap());
     assert!(!stays(&policy(&rules), &ada, &pg), "another group");
+}
+
+const PURPOSES: &str = "version: 1
+modules:
+  p: |
+    package p
+    care if startswith(input.request.reason, \"treatment: \")
+    day if input.request.time.hour < 23
+    no := false
+    odd := \"true\"
+    broken if no_such_function(1)
+    slow if { some a in [1]; not broken }
+rules:
+- name: r
+  subjects: {groups: [engineers]}
+  connections: {names: [demo-pg]}
+  masking: {modes: {ssn: partial}, unless: data.p.WHICH}
+break_glass:
+- name: e
+  subjects: {groups: [engineers]}
+  connections: {names: [demo-pg]}
+  masking: {unless: data.p.WHICH}
+";
+
+#[test]
+fn answers_are_shown_if_a_condition_is_exactly_true_and_masked_otherwise() {
+    let (ada, pg) = (person("ada", &["engineers"]), connection("demo-pg", &[]));
+    let ssn = "modes: {ssn: partial}";
+    let masked = policy(&PURPOSES.replace(", unless: data.p.WHICH", "").replace("unless: data.p.WHICH", ssn));
+    let masked = masked.decide(&asking(&ada, &pg), NOW).unwrap().rules.masking;
+    assert_ne!(masked, Masking::None);
+    for (which, reason, shown) in [
+        ("care", "treatment: bed 7", true),
+        ("care", "curiosity", false),
+        ("no", "treatment: bed 7", false),
+        ("odd", "treatment: bed 7", false),
+        ("broken", "treatment: bed 7", false),
+        ("slow", "treatment: bed 7", false),
+    ] {
+        let policy = policy(&PURPOSES.replace("WHICH", which));
+        let question = hoop_policy::rules::Asking { reason: Some(reason), ..asking(&ada, &pg) };
+        let rules = policy.decide(&question, NOW).unwrap().rules;
+        assert_eq!(rules.masking, if shown { Masking::None } else { masked.clone() }, "{which}, {reason}");
+        let carried = serde_json::to_string(&rules).unwrap();
+        assert!(!carried.contains("unless") && !carried.contains("data.p"), "the outcome only: {carried}");
+        let emergency = policy.break_glass(&question, NOW).unwrap().rules.masking;
+        assert_eq!(emergency == Masking::None, shown, "{which}, {reason}");
+    }
+    let nobody_asks = policy(&PURPOSES.replace("WHICH", "care"));
+    for rules in
+        [nobody_asks.document().rules()[0].requests(), nobody_asks.document().break_glass()[0].requests()]
+    {
+        assert!(rules.masking.rules().is_some_and(|rules| rules.unless.is_none()));
+    }
+}
+
+#[test]
+fn what_is_shown_because_of_a_condition_is_asked_again() {
+    let (ada, pg) = (person("ada", &["engineers"]), connection("demo-pg", &[]));
+    let shown = |which: &str| {
+        let question = hoop_policy::rules::Asking { reason: Some("treatment: bed 7"), ..asking(&ada, &pg) };
+        policy(&PURPOSES.replace("WHICH", which)).decide(&question, NOW).unwrap()
+    };
+    let stays = |terms: &hoop_policy::rules::Permission, rules: &str, now| {
+        let staying = Staying {
+            person: &ada,
+            connection: &pg,
+            address: [10, 1, 2, 3].into(),
+            reason: Some("treatment: bed 7"),
+            opened_at: NOW,
+            ends_at: terms.ends_at,
+            rule: &terms.rule,
+            opened_by: OpenedBy::Rule,
+            recording: terms.recording,
+            target_user: None,
+            rules: &terms.rules,
+            approvals: &[],
+            end_to_end: true,
+        };
+        policy(rules).may_stay(&staying, now).map(drop)
+    };
+    let (day, care) = (PURPOSES.replace("WHICH", "day"), PURPOSES.replace("WHICH", "care"));
+    // NOW is 22:13.
+    let (later, term) = (NOW.after(std::time::Duration::from_secs(3600)), hoop_policy::rules::Term::Masking);
+    let over = Err(Leave::Terms { rule: "r".parse().unwrap(), term });
+    assert_eq!(stays(&shown("day"), &day, NOW), Ok(()));
+    assert_eq!(stays(&shown("day"), &day, later), over);
+    assert_eq!(stays(&shown("care"), &care, later), Ok(()));
+    assert_eq!(stays(&shown("care"), &PURPOSES.replace("WHICH", "no"), NOW), over);
+    assert_eq!(stays(&shown("no"), &care, NOW), Ok(()), "what is masked stays so");
+    assert_eq!(stays(&shown("no"), &care.replace("partial", "redact"), NOW), over);
+}
+
+#[test]
+fn a_condition_on_masking_must_name_a_rule() {
+    for text in [PURPOSES.replacen("WHICH", "nothing", 1), PURPOSES.replacen("WHICH", "care", 1)] {
+        let error = AccessPolicy::from_yaml(&text.replace("WHICH", "nothing")).unwrap_err();
+        assert!(error.to_string().contains("`when` or `unless` names data.p.nothing"), "{error}");
+    }
 }
 
 #[test]
