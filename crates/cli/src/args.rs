@@ -23,7 +23,8 @@ pub(crate) use self::audit::{
 pub(crate) use self::holds::Holds;
 pub(crate) use self::people::{AddUser, EndSignIns, OneUser, SetUser, Users};
 pub(crate) use self::policy::{
-    Bundle, BundleKeygen, CheckPolicy, ExplainPolicy, FactArgs, MakeBundle, Policy, VerifyBundle,
+    Bundle, BundleKeygen, CheckPolicy, ExplainPolicy, FactArgs, InitPolicy, MakeBundle, Policy, Profile,
+    VerifyBundle,
 };
 pub(crate) use self::recording_keys::{Decrypt, DecryptForm, Keygen, RecordingKeysCommand};
 pub(crate) use self::sealed_codes::SealedCodes;

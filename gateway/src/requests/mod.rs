@@ -189,10 +189,13 @@ pub(crate) async fn ask(hub: &Shared, by: &By, wanted: &Asked) -> Result<Request
     let only = statement.map(|statement| statements::only(&wish.definition, statement)).transpose()?;
     let asking = wish.question.asking(Some(reason), only.as_ref(), &[], 0);
     let rule = match wish.in_force.policy.decide(&asking, wish.at) {
-        Ok(_) => {
-            let fault = Fault::new("HOOP-2020", Blame::Caller, "this needs no approval");
-            return Err(fault.with_hint(format!("hoop connect {name} --reason …")).into());
-        }
+        Ok(_) => match wish.in_force.policy.better_with_approval(&asking, wish.at) {
+            Some(rule) => rule.clone(),
+            None => {
+                let fault = Fault::new("HOOP-2020", Blame::Caller, "this needs no approval");
+                return Err(fault.with_hint(format!("hoop connect {name} --reason …")).into());
+            }
+        },
         Err(Refusal::Missing { rule, what })
             if what.iter().all(|missing| matches!(missing, Missing::Approval { .. })) =>
         {

@@ -37,6 +37,12 @@ Examples:
       --address 10.1.2.3 --at 2026-03-02T09:30:00Z --mfa passkey --statement 'select 1'
   hoop policy explain rules.yaml --tests rules.test.yaml --case 'nobody comes at night'")]
     Explain(Box<ExplainPolicy>),
+    /// Write a profile into a folder, to begin with: rules and their tests
+    #[command(after_help = "\
+Example:
+  hoop policy init hipaa policy/
+  hoop policy test policy/ --min-coverage 100")]
+    Init(InitPolicy),
     /// Signed bundles: rules and their tests in one file that cannot be changed on its way
     #[command(subcommand)]
     Bundle(Bundle),
@@ -48,11 +54,32 @@ impl Policy {
             Self::Check(args) => args.form,
             Self::Test(args) => args.form,
             Self::Explain(args) => args.form,
+            Self::Init(args) => args.form,
             Self::Bundle(Bundle::Keygen(args)) => args.form,
             Self::Bundle(Bundle::Make(_)) => Form::default(),
             Self::Bundle(Bundle::Verify(args)) => args.form,
         }
     }
+}
+
+/// `hoop policy init`
+#[derive(Debug, Args)]
+pub(crate) struct InitPolicy {
+    /// Which
+    #[arg(value_enum)]
+    pub(crate) profile: Profile,
+    /// The folder; it is made if it is not there, and no file in it is written over
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// Rules that come with the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Profile {
+    /// Databases with protected health information (45 CFR 164.312)
+    Hipaa,
 }
 
 /// `hoop policy bundle`

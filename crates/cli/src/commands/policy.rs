@@ -3,6 +3,7 @@
 mod bundle;
 mod explain;
 mod folder;
+mod init;
 mod trial;
 
 use std::path::{Path, PathBuf};
@@ -38,6 +39,7 @@ pub(super) fn run(command: Policy, out: &Out) -> Result {
             let explained = explain::run(*args)?;
             Ok(out.data(&explained, explain::Explained::shown)?)
         }
+        Policy::Init(args) => init::run(&args, out),
         Policy::Bundle(command) => bundle::run(&command, out),
     }
 }

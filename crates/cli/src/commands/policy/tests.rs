@@ -245,6 +245,22 @@ fn a_bundle_is_made_of_what_passes_its_tests_and_verified_by_its_key() {
     }
 }
 
+#[test]
+fn the_profile_that_ships_passes_its_tests_and_they_cover_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let init = || {
+        let Policy::Init(mut args) = policy(&["init", "hipaa", "new/policy"]) else { panic!("init") };
+        args.folder = folder.path().join(&args.folder);
+        code(super::init::run(&args, &Out::plain()))
+    };
+    assert_eq!(init(), "done");
+    let (shown, exit) = printed(&["test", "new/policy", "--min-coverage", "100"], folder.path()).unwrap();
+    assert_eq!(exit, 0, "{shown}");
+    let checked = check(&[folder.path().join("new/policy").to_str().unwrap()]);
+    assert!(checked.len() == 2 && checked.iter().all(|file| file.problem.is_none()), "{checked:?}");
+    assert_eq!(init(), "HOOP-1016", "what somebody has changed is not written over");
+}
+
 /// What stands in the fences of a page: what follows the opening ones, and the lines up to the closing ones.
 fn fenced(page: &str) -> Vec<(&str, String)> {
     let mut blocks: Vec<(&str, String)> = Vec::new();
