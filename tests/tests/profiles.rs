@@ -12,7 +12,7 @@ alter table patients owner to app";
 fn groups(world: &World, person: &str, groups: &[&str]) {
     let mut change = world.hoop(&world.admin);
     change.args(["admin", "users", "set", person]);
-    groups.iter().for_each(|group| drop(change.args(["--group", group])));
+    change.args(groups.iter().flat_map(|group| ["--group", group]));
     run(&mut change);
 }
 

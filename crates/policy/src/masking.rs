@@ -8,7 +8,7 @@ use std::{
     fmt,
 };
 
-use hoop_masking::{Kind, Mode};
+use hoop_masking::{Detectors, Kind, MaskingKey, Mode, Rule};
 use hoop_sql::{Class, Copying, Name, Objects, Reading, Statement};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -190,6 +190,20 @@ impl MaskingRules {
     #[must_use]
     pub fn mode_of(&self, kind: Kind) -> Option<Mode> {
         self.modes.get(&kind).map_or(Some(self.mode), |show| show.mode())
+    }
+
+    /// What is looked for where no rule names the column.
+    #[must_use]
+    pub fn detectors(&self) -> Detectors {
+        let is_wanted = |kind: &Kind| self.detect && self.mode_of(*kind).is_some();
+        Detectors::new(Kind::ALL.into_iter().filter(is_wanted))
+    }
+
+    /// What becomes of what is found.
+    #[must_use]
+    pub fn of_findings(&self, key: &MaskingKey) -> Rule {
+        let modes = Kind::ALL.into_iter().filter_map(|kind| Some((kind, self.mode_of(kind)?)));
+        modes.fold(Rule::new(self.mode, key.clone()), |rule, (kind, mode)| rule.with(kind, mode))
     }
 
     /// What becomes of the columns of a rule.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use hoop_api::rules::{MaskedSample, MaskingSample};
-use hoop_masking::{Cell, Counts, Detectors, Kind, MaskingKey, Mode, Rule, mask_cell, mask_column};
+use hoop_masking::{Cell, Counts, MaskingKey, Rule, mask_cell, mask_column};
 use hoop_policy::{ColumnFate, ColumnPattern, Masking, MaskingRules};
 use hoop_sql::Name;
 
@@ -59,10 +59,7 @@ fn mask_one(rules: &MaskingRules, key: &MaskingKey, sample: &MaskingSample) -> A
 }
 
 fn detected(rules: &MaskingRules, key: &MaskingKey, column: &str, value: &str) -> MaskedSample {
-    let kinds = Kind::ALL.into_iter().filter(|kind| rules.detect && rules.mode_of(*kind).is_some());
-    let modes = Kind::ALL.into_iter().filter_map(|kind| rules.mode_of(kind).map(|mode| (kind, mode)));
-    let rule = modes.fold(Rule::new(Mode::Redact, key.clone()), |rule, (kind, mode)| rule.with(kind, mode));
-    match mask_column(column.as_bytes(), value.as_bytes(), &Detectors::new(kinds), &rule) {
+    match mask_column(column.as_bytes(), value.as_bytes(), &rules.detectors(), &rules.of_findings(key)) {
         None => shown(Some(value.to_owned()), None, &Counts::default()),
         Some(masked) => {
             shown(Some(String::from_utf8_lossy(&masked.bytes).into_owned()), None, &masked.counts)

@@ -126,15 +126,11 @@ impl Masks {
     /// As a session's rules say; `None`: nothing is masked.
     pub(crate) fn new(masking: &Masking, key: &MaskingKey) -> Option<Box<Self>> {
         let rules = masking.rules()?;
-        let looked_for = Kind::ALL.into_iter().filter(|kind| rules.detect && rules.mode_of(*kind).is_some());
-        let rule = Kind::ALL.into_iter().fold(Rule::new(rules.mode, key.clone()), |rule, kind| {
-            rules.mode_of(kind).map_or(rule.clone(), |mode| rule.with(kind, mode))
-        });
         let modes = [Mode::Redact, Mode::Partial, Mode::Hash, Mode::Null, Mode::Fake];
         Some(Box::new(Self {
             rules: Box::new(rules.clone()),
-            detectors: Detectors::new(looked_for),
-            rule,
+            detectors: rules.detectors(),
+            rule: rules.of_findings(key),
             by_mode: modes.map(|mode| (mode, Rule::new(mode, key.clone()))),
             columns: None,
             touched: false,
