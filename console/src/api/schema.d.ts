@@ -2493,7 +2493,7 @@ export interface components {
         };
         /** @description A statement rule that allows other statements. */
         MissedRule: {
-            /** @description Which of its conditions: `classes`, `verbs`, `tables`, `text`, `without_where`. */
+            /** @description Which of its conditions: `classes`, `verbs`, `tables`, `text`, `without_where`, `when`. */
             condition: string;
             /** @description Its name. */
             rule: string;
@@ -3346,6 +3346,17 @@ export interface components {
             /** @description Who signed in. */
             user: components["schemas"]["WhoAmI"];
         };
+        /** @description A condition in Rego, asked about a statement. */
+        TriedCondition: {
+            /** @description What came of it, in words. */
+            answer: string;
+            /** @description It is exactly `true`. */
+            holds: boolean;
+            /** @description The statement rule. */
+            rule: string;
+            /** @description Which rule of the modules it names. */
+            when: string;
+        };
         /** @description An access rule that statements can be held against. */
         TriedRule: {
             /** @description It is a rule for emergencies. */
@@ -3355,6 +3366,15 @@ export interface components {
             /** @description How many statement rules it has; 0: any statement may run. */
             statements: number;
         };
+        /** @description A session that there might be. */
+        TriedSession: {
+            /** @description On what, with the labels that it has now. */
+            connection: string;
+            /** @description Who, with the groups that they are in now. */
+            person: string;
+            /** @description The reason that they state. */
+            reason?: string | null;
+        };
         /** @description What was read of one statement, and what decides it. */
         TriedStatement: {
             /** @description It may run. */
@@ -3363,6 +3383,8 @@ export interface components {
             at: number;
             /** @description What it may do, from harmless to worst: `session`, `read`, `write`, `ddl`, `privilege`, `server`. */
             classes: string[];
+            /** @description The first conditions in Rego of the statement rules, each with what comes of it. Empty where no session was named. */
+            conditions?: components["schemas"]["TriedCondition"][];
             /** @description If none fits: the first rules that allow, each with a condition that the statement does not meet. */
             missed: components["schemas"]["MissedRule"][];
             /** @description It was not understood, or runs code that is not in its text: it counts as anything. */
@@ -3400,6 +3422,7 @@ export interface components {
             rule?: string | null;
             /** @description Values as a target might answer with them: at most 100, of 64 KiB each. */
             samples?: components["schemas"]["MaskingSample"][];
+            session?: components["schemas"]["TriedSession"] | null;
             /** @description As they would be sent: at most 500, of 64 KiB each and 1 MiB in all. */
             texts?: string[];
             /** @description The rule file as YAML. Absent: what is in force. */
