@@ -161,7 +161,7 @@ pub(crate) fn unmaskable(what: &str) -> Failure {
 /// `COPY` data that is not what its statement said.
 pub(crate) fn copy_broke() -> Failure {
     let message = "the database server sends COPY data in another form than its statement asked for";
-    let fault = Fault::new("HOOP-5018", Blame::Target, message)
+    let fault = Fault::new("HOOP-5019", Blame::Target, message)
         .with_hint("send COPY alone, in text, CSV or binary with the usual delimiters and quotes");
     Failure::new("0A000", fault)
 }
