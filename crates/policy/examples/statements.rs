@@ -34,7 +34,7 @@ fn report() -> String {
     text + " group by p.id, p.name"
 }
 
-/// The same with what the words alone do not decide: a `WITH`, whose name is no table.
+/// The same with a `WITH`, whose name is no table.
 fn with_report() -> String {
     format!("with seen as ({}) select seen.* from seen where seen.visits > 3 order by seen.name", report())
 }
@@ -44,16 +44,22 @@ fn numbered(text: &str, number: usize) -> String {
     format!("{text} /* {number} */")
 }
 
+/// The same, within a query.
+fn within_report() -> String {
+    format!("select * from (with seen as ({}) select * from seen) s where s.visits > 3", report())
+}
+
 fn main() {
     let rules = Rules { statements: serde_json::from_str(RULES).unwrap(), ..Rules::default() };
     let (now, ends_at) = (Timestamp::from_micros(0), Timestamp::from_micros(1));
     let warrant = Warrant::new(rules, ends_at);
-    let (report, with_report) = (report(), with_report());
+    let (report, with_report, within_report) = (report(), with_report(), within_report());
     let cases = [
         ("short", "select * from clinic.patients where id = $1"),
         ("write", "update clinic.notes set text = $1, changed = now() where id = $2 and patient = $3"),
         ("report", report.as_str()),
         ("with", with_report.as_str()),
+        ("within", within_report.as_str()),
     ];
     for (name, text) in cases {
         println!("statement.{name}.bytes {} bytes", text.len());

@@ -457,8 +457,10 @@ mod tests {
         let is_known =
             |text: &str, dialect| warrant.known.holds(&known::digest(text.as_bytes(), dialect).unwrap());
         let plain = "select * from clinic.patients";
-        let given = "select * from (with p as (select * from clinic.patients) select * from p) q";
-        let other = "select * from (with p as (select * from billing.claims) select * from p) q";
+        let given =
+            "with recursive p as (select * from clinic.patients union select * from p) select * from p";
+        let other =
+            "with recursive p as (select * from billing.claims union select * from p) select * from p";
         let old = Dialect::Postgres(hoop_sql::postgres::Mode { standard_strings: false, utf8: true });
         for _ in 0..2 {
             assert!(decide(plain, SQL) && decide(given, SQL) && !decide(other, SQL));

@@ -355,7 +355,15 @@ fn words_alone_tell_where_tables_may_stand() {
         ("with a as (select 1) delete from b using a", &["b"]),
         ("with a as (select 1) update a set b = 1", &["a"]),
         ("(with a as (select 1) select 1) union select * from a", &["a"]),
+        ("select x with (a as (select 1)), b from a", &["a"]),
         ("with a as (with b as (select 1) select 1) select * from b, a", &["b"]),
+        ("select * from (with a as (select * from b) select * from a, c) d, a", &["a", "b", "c"]),
+        ("select * from a where c in (with a as (select * from a) select * from a)", &["a"]),
+        (
+            "select * from (with b as (select 1), c as (select 2 from b) (select 1 from c) union (select 2 from b)) d",
+            &[],
+        ),
+        ("with b as (with a as (select 1) delete from a returning c) select * from b", &["a"]),
         ("copy a.b (c, d) to stdout", &["a.b"]),
         ("copy binary a to stdout", &["a"]),
         ("copy (select * from a, b) to stdout", &["a", "b"]),
@@ -388,7 +396,8 @@ fn names_before_a_parenthesis_are_called() {
         reading.statements[0].unknown_functions.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     for (text, functions) in [
-        ("insert into t (a) values (lower(b))", &[][..]),
+        ("insert into t (a) values (lower(b)) on conflict (a, b) do nothing", &[][..]),
+        ("select 1 from a join b on conflict(x) where y", &["conflict"]),
         ("select count(*) filter (where a) over (partition by b), cast(a as mine(3)) from f as g (a)", &[]),
         ("select case when (a) then (b) else (c) end, a and (b), numeric(3) '1', current_date", &[]),
         ("select over(1)", &["over"]),
@@ -529,6 +538,33 @@ fn a_where_bounds_if_it_names_a_column() {
 }
 
 #[test]
+fn words_alone_tell_what_surely_bounds() {
+    let wanted = Wanted { spelling: false, answer: false, mentions: false, columns: false };
+    for (text, unbounded) in [
+        ("update t set a = 1 where id = 7 and b", false),
+        ("update t set a = 1 from u where t.id >= u.\"x\" returning a", false),
+        ("delete from t where \"Id\" <> $1", false),
+        ("update t set a = 1", true),
+        ("update t set a = (select 1 from u where id = 7)", true),
+        ("update t set a = 1 where true", true),
+        ("update t set a = 1 where 1 between - 1 and 2", true),
+        ("update t set a = 1 where current_user = 'x'", true),
+        ("update t set a = 1 where current_schema = 'x'", true),
+        ("update t set a = 1 where '1' is json = true", true),
+        ("update t set a = 1 where now() = $1", true),
+        ("delete from t using x.where where true", true),
+        ("with d as (delete from t) update t set a = 1 where id = 7", true),
+        ("update t set a = 1 where id = (with d as (delete from t returning b) select b from d)", true),
+        ("explain analyze update t set a = 1 where id = 7", true),
+        ("truncate t", true),
+    ] {
+        let reading =
+            Text::new(text.as_bytes(), Dialect::Postgres(Mode::default())).by_words(wanted).unwrap();
+        assert_eq!(reading.statements[0].unbounded, unbounded, "{text}");
+    }
+}
+
+#[test]
 fn a_text_is_split_where_the_server_splits_it() {
     let count = |text: &str| read(text.as_bytes(), Mode::default()).statements.len();
     assert_eq!(count(""), 0);
@@ -614,6 +650,11 @@ fn hostile_texts_are_read_in_bounded_time() {
             (0..2_000).map(|n| format!("a{n} as (select 1)")).collect::<Vec<_>>().join(",")
         ),
         "delete from t where a in (".repeat(2_000),
+        format!("select {}", "(with ".repeat(100_000)),
+        format!("select {}", "(with a as (select 1), ".repeat(40_000)),
+        format!("select * from {}", "(a, a, a, (".repeat(60_000)),
+        format!("insert into t {}", "on conflict (a, ".repeat(60_000)),
+        format!("select {}", "a b, ".repeat(100_000)),
         chain,
         ands,
     ];

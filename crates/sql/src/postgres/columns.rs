@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::{
     lexer::Token,
+    objects::chain,
     places::{Places, Spot, Words},
 };
 use crate::{Column, Columns, Name};
@@ -122,6 +123,32 @@ pub(super) fn columns(tokens: &[Token<'_>], places: &Places) -> Columns {
     found.names();
     found.columns.whole_rows |= found.means_whole_rows();
     found.columns
+}
+
+/// Words that stand where columns do, and are none.
+const NO_COLUMNS: [&str; 2] = ["current_schema", "system_user"];
+
+/// An `UPDATE` or `DELETE`, and nothing else that changes rows, whose `WHERE` begins by comparing a column.
+pub(super) fn is_bounded(tokens: &[Token<'_>]) -> bool {
+    let words = Words(tokens);
+    let changes = |at: &usize| matches!(words.at(*at), "update" | "delete" | "merge" | "truncate");
+    if !changes(&0) || (1..tokens.len()).any(|at| changes(&at)) {
+        return false;
+    }
+    let mut depth = 0_usize;
+    let condition = tokens.iter().enumerate().position(|(at, token)| {
+        match token {
+            Token::Sign(b'(') => depth += 1,
+            Token::Sign(b')') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0 && words.at(at) == "where"
+    });
+    let Some(at) = condition.map(|condition| condition + 1) else { return false };
+    let (word, end) = (words.at(at), chain(tokens, at).map(|(end, _)| end));
+    let compares =
+        |end| matches!(tokens.get(end), Some(Token::Operator("=" | "<" | ">" | "<=" | ">=" | "<>" | "!=")));
+    !is_reserved(word) && !NO_COLUMNS.contains(&word) && end.is_some_and(compares)
 }
 
 struct Found<'a, 't> {

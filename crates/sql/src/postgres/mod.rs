@@ -122,7 +122,7 @@ fn by_words(tokens: &[Token<'_>], verdict: &Verdict, places: &Places) -> Option<
     Some(Touched {
         tables: Objects::Known(places.tables()),
         unknown_functions: objects::called(tokens),
-        unbounded: verdict.changes_rows(),
+        unbounded: verdict.changes_rows() && !columns::is_bounded(tokens),
     })
 }
 

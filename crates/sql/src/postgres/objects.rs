@@ -15,7 +15,7 @@ use sqlparser::{
     parser::Parser,
 };
 
-use super::lexer::Token;
+use super::{lexer::Token, places::Words};
 use crate::Name;
 
 /// Functions of PostgreSQL itself that are not volatile, or are and do no more than compute: `pg_proc` of version 15 says so,
@@ -236,7 +236,14 @@ fn calls_nothing(tokens: &[Token<'_>], at: usize, end: usize) -> bool {
         let word = tokens.get(before).is_some_and(|token| token.is("into") || token.is("as"));
         word && !is_dotted(tokens, before)
     });
-    is_named || (end == at + 1 && tokens.get(at).and_then(Token::word).is_some_and(is_construct))
+    let words = Words(tokens);
+    // `ON CONFLICT (a, b) DO`: behind a condition, there is no `DO`.
+    let is_conflict = words.at(at) == "conflict"
+        && words.before(at, 1) == "on"
+        && words.behind_names(end).is_some_and(|behind| words.at(behind) == "do");
+    is_named
+        || is_conflict
+        || (end == at + 1 && tokens.get(at).and_then(Token::word).is_some_and(is_construct))
 }
 
 fn is_dotted(tokens: &[Token<'_>], at: usize) -> bool {

@@ -4,7 +4,7 @@
 //! of a list that `FROM` or `USING` began, and nowhere else. Such a list ends at words that the server takes for nothing else
 //! (they are reserved); where it is not certain that it ends, it goes on. A name before a parenthesis is called.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Range};
 
 use super::{lexer::Token, objects::chain};
 use crate::Name;
@@ -57,7 +57,7 @@ impl Places {
             return Self { spots: chain(tokens, at).map(spot).into_iter().collect(), closed: Vec::new() };
         }
         let (levels, level) = (Vec::new(), Level::default());
-        let mut scan = Scan { words, with: with(words), places: Self::default(), levels, level };
+        let mut scan = Scan { words, given: given(words), places: Self::default(), levels, level };
         let (mut at, mut expects) = (0, Expects::Nothing);
         while at < tokens.len() {
             (at, expects) = scan.step(at, expects);
@@ -70,39 +70,50 @@ impl Places {
     }
 }
 
-/// Names that a leading `WITH` gives to queries, and where each query ends: behind it, what is read by that name is no table.
-/// Names that others give are left to the parser.
-fn with(words: Words<'_, '_>) -> Vec<(String, usize)> {
-    let (mut given, mut at) = (Vec::new(), 1);
-    if words.at(0) != "with" {
-        return given;
+/// A name that a `WITH` gives to a query, and the tokens between which what is read by it is no table: from behind that query
+/// to the end of the statement, or of the parentheses that the `WITH` leads.
+struct Given {
+    name: String,
+    scope: Range<usize>,
+}
+
+/// The first such names. Those beyond are left to the parser.
+fn given(words: Words<'_, '_>) -> Vec<Given> {
+    let mut all = Vec::new();
+    let leads = |at: &usize| words.at(*at) == "with" && (*at == 0 || words.is_sign(*at - 1, b'('));
+    for at in (0..words.0.len()).filter(leads).take(MOST_GIVEN) {
+        let end = at.checked_sub(1).map_or(words.0.len(), |open| words.behind(open));
+        give(words, at + 1, end, &mut all);
     }
-    if words.at(1) == "recursive" {
-        at = 2;
-    }
-    while let Some(name) = words.0.get(at).and_then(Token::name) {
+    all
+}
+
+fn give(words: Words<'_, '_>, from: usize, end: usize, all: &mut Vec<Given>) {
+    let mut at = if words.at(from) == "recursive" { from + 1 } else { from };
+    while let Some(name) = words.0.get(at).and_then(Token::name)
+        && all.len() < MOST_GIVEN
+    {
         at += 1;
         if words.is_sign(at, b'(') {
             at = words.behind(at);
         }
         if words.at(at) != "as" {
-            break;
+            return;
         }
         at += 1;
         while matches!(words.at(at), "not" | "materialized") {
             at += 1;
         }
         if !words.is_sign(at, b'(') {
-            break;
+            return;
         }
         at = words.behind(at);
-        given.push((name.to_owned(), at));
-        if given.len() == MOST_GIVEN || !words.is_sign(at, b',') {
-            break;
+        all.push(Given { name: name.to_owned(), scope: at..end });
+        if !words.is_sign(at, b',') {
+            return;
         }
         at += 1;
     }
-    given
 }
 
 /// What may stand at a token.
@@ -187,21 +198,26 @@ impl<'t> Words<'_, 't> {
 
     /// `(a, b)`: of tables, none stands alone in parentheses.
     pub(super) fn is_only_names(&self, open: usize) -> bool {
+        self.behind_names(open).is_some()
+    }
+
+    /// Behind the parenthesis that closes `(a, b)`.
+    pub(super) fn behind_names(&self, open: usize) -> Option<usize> {
         let mut at = open + 1;
         while self.0.get(at).is_some_and(|token| token.name().is_some()) {
             match self.0.get(at + 1) {
                 Some(Token::Sign(b',')) => at += 2,
-                Some(Token::Sign(b')')) => return true,
-                _ => return false,
+                Some(Token::Sign(b')')) => return Some(at + 2),
+                _ => return None,
             }
         }
-        false
+        None
     }
 }
 
 struct Scan<'a, 't> {
     words: Words<'a, 't>,
-    with: Vec<(String, usize)>,
+    given: Vec<Given>,
     places: Places,
     levels: Vec<Level>,
     level: Level,
@@ -278,7 +294,7 @@ impl Scan<'_, '_> {
         let is_called = self.words.is_sign(end, b'(') && expects != Expects::Target;
         let is_given = expects == Expects::Table
             && name.schema.is_none()
-            && self.with.iter().any(|(given, behind)| at >= *behind && *given == name.name);
+            && self.given.iter().any(|given| given.scope.contains(&at) && given.name == name.name);
         if expects != Expects::Nothing && !is_called {
             self.places.spots.push(Spot { at, end, table: Some(name).filter(|_| !is_given) });
         }
