@@ -67,7 +67,7 @@ impl Columns {
     /// What becomes of a column of a table.
     pub(super) fn act(&self, table: u32, attribute: i16) -> Act {
         let Some(relation) = self.relations.get(&table) else {
-            let is_known = table < FIRST_OF_USERS || self.known.contains(&table);
+            let is_known = is_servers(table) || self.known.contains(&table);
             return if is_known { Act::Detect } else { Act::Hide };
         };
         let column = relation.columns.iter().find(|column| column.number == attribute);
@@ -141,6 +141,11 @@ impl Relation {
     fn is_masked(&self) -> bool {
         self.columns.iter().any(|column| is_masked(column.act))
     }
+}
+
+/// It comes with the server.
+pub(super) const fn is_servers(table: u32) -> bool {
+    table < FIRST_OF_USERS
 }
 
 const fn is_masked(act: Act) -> bool {
@@ -309,12 +314,14 @@ UNION SELECT v.rel FROM derived d JOIN viewed v ON v.parent = d.rel), \
 computed (rel, att) AS (SELECT a.rel, a.att FROM derived d JOIN field a ON a.rel = d.rel \
 WHERE NOT EXISTS (SELECT FROM plain p WHERE p.rel = a.rel AND p.att = a.att) \
 UNION SELECT p.rel, p.att FROM computed c JOIN plain p ON p.parent = c.rel AND p.origin = c.att), \
+told (rel, att) AS (SELECT a.rel, a.att FROM shown r JOIN field a ON a.rel = r.oid \
+WHERE r.schema = 'pg_catalog' AND a.name IN ('application_name', 'query')), \
 sampled (rel) AS (SELECT oid FROM shown WHERE schema = 'pg_catalog' AND name IN ({SAMPLED})), \
-concerned AS (SELECT rel FROM handed UNION SELECT rel FROM derived UNION SELECT rel FROM sampled) \
+concerned AS (SELECT rel FROM handed UNION SELECT rel FROM derived UNION SELECT rel FROM sampled UNION SELECT rel FROM told) \
 SELECT r.oid, r.schema, r.name, a.attnum, a.attname, CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END, \
 coalesce((SELECT n FROM own o WHERE o.rel = r.oid AND o.att = a.attnum), \
 (SELECT min(n) FROM handed h WHERE h.rel = r.oid AND h.att = a.attnum), -1), \
-(r.oid, a.attnum) IN (SELECT rel, att FROM computed) OR r.oid IN (SELECT rel FROM sampled) \
+(r.oid, a.attnum) IN (SELECT rel, att FROM computed UNION SELECT rel, att FROM told) OR r.oid IN (SELECT rel FROM sampled) \
 FROM concerned c JOIN shown r ON r.oid = c.rel JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 \
 AND NOT a.attisdropped JOIN pg_type t ON t.oid = a.atttypid ORDER BY r.oid, a.attnum; \
 SELECT string_agg(oid::text, ',') FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND oid >= {FIRST_OF_USERS}; \

@@ -208,6 +208,8 @@ impl Masks {
         }
         match &self.columns {
             None => Act::Detect,
+            // The server's own views tell of settings, which a statement can give any value.
+            Some(_) if self.kept && lookup::is_servers(table) => Act::Hide,
             Some(columns) => columns.act(table, attribute),
         }
     }
@@ -224,6 +226,8 @@ impl Masks {
         let Some(Seen { copy: Copying::Out(copy), .. }) = seen else { return None };
         let is_binary = copy.format == CopyFormat::Binary;
         let unknown = |act| Treated { name: bytes::Bytes::new(), act, shape: Shape::of(0, is_binary) };
+        // Also a table that was made since: nobody has looked it up.
+        let other = if self.hides(seen) { Act::Hide } else { Act::Detect };
         let plan = match (&copy.table, &self.columns) {
             (Some(table), Some(columns)) if columns.holds(table) => {
                 let found = columns.of_copy(table, &copy.columns);
@@ -238,19 +242,14 @@ impl Masks {
                 }
             }
             (Some(_), _) => {
-                let named = copy
-                    .columns
-                    .iter()
-                    .map(|name| Treated { name: name.clone().into(), ..unknown(Act::Detect) });
+                let named =
+                    copy.columns.iter().map(|name| Treated { name: name.clone().into(), ..unknown(other) });
                 Plan {
                     columns: named.map(|treated| self.simplified(treated)).collect(),
-                    rest: Some(self.simplified(unknown(Act::Detect))),
+                    rest: Some(self.simplified(unknown(other))),
                 }
             }
-            (None, _) => {
-                let act = if self.hides(seen) { Act::Hide } else { Act::Detect };
-                Plan { columns: Vec::new(), rest: Some(self.simplified(unknown(act))) }
-            }
+            (None, _) => Plan { columns: Vec::new(), rest: Some(self.simplified(unknown(other))) },
         };
         Some((copy.format, plan))
     }

@@ -5,6 +5,7 @@
 
 use bytes::{BufMut as _, Bytes};
 use hoop_masking::mask_text;
+use hoop_policy::Computed;
 
 use super::{HIDDEN, Masks};
 use crate::wire::{Malformed, Reader, write};
@@ -30,8 +31,9 @@ impl Masks {
         let code = fields.iter().find(|(name, _)| *name == b'C').map_or(&[][..], |(_, code)| code);
         let class = code.get(..2).unwrap_or_default().to_vec();
         // What functions say in their own words may be anything.
-        let raised = matches!(&class[..], b"P0" | b"00" | b"01" | b"02");
-        let hides = self.touched && !ABOUT_NO_VALUE.contains(&&class[..]);
+        let in_code = fields.iter().any(|(name, context)| *name == b'W' && !context.is_empty());
+        let raised = in_code || matches!(&class[..], b"P0" | b"00" | b"01" | b"02");
+        let hides = self.touched && (raised || !ABOUT_NO_VALUE.contains(&&class[..]));
         let mut changed = false;
         for (name, value) in &mut fields {
             let other = match name {
@@ -61,7 +63,9 @@ impl Masks {
     pub(crate) fn notification(&mut self, mut body: Reader<'_>) -> Result<Option<Bytes>, Malformed> {
         let (process, channel, payload) = (body.u32()?, body.text()?, body.text()?);
         body.finish()?;
-        let other = if self.kept && !payload.is_empty() { self.hide() } else { self.found_in_text(&payload) };
+        // Another connection may have put into it what is masked here.
+        let hides = self.columns.is_some() && self.rules.computed == Computed::Hide;
+        let other = if hides && !payload.is_empty() { self.hide() } else { self.found_in_text(&payload) };
         let (channel_masked, payload_masked) = (self.found_in_text(&channel), other);
         if channel_masked.is_none() && payload_masked.is_none() {
             return Ok(None);

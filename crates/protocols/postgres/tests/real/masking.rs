@@ -64,7 +64,7 @@ fn secrets() -> Vec<Vec<u8>> {
 }
 
 /// Ways to see them. Each is a script of its own.
-const WAYS: [&str; 76] = [
+const WAYS: [&str; 80] = [
     "select ssn from people",
     "select * from people",
     "table people",
@@ -113,7 +113,11 @@ const WAYS: [&str; 76] = [
     "delete from people where id = 1",
     "do $$ begin raise notice 'it is %', (select ssn from people where id = 1); end $$",
     "do $$ begin raise exception 'it is %', (select ssn from people where id = 1) using detail = (select name from people where id = 1), hint = (select dob from people where id = 1); end $$",
-    "do $$ begin raise exception 'no' using errcode = '42501', message = (select ssn from people where id = 1); end $$",
+    "do $$ begin raise exception using errcode = '42501', message = (select ssn from people where id = 1); end $$",
+    "do $$ begin raise notice using errcode = '42501', message = (select ssn from people where id = 1); end $$",
+    "create temp table v as select ssn as s, dob as d from people; copy v to stdout; copy v (s) to stdout csv",
+    "select set_config('application_name', ssn, false) from people; select setting, reset_val from pg_settings; select application_name, query from pg_stat_activity",
+    "select set_config('application_name', ssn, false) from people; select application_name || '' from pg_stat_activity",
     "begin; declare c cursor for select ssn, ssn || '' from people; fetch all from c; commit",
     "begin; declare c cursor with hold for select ssn || '' as x from people; commit; fetch all from c",
     "prepare q as select ssn, ssn || '' from people; execute q",
@@ -238,6 +242,19 @@ async fn nor_in_binary_by_the_extended_protocol() {
         }
     }
     assert!(leaks.is_empty(), "{} ways: {leaks:#?}", leaks.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_by_another_connection() {
+    let (_server, gate) = world(RULES);
+    let (one, other) = (crate::connect(&gate).await, crate::connect(&gate).await);
+    other.batch_execute("listen ch").await.unwrap();
+    let says =
+        "select set_config('application_name', ssn, false), pg_notify('ch', ssn) from people where id = 1";
+    one.batch_execute(says).await.unwrap();
+    other.batch_execute("select application_name, query from pg_stat_activity").await.unwrap();
+    other.batch_execute("select application_name || '' from pg_stat_activity").await.unwrap();
+    assert_eq!(leaked(&gate.take_to_client()), None);
 }
 
 #[test]
