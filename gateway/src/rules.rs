@@ -18,7 +18,7 @@ use hoop_store::{
     Connection, PolicyVersion, Request, RequestKind, SignedIn, Store, StoreError, User, UserSource,
 };
 
-use crate::hub::now;
+use crate::{hub::now, requests::statements::Single};
 
 /// What a version of the rules is named by.
 #[derive(Debug, Clone, Copy)]
@@ -147,13 +147,15 @@ impl Question {
     pub(crate) fn asking<'a>(
         &'a self,
         reason: Option<&'a str>,
-        only: Option<&'a OnlyStatement>,
+        single: Option<&'a Single>,
         approvals: &'a [Approval],
         live_sessions: u32,
     ) -> Asking<'a> {
         let Self { person, connection, address } = self;
         let (address, end_to_end) = (*address, true);
-        Asking { person, connection, address, reason, end_to_end, only, approvals, live_sessions }
+        let (only, reading) =
+            (single.map(|single| &single.only), single.and_then(|single| single.reading.as_ref()));
+        Asking { person, connection, address, reason, end_to_end, only, reading, approvals, live_sessions }
     }
 }
 
@@ -207,12 +209,17 @@ fn approval(request: &Request, person: &UserName) -> Option<Approval> {
         None => None,
         Some(one) => Some(OnlyStatement::from_parts(one.sha256.parse().ok()?, one.database.clone())),
     };
+    let statement_rule = match asked.statement.as_ref().and_then(|one| one.rule.as_ref()) {
+        None => None,
+        Some(name) => Some(name.parse().ok()?),
+    };
     Some(Approval {
         person: person.clone(),
         rule: asked.rule.parse().ok()?,
         connection: asked.connection_name.clone(),
         target_user,
         only,
+        statement_rule,
         until: request.ends_at?,
     })
 }

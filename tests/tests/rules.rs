@@ -139,6 +139,78 @@ fn one_approved_statement_is_run_as_it_was_read_and_once() {
     assert!(told.contains("HOOP-2028"), "{told}");
 }
 
+const ASKS: &str = "\
+version: 1
+rules:
+  - name: work
+    subjects: {groups: [engineers]}
+    connections: {names: [pg]}
+    masking: none
+    statements:
+      - {name: fix, action: ask, classes: [write], approval: {approvers: {groups: [admins]}}, message: name the ticket}
+      - {name: gone, action: ask, classes: [ddl], approval: {approvers: {users: [nobody]}}}
+      - {name: all, action: allow, classes: [read, write, ddl]}
+";
+
+#[test]
+fn what_a_statement_rule_asks_about_runs_once_others_approve_it() {
+    let world = World::start();
+    world.apply(ASKS);
+    world.postgres.script(
+        "CREATE TABLE bed (id int, ward text); GRANT ALL ON bed TO app; INSERT INTO bed VALUES (7, 'a')",
+    );
+    let fix = "UPDATE bed SET ward = 'b' WHERE id = 7 RETURNING ward";
+    let refused = query(&world, fix);
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        told.contains("HOOP-2034") && told.contains("name the ticket") && told.contains("hoop request NAME"),
+        "{told}"
+    );
+    assert_eq!(
+        String::from_utf8(query(&world, "SELECT ward FROM bed").stdout).unwrap(),
+        "a\n",
+        "reading goes on"
+    );
+
+    let asking = |text: &str| {
+        let mut hoop = world.hoop(&world.engineer);
+        hoop.args(["request", "pg", "--statement", text, "--reason", "ticket 7", "-o", "json"])
+            .output()
+            .unwrap()
+    };
+    for (text, code) in
+        [("SELECT 1", "HOOP-2020"), ("DROP TABLE bed; DELETE FROM bed WHERE id = 7", "HOOP-2029")]
+    {
+        let told = String::from_utf8(asking(text).stderr).unwrap();
+        assert!(told.contains(code), "{text}: {told}");
+    }
+    let others: serde_json::Value = serde_json::from_slice(&asking("DROP TABLE bed").stdout).unwrap();
+    let id = others["id"].as_str().unwrap();
+    let refused = world.hoop(&world.admin).args(["requests", "approve", id]).output().unwrap();
+    assert!(!refused.status.success(), "the admins are not asked about this");
+
+    let connect = |text: &str, sql: &str| {
+        let mut psql = world.hoop(&world.engineer);
+        psql.args(["connect", "pg", "--statement", text, "--", "psql", "-XAtqc", sql]).output().unwrap()
+    };
+    let early = String::from_utf8(connect(fix, fix).stderr).unwrap();
+    assert!(early.contains("HOOP-2007"), "{early}");
+    let asked: serde_json::Value = serde_json::from_slice(&asking(fix).stdout).unwrap();
+    assert_eq!(asked["statement_rule"], "fix", "{asked}");
+    world.json(&world.admin, &["requests", "approve", asked["id"].as_str().unwrap()]);
+    assert!(!query(&world, fix).status.success(), "no session but the one for it");
+    let other = String::from_utf8(connect(fix, "DELETE FROM bed WHERE id = 7").stderr).unwrap();
+    assert!(other.contains("HOOP-2027"), "{other}");
+    let again = String::from_utf8(connect(fix, fix).stderr).unwrap();
+    assert!(again.contains("HOOP-2028"), "it was good for one session: {again}");
+    let asked: serde_json::Value = serde_json::from_slice(&asking(fix).stdout).unwrap();
+    world.json(&world.admin, &["requests", "approve", asked["id"].as_str().unwrap()]);
+    let done = connect(fix, fix);
+    assert_eq!(String::from_utf8(done.stdout).unwrap(), "b\n", "{}", String::from_utf8_lossy(&done.stderr));
+    let opened = world.json(&world.admin, &["audit", "ls", "--code", "session.requested"]);
+    assert!(opened.to_string().contains("\"statement_rule\":\"fix\""), "the ledger says so");
+}
+
 #[test]
 fn a_session_says_by_which_rules_somebody_was_let_in() {
     let world = World::start();

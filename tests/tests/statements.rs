@@ -71,6 +71,30 @@ fn a_denial_names_its_rule_and_the_transaction_goes_on() {
     assert!(denied >= 5, "{denied}: {shown:#?}");
 }
 
+/// Limits of a rule hold over sessions, and the database itself refuses changes.
+#[test]
+fn limits_and_the_databases_own_fence_hold_from_end_to_end() {
+    let world = world(&json!([
+        {"name": "mark", "action": "allow", "tables": ["mark"], "classes": ["read"], "at_most": {"rows": 3}, "rate": {"statements": 4, "per": "1h"}},
+        {"name": "all", "action": "allow", "classes": ["read", "write"]},
+    ]));
+    let three = "select n from mark, generate_series(1, 3)";
+    assert_eq!(psql(&world, &[three]), "0\n0\n0\n");
+    let many = psql(&world, &["select n from mark cross join (values (1), (2), (3), (4)) v", "select 1"]);
+    assert!(many.contains("HOOP-2035") && !many.contains("0\n"), "{many}");
+    assert_eq!(psql(&world, &[three]), "0\n0\n0\n");
+    assert_eq!(psql(&world, &["select n from mark"]), "0\n");
+    let fifth =
+        psql(&world, &["select n from mark", "insert into mark values (5)", "select count(*) from pg_am"]);
+    assert_eq!(fifth.matches("HOOP-2036").count(), 1, "in another session, and nothing else: {fifth}");
+
+    world.rule(json!({"read_only": true}));
+    let said =
+        psql(&world, &["insert into mark values (1)", "begin read write", "select count(*) from mark"]);
+    assert!(said.contains("read-only transaction") && said.contains("HOOP-2038"), "{said}");
+    assert_eq!(world.postgres.script("select count(*) from mark").trim(), "2");
+}
+
 #[test]
 fn other_rules_end_the_session() {
     let world = world(&json!([{"name": "all", "action": "allow"}]));

@@ -80,9 +80,8 @@ impl Site {
             session,
             stream: StreamId(0),
             person: person.clone(),
-            allow_replication: false,
             // Nobody but this agent reads the answers.
-            masking: Masking::None,
+            rules: Arc::new(Rules { masking: Masking::None, ..Rules::default() }),
             masking_key: self.masking_key.clone(),
             cancel_seed: seed.into(),
             login_cache: Arc::default(),

@@ -10,7 +10,7 @@ use hoop_control::{grant::Grant, v1};
 use hoop_engine::{Credential, LoginCache, StreamContext, Target};
 use hoop_masking::MaskingKey;
 use hoop_model::{Blame, Fault, Redacted, StreamId, Timestamp};
-use hoop_policy::Warrant;
+use hoop_policy::{Rules, Warrant};
 use hoop_recording::event::{Event, Record, Said};
 use hoop_session::{Activity, Dial, Limits, Parts, Pipe, Tape, Terminator, drive, ending};
 use hoop_tunnel::{
@@ -62,6 +62,7 @@ pub(crate) struct LiveSession {
     pub(crate) terminator: Terminator,
     /// Its recording is finished.
     pub(crate) over: CancellationToken,
+    rules: Arc<Rules>,
     warrant: Arc<Warrant>,
     target: Arc<dyn Target>,
     credential: Credential,
@@ -92,8 +93,11 @@ impl LiveSession {
     ) -> Arc<Self> {
         let (terminator, _) = ending();
         let (desk, cancels) = SessionDesk::new();
+        let meters = sessions.meters.of(grant.user, grant.connection, now());
+        let rules = grant.rules();
         let session = Arc::new(Self {
-            warrant: Arc::new(Warrant::new(grant.rules(), grant.ends_at)),
+            rules: Arc::new(rules.clone()),
+            warrant: Arc::new(Warrant::metered(rules, grant.ends_at, meters)),
             secret: SessionSecret::from_bytes(*secret.expose()),
             window: Mutex::default(),
             streams: SessionStreams::new(
@@ -141,8 +145,7 @@ impl LiveSession {
             session: self.grant.session,
             stream,
             person: self.grant.user_name.clone(),
-            allow_replication: self.grant.allow_replication,
-            masking: self.grant.masking.clone(),
+            rules: Arc::clone(&self.rules),
             masking_key: self.masking_key.clone(),
             cancel_seed: seed.into(),
             login_cache: Arc::clone(&self.login_cache),

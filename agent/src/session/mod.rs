@@ -1,6 +1,7 @@
 //! The sessions that this agent carries: opened by a signed grant, ended once, for one reason.
 
 mod live;
+mod meters;
 mod open;
 
 use std::{
@@ -16,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use live::{AtTarget, LiveSession};
+use meters::AllMeters;
 pub(crate) use open::{site_of, start};
 
 use crate::{
@@ -54,6 +56,8 @@ pub(crate) struct Sessions {
     opening: Mutex<HashSet<SessionId>>,
     /// Ends told to the gateway again at each meeting, until it has the recording.
     ended: Mutex<HashMap<SessionId, v1::SessionEnded>>,
+    /// What people have had, beyond the end of their sessions.
+    meters: AllMeters,
     news: mpsc::Sender<v1::from_agent::Message>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -73,6 +77,7 @@ impl Sessions {
             live: Mutex::default(),
             opening: Mutex::default(),
             ended: Mutex::default(),
+            meters: AllMeters::default(),
             news,
             tasks,
             stop,

@@ -2493,7 +2493,7 @@ export interface components {
         };
         /** @description A statement rule that allows other statements. */
         MissedRule: {
-            /** @description Which of its conditions: `classes`, `verbs`, `tables`, `text`, `without_where`, `when`. */
+            /** @description Which of its conditions: `classes`, `verbs`, `tables`, `columns`, `text`, `without_where`, `when`. */
             condition: string;
             /** @description Its name. */
             rule: string;
@@ -2865,6 +2865,8 @@ export interface components {
             /** @description How far it has come. */
             state: components["schemas"]["RequestState"];
             statement?: components["schemas"]["SingleStatement"] | null;
+            /** @description The statement rule of it that asks for an approval. */
+            statement_rule?: string | null;
             /** @description As whom at the target, where the rule lays it down. */
             target_user?: string | null;
         };
@@ -3379,6 +3381,8 @@ export interface components {
         TriedStatement: {
             /** @description It may run. */
             allowed: boolean;
+            /** @description The statement rule that asks for an approval of it. */
+            asks?: string | null;
             /** @description Its place in the text, counted from 0. */
             at: number;
             /** @description What it may do, from harmless to worst: `session`, `read`, `write`, `ddl`, `privilege`, `server`. */
@@ -3401,6 +3405,8 @@ export interface components {
             unknown_functions: string[];
             /** @description The words that say so. */
             verbs: string[];
+            /** @description The statement rules that say something to whoever runs it. */
+            warns?: string[];
         };
         /** @description What would become of one text. */
         TriedText: {

@@ -121,6 +121,9 @@ pub struct RequestView {
     pub connection: ConnectionName,
     /// Under which rule.
     pub rule: String,
+    /// The statement rule of it that asks for an approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement_rule: Option<String>,
     /// As whom at the target, where the rule lays it down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_user: Option<String>,

@@ -263,6 +263,14 @@ pub struct TriedStatement {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub rule: Option<RuleName>,
+    /// The statement rule that asks for an approval of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub asks: Option<RuleName>,
+    /// The statement rules that say something to whoever runs it.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    pub warns: Vec<RuleName>,
     /// If none fits: the first rules that allow, each with a condition that the statement does not meet.
     pub missed: Vec<MissedRule>,
     /// The first conditions in Rego of the statement rules, each with what comes of it. Empty where no session was named.
@@ -290,6 +298,6 @@ pub struct MissedRule {
     /// Its name.
     #[schema(value_type = String)]
     pub rule: RuleName,
-    /// Which of its conditions: `classes`, `verbs`, `tables`, `text`, `without_where`, `when`.
+    /// Which of its conditions: `classes`, `verbs`, `tables`, `columns`, `text`, `without_where`, `when`.
     pub condition: String,
 }

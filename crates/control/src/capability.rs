@@ -230,6 +230,8 @@ impl Capability {
             idle_timeout_seconds: self.idle_timeout_seconds,
             allow_replication: false,
             only: None,
+            approved: None,
+            read_only: false,
             statements: Vec::new(),
             masking: self.masking.clone(),
             rego: None,

@@ -64,6 +64,12 @@ pub struct Grant {
     /// May run this statement alone, once. An agent that does not know this refuses the grant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only: Option<OnlyStatement>,
+    /// The statement rule whose approvers have approved that. An agent that does not know this refuses the grant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved: Option<RuleName>,
+    /// May not change anything. An agent that does not know this refuses the grant.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub read_only: bool,
     /// What each statement is held against. An agent that does not know this refuses the grant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub statements: Vec<StatementRule>,
@@ -99,6 +105,8 @@ impl Grant {
         Rules {
             allow_replication: self.allow_replication,
             only: self.only.clone(),
+            approved: self.approved.clone(),
+            read_only: self.read_only,
             statements: self.statements.clone(),
             masking: self.masking.clone(),
             rego: self.rego.clone(),
@@ -256,6 +264,8 @@ mod tests {
             idle_timeout_seconds: 60,
             allow_replication: false,
             only: None,
+            approved: None,
+            read_only: false,
             statements: Vec::new(),
             masking: hoop_policy::Masking::default(),
             rego: None,

@@ -24,7 +24,7 @@ pub use account::{Account, Accounts, ColumnFinding, Errand, ErrandOutput, Outcom
 use bytes::{Bytes, BytesMut};
 pub use hoop_model::Timestamp;
 use hoop_model::{Fault, Redacted};
-use hoop_policy::{Action, Denial, Permit};
+use hoop_policy::{Action, BoundValue, Denial, Permit, Terms};
 pub use hoop_recording::event::{Event, RequestId};
 pub use hoop_sql::Dialect;
 pub use protocol::{
@@ -78,10 +78,19 @@ pub enum Question {
         /// How it is read.
         dialect: Dialect,
     },
+    /// See [`Action::Bind`].
+    Bind {
+        /// What it may be held to.
+        terms: Vec<Terms>,
+        /// The values.
+        values: Vec<BoundValue>,
+    },
     /// See [`Action::Execute`].
     Execute {
         /// Values may be bound to it.
         bound: bool,
+        /// What it may be held to.
+        terms: Vec<Terms>,
     },
     /// See [`Action::FunctionCall`].
     FunctionCall {
@@ -104,7 +113,8 @@ impl Question {
             }
             Self::Statement { text, dialect } => Action::Statement { text, dialect: *dialect },
             Self::Prepare { text, dialect } => Action::Prepare { text, dialect: *dialect },
-            Self::Execute { bound } => Action::Execute { bound: *bound },
+            Self::Bind { terms, values } => Action::Bind { terms, values },
+            Self::Execute { bound, terms } => Action::Execute { bound: *bound, terms },
             Self::FunctionCall { function } => Action::FunctionCall { function: *function },
             Self::Replicate => Action::Replicate,
             Self::Cancel => Action::Cancel,

@@ -6,7 +6,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use hoop_masking::MaskingKey;
 use hoop_model::{ProtocolId, Redacted, SessionId, StreamId, Timestamp, UserName};
 
-use hoop_policy::Masking;
+use hoop_policy::Rules;
+use hoop_sql::Dialect;
 
 use crate::{Accounts, Credential, Engine, Errand};
 
@@ -21,6 +22,11 @@ pub trait Protocol: Send + Sync {
     /// The name that its clients expect of a socket in a folder.
     fn socket_name(&self) -> &'static str {
         "socket"
+    }
+
+    /// How the texts of its requests are read by a session that has just begun; `None`: they are not read.
+    fn dialect(&self) -> Option<Dialect> {
+        None
     }
 
     /// Reads a connection's settings.
@@ -164,10 +170,9 @@ pub struct StreamContext {
     pub stream: StreamId,
     /// The person, for `application_name` and the like.
     pub person: UserName,
-    /// May the session replicate (see `hoop_policy::Rules`)?
-    pub allow_replication: bool,
-    /// What is shown of the answers.
-    pub masking: Masking,
+    /// What its requests may be. The engine asks policy about each; this is for what it must do by itself: masking, read-only
+    /// transactions, what to ask again.
+    pub rules: Arc<Rules>,
     /// With what values are hashed or faked.
     pub masking_key: MaskingKey,
     /// The cancel key this stream shows to its client, random bytes of the driver's making (36: 4 of process id, 32

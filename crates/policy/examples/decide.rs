@@ -67,6 +67,7 @@ fn everywhere(policy: &Policy) -> f64 {
             reason: None,
             end_to_end: false,
             only: None,
+            reading: None,
             approvals: &[],
             live_sessions: 0,
         };
@@ -92,6 +93,7 @@ fn when() {
         reason: None,
         end_to_end: false,
         only: None,
+        reading: None,
         approvals: &[],
         live_sessions: 0,
     };
@@ -127,6 +129,7 @@ fn main() {
                 reason,
                 end_to_end: false,
                 only: None,
+                reading: None,
                 approvals: &[],
                 live_sessions: 0,
             };

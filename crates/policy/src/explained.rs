@@ -1,6 +1,9 @@
 //! What statement rules say of a text, statement by statement: [`crate::Warrant`] decides by it, and whoever writes rules
 //! reads it.
 
+use std::collections::BTreeSet;
+
+use hoop_model::RuleName;
 use hoop_sql::{Reading, Statement};
 
 use crate::{
@@ -32,7 +35,7 @@ impl<'r> Questions<'r> {
     /// Holds what was read of a text against the rules, as in a session.
     #[must_use]
     pub fn explain(&self, reading: &'r Reading) -> Explained<'r> {
-        Explained::asking(&self.rules.statements, reading, &self.asked())
+        Explained::asking(&self.rules.statements, self.rules.approved.as_ref(), reading, &self.asked())
     }
 
     /// The conditions of the rules, and what comes of each for a statement; none without the facts of a session.
@@ -97,27 +100,58 @@ impl<'r> Ruling<'r> {
     }
 }
 
+/// All that the rules say of one statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held<'r> {
+    /// What decides it.
+    pub by: Ruling<'r>,
+    /// The first rule before that which asks for an approval.
+    pub asks: Option<&'r StatementRule>,
+    /// Those before that which warn.
+    pub warns: Vec<&'r StatementRule>,
+}
+
+impl<'r> Held<'r> {
+    /// The rule that asks, where nothing else stands in the way.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<&'r StatementRule> {
+        self.asks.filter(|_| self.by.allows())
+    }
+
+    /// Whether the statement may run, where others have approved what this rule asks for.
+    #[must_use]
+    pub fn allows(&self, approved: Option<&RuleName>) -> bool {
+        self.by.allows() && self.asks.is_none_or(|rule| approved == Some(&rule.name))
+    }
+}
+
 /// A text as the rules see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explained<'r> {
     /// What was read of it.
     reading: &'r Reading,
     /// One for each statement of it.
-    rulings: Vec<Ruling<'r>>,
+    held: Vec<Held<'r>>,
+    /// The rule that asks, of which others have approved the text.
+    approved: Option<&'r RuleName>,
 }
 
 impl<'r> Explained<'r> {
     /// Holds what was read against the rules. Conditions in Rego need a session: here they have no value.
     #[must_use]
     pub fn new(rules: &'r [StatementRule], reading: &'r Reading) -> Self {
-        Self::asking(rules, reading, &Asked::new(None))
+        Self::asking(rules, None, reading, &Asked::new(None))
     }
 
-    /// The same in a session.
-    pub(crate) fn asking(rules: &'r [StatementRule], reading: &'r Reading, asked: &Asked<'_>) -> Self {
-        let ruling = |statement| statements::ruling(rules, statement, asked);
-        let rulings = reading.statements.iter().map(ruling).collect();
-        Self { reading, rulings }
+    /// The same in a session, where the text may have been approved.
+    pub(crate) fn asking(
+        rules: &'r [StatementRule],
+        approved: Option<&'r RuleName>,
+        reading: &'r Reading,
+        asked: &Asked<'_>,
+    ) -> Self {
+        let held = reading.statements.iter().map(|statement| statements::held(rules, statement, asked));
+        Self { reading, held: held.collect(), approved }
     }
 
     /// What was read.
@@ -126,28 +160,50 @@ impl<'r> Explained<'r> {
         self.reading
     }
 
-    /// Each statement, and what decides it.
-    pub fn statements(&self) -> impl ExactSizeIterator<Item = (&'r Statement, Ruling<'r>)> {
-        self.reading.statements.iter().zip(self.rulings.iter().copied())
+    /// Each statement, and what the rules say of it.
+    pub fn statements(&self) -> impl ExactSizeIterator<Item = (&'r Statement, &Held<'r>)> {
+        self.reading.statements.iter().zip(&self.held)
     }
 
     /// Which statement refuses the text, counted from 0: the first that may not run.
     #[must_use]
     pub fn refused_at(&self) -> Option<usize> {
-        self.rulings.iter().position(|ruling| !ruling.allows())
+        self.held.iter().position(|held| !held.allows(self.approved))
     }
 
     /// Why the text may not run; `None`: it may.
     #[must_use]
     pub fn denial(&self) -> Option<Denial> {
-        let (statement, ruling) = self.statements().nth(self.refused_at()?)?;
-        Some(match self.reading.unreadable {
-            Some(why) => Denial::Unreadable(why),
-            None => Denial::Statement {
-                rule: ruling.rule().map(|rule| rule.name.clone()),
-                class: statement.worst(),
-            },
+        let (statement, held) = self.statements().nth(self.refused_at()?)?;
+        if let Some(why) = self.reading.unreadable {
+            return Some(Denial::Unreadable(why));
+        }
+        let rule = held.waits_for().or_else(|| held.by.rule());
+        let (name, message) =
+            (rule.map(|rule| rule.name.clone()), rule.and_then(|rule| rule.message.clone()));
+        Some(match (held.waits_for(), name) {
+            (Some(_), Some(rule)) => Denial::NeedsApproval { rule, message },
+            (_, rule) => Denial::Statement { rule, class: statement.worst(), message },
         })
+    }
+
+    /// The rules that ask for an approval without which the text may not run; none where it may not run anyway.
+    #[must_use]
+    pub fn asks(&self) -> BTreeSet<&'r RuleName> {
+        let runs = self.held.iter().all(|held| held.by.allows());
+        self.held.iter().filter_map(|held| held.asks.filter(|_| runs)).map(|rule| &rule.name).collect()
+    }
+
+    /// The rules that warn, each once, in order.
+    pub(crate) fn warns(&self) -> Vec<&'r StatementRule> {
+        let mut seen = BTreeSet::new();
+        let all = self.held.iter().flat_map(|held| held.warns.iter().copied());
+        all.filter(|rule| seen.insert(&rule.name)).collect()
+    }
+
+    /// The rules that allow its statements.
+    pub(crate) fn allowing(&self) -> impl Iterator<Item = &'r StatementRule> {
+        self.held.iter().filter_map(|held| held.by.rule())
     }
 }
 
@@ -181,19 +237,22 @@ mod tests {
         let explained = Explained::new(&rules, &reading);
         let told: Vec<_> = explained
             .statements()
-            .map(|(_, ruling)| (ruling.rule().map(|rule| rule.name.to_string()), ruling.allows()))
+            .map(|(_, held)| (held.by.rule().map(|rule| rule.name.to_string()), held.allows(None)))
             .collect();
         let by = |name: &str| Some(name.to_owned());
         assert_eq!(told, [(by("read"), true), (None, false), (by("no-billing"), false), (by("read"), true)]);
         assert_eq!(explained.refused_at(), Some(1));
-        assert_eq!(explained.denial(), Some(Denial::Statement { rule: None, class: Class::Write }));
+        assert_eq!(
+            explained.denial(),
+            Some(Denial::Statement { rule: None, class: Class::Write, message: None })
+        );
     }
 
     #[test]
     fn without_rules_any_statement_is_free() {
         let reading = reading("drop table a; select '");
         let explained = Explained::new(&[], &reading);
-        assert!(explained.statements().all(|(_, ruling)| ruling == Ruling::Free));
+        assert!(explained.statements().all(|(_, held)| held.by == Ruling::Free));
         assert_eq!((explained.refused_at(), explained.denial()), (None, None));
     }
 
@@ -210,12 +269,12 @@ mod tests {
         let missed = |text: &str| {
             let reading = reading(text);
             let explained = Explained::new(&rules, &reading);
-            let (statement, ruling) = explained.statements().next().unwrap();
+            let (statement, held) = explained.statements().next().unwrap();
             let asked = Asked::new(None);
             let missed = super::missed(&rules, statement, &asked);
             let missed: Vec<_> = missed.map(|(rule, condition)| (rule.name.to_string(), condition)).collect();
             assert!(missed.iter().all(|(name, condition)| *name == condition.as_str()), "{missed:?}");
-            (missed.len(), ruling.allows())
+            (missed.len(), held.allows(None))
         };
         assert_eq!(missed("update billing.claims set a = 1 where id = 2"), (4, false));
         assert_eq!(missed("update clinic.notes set a = 1 where id = 2"), (3, true));

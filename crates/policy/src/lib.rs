@@ -24,11 +24,16 @@ mod request;
 pub mod rules;
 mod statement;
 mod statements;
+mod terms;
 
 pub use column::{ColumnPattern, NotAColumn};
-pub use explained::{Explained, Questions, Ruling};
+pub use explained::{Explained, Held, Questions, Ruling};
 pub use hash::{NotAHash, Sha256};
 pub use masking::{ColumnFate, ColumnRule, Computed, Keeping, Masking, MaskingRules, Show, View};
-pub use request::{Action, Denial, Permit, Rules, Verdict, Warrant};
+pub use rego::BoundValue;
+pub use request::{Action, Denial, Permit, Rules, Verdict, Warning, Warrant};
 pub use statement::{OnlyStatement, StatementHash};
-pub use statements::{Condition, NotATable, StatementAction, StatementRule, TablePattern, TextPattern};
+pub use statements::{
+    Condition, Message, NotAMessage, NotATable, StatementAction, StatementRule, TablePattern, TextPattern,
+};
+pub use terms::{AtMost, Meters, NotASize, Rate, Returned, Size, Terms};

@@ -1,8 +1,8 @@
 //! Which statements a session may run: the statement rules of an access rule.
 //!
-//! The first rule that matches a statement decides; a statement that none matches is denied. What the reader of SQL is not
-//! certain of counts against the statement on both sides: a rule that allows matches only what surely is so, one that denies
-//! matches whatever may be.
+//! The first rule that allows or denies and matches a statement decides; a statement that none matches is denied. Rules before it that
+//! ask or warn and match add to it. What the reader of SQL is not certain of counts against the statement on all sides: a rule
+//! that allows matches only what surely is so, the others match whatever may be.
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
@@ -11,12 +11,13 @@ use hoop_sql::{Class, Column, Name, Objects, Statement};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
-    ColumnPattern, Ruling,
-    rego::{Answer, Asked, When},
-    rules::filled,
+    AtMost, ColumnPattern, Held, Rate, Ruling,
+    rego::{Asked, When},
+    rules::{ApprovalRule, filled, is_visible, present},
 };
 
-/// What is done with a statement that a rule matches.
+/// What is done with a statement that a rule matches. The first rule that allows or denies decides; those that ask or warn say what
+/// else must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StatementAction {
@@ -24,6 +25,18 @@ pub enum StatementAction {
     Allow,
     /// It is refused.
     Deny,
+    /// It is run if others have approved exactly this text, and a later rule allows it.
+    Ask,
+    /// Whoever runs it is told something, if a later rule allows it.
+    Warn,
+}
+
+impl StatementAction {
+    /// The first rule of this kind that fits decides.
+    #[must_use]
+    pub const fn decides(self) -> bool {
+        matches!(self, Self::Allow | Self::Deny)
+    }
 }
 
 /// One rule about statements. Of each condition that is given, one value must fit; what is not given fits anything.
@@ -56,6 +69,51 @@ pub struct StatementRule {
     /// will do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<When>,
+    /// Who must approve the text; for rules that ask. No agent needs to know it.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalRule>,
+    /// What whoever runs it is told; for all rules but those that allow.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub message: Option<Message>,
+    /// How much an answer may return; for rules that allow.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<AtMost>,
+    /// How much within a time; for rules that allow.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+}
+
+/// What a rule tells people: one line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Message(String);
+
+/// Why a text is no message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a message is one line of 1 to {LONGEST_MESSAGE} bytes, without control characters")]
+pub struct NotAMessage;
+
+/// Bytes of a message.
+const LONGEST_MESSAGE: usize = 300;
+
+impl TryFrom<String> for Message {
+    type Error = NotAMessage;
+    fn try_from(text: String) -> Result<Self, NotAMessage> {
+        let fine = !text.trim().is_empty() && text.len() <= LONGEST_MESSAGE && text.chars().all(is_visible);
+        if fine { Ok(Self(text)) } else { Err(NotAMessage) }
+    }
+}
+
+impl From<Message> for String {
+    fn from(message: Message) -> Self {
+        message.0
+    }
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// A condition of a statement rule, by the name of its field.
@@ -98,12 +156,14 @@ impl Condition {
 }
 
 impl StatementRule {
-    /// The first condition that a statement does not meet. `None`: the rule fits, surely if it allows, maybe if it denies.
+    /// The first condition that a statement does not meet. `None`: the rule fits, surely if it allows, else maybe.
     #[must_use]
     pub(crate) fn misfit(&self, statement: &Statement, asked: &Asked<'_>) -> Option<Condition> {
         Condition::ALL.into_iter().find(|condition| match self.action {
             StatementAction::Allow => !self.is_surely_met(*condition, statement, asked),
-            StatementAction::Deny => !self.may_be_met(*condition, statement, asked),
+            StatementAction::Deny | StatementAction::Ask | StatementAction::Warn => {
+                !self.may_be_met(*condition, statement, asked)
+            }
         })
     }
 
@@ -121,9 +181,7 @@ impl StatementRule {
             Condition::Columns => self.columns.is_empty() || self.surely_has_only(statement),
             Condition::Text => self.spells(statement),
             Condition::WithoutWhere => !self.without_where,
-            Condition::When => {
-                self.when.as_ref().is_none_or(|when| asked.ask(when, statement) == Answer::True)
-            }
+            Condition::When => self.when.as_ref().is_none_or(|when| asked.is_surely(when, statement)),
         }
     }
 
@@ -138,9 +196,7 @@ impl StatementRule {
             Condition::Columns => self.columns.is_empty() || self.may_touch_a_column(statement),
             Condition::Text => statement.is_opaque || self.spells(statement),
             Condition::WithoutWhere => !self.without_where || statement.unbounded,
-            Condition::When => {
-                self.when.as_ref().is_none_or(|when| asked.ask(when, statement) != Answer::False)
-            }
+            Condition::When => self.when.as_ref().is_none_or(|when| asked.may_be(when, statement)),
         }
     }
 
@@ -210,10 +266,30 @@ impl StatementRule {
     }
 }
 
-/// What decides one statement.
-pub(crate) fn ruling<'r>(rules: &'r [StatementRule], statement: &Statement, asked: &Asked<'_>) -> Ruling<'r> {
-    let fits = |rule: &&StatementRule| rule.misfit(statement, asked).is_none();
-    if rules.is_empty() { Ruling::Free } else { rules.iter().find(fits).map_or(Ruling::NoneFits, Ruling::By) }
+/// What the rules say of one statement: from the top, up to the one that decides.
+pub(crate) fn held<'r>(rules: &'r [StatementRule], statement: &Statement, asked: &Asked<'_>) -> Held<'r> {
+    let mut held = Held {
+        by: if rules.is_empty() { Ruling::Free } else { Ruling::NoneFits },
+        asks: None,
+        warns: Vec::new(),
+    };
+    for rule in rules {
+        // The first that asks says whom.
+        if (rule.action == StatementAction::Ask && held.asks.is_some())
+            || rule.misfit(statement, asked).is_some()
+        {
+            continue;
+        }
+        match rule.action {
+            StatementAction::Ask => held.asks = Some(rule),
+            StatementAction::Warn => held.warns.push(rule),
+            StatementAction::Allow | StatementAction::Deny => {
+                held.by = Ruling::By(rule);
+                break;
+            }
+        }
+    }
+    held
 }
 
 /// Patterns of columns that a rule may have.
@@ -350,8 +426,8 @@ mod tests {
         let reading = read(text.as_bytes(), Dialect::Postgres(Mode::default()));
         let explained = Explained::new(rules, &reading);
         let Some(refused) = explained.refused_at() else { return Ok(()) };
-        let (_, ruling) = explained.statements().nth(refused).unwrap();
-        Err(ruling.rule().map(|rule| rule.name.to_string()))
+        let (_, held) = explained.statements().nth(refused).unwrap();
+        Err(held.by.rule().map(|rule| rule.name.to_string()))
     }
 
     const CLINIC: &str = "

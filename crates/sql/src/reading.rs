@@ -129,6 +129,8 @@ pub struct Statement {
     pub unbounded: bool,
     /// It runs code that is not in its text, or is not understood: its mentions say nothing.
     pub is_opaque: bool,
+    /// It may let transactions write that were to read only: in words, or by code that is not in its text.
+    pub read_write: bool,
     /// Columns of its answer, by position, that are a count or a constant whatever is read.
     pub constants: Vec<u16>,
     /// What it sends by `COPY … TO STDOUT`.
@@ -191,6 +193,13 @@ impl Statement {
         self.unknown_functions.is_empty() && !self.mentions.iter().any(is_with)
     }
 
+    /// It may give a name to something else than what was known by it, for later requests: a prepared statement, a cursor.
+    #[must_use]
+    pub fn gives_names(&self) -> bool {
+        let says = |verb: &str| self.verbs.contains(verb);
+        self.is_opaque || !self.unknown_functions.is_empty() || says("prepare") || says("declare")
+    }
+
     /// Whatever a rule fears of the other, it fears of this.
     pub(crate) fn says_no_less_than(&self, other: &Self) -> bool {
         let tables = match (&self.tables, &other.tables) {
@@ -205,6 +214,7 @@ impl Statement {
             && other.unknown_functions.is_subset(&self.unknown_functions)
             && (self.unbounded || !other.unbounded)
             && (self.is_opaque || !other.is_opaque)
+            && (self.read_write || !other.read_write)
     }
 
     /// One that may do anything.
@@ -218,6 +228,7 @@ impl Statement {
             unknown_functions: BTreeSet::new(),
             unbounded: true,
             is_opaque: true,
+            read_write: true,
             constants: Vec::new(),
             copy: Copying::Nothing,
             normal,

@@ -122,6 +122,8 @@ pub struct AskedStatement {
     pub sha256: String,
     /// In which database.
     pub database: String,
+    /// The statement rule whose approvers are asked; those of the rule are if absent.
+    pub rule: Option<String>,
 }
 
 /// One word on a request.
@@ -189,7 +191,7 @@ impl SeenBy {
 macro_rules! columns {
     () => {
         "id, kind, user_id, user_name, connection_id, connection_name, rule, become, statement_sealed, \
-         statement_sha256, statement_database, reason, incident, duration_seconds, needed, state, created_at, \
+         statement_sha256, statement_database, statement_rule, reason, incident, duration_seconds, needed, state, created_at, \
          decide_until, decided_at, ends_at, ended_at, end_reason, extended_by, reviewed_by, reviewed_by_name, reviewed_at, finding, \
          (SELECT same_person_as FROM users WHERE users.id = requests.user_id) AS same_person_as"
     };
@@ -222,6 +224,7 @@ impl Request {
                 sealed,
                 sha256: row.text("statement_sha256")?,
                 database: row.text("statement_database")?,
+                rule: row.maybe_text("statement_rule")?,
             }),
         };
         let asked = NewRequest {
@@ -281,9 +284,9 @@ impl Tx {
     pub(crate) async fn insert_request(&mut self, new: &NewRequest) -> Result<Request, StoreError> {
         let sql = concat!(
             "INSERT INTO requests (id, kind, user_id, user_name, connection_id, connection_name, rule, become, \
-             statement_sealed, statement_sha256, statement_database, reason, incident, duration_seconds, needed, \
+             statement_sealed, statement_sha256, statement_database, statement_rule, reason, incident, duration_seconds, needed, \
              state, created_at, decide_until) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 'pending', $16, $17) RETURNING ",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 'pending', $17, $18) RETURNING ",
             columns!()
         );
         let values = args![
@@ -298,6 +301,7 @@ impl Tx {
             new.statement.as_ref().map(|statement| statement.sealed.as_slice()),
             new.statement.as_ref().map(|statement| statement.sha256.as_str()),
             new.statement.as_ref().map(|statement| statement.database.as_str()),
+            new.statement.as_ref().and_then(|statement| statement.rule.as_deref()),
             new.reason.as_str(),
             new.incident.as_deref(),
             new.duration_seconds,

@@ -195,6 +195,7 @@ fn view(
         person: asked.user_name,
         connection: asked.connection_name,
         rule: asked.rule,
+        statement_rule: asked.statement.and_then(|statement| statement.rule),
         target_user: asked.become_user,
         reason: asked.reason,
         statement,

@@ -17,7 +17,7 @@ use hoop_api::{
 };
 use hoop_model::RuleName;
 use hoop_policy::{
-    Action, Condition, Denial, Explained, Questions, Rules, Ruling, StatementRule, Warrant,
+    Action, Condition, Denial, Explained, Held, Questions, Rules, Ruling, StatementRule, Warrant,
     rego::{Answer as RegoAnswer, When},
     rules::{AccessPolicy, Asking, BreakGlassRule, Rule},
 };
@@ -176,10 +176,10 @@ fn told(questions: &Questions<'_>, explained: &Explained<'_>, denial: Option<&De
     let all = explained.statements().enumerate();
     let statements: Vec<_> = all
         .filter(|(at, _)| is_told(*at))
-        .map(|(at, (statement, ruling))| TriedStatement {
-            missed: if ruling == Ruling::NoneFits { missed(questions, statement) } else { Vec::new() },
+        .map(|(at, (statement, held))| TriedStatement {
+            missed: if held.by == Ruling::NoneFits { missed(questions, statement) } else { Vec::new() },
             conditions: conditions(questions, statement),
-            ..statement_told(at, statement, ruling)
+            ..statement_told(at, statement, held)
         })
         .collect();
     TriedText {
@@ -213,7 +213,7 @@ fn conditions(questions: &Questions<'_>, statement: &Statement) -> Vec<TriedCond
     questions.answers(statement).into_iter().take(MOST_MISSED).map(told).collect()
 }
 
-fn statement_told(at: usize, statement: &Statement, ruling: Ruling<'_>) -> TriedStatement {
+fn statement_told(at: usize, statement: &Statement, held: &Held<'_>) -> TriedStatement {
     TriedStatement {
         at,
         classes: statement.classes.iter().map(ToString::to_string).collect(),
@@ -226,8 +226,10 @@ fn statement_told(at: usize, statement: &Statement, ruling: Ruling<'_>) -> Tried
         unbounded: statement.unbounded,
         opaque: statement.is_opaque,
         spelling: statement.normal.clone(),
-        allowed: ruling.allows(),
-        rule: ruling.rule().map(|rule| rule.name.clone()),
+        allowed: held.allows(None),
+        rule: held.by.rule().map(|rule| rule.name.clone()),
+        asks: held.waits_for().map(|rule| rule.name.clone()),
+        warns: held.warns.iter().map(|rule| rule.name.clone()).collect(),
         missed: Vec::new(),
         conditions: Vec::new(),
     }

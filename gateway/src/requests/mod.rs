@@ -10,8 +10,8 @@ use std::{net::IpAddr, time::Duration};
 
 use hoop_api::{manage::ConnectionDefinition, requests::NewRequest as Asked};
 use hoop_ledger::event::EventCode;
-use hoop_model::{Actor, Blame, ConnectionName, Fault, RequestId, Role, Timestamp};
-use hoop_policy::rules::{Decider, DecidingRole, Missing, Refusal};
+use hoop_model::{Actor, Blame, ConnectionName, Fault, RequestId, Role, RuleName, Timestamp};
+use hoop_policy::rules::{Decider, DecidingRole, Missing, Refusal, Unapprovable, Wanted};
 use hoop_store::{
     AskedStatement, Conflict, Connection, Decision, NewRequest, Request, RequestKind, RequestState, Review,
     SeenBy, SignedIn, StoreError,
@@ -81,7 +81,7 @@ impl May {
         let (mut decide, mut review) = (false, false);
         if let Ok(rule) = asked.rule.parse() {
             match asked.kind {
-                RequestKind::Access => decide = in_force.policy.may_approve(&decider, &rule),
+                RequestKind::Access => decide = may_approve(in_force, &decider, &rule, asked),
                 RequestKind::BreakGlass => review = in_force.policy.may_review(&decider, &rule),
             }
         }
@@ -90,6 +90,14 @@ impl May {
         let end = own || decide || review || gave || role == Role::Admin;
         let waits = role == Role::Approver && request.state == RequestState::Pending;
         Self { see: end || waits || role == Role::Auditor, decide, review, end }
+    }
+}
+
+/// What cannot be read of it can be approved by nobody.
+fn may_approve(in_force: &InForce, decider: &Decider<'_>, rule: &RuleName, asked: &NewRequest) -> bool {
+    match asked.statement.as_ref().and_then(|statement| statement.rule.as_deref()) {
+        None => in_force.policy.may_approve(decider, rule, None),
+        Some(name) => name.parse().is_ok_and(|name| in_force.policy.may_approve(decider, rule, Some(&name))),
     }
 }
 
@@ -186,8 +194,9 @@ pub(crate) async fn ask(hub: &Shared, by: &By, wanted: &Asked) -> Result<Request
     text("reason", reason)?;
     let wish = Wish::new(hub, by, name).await?;
     let statement = wanted.statement.as_ref();
-    let only = statement.map(|statement| statements::only(&wish.definition, statement)).transpose()?;
-    let asking = wish.question.asking(Some(reason), only.as_ref(), &[], 0);
+    let single = statement.map(|statement| statements::single(&wish.definition, statement)).transpose()?;
+    let only = single.as_ref().map(|single| &single.only);
+    let asking = wish.question.asking(Some(reason), single.as_ref(), &[], 0);
     let rule = match wish.in_force.policy.decide(&asking, wish.at) {
         Ok(_) => match wish.in_force.policy.better_with_approval(&asking, wish.at) {
             Some(rule) => rule.clone(),
@@ -203,16 +212,23 @@ pub(crate) async fn ask(hub: &Shared, by: &By, wanted: &Asked) -> Result<Request
         }
         Err(refusal) => return Err(refusal.to_fault(name).into()),
     };
-    let Some((approval, target_user)) = wish.in_force.policy.approval_wanted(&rule) else {
-        return Err(Refusal::NotAllowed.to_fault(name).into());
+    let wanted_approval = wish.in_force.policy.approval_wanted(&rule, &asking);
+    let Wanted { approval, target_user, statement_rule } = match wanted_approval {
+        Ok(wanted) => wanted,
+        Err(Unapprovable::NoRule) => return Err(Refusal::NotAllowed.to_fault(name).into()),
+        Err(several @ Unapprovable::Several { .. }) => {
+            let fault = Fault::new("HOOP-2029", Blame::Caller, several.to_string());
+            return Err(fault.with_hint("ask for each of its statements alone").into());
+        }
     };
     let duration = Duration::from_secs(wanted.duration_seconds).min(approval.longest.duration());
     if duration.is_zero() {
         return Err(Problematic::bad_request("duration_seconds must not be 0"));
     }
     let id = RequestId::generate();
-    let sealed =
-        statement.zip(only.as_ref()).map(|(statement, only)| statements::seal(hub, id, statement, only));
+    let sealed = statement
+        .zip(only)
+        .map(|(text, only)| statements::seal(hub, id, text, only, statement_rule.as_ref()));
     let terms = Terms {
         id,
         statement: sealed.transpose()?,
@@ -226,7 +242,7 @@ pub(crate) async fn ask(hub: &Shared, by: &By, wanted: &Asked) -> Result<Request
     let new = wish.request(RequestKind::Access, terms, reason);
     let facts = json!({
         "reason": new.reason, "duration_seconds": new.duration_seconds, "needed": new.needed,
-        "target_user": new.become_user, "only": only,
+        "target_user": new.become_user, "only": only, "statement_rule": statement_rule,
     });
     let told = told_of(hub, &new, None, &by.actor, EventCode::RequestCreated, facts);
     hub.store.create_request(&new, MOST, false, &[told]).await.map_err(refused)

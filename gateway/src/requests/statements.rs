@@ -4,8 +4,9 @@
 //! who decide and for the auditor, and stands in no event and in no notice.
 
 use hoop_api::{manage::ConnectionDefinition, requests::SingleStatement};
-use hoop_model::{Blame, Fault, RequestId};
+use hoop_model::{Blame, Fault, RequestId, RuleName};
 use hoop_policy::OnlyStatement;
+use hoop_sql::Reading;
 use hoop_store::{AskedStatement, NewRequest};
 use serde_json::Value;
 
@@ -16,11 +17,19 @@ const LONGEST: usize = 64 * 1024;
 /// Longest name of a database, bytes.
 const LONGEST_NAME: usize = 256;
 
+/// A statement that a session is to be for, and nothing else.
+pub(crate) struct Single {
+    /// What the session is bound to.
+    pub(crate) only: OnlyStatement,
+    /// What was read of it; nothing where texts of the protocol are not read.
+    pub(crate) reading: Option<Reading>,
+}
+
 /// What a session for this statement alone is bound to.
-pub(crate) fn only(
+pub(crate) fn single(
     definition: &ConnectionDefinition,
     statement: &SingleStatement,
-) -> Result<OnlyStatement, Problematic> {
+) -> Result<Single, Problematic> {
     let wrong = |message: String, hint: &'static str| {
         Problematic::from(Fault::new("HOOP-2029", Blame::Caller, message).with_hint(hint))
     };
@@ -40,7 +49,10 @@ pub(crate) fn only(
             "say in which it is to run: --database NAME",
         ));
     }
-    Ok(OnlyStatement::new(text, database))
+    // The agent reads it again, as the database then reads texts.
+    let dialect = hoop_protocols::find(&definition.protocol).and_then(|protocol| protocol.dialect());
+    let reading = dialect.map(|dialect| hoop_sql::read(text.as_bytes(), dialect));
+    Ok(Single { only: OnlyStatement::new(text, database), reading })
 }
 
 /// How the store keeps it.
@@ -49,9 +61,15 @@ pub(super) fn seal(
     request: RequestId,
     statement: &SingleStatement,
     only: &OnlyStatement,
+    rule: Option<&RuleName>,
 ) -> Result<AskedStatement, Problematic> {
     let sealed = hub.keys.seal_statement(request, &statement.text).map_err(Problematic::internal)?;
-    Ok(AskedStatement { sealed, sha256: only.sha256().to_string(), database: only.database().to_owned() })
+    Ok(AskedStatement {
+        sealed,
+        sha256: only.sha256().to_string(),
+        database: only.database().to_owned(),
+        rule: rule.map(ToString::to_string),
+    })
 }
 
 /// For somebody who may see the request.

@@ -233,9 +233,9 @@ async fn decide(
     let question = Question::new(in_force.caller(&opening.caller), connection, definition, opening.address);
     let running = u32::try_from(running).unwrap_or(u32::MAX);
     let statement = opening.request.statement.as_ref();
-    let only = statement.map(|statement| statements::only(definition, statement)).transpose()?;
+    let single = statement.map(|statement| statements::single(definition, statement)).transpose()?;
     let reason = opening.request.reason.as_deref();
-    let asking = question.asking(reason, only.as_ref(), &standing.approvals, running);
+    let asking = question.asking(reason, single.as_ref(), &standing.approvals, running);
     let refusal = match in_force.policy.decide(&asking, at) {
         Ok(terms) => {
             let request = terms.approval_used.and_then(|used| standing.behind(used));
@@ -307,6 +307,8 @@ fn write_grant(opening: &Opening, granted: &Granted, id: SessionId, issued: &Iss
         idle_timeout_seconds: granted.terms.idle_timeout.as_secs(),
         allow_replication: granted.terms.rules.allow_replication,
         only: granted.terms.rules.only.clone(),
+        approved: granted.terms.rules.approved.clone(),
+        read_only: granted.terms.rules.read_only,
         statements: granted.terms.rules.statements.clone(),
         masking: granted.terms.rules.masking.clone(),
         rego: granted.terms.rules.rego.clone(),
@@ -383,7 +385,7 @@ async fn keep(
         "rule": grant.rule, "rules_version": grant.rules_version,
         "rules_sha256": grant.rules_sha256, "recording": grant.recording, "request": grant.request,
         "break_glass": grant.opened_by != OpenedBy::Rule, "retention": retention,
-        "retention_seconds": retention.map(|retention| retention.duration().as_secs()), "target_user": grant.target_user, "only": grant.only,
+        "retention_seconds": retention.map(|retention| retention.duration().as_secs()), "target_user": grant.target_user, "only": grant.only, "statement_rule": grant.approved, "read_only": grant.read_only,
         "end_to_end": true,
     });
     let subjects = [

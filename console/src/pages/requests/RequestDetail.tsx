@@ -55,6 +55,7 @@ function Facts({ request }: { request: AccessRequest }) {
     ...(request.target_user ? [['As, at the target', foreign(request.target_user)] as [string, ReactNode]] : []),
     ['For', span(request.duration_seconds)],
     ['Rule', request.rule],
+    ...(request.statement_rule ? [['Statement rule', request.statement_rule] as [string, ReactNode]] : []),
     ['Asked', <Time key="asked" at={request.created_at} />],
     ...times(request),
     ...(request.extended_by ? [['Let go on by', request.extended_by] as [string, ReactNode]] : []),

@@ -32,6 +32,7 @@ export interface Rule {
   limits?: { duration?: string; idle?: string; sessions?: number; recording?: string; retention?: string };
   become?: string;
   allow_replication?: boolean;
+  read_only?: boolean;
   statements?: { name: string; action: string }[];
 }
 
@@ -99,6 +100,7 @@ function ordinary(rule: Rule): Summary {
       ...(recording === 'strict' ? ['recorded strictly'] : []),
       ...(retention ? [`recording kept for ${retention}`] : []),
       ...(rule.allow_replication ? ['replication allowed'] : []),
+      ...(rule.read_only ? ['the database refuses changes'] : []),
       ...(rule.statements ? [`statements: ${rule.statements.map(({ action, name }) => `${action} ${name}`).join(', ')}`] : []),
       ...becomes(rule.become),
     ],

@@ -94,6 +94,8 @@ test('what is decided, in words', () => {
   expect(ruling({ allowed: false, rule: 'x' })).toBe('refused by x');
   expect(ruling({ allowed: false })).toBe('refused: no statement rule fits');
   expect(ruling({ allowed: true, rule: null })).toBe('allowed: there are no statement rules');
+  expect(ruling({ allowed: false, rule: 'all', asks: 'fix' })).toBe('waits for an approval: asked for by fix');
+  expect(ruling({ allowed: true, rule: 'all', warns: ['a', 'b'] })).toBe('allowed by all, with a warning by a, b');
   expect(verdict(refused, RULE)).toBe('It would be refused');
   expect(verdict(runs, RULE)).toBe('It would run');
   expect(verdict({ ...runs, statements: [] }, RULE)).toBe('It would run: there is no statement in it');

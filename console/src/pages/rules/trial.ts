@@ -17,8 +17,12 @@ const MISSES: Record<string, string> = {
   classes: 'the statement may do more than its classes',
   verbs: 'the statement has other verbs',
   tables: 'the statement touches, or may touch, other tables',
+  columns: 'the statement touches, or may touch, other columns',
   text: 'the statement is spelled otherwise',
 };
+
+/** The code of a refusal that an approval would lift. */
+const NEEDS_APPROVAL = 'HOOP-2034';
 
 /** A fact about a statement, with the words that a rule would use. */
 export interface Fact {
@@ -57,13 +61,18 @@ function tablesOf(tables: readonly string[] | undefined): Fact['lines'] {
 }
 
 /** Which rule decides a statement, and how. */
-export function ruling(statement: Pick<TriedStatement, 'allowed' | 'rule'>): string {
+export function ruling(statement: Pick<TriedStatement, 'allowed' | 'rule' | 'asks' | 'warns'>): string {
+  if (statement.asks) return `waits for an approval: asked for by ${statement.asks}`;
+  if (statement.allowed && statement.warns && statement.warns.length > 0) {
+    return `${ruling({ ...statement, warns: [] })}, with a warning by ${statement.warns.join(', ')}`;
+  }
   if (statement.rule) return statement.allowed ? `allowed by ${statement.rule}` : `refused by ${statement.rule}`;
   return statement.allowed ? 'allowed: there are no statement rules' : 'refused: no statement rule fits';
 }
 
 /** What becomes of a whole text. */
 export function verdict(text: TriedText, rule: TriedRule): string {
+  if (text.refusal?.code === NEEDS_APPROVAL) return 'It would wait for an approval of exactly this text';
   if (text.refusal) return 'It would be refused';
   if (rule.break_glass) return 'It would run: in emergencies any statement may';
   if (rule.statements === 0) return `It would run: ${rule.name} has no statement rules`;
@@ -82,7 +91,7 @@ export function verdictInShort(text: TriedText): string {
 }
 
 /** Codes of refusals by statement rules: others were about something else. */
-const BY_STATEMENT_RULES = new Set(['HOOP-2030', 'HOOP-2031']);
+const BY_STATEMENT_RULES = new Set(['HOOP-2030', 'HOOP-2031', NEEDS_APPROVAL]);
 
 export type Change = 'refused now' | 'runs now';
 
@@ -112,7 +121,7 @@ export function thenInShort({ denied }: CarriedStatement): string {
   if (!denied) return 'ran';
   if (!BY_STATEMENT_RULES.has(denied.code)) return 'refused, for another reason';
   if (denied.code === 'HOOP-2031') return 'refused: could not be read';
-  const rule = /^statement rule (\S+) does not allow/.exec(denied.message)?.[1];
+  const rule = /^statement rule (\S+) (?:does not allow|wants an approval)/.exec(denied.message)?.[1];
   return rule === undefined ? 'refused: no statement rule fitted' : `refused by ${rule}`;
 }
 

@@ -112,7 +112,10 @@ fn state(item: &RequestView) -> String {
 fn details(item: &RequestView) -> String {
     let mut lines = vec![
         format!("{}  {} → {}  ({})", item.id, item.person, item.connection, state(item)),
-        format!("  rule      {}", item.rule),
+        match &item.statement_rule {
+            Some(statement) => format!("  rule      {}, statement rule {}", item.rule, statement),
+            None => format!("  rule      {}", item.rule),
+        },
         format!("  reason    {}", text::line(&item.reason)),
         format!("  for       {}", span(item.duration_seconds)),
     ];

@@ -112,6 +112,8 @@ facts! {
         public("sha256", Text, "SHA-256 of its text."),
         internal("database", Text, "In which database."),
     ]), "The one statement that is asked for.";
+    STATEMENT_RULE = internal "statement_rule" Text, "The statement rule that asks for an approval of it, if one does.";
+    READ_ONLY = public "read_only" Flag, "Whether the database itself refuses changes.";
     INCIDENT = personal "incident" Text, "The incident's name, as the person says.";
     FINDING = personal "finding" Text, "What the review found.";
     ENDS_AT = public "ends_at" Time, "When it ends.";

@@ -48,9 +48,18 @@ pub const fn schema(code: Code) -> &'static [Fact] {
         Code::ConnectionScanned => &[CONNECTION_NAME, AGENT, OK, SCANNED_COLUMNS, COLUMNS_FOUND, CODE],
         Code::RulesChanged => &[RULES_VERSION, POLICY_SHA256, BUNDLE_VERSION, BUNDLE_SHA256, CHANGES, NOTE],
         Code::RulesRefused => &[CODE, REASON, BUNDLE_VERSION, BUNDLE_SHA256, ADDRESS],
-        Code::RequestCreated => {
-            &[REQUEST, PERSON, CONNECTION, RULE, PERSON_REASON, DURATION, APPROVALS_NEEDED, TARGET_USER, ONLY]
-        }
+        Code::RequestCreated => &[
+            REQUEST,
+            PERSON,
+            CONNECTION,
+            RULE,
+            PERSON_REASON,
+            DURATION,
+            APPROVALS_NEEDED,
+            TARGET_USER,
+            ONLY,
+            STATEMENT_RULE,
+        ],
         Code::RequestApproved | Code::RequestDenied => {
             &[REQUEST, PERSON, CONNECTION, RULE, NOTE, APPROVALS_NEEDED]
         }
@@ -155,6 +164,8 @@ const SESSION_REQUESTED: &[Fact] = &[
     TARGET_USER,
     RETENTION,
     ONLY,
+    STATEMENT_RULE,
+    READ_ONLY,
     END_TO_END,
 ];
 

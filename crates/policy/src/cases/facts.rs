@@ -181,6 +181,7 @@ impl Facts {
             connection: approval.connection.unwrap_or_else(|| connection.name.clone()),
             target_user: approval.target_user,
             only: None,
+            statement_rule: None,
             until: approval.until,
         });
         Ok(Situation {
@@ -252,6 +253,7 @@ impl Situation {
             reason: self.reason.as_deref(),
             end_to_end: self.end_to_end,
             only: None,
+            reading: None,
             approvals: &self.approvals,
             live_sessions: self.live_sessions,
         }

@@ -89,7 +89,10 @@ pub struct StatementCase {
     /// Whose SQL it is.
     #[serde(default)]
     pub dialect: DialectName,
-    /// Whether it may run.
+    /// The values that are bound to it, as text.
+    #[serde(default)]
+    pub parameters: Vec<Option<String>>,
+    /// What becomes of it: `ask` where an approval is all that it lacks, `warn` where it may run and something is said to it.
     pub expect: StatementAction,
     /// Which statement rule must say so; any if absent.
     #[serde(default)]

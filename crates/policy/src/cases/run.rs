@@ -11,8 +11,8 @@ use super::{
     file::{Case, Cases, DialectName, Expected, StatementCase},
 };
 use crate::{
-    Explained, Masking, Rules, StatementAction,
-    rego::Asked,
+    BoundValue, Explained, Held, Masking, Rules, StatementAction, StatementRule,
+    rego::{Asked, Values},
     rules::{Missing, Policy, Refusal},
 };
 
@@ -58,10 +58,12 @@ pub enum Decided {
 /// What the statement rules said to a text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StatementDecided {
-    /// Whether it may run.
+    /// What becomes of it: it may run, it may not, it waits for an approval, it may run and something is said to it.
     pub action: StatementAction,
-    /// The rules that decided its statements, as far as they were looked at: `None` where none fits.
-    pub rules: Vec<Option<RuleName>>,
+    /// The rule that says so; `None`: none fits.
+    pub by: Option<RuleName>,
+    /// The rules that had a say in it, as far as they were looked at.
+    pub rules: Vec<RuleName>,
     /// Why the text cannot be read, if it cannot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unreadable: Option<String>,
@@ -132,26 +134,54 @@ pub fn decide(policy: &Policy, situation: &Situation) -> (Decided, Option<Rules>
     }
 }
 
-/// Holds a text against the statement rules of a session.
+/// Holds a text against the statement rules of a session, with the values that are bound to it.
 #[must_use]
-pub fn decide_statement(rules: &Rules, text: &str, dialect: DialectName) -> StatementDecided {
+pub fn decide_statement(
+    rules: &Rules,
+    text: &str,
+    parameters: &[Option<String>],
+    dialect: DialectName,
+) -> StatementDecided {
     let mut decided =
-        StatementDecided { action: StatementAction::Allow, rules: Vec::new(), unreadable: None };
+        StatementDecided { action: StatementAction::Allow, by: None, rules: Vec::new(), unreadable: None };
     if rules.statements.is_empty() {
         return decided;
     }
     let reading = hoop_sql::read(text.as_bytes(), dialect.dialect());
     decided.unreadable = reading.unreadable.map(|why| why.to_string());
     let compiled = rules.rego.as_ref().map(|rego| (rego, rego.compile()));
+    let value = |value: &Option<String>| match value {
+        Some(text) => BoundValue::Text(text.clone().into()),
+        None => BoundValue::Null,
+    };
+    let values: Vec<_> = parameters.iter().map(value).collect();
     let asked = Asked::new(compiled.as_ref().map(|(rego, modules)| (*rego, modules)));
-    for (_, ruling) in Explained::asking(&rules.statements, &reading, &asked).statements() {
-        decided.rules.push(ruling.rule().map(|rule| rule.name.clone()));
-        if !ruling.allows() {
-            decided.action = StatementAction::Deny;
+    let asked = asked.with(Values::Given(&values));
+    for (_, held) in Explained::asking(&rules.statements, None, &reading, &asked).statements() {
+        let said = held.warns.iter().copied().chain(held.asks).chain(held.by.rule());
+        decided.rules.extend(said.map(|rule| rule.name.clone()));
+        let (action, by) = outcome(held);
+        // The first statement that may not run decides; else, one that something is said to.
+        if decided.action == StatementAction::Allow || !held.allows(None) {
+            (decided.action, decided.by) = (action, by.map(|rule| rule.name.clone()));
+        }
+        if !held.allows(None) {
             break;
         }
     }
     decided
+}
+
+fn outcome<'r>(held: &Held<'r>) -> (StatementAction, Option<&'r StatementRule>) {
+    if !held.by.allows() {
+        (StatementAction::Deny, held.by.rule())
+    } else if let Some(rule) = held.asks {
+        (StatementAction::Ask, Some(rule))
+    } else if let Some(rule) = held.warns.first() {
+        (StatementAction::Warn, Some(rule))
+    } else {
+        (StatementAction::Allow, held.by.rule())
+    }
 }
 
 impl Cases {
@@ -202,9 +232,9 @@ impl Case {
 impl StatementCase {
     /// What differs, if anything does.
     fn run(&self, number: u32, rule: &RuleName, rules: &Rules, coverage: &mut Coverage) -> Option<String> {
-        let decided = decide_statement(rules, &self.text, self.dialect);
-        decided.rules.iter().flatten().for_each(|by| coverage.count(rule, Some(by)));
-        let last = decided.rules.last().and_then(Option::as_ref);
+        let decided = decide_statement(rules, &self.text, &self.parameters, self.dialect);
+        decided.rules.iter().for_each(|by| coverage.count(rule, Some(by)));
+        let last = decided.by.as_ref();
         let as_expected =
             decided.action == self.expect && self.rule.as_ref().is_none_or(|expected| Some(expected) == last);
         if as_expected {
@@ -213,6 +243,8 @@ impl StatementCase {
         let word = |action| match action {
             StatementAction::Allow => "allowed",
             StatementAction::Deny => "denied",
+            StatementAction::Ask => "asked about",
+            StatementAction::Warn => "allowed with a warning",
         };
         let by = |rule: Option<&RuleName>| rule.map(|rule| format!(" by {rule}")).unwrap_or_default();
         let why = decided.unreadable.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();

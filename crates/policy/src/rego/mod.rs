@@ -19,6 +19,6 @@ mod when;
 pub use input::{AccessInput, ConnectionInput, MfaInput, PersonInput, RequestInput, TimeInput};
 pub(crate) use modules::Evaluation;
 pub use modules::{ModuleError, ModuleName, Modules, TIME};
-pub use statement::StatementRego;
-pub(crate) use statement::{Asked, LONGEST_IN_GRANT};
+pub(crate) use statement::{Asked, LONGEST_IN_GRANT, Values};
+pub use statement::{BoundValue, StatementRego};
 pub use when::{Answer, NotAPath, When};

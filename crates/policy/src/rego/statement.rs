@@ -3,8 +3,10 @@
 use std::{
     cell::Cell,
     collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
 };
 
+use bytes::Bytes;
 use hoop_model::{ConnectionName, GroupName, LabelKey, LabelValue, UserName};
 use hoop_sql::{Objects, Statement};
 use serde::{Deserialize, Serialize};
@@ -84,7 +86,10 @@ impl StatementRego {
         Modules::compile(self.modules.clone()).unwrap_or_default()
     }
 
-    fn input(&self, statement: &Statement) -> Value {
+    /// What a condition sees of a statement and its values. Its JSON schema is `docs/policy-statement-input.schema.json`; a test holds
+    /// the two together.
+    #[must_use]
+    pub fn input(&self, statement: &Statement, values: &[BoundValue]) -> Value {
         let names =
             |names: &BTreeSet<hoop_sql::Name>| names.iter().map(ToString::to_string).collect::<Vec<_>>();
         json!({
@@ -99,6 +104,7 @@ impl StatementRego {
                 "text": statement.normal,
                 "unbounded": statement.unbounded,
                 "opaque": statement.is_opaque,
+                "parameters": parameters(values),
             },
             "person": self.person,
             "connection": self.connection,
@@ -107,23 +113,90 @@ impl StatementRego {
     }
 }
 
+/// A value that a client binds to a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BoundValue {
+    /// None.
+    Null,
+    /// As text.
+    Text(Bytes),
+    /// In the database's binary form of its type.
+    Binary(Bytes),
+    /// It was too large to be looked at whole.
+    Cut,
+}
+
+/// What conditions see of bound values, bytes in all: those behind are cut.
+const MOST_VALUES: usize = 64 << 10;
+
+/// `"text"`, `null`, `{"binary": "hex"}`, `{"cut": true}`.
+fn parameters(values: &[BoundValue]) -> Vec<Value> {
+    let mut left = MOST_VALUES;
+    let shown = |value: &BoundValue| {
+        let (BoundValue::Text(bytes) | BoundValue::Binary(bytes)) = value else {
+            return if *value == BoundValue::Null { Value::Null } else { json!({"cut": true}) };
+        };
+        let Some(rest) = left.checked_sub(bytes.len() + 16) else { return json!({"cut": true}) };
+        left = rest;
+        match (value, std::str::from_utf8(bytes)) {
+            (BoundValue::Text(_), Ok(text)) => Value::from(text),
+            _ => json!({"binary": hex(bytes)}),
+        }
+    };
+    values.iter().map(shown).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The values of a statement that is asked about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Values<'a> {
+    /// These, and no others.
+    Given(&'a [BoundValue]),
+    /// They are bound later, and it is asked about again then. Until then it runs nothing.
+    ToCome,
+}
+
 /// The questions about one text.
 #[derive(Debug)]
 pub(crate) struct Asked<'a> {
     of: Option<(&'a StatementRego, &'a Modules)>,
     left: Cell<usize>,
+    values: Values<'a>,
 }
 
 impl<'a> Asked<'a> {
+    /// Of a text without values.
     pub(crate) const fn new(of: Option<(&'a StatementRego, &'a Modules)>) -> Self {
-        Self { of, left: Cell::new(MOST_ASKED) }
+        Self { of, left: Cell::new(MOST_ASKED), values: Values::Given(&[]) }
+    }
+
+    pub(crate) fn with(self, values: Values<'a>) -> Self {
+        Self { values, ..self }
+    }
+
+    /// Whether it surely holds, as far as that is asked yet.
+    pub(crate) fn is_surely(&self, when: &When, statement: &Statement) -> bool {
+        matches!(self.values, Values::ToCome) || self.ask(when, statement) == Answer::True
+    }
+
+    /// Whether it may hold, as far as that is asked yet.
+    pub(crate) fn may_be(&self, when: &When, statement: &Statement) -> bool {
+        !matches!(self.values, Values::ToCome) && self.ask(when, statement) != Answer::False
     }
 
     /// Whoever takes too long once is not asked again.
     pub(crate) fn ask(&self, when: &When, statement: &Statement) -> Answer {
+        let Values::Given(values) = self.values else { return Answer::Undefined };
         let Some((rego, modules)) = self.of else { return Answer::Undefined };
         let Some(left) = self.left.get().checked_sub(1) else { return Answer::OutOfTime };
-        let answer = modules.ask(when, &rego.input(statement));
+        let answer = modules.ask(when, &rego.input(statement, values));
         self.left.set(if answer == Answer::OutOfTime { 0 } else { left });
         answer
     }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use hoop_model::{ConnectionName, GroupName, LabelKey, LabelValue, RuleName, Timestamp, UserName};
+use hoop_sql::Reading;
 
 use super::{
     document::Deciders,
@@ -83,6 +84,8 @@ pub struct Approval {
     pub target_user: Option<TargetUser>,
     /// For this statement alone; for whole sessions if absent.
     pub only: Option<OnlyStatement>,
+    /// As the approvers of this statement rule, which asks for it; as those of the rule if absent.
+    pub statement_rule: Option<RuleName>,
     /// Until then, and not a moment longer.
     pub until: Timestamp,
 }
@@ -102,6 +105,8 @@ pub struct Asking<'a> {
     pub end_to_end: bool,
     /// Wanted for this statement alone.
     pub only: Option<&'a OnlyStatement>,
+    /// What was read of that statement. Without it the agent refuses what a statement rule asks an approval for.
+    pub reading: Option<&'a Reading>,
     /// What was approved; what does not fit is ignored.
     pub approvals: &'a [Approval],
     /// Sessions of this person that live now.

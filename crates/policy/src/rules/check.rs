@@ -120,6 +120,14 @@ pub enum Problem {
         /// Of which rule.
         name: RuleName,
     },
+    /// A field that this kind of rule has no use for, or that it must have.
+    #[error("statement rule {name}: {what}")]
+    Misplaced {
+        /// Of which rule.
+        name: RuleName,
+        /// What to do.
+        what: &'static str,
+    },
     /// A masking rule that does not say what a column holds.
     #[error("masking of {column}: say its `kind`, or mode: clear or mode: null")]
     NoKind {
@@ -228,7 +236,8 @@ fn check_rule(rule: &Rule) -> Result<(), Problem> {
 fn check_statements(rules: &[StatementRule]) -> Result<(), Problem> {
     most("statements", rules.len(), MOST_STATEMENTS)?;
     let mut names = BTreeSet::new();
-    for StatementRule { name, action, verbs, tables, text, without_where, .. } in rules {
+    for rule in rules {
+        let StatementRule { name, action, verbs, tables, text, without_where, .. } = rule;
         let name = name.clone();
         most("statements.tables", tables.len(), MOST_ENTRIES)?;
         most("statements.text", text.len(), MOST_ENTRIES)?;
@@ -241,8 +250,44 @@ fn check_statements(rules: &[StatementRule]) -> Result<(), Problem> {
         if !names.insert(name.clone()) {
             return Err(Problem::SameStatementName { name });
         }
+        misplaced(rule).map_or(Ok(()), |what| Err(Problem::Misplaced { name, what }))?;
+        rule.approval.as_ref().map_or(Ok(()), check_approval)?;
+        rule.rate.map_or(Ok(()), |rate| within("statements.rate.per", rate.per))?;
     }
-    Ok(())
+    let last = |wanted: &[StatementAction]| rules.iter().rposition(|rule| wanted.contains(&rule.action));
+    let adds = last(&[StatementAction::Ask, StatementAction::Warn]);
+    match adds.filter(|at| Some(*at) > last(&[StatementAction::Allow])).and_then(|at| rules.get(at)) {
+        Some(StatementRule { name, .. }) => {
+            let what =
+                "no rule behind it allows anything: put one that does behind the rules that ask or warn";
+            Err(Problem::Misplaced { name: name.clone(), what })
+        }
+        None => Ok(()),
+    }
+}
+
+/// What to do about a field that a statement rule has or lacks.
+fn misplaced(rule: &StatementRule) -> Option<&'static str> {
+    let StatementRule { action, approval, message, at_most, rate, .. } = rule;
+    let (asks, allows) = (*action == StatementAction::Ask, *action == StatementAction::Allow);
+    if approval.is_some() != asks {
+        return Some(if asks {
+            "it asks, so it needs `approval` with `approvers`"
+        } else {
+            "`approval` is for rules that ask"
+        });
+    }
+    if (at_most.is_some() || rate.is_some()) && !allows {
+        return Some("`at_most` and `rate` are for rules that allow");
+    }
+    if message.is_some() && allows {
+        return Some("`message` is for rules that deny, ask or warn");
+    }
+    if at_most.is_some_and(|limit| !limit.is_filled()) {
+        return Some("`at_most` says nothing: give `rows` or `bytes`");
+    }
+    rate.is_some_and(|rate| !rate.is_filled())
+        .then_some("`rate` says nothing: give `statements`, `rows` or `bytes`")
 }
 
 fn check_masking(masking: &Masking) -> Result<(), Problem> {

@@ -3,7 +3,7 @@
 //! All deny what they do not know. A person learns what is missing only from a rule that names both them and the
 //! connection; to everybody else it does not exist.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use hoop_model::{RuleName, Timestamp, UserName};
 
@@ -19,7 +19,7 @@ use super::{
     words::{DecidingRole, MfaMethod, OpenedBy, RecordingMode, TargetUser},
 };
 use crate::{
-    Masking, OnlyStatement, Rules,
+    Masking, OnlyStatement, Questions, Rules, StatementAction, StatementRule,
     rego::{AccessInput, Answer, Evaluation, Modules, StatementRego},
 };
 
@@ -32,11 +32,11 @@ impl Policy {
         barred(asking.person)?;
         let (mut nearest, when) = (Nearest::default(), when(self, asking, now));
         for rule in self.rules_for(asking.person, asking.connection) {
-            let (missing, approval) = missing(rule, asking, &when, now);
-            if missing.is_empty() {
-                return Ok(permit(self, rule, asking, &when, approval, now));
+            let found = missing(self, rule, asking, &when, now);
+            if found.missing.is_empty() {
+                return Ok(permit(self, rule, asking, &when, &found, now));
             }
-            nearest.consider(&rule.name, &rule.conditions.times, missing);
+            nearest.consider(&rule.name, &rule.conditions.times, found.missing);
         }
         Err(nearest.refusal(now))
     }
@@ -83,12 +83,12 @@ impl Policy {
             AccessInput::new(person, connection, (address, reason), (opened_at, now)).into_json()
         });
         for rule in self.rules_for(staying.person, staying.connection) {
-            let (missing, approval) = missing_of_live(rule, staying, &when, now);
-            if !missing.is_empty() {
-                nearest.consider(&rule.name, &rule.conditions.times, missing);
+            let found = missing_of_live(rule, staying, &when, now);
+            if !found.missing.is_empty() {
+                nearest.consider(&rule.name, &rule.conditions.times, found.missing);
                 continue;
             }
-            match stay(self, rule, staying, &when, approval, now) {
+            match stay(self, rule, staying, &when, found.approval, now) {
                 Ok(stay) => return Ok(stay),
                 Err(leave) => other = other.or(Some(leave)),
             }
@@ -125,11 +125,11 @@ impl Policy {
         Err(leave)
     }
 
-    /// May this person approve what somebody else wants under this rule? That approvers are different people is the
-    /// caller's to count.
+    /// May this person approve what somebody else wants under this rule, or what one of its statement rules asks for? That
+    /// approvers are different people is the caller's to count.
     #[must_use]
-    pub fn may_approve(&self, decider: &Decider<'_>, rule: &RuleName) -> bool {
-        let approval = self.rule(rule).and_then(|rule| rule.conditions.approval.as_ref());
+    pub fn may_approve(&self, decider: &Decider<'_>, rule: &RuleName, statement: Option<&RuleName>) -> bool {
+        let approval = self.rule(rule).and_then(|rule| rule.approval_of(statement));
         let is_approver = |approval: &ApprovalRule| approval.approvers.include(decider);
         decider.may_decide_at_all() && approval.is_some_and(is_approver)
     }
@@ -151,9 +151,8 @@ impl Policy {
     /// The rules whose requests this person may approve, and those whose emergencies they may review because a rule says so.
     #[must_use]
     pub fn decided_by(&self, decider: &Decider<'_>) -> (Vec<RuleName>, Vec<RuleName>) {
-        let approves = |rule: &&Rule| {
-            rule.conditions.approval.as_ref().is_some_and(|approval| approval.approvers.include(decider))
-        };
+        let approves =
+            |rule: &&Rule| rule.all_approvals().any(|approval| approval.approvers.include(decider));
         let reviews = |rule: &&BreakGlassRule| {
             rule.reviewers.as_ref().is_some_and(|reviewers| reviewers.include(decider))
         };
@@ -180,6 +179,33 @@ const fn barred(person: &Person) -> Result<(), Refusal> {
     } else {
         Ok(())
     }
+}
+
+/// The approval that a request is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted<'a> {
+    /// Who gives it.
+    pub approval: &'a ApprovalRule,
+    /// The user at the target.
+    pub target_user: Option<&'a TargetUser>,
+    /// The statement rule that asks for it; the whole rule does if absent.
+    pub statement_rule: Option<RuleName>,
+}
+
+/// Why no approval helps.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unapprovable {
+    /// The rule wants none, or is gone.
+    #[error("no access rule wants an approval of this")]
+    NoRule,
+    /// Two statement rules ask.
+    #[error("its statements want two approvals, of statement rules {one} and {other}")]
+    Several {
+        /// The first.
+        one: RuleName,
+        /// Another.
+        other: RuleName,
+    },
 }
 
 /// The rule that misses least, of those that miss something; the first of several.
@@ -220,13 +246,21 @@ struct Circumstances<'a> {
     reason: Option<&'a str>,
     end_to_end: bool,
     only: Option<&'a OnlyStatement>,
+    /// The statement rule that asks for an approval of it.
+    asks: Option<&'a RuleName>,
     approvals: &'a [Approval],
     /// An approval is no good for longer than the rule says, counted from here.
     since: Timestamp,
 }
 
-/// What a rule misses, and the approval that it found.
-type Found = (Vec<Missing>, Option<(usize, Timestamp)>);
+/// What a rule misses, and what it found.
+pub(super) struct Found {
+    pub(super) missing: Vec<Missing>,
+    /// Which of the approvals, and until when it is good.
+    approval: Option<(usize, Timestamp)>,
+    /// The statement rule that asks for it.
+    asks: Option<RuleName>,
+}
 
 /// The conditions in Rego of whoever asks.
 pub(super) fn when<'a>(policy: &'a Policy, asking: &'a Asking<'_>, now: Timestamp) -> Evaluation<'a> {
@@ -241,26 +275,52 @@ impl Asking<'_> {
     }
 }
 
-pub(super) fn missing(rule: &Rule, asking: &Asking<'_>, when: &Evaluation<'_>, now: Timestamp) -> Found {
-    let Asking { person, connection, address, reason, end_to_end, only, approvals, live_sessions } = *asking;
-    let around =
-        Circumstances { person, connection, address, reason, end_to_end, only, approvals, since: now };
+pub(super) fn missing(
+    policy: &Policy,
+    rule: &Rule,
+    asking: &Asking<'_>,
+    when: &Evaluation<'_>,
+    now: Timestamp,
+) -> Found {
+    let Asking { person, connection, address, reason, end_to_end, only, approvals, live_sessions, .. } =
+        *asking;
+    // Where several ask, one is as good as the other: the agent refuses what the others ask for.
+    let asks = rule.asks(policy.document().modules(), asking).into_iter().next();
+    let around = Circumstances {
+        person,
+        connection,
+        address,
+        reason,
+        end_to_end,
+        only,
+        asks: asks.as_ref(),
+        approvals,
+        since: now,
+    };
     let (mut missing, approval) = missing_always(rule, &around, when, now);
     missing.extend(missing_mfa(&rule.conditions.mfa, person, now));
     if let Some(limit) = rule.limits.sessions.filter(|limit| live_sessions >= *limit) {
         missing.push(Missing::TooManySessions { limit });
     }
-    (missing, approval)
+    Found { missing, approval, asks }
 }
 
 fn missing_of_live(rule: &Rule, staying: &Staying<'_>, when: &Evaluation<'_>, now: Timestamp) -> Found {
     let Staying { person, connection, address, reason, end_to_end, approvals, .. } = *staying;
-    let (only, since) = (staying.rules.only.as_ref(), staying.opened_at);
-    let around = Circumstances { person, connection, address, reason, end_to_end, only, approvals, since };
-    missing_always(rule, &around, when, now)
+    let (only, asks) = (staying.rules.only.as_ref(), staying.rules.approved.as_ref());
+    let since = staying.opened_at;
+    let around =
+        Circumstances { person, connection, address, reason, end_to_end, only, asks, approvals, since };
+    let (missing, approval) = missing_always(rule, &around, when, now);
+    Found { missing, approval, asks: None }
 }
 
-fn missing_always(rule: &Rule, around: &Circumstances<'_>, when: &Evaluation<'_>, now: Timestamp) -> Found {
+fn missing_always(
+    rule: &Rule,
+    around: &Circumstances<'_>,
+    when: &Evaluation<'_>,
+    now: Timestamp,
+) -> (Vec<Missing>, Option<(usize, Timestamp)>) {
     let conditions = &rule.conditions;
     let mut missing = Vec::new();
     let networks = &conditions.networks;
@@ -284,11 +344,14 @@ fn missing_always(rule: &Rule, around: &Circumstances<'_>, when: &Evaluation<'_>
         missing.extend(missing_reason(around.reason));
     }
     let mut used = None;
-    if let Some(approval) = &conditions.approval {
+    if let Some(approval) = rule.approval_of(around.asks) {
         used = approved(rule, approval, around, now);
         if used.is_none() {
             missing.push(Missing::Approval { count: approval.count, longest: approval.longest });
         }
+    } else if around.asks.is_some() {
+        // What was asked for is asked for no more, and nobody can say by whom else.
+        missing.push(Missing::Approval { count: 1, longest: ApprovalRule::LONGEST });
     }
     (missing, used)
 }
@@ -307,6 +370,7 @@ fn approved(
             && approval.connection == around.connection.name
             && approval.target_user == rule.target_user
             && approval.only.as_ref() == around.only
+            && approval.statement_rule.as_ref() == around.asks
     };
     let fitting = around.approvals.iter().enumerate().filter(|(_, approval)| fits(approval));
     fitting
@@ -350,10 +414,14 @@ impl Rule {
     /// have no value, and answers are masked.
     #[must_use]
     pub fn requests(&self) -> Rules {
+        // Who approves is the gateway's business.
+        let statements = self.statements.iter().cloned();
         Rules {
             allow_replication: self.allow_replication,
             only: None,
-            statements: self.statements.clone(),
+            approved: None,
+            read_only: self.read_only,
+            statements: statements.map(|rule| StatementRule { approval: None, ..rule }).collect(),
             masking: self.masking.masked(),
             rego: None,
         }
@@ -367,6 +435,29 @@ impl Rule {
             rego: StatementRego::of(&self.statements, modules, asking),
             ..self.requests()
         }
+    }
+
+    /// The approval that is wanted: of a statement, what that statement rule asks for; else, that of the whole rule.
+    pub(super) fn approval_of(&self, statement: Option<&RuleName>) -> Option<&ApprovalRule> {
+        match statement {
+            None => self.conditions.approval.as_ref(),
+            Some(name) => self.statements.iter().find(|rule| rule.name == *name)?.approval.as_ref(),
+        }
+    }
+
+    fn all_approvals(&self) -> impl Iterator<Item = &ApprovalRule> {
+        let of_statements = self.statements.iter().filter_map(|rule| rule.approval.as_ref());
+        self.conditions.approval.iter().chain(of_statements)
+    }
+
+    /// The statement rules that ask for an approval of the one statement that is wanted.
+    fn asks(&self, modules: &Modules, asking: &Asking<'_>) -> BTreeSet<RuleName> {
+        let ask = self.statements.iter().any(|rule| rule.action == StatementAction::Ask);
+        let Some(reading) = asking.reading.filter(|_| ask && asking.only.is_some()) else {
+            return BTreeSet::new();
+        };
+        let rules = self.requests_of(modules, asking);
+        Questions::of(&rules).explain(reading).asks().into_iter().cloned().collect()
     }
 }
 
@@ -383,23 +474,24 @@ fn permit(
     rule: &Rule,
     asking: &Asking<'_>,
     when: &Evaluation<'_>,
-    approval: Option<(usize, Timestamp)>,
+    found: &Found,
     now: Timestamp,
 ) -> Permission {
     let through = rule.subjects.through(asking.person).unwrap_or_default();
     Permission {
         rule: rule.name.clone(),
-        ends_at: end(rule, now, approval, now),
+        ends_at: end(rule, now, found.approval, now),
         idle_timeout: rule.limits.idle.duration(),
         recording: rule.limits.recording,
         retention: rule.limits.retention,
         target_user: rule.target_user.clone(),
         rules: Rules {
             masking: rule.masking.outcome(|path| when.ask(path)),
+            approved: found.asks.clone(),
             ..rule.requests_of(policy.document().modules(), asking)
         },
         because: format!("rule {}: {through}", rule.name),
-        approval_used: approval.map(|(index, _)| index),
+        approval_used: found.approval.map(|(index, _)| index),
     }
 }
 
@@ -458,8 +550,9 @@ fn stay(
         let term = replicates.then_some(Term::Replication);
         let (modules, rego) = (policy.document().modules(), staying.rules.rego.as_ref());
         let same = rego.is_none_or(|rego| rego.is_still(modules, staying.person, staying.connection));
-        let same = same && staying.rules.statements == rule.statements;
+        let same = same && staying.rules.statements == rule.requests().statements;
         let term = term.or((!same).then_some(Term::Statements));
+        let term = term.or((rule.read_only && !staying.rules.read_only).then_some(Term::ReadOnly));
         term.or((!is_masked_as(rule, staying, when)).then_some(Term::Masking))
     };
     if let Some(term) = term {
@@ -518,7 +611,7 @@ impl Policy {
     pub fn better_with_approval(&self, asking: &Asking<'_>, now: Timestamp) -> Option<&RuleName> {
         let when = when(self, asking, now);
         for rule in self.rules_for(asking.person, asking.connection) {
-            match missing(rule, asking, &when, now).0[..] {
+            match missing(self, rule, asking, &when, now).missing[..] {
                 [] => return None,
                 [Missing::Approval { .. }] => return Some(&rule.name),
                 _ => {}
@@ -527,11 +620,19 @@ impl Policy {
         None
     }
 
-    /// For a request: the rule that would allow it but for an approval, and what the request is to be bound to, the user at the
-    /// target among it.
-    #[must_use]
-    pub fn approval_wanted(&self, rule: &RuleName) -> Option<(&ApprovalRule, Option<&TargetUser>)> {
-        let rule = self.rule(rule)?;
-        Some((rule.conditions.approval.as_ref()?, rule.target_user.as_ref()))
+    /// For a request: of the rule that would allow it but for an approval, who approves, and what the request is to be bound to:
+    /// the user at the target, and the statement rule that asks.
+    ///
+    /// # Errors
+    /// [`Unapprovable`]: no approval helps.
+    pub fn approval_wanted(&self, rule: &RuleName, asking: &Asking<'_>) -> Result<Wanted<'_>, Unapprovable> {
+        let rule = self.rule(rule).ok_or(Unapprovable::NoRule)?;
+        let mut asks = rule.asks(self.document().modules(), asking).into_iter();
+        let statement_rule = asks.next();
+        if let (Some(one), Some(other)) = (&statement_rule, asks.next()) {
+            return Err(Unapprovable::Several { one: one.clone(), other });
+        }
+        let approval = rule.approval_of(statement_rule.as_ref()).ok_or(Unapprovable::NoRule)?;
+        Ok(Wanted { approval, target_user: rule.target_user.as_ref(), statement_rule })
     }
 }

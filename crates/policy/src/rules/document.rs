@@ -50,6 +50,9 @@ pub struct Rule {
     /// Streaming or logical replication.
     #[serde(default, skip_serializing_if = "is_false")]
     pub allow_replication: bool,
+    /// The database itself is to refuse changes: each transaction of a session is read-only.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub read_only: bool,
     /// What each statement is held against, in this order; none: any may run.
     #[serde(default, deserialize_with = "filled", skip_serializing_if = "Vec::is_empty")]
     pub statements: Vec<StatementRule>,
@@ -184,6 +187,11 @@ pub struct ApprovalRule {
     /// An approval lasts no longer than this.
     #[serde(default = "four_hours")]
     pub longest: Period,
+}
+
+impl ApprovalRule {
+    /// How long one lasts where nothing else is said.
+    pub(crate) const LONGEST: Period = four_hours();
 }
 
 /// What a session may not exceed.

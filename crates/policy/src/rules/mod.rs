@@ -24,6 +24,7 @@ pub use asking::{
 };
 pub use check::Problem;
 pub use compiled::Policy;
+pub use decide::{Unapprovable, Wanted};
 pub use diff::{Diff, FieldDiff, Reordered, RuleDiff};
 pub use document::{
     ApprovalRule, BreakGlassLimits, BreakGlassRule, Conditions, Connections, Deciders, Limits, MfaRule,

@@ -128,7 +128,8 @@ impl Policy {
         let consider = |rule: &Rule| {
             let is_subject = rule.subjects.through(asking.person).is_some();
             let about = before_conditions(rule.enabled, is_subject, &rule.connections, asking);
-            let outcome = about.unwrap_or_else(|| outcome(missing(rule, asking, &when, now).0, &mut decided));
+            let outcome = about
+                .unwrap_or_else(|| outcome(missing(self, rule, asking, &when, now).missing, &mut decided));
             Considered { rule: rule.name.clone(), outcome }
         };
         self.document().rules().iter().map(consider).collect()

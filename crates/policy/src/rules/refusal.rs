@@ -215,6 +215,9 @@ pub enum Term {
     /// Other statement rules hold.
     #[error("its statements are held against other rules")]
     Statements,
+    /// It may only read.
+    #[error("it may only read")]
+    ReadOnly,
     /// Answers are masked by other rules.
     #[error("its answers are masked by other rules")]
     Masking,

@@ -245,8 +245,17 @@ fn an_approval_of_one_statement_is_good_for_that_one() {
     let ask = |world: &World, only: Option<&OnlyStatement>| {
         let (person, connection) = (&world.person, &world.connection);
         let World { address, reason, end_to_end, ref approvals, live_sessions, .. } = *world;
-        let asking =
-            Asking { person, connection, address, reason, end_to_end, only, approvals, live_sessions };
+        let asking = Asking {
+            person,
+            connection,
+            address,
+            reason,
+            end_to_end,
+            only,
+            reading: None,
+            approvals,
+            live_sessions,
+        };
         policy.decide(&asking, world.now)
     };
     let permission = ask(&world, Some(&approved)).unwrap();
@@ -376,24 +385,26 @@ fn a_refusal_says_what_to_do() {
 fn approvers_approve_for_others_only() {
     let policy = with("  conditions: {approval: {approvers: {users: [Bob, ada], groups: [leads]}}}\n");
     let rule = rule_name("r");
-    assert!(policy.may_approve(&decider(&person("bob", &[])), &rule));
-    assert!(policy.may_approve(&decider(&person("eve", &["leads"])), &rule));
+    assert!(policy.may_approve(&decider(&person("bob", &[])), &rule, None));
+    assert!(policy.may_approve(&decider(&person("eve", &["leads"])), &rule, None));
     let own = person("ada", &["leads"]);
-    assert!(!policy.may_approve(&Decider { is_concerned: true, ..decider(&own) }, &rule));
+    assert!(!policy.may_approve(&Decider { is_concerned: true, ..decider(&own) }, &rule, None));
     for (person, rule) in [
         (person("eve", &["engineers", "Leads", "admins"]), "r"),
         (person("bob", &["leads"]), "other"),
         (Person { locked: true, ..person("bob", &["leads"]) }, "r"),
         (Person { kind: PersonKind::Service, ..person("bob", &["leads"]) }, "r"),
     ] {
-        assert!(!policy.may_approve(&decider(&person), &rule_name(rule)), "{person:?}");
+        assert!(!policy.may_approve(&decider(&person), &rule_name(rule), None), "{person:?}");
     }
-    assert!(!with("").may_approve(&decider(&person("bob", &["leads"])), &rule), "the rule needs none");
+    assert!(!with("").may_approve(&decider(&person("bob", &["leads"])), &rule, None), "the rule needs none");
     let off = with("  enabled: false\n  conditions: {approval: {approvers: {users: [bob]}}}\n");
-    assert!(!off.may_approve(&decider(&person("bob", &[])), &rule));
+    assert!(!off.may_approve(&decider(&person("bob", &[])), &rule, None));
     let wanted = with("  become: x\n  conditions: {approval: {approvers: {users: [bob]}, count: 2}}\n");
-    let (approval, user) = wanted.approval_wanted(&rule).unwrap();
-    assert_eq!((approval.count, user.unwrap().as_str()), (2, "x"));
+    let (ada, pg) = (person("ada", &[]), connection("demo-pg", &[]));
+    let wanted = wanted.approval_wanted(&rule, &asking(&ada, &pg)).unwrap();
+    assert_eq!((wanted.approval.count, wanted.target_user.unwrap().as_str()), (2, "x"));
+    assert_eq!(wanted.statement_rule, None);
 }
 
 #[test]
@@ -402,7 +413,7 @@ fn a_role_decides_where_the_rule_names_it_and_nowhere_else() {
     let eve = person("eve", &[]);
     let may = |approvers: &str, role| {
         let policy = with(&format!("  conditions: {{approval: {{approvers: {{{approvers}}}}}}}\n"));
-        policy.may_approve(&Decider { role, ..decider(&eve) }, &rule_name("r"))
+        policy.may_approve(&Decider { role, ..decider(&eve) }, &rule_name("r"), None)
     };
     for (approvers, role, wanted) in [
         ("roles: [approver]", Some(Approver), true),
@@ -421,9 +432,9 @@ fn a_role_decides_where_the_rule_names_it_and_nowhere_else() {
     let policy = with("  conditions: {approval: {approvers: {roles: [approver, admin]}}}\n");
     let robot = service("robot");
     let robot = Decider { role: Some(Approver), ..decider(&robot) };
-    assert!(!policy.may_approve(&robot, &rule_name("r")), "no program approves");
+    assert!(!policy.may_approve(&robot, &rule_name("r"), None), "no program approves");
     let own = Decider { role: Some(Admin), is_concerned: true, ..decider(&eve) };
-    assert!(!policy.may_approve(&own, &rule_name("r")), "never one's own");
+    assert!(!policy.may_approve(&own, &rule_name("r"), None), "never one's own");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The access rules from outside: files in, decisions out. Most of it tries to get in.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod asked;
 mod cases;
 mod decide;
 mod diff;

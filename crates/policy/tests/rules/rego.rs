@@ -7,7 +7,7 @@ use hoop_policy::rules::{
     AccessPolicy, ConnectionFacts, Diff, Leave, Missing, OpenedBy, Person, Policy, PolicyError, Problem,
     Refusal, Staying,
 };
-use hoop_policy::{Action, Denial, Masking, Rules, Warrant};
+use hoop_policy::{Action, BoundValue, Denial, Masking, Rules, Warrant};
 use serde_json::{Value, json};
 
 use crate::world::{NOW, asking, connection, person, policy, read};
@@ -492,6 +492,33 @@ fn fits(schema: &Value, value: &Value, at: &str) {
             "additionalProperties" => assert_eq!(wanted, false, "{at}"),
             other => panic!("{at}: {other} is not known here"),
         }
+    }
+}
+
+#[test]
+fn what_conditions_see_of_a_statement_is_as_its_schema_says() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/policy-statement-input.schema.json");
+    let schema: Value = serde_json::from_str(&std::fs::read_to_string(page).unwrap()).unwrap();
+    let policy = policy(
+        "version: 1\nmodules: {m: \"package m\\nimport rego.v1\\nyes := true\"}\n\
+         rules: [{name: r, subjects: {users: [ada]}, connections: {names: [\"*\"]}, statements: [{name: a, action: allow, when: data.m.yes}]}]",
+    );
+    let (ada, pg) = (person("ada", &["leads"]), connection("demo-pg", &[("env", "prod")]));
+    let rego = policy.decide(&asking(&ada, &pg), NOW).unwrap().rules.rego.unwrap();
+    let values = [
+        BoundValue::Text("7".into()),
+        BoundValue::Null,
+        BoundValue::Binary(vec![0, 255].into()),
+        BoundValue::Cut,
+        BoundValue::Text("x".repeat(70_000).into()),
+    ];
+    for text in ["update a.b set c = f($1) where d = 'x'", "do $$ $$", "select '", "begin"] {
+        let reading =
+            hoop_sql::read(text.as_bytes(), hoop_sql::Dialect::Postgres(hoop_sql::postgres::Mode::default()));
+        let input = rego.input(&reading.statements[0], &values);
+        fits(&schema, &input, "input");
+        let seen = json!(["7", null, {"binary": "00ff"}, {"cut": true}, {"cut": true}]);
+        assert_eq!(input["statement"]["parameters"], seen);
     }
 }
 

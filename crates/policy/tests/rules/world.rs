@@ -58,6 +58,7 @@ pub(crate) fn asking<'a>(person: &'a Person, connection: &'a ConnectionFacts) ->
         reason: None,
         end_to_end: false,
         only: None,
+        reading: None,
         approvals: &[],
         live_sessions: 0,
     }
@@ -74,6 +75,7 @@ pub(crate) fn approval(person: &str, rule: &str, connection: &str, until: Timest
         connection: ConnectionName::new(connection).unwrap(),
         target_user: None,
         only: None,
+        statement_rule: None,
         until,
     }
 }

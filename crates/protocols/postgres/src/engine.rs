@@ -192,7 +192,7 @@ impl PostgresEngine {
                 if startup.replication != Replication::None =>
             {
                 self.phase = Phase::Asking { startup, id, replicate: true };
-                if !self.stream.allow_replication {
+                if !self.stream.rules.allow_replication {
                     return self.asked(Err(Denial::Replication), now);
                 }
                 self.out.decide(id, Question::Replicate);
@@ -240,6 +240,7 @@ impl PostgresEngine {
             request,
             cache: Arc::clone(&self.stream.login_cache),
             key: self.key.clone(),
+            read_only: self.stream.rules.read_only,
             startup,
         }
     }
@@ -251,7 +252,7 @@ impl PostgresEngine {
         });
         // The password has done its work.
         self.credential.password = None;
-        let Some(masks) = Masks::new(&self.stream.masking, &self.stream.masking_key) else {
+        let Some(masks) = Masks::new(&self.stream.rules.masking, &self.stream.masking_key) else {
             return self.relay(done, None, input, now);
         };
         let Some(look_up) = masks.look_up() else { return self.relay(done, Some(masks), input, now) };
@@ -281,7 +282,13 @@ impl PostgresEngine {
         now: Timestamp,
     ) -> Result<(), Failure> {
         self.out.send_client(std::mem::take(&mut done.welcome));
-        let mut relay = Box::new(Relay::new(done, masks, self.settings.limits, self.next));
+        let mut relay = Box::new(Relay::new(
+            done,
+            Arc::clone(&self.stream.rules),
+            masks,
+            self.settings.limits,
+            self.next,
+        ));
         let target = relay.handle_target(input, now, &mut self.out);
         let mut early = std::mem::take(&mut self.early);
         let client = relay.handle_client(&mut early, now, &mut self.out);

@@ -171,6 +171,27 @@ pub(crate) fn denied(fault: Fault) -> Failure {
     Failure::new("42501", fault)
 }
 
+/// An answer is more than policy lets through: the stream ends, and the server undoes what was open.
+pub(crate) fn too_much(fault: Fault) -> Failure {
+    Failure::new("54000", fault)
+}
+
+/// The session reads only, and the server does not say that it keeps to that.
+pub(crate) fn not_read_only() -> Failure {
+    let message = "this session only reads, and the database server does not say that it keeps to that";
+    let fault = Fault::new("HOOP-5020", Blame::Target, message)
+        .with_hint("PostgreSQL 14 and newer do; an admin can take `read_only` off the access rule");
+    Failure::new("0A000", fault)
+}
+
+/// The session reads only, and something has let it write.
+pub(crate) fn may_write() -> Failure {
+    let message = "this session only reads, and something has turned that off at the database server";
+    let fault = Fault::new("HOOP-5021", Blame::Policy, message)
+        .with_hint("leave default_transaction_read_only as it is; connect again");
+    Failure::new("25006", fault)
+}
+
 /// Ended from outside.
 pub(crate) fn ended(fault: Fault) -> Failure {
     Failure::new("57P01", fault)

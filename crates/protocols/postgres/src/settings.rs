@@ -9,6 +9,7 @@ use hoop_engine::{
     SettingsError, StreamContext, Target, TlsPolicy,
 };
 use hoop_model::{ProtocolId, Timestamp};
+use hoop_sql::{Dialect, postgres::Mode};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -37,6 +38,10 @@ impl Protocol for Postgres {
     fn socket_name(&self) -> &'static str {
         // What libpq makes of a folder and its default port.
         ".s.PGSQL.5432"
+    }
+
+    fn dialect(&self) -> Option<Dialect> {
+        Some(Dialect::Postgres(Mode::default()))
     }
 
     fn configure(&self, settings: &serde_json::Value) -> Result<Arc<dyn Target>, SettingsError> {

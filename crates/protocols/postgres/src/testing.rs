@@ -24,6 +24,8 @@ pub(crate) struct Make {
     pub(crate) only: Option<OnlyStatement>,
     pub(crate) limits: RecordingLimits,
     pub(crate) masking: Masking,
+    /// The rest of what its requests may be.
+    pub(crate) rules: Rules,
     pub(crate) cache: Arc<LoginCache>,
 }
 
@@ -37,6 +39,7 @@ impl Default for Make {
             only: None,
             limits: RecordingLimits::default(),
             masking: Masking::None,
+            rules: Rules::default(),
             cache: Arc::default(),
         }
     }
@@ -68,12 +71,17 @@ impl Make {
             allow_md5_without_tls: self.md5,
             limits: self.limits,
         };
+        let rules = Rules {
+            allow_replication: self.replication,
+            only: self.only,
+            masking: self.masking,
+            ..self.rules
+        };
         let stream = StreamContext {
             session: SessionId::from_bytes([1; 16]),
             stream: StreamId(3),
             person: UserName::new("ada").unwrap(),
-            allow_replication: self.replication,
-            masking: self.masking.clone(),
+            rules: Arc::new(rules.clone()),
             masking_key: MaskingKey::new(&[7; 32]).unwrap(),
             cancel_seed: Redacted::new((0..36).collect()),
             login_cache: self.cache,
@@ -93,15 +101,7 @@ impl Make {
             hold: false,
             open: Vec::new(),
             order: Vec::new(),
-            warrant: Warrant::new(
-                Rules {
-                    allow_replication: self.replication,
-                    only: self.only,
-                    masking: self.masking,
-                    ..Rules::default()
-                },
-                NOW.after(Duration::from_secs(60)),
-            ),
+            warrant: Warrant::new(rules, NOW.after(Duration::from_secs(60))),
         }
     }
 

@@ -88,6 +88,15 @@ pub(super) fn of(tokens: &[Token<'_>]) -> Verdict {
     verdict
 }
 
+/// `READ WRITE`, or a setting that means it, or the function that sets any.
+pub(super) fn says_read_write(tokens: &[Token<'_>]) -> bool {
+    let names = ["transaction_read_only", "default_transaction_read_only", "set_config"];
+    let sets = |token: &Token<'_>| {
+        token.name().is_some_and(|name| names.iter().any(|other| name.eq_ignore_ascii_case(other)))
+    };
+    Words(tokens).has_run(&["read", "write"]) || tokens.iter().any(sets)
+}
+
 /// The words of a statement, of which any may be asked for.
 struct Words<'a, 't>(&'t [Token<'a>]);
 

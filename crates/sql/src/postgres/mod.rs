@@ -174,10 +174,11 @@ fn statement(
     if !unknown_functions.is_empty() {
         classes.insert(Class::Server);
     }
+    let calls_unknown = !unknown_functions.is_empty();
     let (spelling, answer) = (wanted.spelling, wanted.answer);
     let mentions = wanted.mentions || tables == Objects::Unknown;
     Some(Statement {
-        constants: if answer { answer::constants(tokens, !unknown_functions.is_empty()) } else { Vec::new() },
+        constants: if answer { answer::constants(tokens, calls_unknown) } else { Vec::new() },
         classes,
         verbs,
         tables,
@@ -186,6 +187,7 @@ fn statement(
         unknown_functions,
         unbounded,
         is_opaque: runs == Runs::Anything,
+        read_write: runs == Runs::Anything || calls_unknown || classes::says_read_write(tokens),
         copy: if answer { answer::copy(tokens) } else { Copying::Unclear },
         normal: if spelling { spelling::normal(tokens) } else { String::new() },
     })

@@ -48,6 +48,7 @@ fn asked(user: &User, kind: RequestKind, needed: u32) -> NewRequest {
             sealed: b"\0sealed".to_vec(),
             sha256: "a hash".into(),
             database: "clinic".into(),
+            rule: Some("fix".into()),
         }),
         reason: "ticket 7".into(),
         incident: (kind == RequestKind::BreakGlass).then(|| "INC-7".into()),

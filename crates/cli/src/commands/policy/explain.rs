@@ -49,8 +49,10 @@ pub(super) fn run(args: ExplainPolicy) -> Result<Explained> {
         policy.explain(&asking, now)
     };
     let (decided, rules) = decide(&policy, &situation);
-    let statement =
-        args.statement.zip(rules).map(|(text, rules)| decide_statement(&rules, &text, DialectName::Postgres));
+    let statement = args
+        .statement
+        .zip(rules)
+        .map(|(text, rules)| decide_statement(&rules, &text, &[], DialectName::Postgres));
     Ok(Explained { decided, considered, statement })
 }
 
@@ -127,16 +129,23 @@ fn outcome_shown(outcome: &Outcome) -> (&'static str, String) {
 }
 
 fn statement_shown(decided: &StatementDecided) -> String {
-    let last = decided.rules.last().and_then(Option::as_ref);
     if let Some(why) = &decided.unreadable {
         return format!("the statement is denied: {why}");
     }
-    match (decided.action, last) {
+    match (decided.action, &decided.by) {
         (StatementAction::Allow, None) => "the statement may run".to_owned(),
         (StatementAction::Allow, Some(rule)) => {
             format!("the statement may run: statement rule {rule} allows it")
         }
         (StatementAction::Deny, Some(rule)) => format!("the statement is denied by statement rule {rule}"),
+        (StatementAction::Ask, by) => {
+            let by = by.as_ref().map(|rule| format!(": statement rule {rule} asks")).unwrap_or_default();
+            format!("the statement may run once others have approved it{by}")
+        }
+        (StatementAction::Warn, by) => {
+            let by = by.as_ref().map(|rule| format!(" by statement rule {rule}")).unwrap_or_default();
+            format!("the statement may run, with a warning{by}")
+        }
         (StatementAction::Deny, None) => "the statement is denied: no statement rule fits".to_owned(),
     }
 }

@@ -28,6 +28,9 @@ use crate::{
 /// Everything a target may say before it is ready.
 const MOST_BYTES: usize = 256 << 10;
 
+/// The setting by which each transaction of a session is read-only.
+const READ_ONLY: &[u8] = b"default_transaction_read_only";
+
 /// One message of it.
 const LONGEST: usize = 64 << 10;
 
@@ -43,6 +46,8 @@ pub(crate) struct Terms {
     pub(crate) cache: std::sync::Arc<LoginCache>,
     /// Key to show to the client: process id and secret.
     pub(crate) key: (u32, Bytes),
+    /// Each transaction is to be read-only.
+    pub(crate) read_only: bool,
 }
 
 enum Step {
@@ -72,6 +77,8 @@ pub(crate) struct Login {
     reply: BytesMut,
     key: Option<Bytes>,
     mode: Mode,
+    /// The target says that transactions are read-only.
+    is_read_only: bool,
     started: Timestamp,
 }
 
@@ -106,6 +113,7 @@ impl Login {
             reply: BytesMut::new(),
             key: None,
             mode: Mode::default(),
+            is_read_only: false,
             started: now,
             terms,
         };
@@ -180,7 +188,10 @@ impl Login {
             (b"application_name", self.terms.application_name.as_bytes()),
         ];
         let theirs = startup.parameters.iter().map(|(name, value)| (&name[..], &value[..]));
-        out.send_target(write::startup(startup.version, ours.into_iter().chain(replication).chain(theirs)));
+        // The last one counts.
+        let read_only = self.terms.read_only.then_some((READ_ONLY, &b"on"[..]));
+        let all = ours.into_iter().chain(replication).chain(theirs).chain(read_only);
+        out.send_target(write::startup(startup.version, all));
         self.step = Step::Method;
     }
 
@@ -200,6 +211,9 @@ impl Login {
         ];
         if let Some(user) = &startup.user {
             facts.push(("client_user", user.clone()));
+        }
+        if self.terms.read_only {
+            facts.push(("transactions", "read only".to_owned()));
         }
         if startup.replication != Replication::None {
             facts.push(("replication", format!("{:?}", startup.replication).to_lowercase()));
@@ -263,6 +277,9 @@ impl Login {
             (b'K', Step::Settings) => self.key_data(body).map_err(broke)?,
             (b'Z', Step::Settings) => {
                 let status = read::status(body).map_err(broke)?;
+                if self.terms.read_only && !self.is_read_only {
+                    return Err(fault::not_read_only());
+                }
                 self.reply.extend_from_slice(frame);
                 let duration_us = micros(self.started, now);
                 let tag = Bytes::from_static(b"LOG IN");
@@ -297,6 +314,7 @@ impl Login {
         let (name, value) = (body.text()?, body.text()?);
         body.finish()?;
         read::mode(&mut self.mode, &name, &value);
+        self.is_read_only = read::is_read_only(&name, &value).unwrap_or(self.is_read_only);
         if matches!(
             &name[..],
             b"server_version" | b"client_encoding" | b"server_encoding" | b"session_authorization"

@@ -162,7 +162,9 @@ impl Masks {
             Keeping::WhatItNames => names,
             Keeping::Anything => touches,
         };
-        Arc::new(Seen { touches, constants: view.constants, copy: view.copy })
+        // Where nothing is hidden, detectors look at what is constant too.
+        let constants = if self.columns.is_some() { view.constants } else { Vec::new() };
+        Arc::new(Seen { touches, constants, copy: view.copy })
     }
 
     /// What is computed is not shown. A statement of which nothing is known may be any.

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 use hoop_engine::{Dialect, Event, Question, RecordingLimits, RequestId};
 use hoop_model::Timestamp;
-use hoop_policy::{Denial, Permit};
-use hoop_recording::event::{Direction, Form};
+use hoop_policy::{Denial, Permit, Warning};
+use hoop_recording::event::{Direction, Form, Said};
 
 use super::{
     Relay,
@@ -270,8 +270,9 @@ impl Relay {
         let id = self.number();
         let form = Form::Execute { portal: portal.clone(), max_rows };
         let request = Event::Request { id, form, text: Bytes::new(), parameters: Vec::new() };
+        let terms = if self.rules.look_again() { self.terms_of_portal(&portal) } else { Vec::new() };
+        let question = Question::Execute { bound: self.client.bound, terms };
         let what = Await::Execute { portal };
-        let question = Question::Execute { bound: self.client.bound };
         self.ask(Asked { id, total, request, curtailed: false, what }, question, out);
         Ok(())
     }
@@ -321,17 +322,30 @@ impl Relay {
     }
 
     /// Records the request and lets its frame go on: the only way for one that policy decides.
-    fn permitted(&mut self, permit: Permit, asked: Asked, now: Timestamp, out: &mut Outbox) {
+    fn permitted(&mut self, mut permit: Permit, asked: Asked, now: Timestamp, out: &mut Outbox) {
         let Asked { id, total, request, curtailed, what } = asked;
         record_request(id, request, curtailed, self.limits, out);
+        self.warn(permit.warnings(), now, out);
         if what.runs() {
             self.client.copied = None;
         }
         let has_text = matches!(what, Await::Query | Await::Parse { .. } | Await::FunctionCall);
-        let seen = self.masks.as_mut().filter(|_| has_text).map(|masks| masks.see(permit.into_view()));
-        self.owe(Entry { what, id: Some(id), started: now, copied: 0, seen }, now, out);
+        let seen = self.masks.as_mut().filter(|_| has_text).map(|masks| masks.see(permit.take_view()));
+        let (terms, gives_names) = (permit.take_terms(), permit.gives_names());
+        self.owe(Entry { seen, terms, gives_names, ..Entry::new(what, Some(id), now) }, now, out);
         let here = self.client_left();
         self.client.pass(total, here, Part::Forward, out);
+    }
+
+    /// Tells the client in the place of its request.
+    fn warn(&mut self, warnings: &[Warning], now: Timestamp, out: &mut Outbox) {
+        for warning in warnings {
+            let text = format!("{warning} ({})", Warning::CODE);
+            out.record(Event::Said { kind: Said::Notice, text: text.clone().into() });
+            let answer = write::notice(Warning::CODE, &text);
+            self.owe(Entry::new(Await::Ours { answer, ready: false }, None, now), now, out);
+        }
+        self.settle(out);
     }
 
     fn denied(&mut self, denial: &Denial, asked: Asked, now: Timestamp, out: &mut Outbox) {
@@ -367,13 +381,7 @@ impl Relay {
             out.send_target(write::flush());
         }
         // While the target skips after an error, it answers nothing, and so do we.
-        self.expected.push(Entry {
-            what: Await::Refused { answer, ready },
-            id: Some(id),
-            started: now,
-            copied: 0,
-            seen: None,
-        });
+        self.expected.push(Entry::new(Await::Ours { answer, ready }, Some(id), now));
         self.settle(out);
     }
 
@@ -402,10 +410,18 @@ impl Relay {
         self.client.bound |= found.cut || !found.parameters.is_empty();
         let id = self.number();
         let form = Form::Bind { portal: portal.clone(), statement: statement.clone() };
+        let again = self.rules.look_again().then(|| Question::Bind {
+            terms: self.terms_of_statement(&statement),
+            values: values::for_policy(&found, self.limits.value),
+        });
         let request = Event::Request { id, form, text: Bytes::new(), parameters: found.parameters };
+        if let Some(question) = again {
+            let what = Await::Bind { portal, statement, formats };
+            self.ask(Asked { id, total, request, curtailed: found.cut, what }, question, out);
+            return Ok(());
+        }
         record_request(id, request, found.cut, self.limits, out);
-        let what = Await::Bind { portal, statement, formats };
-        self.owe(Entry { what, id: Some(id), started: now, copied: 0, seen: None }, now, out);
+        self.owe(Entry::new(Await::Bind { portal, statement, formats }, Some(id), now), now, out);
         self.client.pass(total, here, Part::Forward, out);
         Ok(())
     }
@@ -428,7 +444,7 @@ impl Relay {
             (_, b'P') => Await::Close { statement: false, name },
             _ => return Err(Malformed("it names neither a statement nor a portal")),
         };
-        self.owe(Entry { what, id: None, started: now, copied: 0, seen: None }, now, out);
+        self.owe(Entry::new(what, None, now), now, out);
         self.client.at += total;
         Ok(())
     }
@@ -436,7 +452,7 @@ impl Relay {
     fn sync(&mut self, now: Timestamp, out: &mut Outbox) {
         self.client.discarding = false;
         if !self.client.copying {
-            self.owe(Entry { what: Await::Sync, id: None, started: now, copied: 0, seen: None }, now, out);
+            self.owe(Entry::new(Await::Sync, None, now), now, out);
         }
         self.client.at += HEADER;
     }
@@ -463,7 +479,7 @@ impl Relay {
         if std::mem::take(&mut self.client.copying) {
             return;
         }
-        self.expected.push(Entry { what: Await::CopyEnd, id: None, started: now, copied: 0, seen: None });
+        self.expected.push(Entry::new(Await::CopyEnd, None, now));
     }
 
     /// Good-bye: what follows is not looked at.

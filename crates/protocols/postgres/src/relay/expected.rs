@@ -8,6 +8,7 @@ use std::{collections::VecDeque, sync::Arc};
 use bytes::Bytes;
 use hoop_engine::RequestId;
 use hoop_model::Timestamp;
+use hoop_policy::Terms;
 
 use super::shapes::Formats;
 use crate::masking::Seen;
@@ -35,8 +36,8 @@ pub(super) enum Await {
     Sync,
     /// Nothing: it marks where the client's COPY data ends, so that a `Sync` before it is known to go unanswered.
     CopyEnd,
-    /// Our own answer, never the target's.
-    Refused { answer: Bytes, ready: bool },
+    /// Our own answer, never the target's: a refusal, or a notice.
+    Ours { answer: Bytes, ready: bool },
 }
 
 impl Await {
@@ -75,13 +76,24 @@ pub(super) struct Entry {
     pub(super) copied: u64,
     /// What its text said about its answer.
     pub(super) seen: Option<Arc<Seen>>,
+    /// What it is held to.
+    pub(super) terms: Option<Terms>,
+    /// It may give a name to something else than what was known by it.
+    pub(super) gives_names: bool,
+}
+
+impl Entry {
+    /// Of a request as recorded, if it is; nothing is known of its text.
+    pub(super) const fn new(what: Await, id: Option<RequestId>, started: Timestamp) -> Self {
+        Self { what, id, started, copied: 0, seen: None, terms: None, gives_names: false }
+    }
 }
 
 /// The queue.
 #[derive(Debug, Default)]
 pub(super) struct Expected {
     queue: VecDeque<Entry>,
-    refusals: usize,
+    ours: usize,
     /// The target skips all until a `Sync` that the client has not sent yet.
     skipping: bool,
 }
@@ -89,6 +101,11 @@ pub(super) struct Expected {
 impl Expected {
     pub(super) fn len(&self) -> usize {
         self.queue.len()
+    }
+
+    /// The oldest first.
+    pub(super) fn pending(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+        self.queue.iter()
     }
 
     #[cfg(test)]
@@ -115,7 +132,7 @@ impl Expected {
             Await::CopyEnd if self.queue.back().is_none_or(|e| matches!(e.what, Await::CopyEnd)) => {
                 return None;
             }
-            Await::Refused { .. } => self.refusals += 1,
+            Await::Ours { .. } => self.ours += 1,
             _ => {}
         }
         self.queue.push_back(entry);
@@ -138,7 +155,7 @@ impl Expected {
             if kind(&entry.what) {
                 return Some(at);
             }
-            if entry.what.ends_with_ready() || matches!(entry.what, Await::Refused { .. }) {
+            if entry.what.ends_with_ready() || matches!(entry.what, Await::Ours { .. }) {
                 return None;
             }
         }
@@ -167,8 +184,8 @@ impl Expected {
                 self.skipping = false;
                 break;
             }
-            if matches!(entry.what, Await::Refused { .. }) {
-                self.refusals -= 1;
+            if matches!(entry.what, Await::Ours { .. }) {
+                self.ours -= 1;
             }
             skipped(entry);
         }
@@ -181,7 +198,7 @@ impl Expected {
             if entry.what.ends_with_ready() {
                 return Some(entry);
             }
-            if matches!(entry.what, Await::Refused { .. }) {
+            if matches!(entry.what, Await::Ours { .. }) {
                 self.queue.push_front(entry);
                 return None;
             }
@@ -219,21 +236,21 @@ impl Expected {
 
     /// Is our own answer next?
     #[inline]
-    pub(super) fn owes_refusal(&self) -> bool {
-        self.refusals > 0
+    pub(super) fn owes_ours(&self) -> bool {
+        self.ours > 0
             && self
                 .queue
                 .iter()
                 .find(|e| !matches!(e.what, Await::CopyEnd))
-                .is_some_and(|e| matches!(e.what, Await::Refused { .. }))
+                .is_some_and(|e| matches!(e.what, Await::Ours { .. }))
     }
 
     /// Takes our own answer, if it is next: the bytes, and whether `ReadyForQuery` follows.
-    pub(super) fn take_refusal(&mut self) -> Option<(Bytes, bool)> {
+    pub(super) fn take_ours(&mut self) -> Option<(Bytes, bool)> {
         self.drop_marks();
         match self.queue.pop_front()? {
-            Entry { what: Await::Refused { answer, ready }, .. } => {
-                self.refusals -= 1;
+            Entry { what: Await::Ours { answer, ready }, .. } => {
+                self.ours -= 1;
                 Some((answer, ready))
             }
             other => {
@@ -245,7 +262,7 @@ impl Expected {
 
     /// What is still open, for the end.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Entry> + '_ {
-        self.refusals = 0;
+        self.ours = 0;
         self.queue.drain(..)
     }
 
@@ -261,7 +278,7 @@ mod tests {
     use super::*;
 
     fn entry(what: Await, id: u64) -> Entry {
-        Entry { what, id: Some(RequestId(id)), started: Timestamp::EPOCH, copied: 0, seen: None }
+        Entry::new(what, Some(RequestId(id)), Timestamp::EPOCH)
     }
 
     fn queue(entries: Vec<Await>) -> Expected {
@@ -277,7 +294,7 @@ mod tests {
     }
 
     fn refused() -> Await {
-        Await::Refused { answer: Bytes::new(), ready: true }
+        Await::Ours { answer: Bytes::new(), ready: true }
     }
 
     #[test]
@@ -310,12 +327,12 @@ mod tests {
     #[test]
     fn a_refusal_waits_for_what_is_owed_before() {
         let mut expected = queue(vec![Await::Query, refused(), Await::Query]);
-        assert!(!expected.owes_refusal());
-        assert!(expected.take_refusal().is_none());
+        assert!(!expected.owes_ours());
+        assert!(expected.take_ours().is_none());
         assert!(expected.ready(|_| ()).is_some());
-        assert!(expected.owes_refusal());
+        assert!(expected.owes_ours());
         assert!(expected.ready(|_| ()).is_none(), "the target cannot answer what it never got");
-        assert!(expected.take_refusal().is_some());
+        assert!(expected.take_ours().is_some());
         assert!(expected.ready(|_| ()).is_some());
     }
 

@@ -9,12 +9,15 @@ mod expected;
 mod keep;
 mod shapes;
 mod target;
+mod terms;
 mod values;
+
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use hoop_engine::{CloseReason, Event, Output, RecordingLimits, RequestId};
 use hoop_model::{Fault, Timestamp};
-use hoop_policy::{Denial, Permit};
+use hoop_policy::{Denial, Permit, Rules};
 use hoop_sql::postgres::Mode;
 
 use self::{client::ClientSide, expected::Expected, shapes::Shapes, target::TargetSide};
@@ -46,11 +49,18 @@ pub(crate) struct Relay {
     target: TargetSide,
     /// `None`: answers go on as they come.
     masks: Option<Box<Masks>>,
+    rules: Arc<Rules>,
 }
 
 impl Relay {
     /// Goes on where log-in ended; `next` is the number of the next request.
-    pub(crate) fn new(done: LoggedIn, masks: Option<Box<Masks>>, limits: RecordingLimits, next: u64) -> Self {
+    pub(crate) fn new(
+        done: LoggedIn,
+        rules: Arc<Rules>,
+        masks: Option<Box<Masks>>,
+        limits: RecordingLimits,
+        next: u64,
+    ) -> Self {
         Self {
             limits,
             next,
@@ -61,6 +71,7 @@ impl Relay {
             client: ClientSide::default(),
             target: TargetSide::new(done.intake, done.behind),
             masks,
+            rules,
         }
     }
 
@@ -110,8 +121,8 @@ impl Relay {
 
     /// Puts in our own answers where they are next, unless a frame to the client is open.
     fn settle(&mut self, out: &mut Outbox) {
-        while self.expected.owes_refusal() && !self.target.is_cut() {
-            let Some((answer, ready)) = self.expected.take_refusal() else { return };
+        while self.expected.owes_ours() && !self.target.is_cut() {
+            let Some((answer, ready)) = self.expected.take_ours() else { return };
             out.send_client(answer);
             if ready {
                 out.send_client(write::ready(self.status));
@@ -128,7 +139,7 @@ impl Relay {
 
 /// The target never runs this: an earlier request of the same pipeline failed.
 fn not_run(entry: &expected::Entry, now: Timestamp, out: &mut Outbox) {
-    if entry.id.is_some() && !matches!(entry.what, expected::Await::Refused { .. }) {
+    if entry.id.is_some() && !matches!(entry.what, expected::Await::Ours { .. }) {
         let message = Bytes::from_static(b"not run: an earlier request of the pipeline failed");
         let duration_us = micros(entry.started, now);
         out.record(Event::Failed { id: entry.id, code: Bytes::new(), message, duration_us });

@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use hoop_policy::Terms;
 use hoop_recording::event::Column;
 
 use crate::{
@@ -40,11 +41,30 @@ impl Formats {
 
 type Fields = Arc<[Field]>;
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Statement {
     fields: Option<Fields>,
-    /// What its text said about its answer.
-    seen: Option<Arc<Seen>>,
+    text: Told,
+}
+
+/// What is known of a statement by its text.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    /// What it said about its answer.
+    pub(super) seen: Option<Arc<Seen>>,
+    /// What it is held to.
+    pub(super) terms: Option<Terms>,
+    /// It may give a name to something else than what was known by it.
+    pub(super) gives_names: bool,
+}
+
+impl Told {
+    /// It may be anything.
+    const NOTHING: Self = Self { seen: None, terms: None, gives_names: true };
+
+    fn cost(&self) -> usize {
+        self.seen.as_ref().map_or(0, |seen| seen.cost()) + self.terms.as_ref().map_or(0, Terms::cost)
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -62,27 +82,32 @@ pub(super) struct Shapes {
 }
 
 impl Shapes {
-    pub(super) fn parsed(&mut self, name: Bytes, seen: Option<Arc<Seen>>) {
-        let cost = seen.as_ref().map_or(0, |seen| seen.cost());
-        self.statements.put(name, Statement { fields: None, seen }, cost);
+    pub(super) fn parsed(&mut self, name: Bytes, text: Told) {
+        let cost = text.cost();
+        self.statements.put(name, Statement { fields: None, text }, cost);
     }
 
     pub(super) fn statement_described(&mut self, name: &Bytes, fields: Fields) {
-        let seen = self.statements.find(name).and_then(|statement| statement.seen.clone());
-        let cost = cost(&fields) + seen.as_ref().map_or(0, |seen| seen.cost());
-        self.statements.put(name.clone(), Statement { fields: Some(fields), seen }, cost);
+        let text = self.statements.find(name).map_or(Told::NOTHING, |statement| statement.text.clone());
+        let cost = cost(&fields) + text.cost();
+        self.statements.put(name.clone(), Statement { fields: Some(fields), text }, cost);
     }
 
     pub(super) fn portal_described(&mut self, name: &Bytes, fields: Fields) {
-        let seen = self.portals.find(name).and_then(|portal| portal.statement.seen.clone());
+        let text = self.portals.find(name).map_or(Told::NOTHING, |portal| portal.statement.text.clone());
         let cost = cost(&fields);
-        let statement = Statement { fields: Some(fields), seen };
+        let statement = Statement { fields: Some(fields), text };
         self.portals.put(name.clone(), Portal { statement, formats: None }, cost);
     }
 
-    pub(super) fn bound(&mut self, portal: Bytes, statement: &Bytes, formats: Formats) {
+    /// `terms`: those of the statement with the values that were bound, if that was asked.
+    pub(super) fn bound(&mut self, portal: Bytes, statement: &Bytes, formats: Formats, terms: Option<Terms>) {
         // What is known is shared with the statement: no cost of its own.
-        let statement = self.statements.find(statement).cloned().unwrap_or_default();
+        let found = self.statements.find(statement).cloned();
+        let mut statement = found.unwrap_or(Statement { fields: None, text: Told::NOTHING });
+        if terms.is_some() {
+            statement.text.terms = terms;
+        }
         self.portals.put(portal, Portal { statement, formats: Some(formats) }, 0);
     }
 
@@ -98,7 +123,27 @@ impl Shapes {
 
     /// What a portal's statement said about its answer, if that is known.
     pub(super) fn seen(&self, portal: &Bytes) -> Option<Arc<Seen>> {
-        self.portals.find(portal)?.statement.seen.clone()
+        self.portals.find(portal)?.statement.text.seen.clone()
+    }
+
+    /// What a prepared statement is held to, if that is known.
+    pub(super) fn terms_of_statement(&self, name: &Bytes) -> Option<&Terms> {
+        self.statements.find(name)?.text.terms.as_ref()
+    }
+
+    /// What a portal is held to, if that is known.
+    pub(super) fn terms_of_portal(&self, name: &Bytes) -> Option<&Terms> {
+        self.portals.find(name)?.statement.text.terms.as_ref()
+    }
+
+    /// Whether running a portal may give a name to something else.
+    pub(super) fn gives_names(&self, portal: &Bytes) -> bool {
+        self.portals.find(portal).is_none_or(|portal| portal.statement.text.gives_names)
+    }
+
+    /// Any name may stand for anything.
+    pub(super) fn forget_all(&mut self) {
+        *self = Self::default();
     }
 
     /// The columns a portal's rows have, if they were ever told.
@@ -235,16 +280,16 @@ mod tests {
     #[test]
     fn a_statement_described_once_tells_every_portal() {
         let mut shapes = Shapes::default();
-        shapes.parsed(name(1), None);
+        shapes.parsed(name(1), Told::NOTHING);
         shapes.statement_described(&name(1), shape("id"));
-        shapes.bound(Bytes::new(), &name(1), Formats::All { binary: true });
+        shapes.bound(Bytes::new(), &name(1), Formats::All { binary: true }, None);
         assert!(shapes.fields(&Bytes::new()).unwrap()[0].column.binary);
-        shapes.bound(name(9), &name(1), Formats::Each([false].into()));
+        shapes.bound(name(9), &name(1), Formats::Each([false].into()), None);
         assert!(!shapes.fields(&name(9)).unwrap()[0].column.binary);
         shapes.forget_portals();
         assert!(shapes.fields(&name(9)).is_none());
         shapes.closed(true, &name(1));
-        shapes.bound(Bytes::new(), &name(1), Formats::All { binary: true });
+        shapes.bound(Bytes::new(), &name(1), Formats::All { binary: true }, None);
         assert!(shapes.fields(&Bytes::new()).is_none());
     }
 
@@ -252,8 +297,8 @@ mod tests {
     fn a_statement_prepared_anew_has_no_shape() {
         let mut shapes = Shapes::default();
         shapes.statement_described(&Bytes::new(), shape("id"));
-        shapes.parsed(Bytes::new(), None);
-        shapes.bound(Bytes::new(), &Bytes::new(), Formats::All { binary: false });
+        shapes.parsed(Bytes::new(), Told::NOTHING);
+        shapes.bound(Bytes::new(), &Bytes::new(), Formats::All { binary: false }, None);
         assert!(shapes.fields(&Bytes::new()).is_none());
     }
 

@@ -3,13 +3,15 @@
 use bytes::{Bytes, BytesMut};
 use hoop_engine::{Event, RequestId};
 use hoop_model::Timestamp;
+use hoop_policy::Returned;
 use hoop_recording::event::{Direction, Said};
 
 use super::{
     Relay,
-    expected::Await,
+    expected::{Await, Entry},
     keep::{Copied, Rows},
-    missing, not_run, shapes,
+    missing, not_run,
+    shapes::{self, Told},
 };
 use crate::{
     fault::{self, Failure},
@@ -80,12 +82,23 @@ pub(super) struct TargetSide {
     plan: Option<Plan>,
     /// How the `COPY` that comes is masked.
     copy: Option<CopyMask>,
+    /// All that the statement that answers now has returned; only where it is held to something.
+    pub(super) returned: Returned,
 }
 
 impl TargetSide {
     /// Goes on where log-in ended. What came behind has been framed there: whole messages all of them.
     pub(super) fn new(intake: Intake, chunks: Vec<Bytes>) -> Self {
-        Self { intake, chunks, cut: None, rows: Rows::default(), copied: None, plan: None, copy: None }
+        Self {
+            intake,
+            chunks,
+            cut: None,
+            rows: Rows::default(),
+            copied: None,
+            plan: None,
+            copy: None,
+            returned: Returned::default(),
+        }
     }
 
     /// Has the client been sent only a part of a frame?
@@ -138,7 +151,7 @@ impl Relay {
                     return Err(failure);
                 }
             }
-            if self.expected.owes_refusal() && !self.target.is_cut() {
+            if self.expected.owes_ours() && !self.target.is_cut() {
                 self.end_copied(out);
                 send_run(chunk, sent, at, out);
                 sent = at;
@@ -229,8 +242,8 @@ impl Relay {
         let here = chunk.len() - at;
         let body = || Reader::new(chunk, at + HEADER, at + total).limited(HEAD.max(MOST_COLUMNS));
         match kind {
-            b'D' => return self.data_rows(chunk, at, out),
-            b'd' => return self.copy_out(chunk, at),
+            b'D' => return self.data_rows(chunk, at, now, out),
+            b'd' => return self.copy_out(chunk, at, now, out),
             b'E' | b'N' | b'A' | b'S' | b'V' if self.masks.is_some() => {
                 return self.masked_frame(chunk, (at, header), now, out);
             }
@@ -242,7 +255,7 @@ impl Relay {
             b'1' | b'3' | b'n' => self.acknowledged(kind)?,
             b'I' | b's' => self.ended_early(kind, now, out)?,
             b'E' => self.target_error(body().limited(HEAD - HEADER), now, out),
-            b'S' => self.setting(body().limited(HEAD - HEADER), out),
+            b'S' => self.setting(body().limited(HEAD - HEADER), out)?,
             b'N' | b'A' => said(kind, body().limited(HEAD - HEADER), out),
             b'G' => self.copy_in_begins()?,
             b'H' => self.copy_out_begins()?,
@@ -253,7 +266,7 @@ impl Relay {
                 }
                 // In both directions at once: the client's data is recorded as it comes.
             }
-            b'V' => self.function_value(chunk, at, total)?,
+            b'V' => self.function_value(chunk, at, total, now, out)?,
             b't' => {}
             _ => return Err(fault::target_broke(kind, "there is no such message")),
         }
@@ -285,8 +298,8 @@ impl Relay {
         let body = Reader::new(shown, HEADER, shown.len());
         match kind {
             b'E' => self.target_error(body.limited(HEAD), now, out),
-            b'S' => self.setting(body.limited(HEAD), out),
-            b'V' => self.function_value(shown, 0, shown.len())?,
+            b'S' => self.setting(body.limited(HEAD), out)?,
+            b'V' => self.function_value(shown, 0, shown.len(), now, out)?,
             _ => said(kind, body.limited(HEAD), out),
         }
         Ok(match masked {
@@ -296,16 +309,26 @@ impl Relay {
     }
 
     /// A setting of the session has another value.
-    fn setting(&mut self, mut body: Reader<'_>, out: &mut Outbox) {
+    fn setting(&mut self, mut body: Reader<'_>, out: &mut Outbox) -> Result<(), Failure> {
         let name = body.text().unwrap_or_default();
         let value = body.text().unwrap_or_else(|_| body.take_rest());
         read::mode(&mut self.mode, &name, &value);
         out.record(Event::Said { kind: Said::Setting, text: [&name[..], b"=", &value].concat().into() });
+        if self.rules.read_only && read::is_read_only(&name, &value) == Some(false) {
+            return Err(fault::may_write());
+        }
+        Ok(())
     }
 
-    fn data_rows(&mut self, chunk: &Bytes, start: usize, out: &mut Outbox) -> Result<Gone, Failure> {
+    fn data_rows(
+        &mut self,
+        chunk: &Bytes,
+        start: usize,
+        now: Timestamp,
+        out: &mut Outbox,
+    ) -> Result<Gone, Failure> {
         let entry = self.expected.find(Await::runs).ok_or_else(|| missing(b'D'))?;
-        let id = entry.id.unwrap_or_default();
+        let (id, limits) = (entry.id.unwrap_or_default(), entry.limits());
         if !self.target.rows.told {
             self.target.rows.told = true;
             if let Await::Execute { portal } = &entry.what {
@@ -318,6 +341,9 @@ impl Relay {
                     out.record(Event::Columns { id, columns: shapes::columns(&fields) });
                 }
             }
+        }
+        if let Some((terms, id)) = limits {
+            self.hold((&terms, id), returned(chunk, start, b'D'), now, out)?;
         }
         let Some(masks) = &mut self.masks else {
             return Ok(Gone::Forward(self.keep_rows(id, chunk, start, out)));
@@ -361,9 +387,18 @@ impl Relay {
         at - start
     }
 
-    fn copy_out(&mut self, chunk: &Bytes, start: usize) -> Result<Gone, Failure> {
+    fn copy_out(
+        &mut self,
+        chunk: &Bytes,
+        start: usize,
+        now: Timestamp,
+        out: &mut Outbox,
+    ) -> Result<Gone, Failure> {
         let entry = self.expected.find(Await::runs).ok_or_else(|| missing(b'd'))?;
-        let id = entry.id.unwrap_or_default();
+        let (id, limits) = (entry.id.unwrap_or_default(), entry.limits());
+        if let Some((terms, id)) = limits {
+            self.hold((&terms, id), returned(chunk, start, b'd'), now, out)?;
+        }
         let is_masked = self.target.copy.is_some();
         let mut masked = Vec::new();
         let mut at = start;
@@ -387,19 +422,29 @@ impl Relay {
     }
 
     /// The value of a function call is data as a COPY's is.
-    fn function_value(&mut self, chunk: &Bytes, at: usize, total: usize) -> Result<(), Failure> {
+    fn function_value(
+        &mut self,
+        chunk: &Bytes,
+        at: usize,
+        total: usize,
+        now: Timestamp,
+        out: &mut Outbox,
+    ) -> Result<(), Failure> {
         let entry =
             self.expected.find(|what| matches!(what, Await::FunctionCall)).ok_or_else(|| missing(b'V'))?;
-        let id = entry.id.unwrap_or_default();
+        let (id, limits) = (entry.id.unwrap_or_default(), entry.limits());
+        if let Some((terms, id)) = limits {
+            self.hold((&terms, id), Returned { rows: 1, bytes: total as u64 }, now, out)?;
+        }
         let copied = copied_of(&mut self.target.copied, id, self.limits.copy_per_request);
         copied.add(chunk.get(at + HEADER..(at + total).min(chunk.len())).unwrap_or_default());
         Ok(())
     }
 
     fn bind_complete(&mut self) -> Result<(), Failure> {
-        match self.expected.answer(|what| matches!(what, Await::Bind { .. })).map(|e| e.what) {
-            Some(Await::Bind { portal, statement, formats }) => {
-                self.shapes.bound(portal, &statement, formats);
+        match self.expected.answer(|what| matches!(what, Await::Bind { .. })) {
+            Some(Entry { what: Await::Bind { portal, statement, formats }, terms, .. }) => {
+                self.shapes.bound(portal, &statement, formats, terms);
                 Ok(())
             }
             _ => Err(missing(b'2')),
@@ -415,8 +460,9 @@ impl Relay {
             _ => false,
         });
         let entry = entry.ok_or_else(|| missing(kind))?;
-        match entry.what {
-            Await::Parse { name } => self.shapes.parsed(name, entry.seen),
+        let Entry { what, seen, terms, gives_names, .. } = entry;
+        match what {
+            Await::Parse { name } => self.shapes.parsed(name, Told { seen, terms, gives_names }),
             Await::Close { statement, name } => self.shapes.closed(statement, &name),
             _ => {}
         }
@@ -468,6 +514,9 @@ impl Relay {
 
     fn complete(&mut self, kind: u8, tag: Bytes, now: Timestamp, out: &mut Outbox) -> Result<(), Failure> {
         self.end_copied(out);
+        self.expected.find(Await::runs).ok_or_else(|| missing(kind))?;
+        self.names_may_be_given();
+        self.target.returned = Returned::default();
         let entry = self.expected.find(Await::runs).ok_or_else(|| missing(kind))?;
         let id = entry.id.unwrap_or_default();
         let rows = std::mem::take(&mut self.target.rows);
@@ -490,7 +539,11 @@ impl Relay {
         let status = read::status(body).map_err(|why| fault::target_broke(b'Z', why.0))?;
         let ended = self.expected.ready(|missed| not_run(&missed, now, out));
         let Some(entry) = ended else { return Err(missing(b'Z')) };
+        if entry.gives_names {
+            self.shapes.forget_all();
+        }
         self.status = status;
+        self.target.returned = Returned::default();
         self.client.copying = false;
         self.target.rows = Rows::default();
         self.target.plan = None;
@@ -515,6 +568,8 @@ impl Relay {
 
     fn target_error(&mut self, body: Reader<'_>, now: Timestamp, out: &mut Outbox) {
         self.end_copied(out);
+        self.names_may_be_given();
+        self.target.returned = Returned::default();
         let (code, message) = read::error_fields(body);
         let mut skipped = Vec::new();
         let found = self.expected.fail(|entry| skipped.push(entry));
@@ -547,6 +602,20 @@ fn tell_masked(masks: &mut Option<Box<Masks>>, id: RequestId, out: &mut Outbox) 
             out.record(Event::Masked { id, counts });
         }
     }
+}
+
+/// What a run of frames returns, the last of which may be there in part.
+fn returned(chunk: &[u8], start: usize, wanted: u8) -> Returned {
+    let (mut at, mut sum) = (start, Returned::default());
+    while let Some(Ok(Header { kind, total })) = chunk.get(at..).and_then(Header::read) {
+        if kind != wanted {
+            break;
+        }
+        sum.rows += 1;
+        sum.bytes += total as u64;
+        at += total;
+    }
+    sum
 }
 
 /// Where a run of whole rows ends.

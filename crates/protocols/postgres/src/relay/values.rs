@@ -1,6 +1,7 @@
 //! Values that a client binds to a statement or gives to a function, read as far as they are there.
 
 use bytes::Bytes;
+use hoop_policy::BoundValue;
 use hoop_recording::event::Parameter;
 
 use super::shapes::Formats;
@@ -74,6 +75,26 @@ pub(super) fn bind(mut body: Reader<'_>, limit: usize, whole: bool) -> Result<(V
     let formats = formats(&mut body)?;
     body.finish()?;
     Ok((values, formats))
+}
+
+/// What policy sees of them.
+pub(super) fn for_policy(values: &Values, limit: usize) -> Vec<BoundValue> {
+    let mut seen: Vec<_> = values.parameters.iter().map(|parameter| bound(parameter, limit)).collect();
+    if values.cut {
+        // How many there are is not known either.
+        seen.push(BoundValue::Cut);
+    }
+    seen
+}
+
+fn bound(parameter: &Parameter, limit: usize) -> BoundValue {
+    match &parameter.value {
+        None => BoundValue::Null,
+        // What was cut has this length.
+        Some(value) if value.len() >= limit => BoundValue::Cut,
+        Some(value) if parameter.binary => BoundValue::Binary(value.clone()),
+        Some(value) => BoundValue::Text(value.clone()),
+    }
 }
 
 /// A function's number and the values given to it.

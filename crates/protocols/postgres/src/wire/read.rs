@@ -8,6 +8,11 @@ use hoop_sql::postgres::Mode;
 #[error("malformed message: {0}")]
 pub(crate) struct Malformed(pub(crate) &'static str);
 
+/// Whether transactions are read-only where nothing else is said, if it is that setting which is told (PostgreSQL 14 and newer).
+pub(crate) fn is_read_only(name: &[u8], value: &[u8]) -> Option<bool> {
+    (name == b"default_transaction_read_only").then_some(value == b"on")
+}
+
 /// A setting that the server reports (`ParameterStatus`), as far as it changes how it reads texts.
 pub(crate) fn mode(mode: &mut Mode, name: &[u8], value: &[u8]) {
     match name {

@@ -46,7 +46,24 @@ pub(crate) fn error(severity: Severity, sqlstate: &str, fault: &Fault) -> Bytes 
         Severity::Error => b"ERROR",
         Severity::Fatal => b"FATAL",
     };
-    message(b'E', |out| {
+    let hint = fault.hint.as_ref().map(|hint| (b'H', hint.as_bytes()));
+    let detail = (b'D', fault.code.as_str().as_bytes());
+    said(b'E', severity, sqlstate, &fault.message, [detail].into_iter().chain(hint))
+}
+
+/// `NoticeResponse`: a warning, with its stable code as detail.
+pub(crate) fn notice(code: &str, text: &str) -> Bytes {
+    said(b'N', b"WARNING", "01000", text, [(b'D', code.as_bytes())])
+}
+
+fn said<'a>(
+    kind: u8,
+    severity: &[u8],
+    sqlstate: &str,
+    text: &str,
+    more: impl IntoIterator<Item = (u8, &'a [u8])>,
+) -> Bytes {
+    message(kind, |out| {
         let mut field = |name: u8, text: &[u8]| {
             out.put_u8(name);
             put_text(out, text);
@@ -54,11 +71,8 @@ pub(crate) fn error(severity: Severity, sqlstate: &str, fault: &Fault) -> Bytes 
         field(b'S', severity);
         field(b'V', severity);
         field(b'C', sqlstate.as_bytes());
-        field(b'M', fault.message.as_bytes());
-        field(b'D', fault.code.as_str().as_bytes());
-        if let Some(hint) = &fault.hint {
-            field(b'H', hint.as_bytes());
-        }
+        field(b'M', text.as_bytes());
+        more.into_iter().for_each(|(name, text)| field(name, text));
         out.put_u8(0);
     })
 }

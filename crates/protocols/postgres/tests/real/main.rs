@@ -7,6 +7,7 @@ mod bridge;
 mod gate;
 mod masking;
 mod negotiation;
+mod terms;
 
 use std::{
     collections::{BTreeSet, HashMap},

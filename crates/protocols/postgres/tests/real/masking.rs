@@ -257,6 +257,49 @@ async fn nor_by_another_connection() {
     assert_eq!(leaked(&gate.take_to_client()), None);
 }
 
+/// The name that the client has given to what it prepared last.
+async fn last_name(client: &tokio_postgres::Client, of: &str) -> String {
+    let found = client.simple_query(&format!("select name from {of} order by 1 desc limit 1")).await.unwrap();
+    let names = found.iter().find_map(|message| match message {
+        tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
+    names.unwrap().to_owned()
+}
+
+/// A statement that was prepared and described, and another under its name that was not.
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_by_a_name_that_is_given_anew() {
+    let (_server, gate) = world(RULES);
+    let plain = Gate::open(_server.port, PASSWORD, unmasked());
+    for (gate, hides) in [(&gate, true), (&plain, false)] {
+        let mut ways = 0;
+        for way in [
+            "deallocate NAME; prepare NAME as select ssn from people",
+            "do $$ begin execute 'deallocate NAME'; execute 'prepare NAME as select ssn from people'; end $$",
+        ] {
+            let client = crate::connect(gate).await;
+            let statement = client.prepare("select town from people").await.unwrap();
+            let name = last_name(&client, "pg_prepared_statements").await;
+            let by_one = way.replace("NAME", &name);
+            client.batch_execute(&by_one).await.unwrap();
+            ways += usize::from(client.query(&statement, &[]).await.is_ok());
+            let sent = gate.take_to_client();
+            assert_eq!(leaked(&sent).is_none(), hides, "{way}");
+        }
+        let mut client = crate::connect(gate).await;
+        let transaction = client.transaction().await.unwrap();
+        let portal = transaction.bind("select town from people", &[]).await.unwrap();
+        let found = transaction.query_one("select name from pg_cursors where name <> ''", &[]).await.unwrap();
+        let name: String = found.get(0);
+        let way = format!("close {name}; declare {name} cursor for select ssn from people");
+        transaction.batch_execute(&way).await.unwrap();
+        ways += usize::from(transaction.query_portal(&portal, 0).await.is_ok());
+        assert_eq!(leaked(&gate.take_to_client()).is_none(), hides, "a cursor");
+        assert_eq!(ways, 3, "they were answered");
+    }
+}
+
 #[test]
 fn what_is_not_masked_is_as_it_was() {
     let (server, gate) = world(RULES);
