@@ -11,6 +11,7 @@ export type AuditEvent = Schemas['EventView'];
 export type Checkpoint = Schemas['CheckpointView'];
 export type Connection = Schemas['ConnectionView'];
 export type ApiToken = Schemas['ApiTokenView'];
+export type Bundle = Schemas['BundleView'];
 export type Capability = Schemas['CapabilityView'];
 export type CodeSet = Schemas['CodeSetView'];
 export type ConnectionDefinition = Schemas['ConnectionDefinition'];

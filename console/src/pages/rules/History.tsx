@@ -30,7 +30,7 @@ export function History({ current, onTake }: Props) {
     <>
       <Fetched query={list} isEmpty={(items) => items.length === 0} empty="No rules were written yet.">
         {(items) => (
-          <Listing label="Versions" minWidth={720} columns={[{ number: 'Version' }, 'When', 'Who', 'Note']} actions>
+          <Listing label="Versions" minWidth={720} columns={[{ number: 'Version' }, 'When', 'Who', 'Bundle', 'Note']} actions>
             {items.map((item) => (
               <Table.Tr key={item.version}>
                 <Table.Td ta="right">{item.version}</Table.Td>
@@ -38,6 +38,7 @@ export function History({ current, onTake }: Props) {
                   <Time at={item.created_at} />
                 </Table.Td>
                 <Table.Td>{item.author}</Table.Td>
+                <Table.Td>{item.bundle ? <Bundle bundle={item.bundle} /> : '–'}</Table.Td>
                 <Table.Td>{item.note ? <Visible text={item.note} oneLine /> : '–'}</Table.Td>
                 <Table.Td ta="right">
                   <Button
@@ -67,6 +68,18 @@ export function History({ current, onTake }: Props) {
         />
       )}
     </>
+  );
+}
+
+/** Its number, and the beginning of what names its file: `hoop policy bundle verify` prints all of that. */
+function Bundle({ bundle }: { bundle: calls.Bundle }) {
+  return (
+    <Text span size="sm" title={`SHA-256 ${bundle.sha256}`}>
+      {bundle.version}{' '}
+      <Text span c="dimmed" className="mono">
+        {bundle.sha256.slice(0, 12)}
+      </Text>
+    </Text>
   );
 }
 

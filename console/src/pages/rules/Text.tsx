@@ -72,7 +72,7 @@ export function Text({ draft, manages, session, onSessionClosed }: Props) {
             </Words>
           )}
           {problem ? <Wrong problem={problem} draft={draft} onShow={(line) => editor.current?.show(line)} /> : null}
-          <TryIt written={written} rule={rule} onRule={setWanted} text={statement} onText={setStatement} field={field} />
+          <TryIt written={written} rule={rule} onRule={setWanted} carried={carried} text={statement} onText={setStatement} field={field} />
           <MaskingPreview written={written} rule={rule} />
         </Stack>
       </div>

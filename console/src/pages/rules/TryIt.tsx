@@ -7,6 +7,7 @@ import { counted } from '../../lib/format';
 import { ProblemAlert } from '../../ui/ProblemAlert';
 import { Visible } from '../../ui/Visible';
 import classes from './Rules.module.css';
+import type { Carried } from './carried';
 import { facts, ruling, verdict } from './trial';
 import { useStatementTrial, type Written } from './useTrial';
 
@@ -16,13 +17,15 @@ interface Props {
   written: Written;
   rule: calls.TriedRule | undefined;
   onRule: (name: string) => void;
+  /** The session that conditions are asked about, if any. */
+  carried: Carried | undefined;
   text: string;
   onText: (text: string) => void;
   field: Ref<HTMLTextAreaElement>;
 }
 
-export function TryIt({ written, rule, onRule, text, onText, field }: Props) {
-  const { tried, error, isStale } = useStatementTrial(written, rule, text);
+export function TryIt({ written, rule, onRule, carried, text, onText, field }: Props) {
+  const { tried, error, isStale } = useStatementTrial(written, rule, text, carried);
   return (
     <Stack gap="sm" component="section" aria-label="Try it">
       <Title order={2} size="h4">

@@ -86,6 +86,8 @@ test('what was read, in words', () => {
   expect(told({ missed: [{ rule: 'read', condition: 'classes' }, { rule: 'notes', condition: 'new' }] })['No fit']).toBe(
     'read: the statement may do more than its classes | notes: new',
   );
+  const conditions = [{ rule: 'own', when: 'data.ward.own', holds: false, answer: 'does not hold: it has no value' }];
+  expect(told({ conditions })['Conditions']).toBe('own: data.ward.own does not hold: it has no value');
   expect(told({ classes: ['from_the_future'] })['Does']).toBe('from_the_future');
 });
 

@@ -35,13 +35,17 @@ export interface Fact {
 export function facts(statement: TriedStatement): Fact[] {
   const { classes, verbs, tables, unknown_functions, unbounded, opaque, spelling, missed } = statement;
   const misses = missed.map(({ rule, condition }) => ({ code: rule, words: MISSES[condition] ?? condition }));
-  const misfits: Fact[] = misses.length > 0 ? [{ name: 'No fit', lines: misses }] : [];
+  const asked = (statement.conditions ?? []).map(({ rule, when, answer }) => ({ code: rule, words: `${when} ${answer}` }));
+  const before: Fact[] = [
+    ...(misses.length > 0 ? [{ name: 'No fit', lines: misses }] : []),
+    ...(asked.length > 0 ? [{ name: 'Conditions', lines: asked }] : []),
+  ];
   if (opaque) {
     const words = 'not understood, or it runs code that is not in its text: counts as anything, on any table';
-    return [...misfits, { name: 'Does', lines: [{ words }] }];
+    return [...before, { name: 'Does', lines: [{ words }] }];
   }
   return [
-    ...misfits,
+    ...before,
     { name: 'Does', lines: classes.map((name) => ({ code: name, words: CLASSES[name] ?? '' })) },
     ...(verbs.length > 0 ? [{ name: 'Verbs', lines: [{ words: '', code: verbs.join(', ') }] }] : []),
     { name: 'Tables', lines: tablesOf(tables ?? undefined) },

@@ -47,10 +47,11 @@ export function useWritten(draft: Draft): Written {
   };
 }
 
-/** One statement, as it is typed. */
-export function useStatementTrial(written: Written, rule: calls.TriedRule | undefined, typed: string) {
+/** One statement, as it is typed; in a session, conditions are asked about that. */
+export function useStatementTrial(written: Written, rule: calls.TriedRule | undefined, typed: string, carried: Carried | undefined) {
   const [text] = useDebouncedValue(typed, STATEMENT_PAUSE_MS);
-  const { data, error, isPlaceholderData } = useTrial(written, rule, [text], `statement ${text}`, text.trim() !== '');
+  const key = `statement ${carried?.id ?? ''} ${text}`;
+  const { data, error, isPlaceholderData } = useTrial(written, rule, [text], key, text.trim() !== '', carried?.session);
   return { tried: data?.[0], error, isStale: isPlaceholderData || text !== typed };
 }
 
