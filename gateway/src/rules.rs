@@ -9,6 +9,7 @@ use hoop_api::manage::ConnectionDefinition;
 use hoop_model::{FactorKind, Mfa, RequestId, Role, UserName};
 use hoop_policy::{
     OnlyStatement, Sha256,
+    bundle::{Bundle, BundlePublicKey},
     rules::{
         AccessPolicy, Approval, Asking, ConnectionFacts, MfaMethod, MfaProof, Person, PersonKind, Policy,
         TargetUser,
@@ -76,12 +77,14 @@ impl InForce {
 #[derive(Debug)]
 pub(crate) struct Rules {
     separate_admins: bool,
+    /// Whoever signs the bundles in which alone rules come.
+    key: Option<BundlePublicKey>,
     compiled: Mutex<Option<Arc<InForce>>>,
 }
 
 impl Rules {
-    pub(crate) const fn new(separate_admins: bool) -> Self {
-        Self { separate_admins, compiled: Mutex::new(None) }
+    pub(crate) const fn new(separate_admins: bool, key: Option<BundlePublicKey>) -> Self {
+        Self { separate_admins, key, compiled: Mutex::new(None) }
     }
 
     /// The rules in force at this moment, whichever gateway wrote them.
@@ -96,11 +99,37 @@ impl Rules {
             return Ok(known);
         }
         let latest = store.policy().await?;
-        let document = latest.as_ref().map(document_of).transpose()?.unwrap_or_default();
+        let document = self.trusted(store, latest.as_ref()).await?;
         let edition = Edition::of(latest.as_ref());
         let fresh = Arc::new(InForce { edition, policy: Policy::compile(document), separate_admins });
         *self.compiled.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&fresh));
         Ok(fresh)
+    }
+}
+
+impl Rules {
+    /// Where rules come in signed bundles, the store's word is not enough: what nobody signed allows nothing.
+    async fn trusted(
+        &self,
+        store: &Store,
+        latest: Option<&PolicyVersion>,
+    ) -> Result<AccessPolicy, StoreError> {
+        let Some(version) = latest else { return Ok(AccessPolicy::default()) };
+        let document = document_of(version)?;
+        let Some(key) = &self.key else { return Ok(document) };
+        let text = store.policy_bundle_text(version.version).await?;
+        let is_signed = text.is_some_and(|text| {
+            Bundle::verify(&text, key).is_ok_and(|verified| *verified.policy() == document)
+        });
+        if is_signed {
+            return Ok(document);
+        }
+        tracing::error!(
+            version = version.version,
+            code = "HOOP-2018",
+            "the rules in force are not those of a bundle that `policy_key` signed: nothing is allowed until one is applied"
+        );
+        Ok(AccessPolicy::default())
     }
 }
 

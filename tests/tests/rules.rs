@@ -290,7 +290,10 @@ fn where_rules_are_released_nothing_else_comes_into_force() {
     world.stop_gateway();
     world.start_gateway();
     world.wait_for_agent();
+    let told = String::from_utf8(query(&world, "SELECT 1").stderr).unwrap();
+    assert!(told.contains("HOOP-2001"), "what was in force is signed by nobody: {told}");
     assert_eq!(apply(&world, &first), Ok(()));
+    assert!(query(&world, "SELECT 1").status.success());
     let versions = || world.json(&world.admin, &["admin", "rules", "ls"]);
     let rules = || world.json(&world.admin, &["admin", "export"]);
     let released = rules();
@@ -327,7 +330,28 @@ fn where_rules_are_released_nothing_else_comes_into_force() {
     assert_eq!(apply(&world, &bundle(&world, "release", 10, "10m")), Ok(()));
     assert_eq!(apply(&world, &between), Err("HOOP-2019".to_owned()));
     assert_eq!(rules()["bundle"]["version"], 10);
+
+    // Whoever can write to the database writes rules that nobody signed, beside the bundle that somebody did.
+    let database = world.folder.path().join("gateway/hoop.db");
+    let mut python = std::process::Command::new("python3");
+    python.args(["-c", TAMPER]).arg(database);
+    hoop_testkit::run(&mut python);
+    world.stop_gateway();
+    world.start_gateway();
+    world.wait_for_agent();
+    let told = String::from_utf8(query(&world, "SELECT 1").stderr).unwrap();
+    assert!(told.contains("HOOP-2001"), "THREATS A4: {told}");
+    assert_eq!(apply(&world, &bundle(&world, "release", 11, "10m")), Ok(()));
+    assert!(query(&world, "SELECT 1").status.success(), "a bundle mends it");
 }
+
+const TAMPER: &str = "\
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+done = db.execute(\"update access_policies set document = replace(document, '10m', '8h') where version = (select max(version) from access_policies)\")
+assert done.rowcount == 1
+db.commit()
+";
 
 fn sha256(bytes: &[u8]) -> String {
     hoop_policy::Sha256::of(bytes).to_string()

@@ -50,6 +50,8 @@ pub struct NewPolicy {
     pub created_at: Timestamp,
     /// The bundle that they come in.
     pub bundle: Option<PolicyBundle>,
+    /// Its file.
+    pub bundle_text: Option<String>,
 }
 
 macro_rules! columns {
@@ -94,7 +96,7 @@ impl Store {
         }
         let sql = concat!(
             "INSERT INTO access_policies (version, document, author_id, author_name, note, created_at, \
-             bundle_version, bundle_sha256) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING ",
+             bundle_version, bundle_sha256, bundle_text) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING ",
             columns!()
         );
         let args = args![
@@ -105,7 +107,8 @@ impl Store {
             new.note.as_deref(),
             new.created_at,
             new.bundle.as_ref().map(|bundle| bundle.version),
-            new.bundle.as_ref().map(|bundle| bundle.sha256.as_str())
+            new.bundle.as_ref().map(|bundle| bundle.sha256.as_str()),
+            new.bundle_text.as_deref()
         ];
         let row = tx.run_one(sql, args).await?.ok_or(StoreError::NotFound("policy"))?;
         let policy = PolicyVersion::of(&row)?;
@@ -131,6 +134,16 @@ impl Store {
         let sql = "SELECT MAX(bundle_version) AS version FROM access_policies";
         let row = self.read_one(sql, Vec::new()).await?;
         Ok(row.map(|row| row.maybe_count("version")).transpose()?.flatten().unwrap_or(0))
+    }
+
+    /// The file of the bundle that a version of the rules came in.
+    ///
+    /// # Errors
+    /// The usual ones.
+    pub async fn policy_bundle_text(&self, version: u64) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT bundle_text FROM access_policies WHERE version = $1";
+        let row = self.read_one(sql, args![version]).await?;
+        Ok(row.map(|row| row.maybe_text("bundle_text")).transpose()?.flatten())
     }
 
     /// The rules in force.

@@ -180,6 +180,11 @@ impl Postgres {
     /// An empty database; the URL at which the superuser finds it.
     pub fn create_database(&self, name: &str) -> String {
         self.sql(&format!("create database {name}"));
+        self.url(name)
+    }
+
+    /// Where the superuser finds a database.
+    pub fn url(&self, name: &str) -> String {
         format!("postgres://postgres:{PASSWORD_IN_URL}@127.0.0.1:{}/{name}", self.port)
     }
 

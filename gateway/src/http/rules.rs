@@ -136,6 +136,8 @@ pub(super) async fn change(
 struct Wanted {
     policy: AccessPolicy,
     bundle: Option<PolicyBundle>,
+    /// Its file.
+    text: Option<String>,
 }
 
 /// An attempt past the bundles that this gateway wants.
@@ -168,7 +170,7 @@ async fn wanted(
     let plain = |read: Result<AccessPolicy, PolicyError>| -> Answer<Result<Wanted, Refused>> {
         let policy = read.map_err(|error| error.to_fault())?;
         if hub.config.policy_key.is_none() || change.dry_run {
-            return Ok(Ok(Wanted { policy, bundle: None }));
+            return Ok(Ok(Wanted { policy, bundle: None, text: None }));
         }
         let fault =
             Fault::new("HOOP-2018", Blame::Policy, "this gateway takes rules in signed bundles alone")
@@ -207,7 +209,8 @@ async fn bundled(hub: &Shared, text: &str, known: Option<&PolicyVersion>) -> Ans
             .with_hint("to go back to older rules, release them with a new version");
         return refused(fault, Some(bundle.version));
     }
-    Ok(Ok(Wanted { policy: verified.policy().clone(), bundle: Some(bundle) }))
+    let (policy, text) = (verified.policy().clone(), Some(text.to_owned()));
+    Ok(Ok(Wanted { policy, bundle: Some(bundle), text }))
 }
 
 async fn put(
@@ -218,7 +221,7 @@ async fn put(
     diff: &Diff,
     note: Option<String>,
 ) -> Answer<PolicyVersion> {
-    let Wanted { policy, bundle } = wanted;
+    let Wanted { policy, bundle, text } = wanted;
     let document = serde_json::to_value(&policy).map_err(Problematic::internal)?;
     let sha256 = AccessPolicy::sha256_of(&document);
     let facts = json!({
@@ -234,6 +237,7 @@ async fn put(
         note,
         created_at: now(),
         bundle,
+        bundle_text: text,
     };
     let task = hub.clone();
     jobs::change(hub, async move { Ok(task.store.replace_policy(version, &new, &[told]).await?) }).await

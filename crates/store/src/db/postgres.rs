@@ -28,6 +28,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (17, "recording_keys", include_str!("../../../../migrations/postgres/0017_recording_keys.sql")),
     (18, "bundles", include_str!("../../../../migrations/postgres/0018_bundles.sql")),
     (19, "statement_rules", include_str!("../../../../migrations/postgres/0019_statement_rules.sql")),
+    (20, "bundle_texts", include_str!("../../../../migrations/postgres/0020_bundle_texts.sql")),
 ];
 
 /// How long a caller waits for a connection before the database counts as away.

@@ -22,6 +22,7 @@ fn rules(number: u64) -> NewPolicy {
         note: (number > 1).then(|| format!("change {number}")),
         created_at: later(number),
         bundle: None,
+        bundle_text: None,
     }
 }
 
@@ -83,10 +84,12 @@ async fn the_highest_bundle_counts_and_not_the_last(store: Store) {
     assert_eq!(store.policy_bundle_number().await.unwrap(), 0);
     let bundle = |version| Some(PolicyBundle { version, sha256: format!("{version:064}") });
     for (at, bundle) in [(1, None), (2, bundle(i64::MAX as u64)), (3, bundle(7)), (4, None)] {
-        let new = NewPolicy { bundle: bundle.clone(), ..rules(at) };
+        let bundle_text = bundle.as_ref().map(|bundle| format!("text of {}", bundle.version));
+        let new = NewPolicy { bundle: bundle.clone(), bundle_text: bundle_text.clone(), ..rules(at) };
         let kept = store.replace_policy(at - 1, &new, &events(1)).await.unwrap();
         assert_eq!(kept.bundle, bundle);
         assert_eq!(store.policy_version(at).await.unwrap().unwrap().bundle, bundle);
+        assert_eq!(store.policy_bundle_text(at).await.unwrap(), bundle_text);
     }
     assert_eq!(store.policy_bundle_number().await.unwrap(), i64::MAX as u64);
 }
