@@ -139,7 +139,7 @@ impl Gateway {
             agents: agents::Agents::default(),
             tests: connection_tests::ConnectionTests::default(),
             live: live::LiveSessions::default(),
-            rules: rules::Rules::new(config.separate_admins, config.policy_key.clone()),
+            rules: rules::Rules::new(config.separate_admins, config.policy_key),
             relay: relay::Relay::new(config.limits.waiting_per_agent),
             publishing: checkpoints::Publishing::new(&config, recordings.objects()),
             recordings: Arc::new(recordings),
