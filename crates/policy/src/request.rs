@@ -2,14 +2,14 @@
 
 use std::{
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use hoop_model::{Blame, Fault, RuleName, Timestamp};
-use hoop_sql::{Class, Copying, Dialect, Reading, Statement, Text, Unreadable, Wanted};
+use hoop_sql::{Class, Copying, Dialect, Reading, Text, Unreadable, Wanted};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -44,16 +44,15 @@ impl Rules {
         self.masking.rules().is_some_and(MaskingRules::masks_columns)
     }
 
-    /// What is asked of the words of a text, if they may be enough. Conditions in Rego may turn on anything, also on what is
-    /// not there.
-    fn wanted_of_words(&self) -> Option<Wanted> {
-        let asks = self.statements.iter().any(|rule| rule.when.is_some());
-        (!asks).then(|| Wanted {
-            spelling: self.statements.iter().any(|rule| !rule.text.is_empty()),
+    /// What is asked of a text. Conditions in Rego may turn on its spelling.
+    fn wanted(&self) -> Wanted {
+        let any = |asks: fn(&StatementRule) -> bool| self.statements.iter().any(asks);
+        Wanted {
+            spelling: any(|rule| !rule.text.is_empty() || rule.when.is_some()),
             answer: self.masking != Masking::None,
-            mentions: self.mask_columns(),
-            columns: self.statements.iter().any(|rule| !rule.columns.is_empty()),
-        })
+            mentions: false,
+            columns: any(|rule| !rule.columns.is_empty()),
+        }
     }
 }
 
@@ -229,9 +228,9 @@ pub struct Warrant {
     ran: AtomicBool,
     /// The modules of `rules`, compiled when they are first needed.
     modules: OnceLock<Modules>,
-    /// What is asked of the words of a text. `None`: they are never enough.
-    wanted: Option<Wanted>,
-    /// What may be run though its words alone refuse it.
+    /// What is asked of a text.
+    wanted: Wanted,
+    /// What the parser read.
     known: Known,
 }
 
@@ -239,7 +238,7 @@ impl Warrant {
     /// For a session that runs under `rules` until `ends_at`.
     #[must_use]
     pub fn new(rules: Rules, ends_at: Timestamp) -> Self {
-        let wanted = rules.wanted_of_words();
+        let wanted = rules.wanted();
         Self {
             rules,
             ends_at,
@@ -270,7 +269,8 @@ impl Warrant {
         if let Some(only) = &self.rules.only {
             self.is_all_approved(only, action)?;
         }
-        let view = reading.filter(|_| self.rules.masking != Masking::None).as_ref().map(MaskingRules::view);
+        let view = reading.filter(|_| self.rules.masking != Masking::None);
+        let view = view.as_deref().map(MaskingRules::view);
         if view.as_ref().is_some_and(|view| view.copy == Copying::Unclear) {
             return Err(Denial::Copy);
         }
@@ -278,7 +278,7 @@ impl Warrant {
     }
 
     /// What is asked for, if anything depends on it and the statement rules allow it. What was prepared was read then.
-    fn read(&self, action: &Action<'_>) -> Result<Option<Reading>, Denial> {
+    fn read(&self, action: &Action<'_>) -> Result<Option<Arc<Reading>>, Denial> {
         let wanted = match (action, self.rules.masking.rules()) {
             _ if !self.rules.statements.is_empty() => true,
             // Detectors look into whatever comes; only how `COPY` writes it must be known.
@@ -301,37 +301,49 @@ impl Warrant {
             Action::FunctionCall { .. } | Action::Replicate => {
                 let anything = Reading::of_anything();
                 self.is_allowed(&anything)?;
-                anything
+                Arc::new(anything)
             }
         }))
     }
 
-    /// What may be run by its words may be run: the parser would find no more. Where they refuse it, it may find less, and what
-    /// it has found is remembered.
-    fn permitted(&self, text: &[u8], dialect: Dialect) -> Result<Reading, Denial> {
-        let cut = Text::new(text, dialect);
-        let Some(by_words) = self.wanted.and_then(|wanted| cut.by_words(wanted)) else {
-            let reading = cut.parsed();
-            return self.is_allowed(&reading).map(|()| reading);
-        };
-        let is_allowed = self.is_allowed(&by_words).is_ok();
-        if self.rules.mask_columns() {
-            // A table too many would hide what may be shown.
-            if is_allowed && by_words.statements.iter().all(Statement::is_plain) {
-                return Ok(by_words);
-            }
-            let reading = cut.parsed();
-            return self.is_allowed(&reading).map(|()| reading);
-        }
-        if is_allowed {
-            return Ok(by_words);
-        }
+    /// Its words decide where the parser could not decide otherwise. What it has read is remembered, for drivers send the same
+    /// texts again and again.
+    fn permitted(&self, text: &[u8], dialect: Dialect) -> Result<Arc<Reading>, Denial> {
         let digest = known::digest(text, dialect);
-        if !digest.is_some_and(|digest| self.known.holds(&digest)) {
-            self.is_allowed(&cut.parsed())?;
-            digest.into_iter().for_each(|digest| self.known.remember(digest));
+        if let Some(known) = digest.and_then(|digest| self.known.of(&digest)) {
+            if !known.is_allowed {
+                self.is_allowed(&known.reading)?;
+            }
+            return Ok(known.reading);
         }
-        Ok(by_words)
+        let cut = Text::new(text, dialect);
+        if let Some(decided) = cut.by_words(self.wanted).and_then(|reading| self.by_words(reading)) {
+            return decided.map(Arc::new);
+        }
+        let reading = Arc::new(cut.parsed_for(self.wanted));
+        let allowed = self.is_allowed(&reading);
+        if let Some(digest) = digest {
+            self.known.remember(digest, &reading, allowed.is_ok());
+        }
+        allowed.map(|()| reading)
+    }
+
+    /// What the words of a text come to. `None`: the parser must be asked.
+    ///
+    /// They may run if no condition is needed for it: the parser would find no more, and a rule that denies fits no more then.
+    /// They may not if the parser would find no less.
+    fn by_words(&self, reading: Reading) -> Option<Result<Reading, Denial>> {
+        let is_certain = reading.statements.iter().all(|statement| statement.is_certain);
+        let unasked = Explained::new(&self.rules.statements, &reading).denial();
+        match unasked.filter(|_| !self.rules.statements.is_empty()) {
+            // A table too many would hide what may be shown.
+            None => (is_certain || !self.rules.mask_columns()).then_some(Ok(reading)),
+            Some(denial) => {
+                let is_bounded = reading.statements.iter().all(|statement| !statement.unbounded);
+                let asks = self.rules.statements.iter().any(|rule| rule.when.is_some());
+                (is_certain && is_bounded && !asks).then_some(Err(denial))
+            }
+        }
     }
 
     /// What the statement rules say.
@@ -449,45 +461,60 @@ mod tests {
     }
 
     #[test]
-    fn what_only_the_parser_allows_is_remembered_and_what_is_refused_is_not() {
+    fn what_the_parser_read_is_remembered_and_may_run_no_more_for_it() {
         let warrant = held_against("[{name: a, action: allow, tables: [clinic.*]}]");
         let decide = |text: &str, dialect| {
             warrant.decide(&Action::Statement { text: text.as_bytes(), dialect }, NOW).is_ok()
         };
-        let is_known =
-            |text: &str, dialect| warrant.known.holds(&known::digest(text.as_bytes(), dialect).unwrap());
+        let of = |text: &str, dialect| {
+            let known = warrant.known.of(&known::digest(text.as_bytes(), dialect).unwrap());
+            known.map(|known| known.is_allowed)
+        };
         let plain = "select * from clinic.patients";
-        let given =
-            "with recursive p as (select * from clinic.patients union select * from p) select * from p";
-        let other =
-            "with recursive p as (select * from billing.claims union select * from p) select * from p";
+        let given = "create table clinic.p as select * from clinic.patients";
+        let other = "create table clinic.p as select * from billing.claims";
         let old = Dialect::Postgres(hoop_sql::postgres::Mode { standard_strings: false, utf8: true });
         for _ in 0..2 {
             assert!(decide(plain, SQL) && decide(given, SQL) && !decide(other, SQL));
-            assert!(!is_known(plain, SQL), "its words were enough");
-            assert!(is_known(given, SQL) && !is_known(other, SQL) && !is_known(given, old));
+            assert_eq!(of(plain, SQL), None, "its words were enough");
+            assert_eq!((of(given, SQL), of(other, SQL)), (Some(true), Some(false)));
+            assert_eq!(of(given, old), None);
         }
     }
 
     #[test]
-    fn conditions_in_rego_are_asked_of_all_that_can_be_read() {
-        let when = held_against("[{name: a, action: allow, when: data.x.y}]");
-        assert_eq!(when.wanted, None);
-        let text = held_against("[{name: a, action: allow, text: [select ?]}]");
-        assert_eq!(
-            text.wanted,
-            Some(Wanted { spelling: true, answer: false, mentions: false, columns: false })
-        );
-        let words = held_against("[{name: a, action: allow, classes: [read]}]");
-        assert_eq!(
-            words.wanted,
-            Some(Wanted { spelling: false, answer: false, mentions: false, columns: false })
-        );
-        let masked = warrant(Rules::default());
-        assert_eq!(
-            masked.wanted,
-            Some(Wanted { spelling: false, answer: true, mentions: false, columns: false })
-        );
+    fn what_words_refuse_for_certain_is_refused_and_what_they_allow_needs_no_condition() {
+        let asked = |yaml: &str, text: &str| {
+            let warrant = held_against(yaml);
+            let action = Action::Statement { text: text.as_bytes(), dialect: SQL };
+            let known = known::digest(text.as_bytes(), SQL).unwrap();
+            (warrant.decide(&action, NOW).is_ok(), warrant.known.of(&known).is_some())
+        };
+        let allow = "{name: a, action: allow, classes: [read], tables: [clinic.*]}";
+        let (only, later) =
+            (format!("[{allow}]"), format!("[{{name: w, action: allow, when: data.x.y}}, {allow}]"));
+        let denies = format!("[{{name: w, action: deny, when: data.x.y, classes: [read]}}, {allow}]");
+        let elsewhere = format!("[{{name: w, action: deny, when: data.x.y, classes: [ddl]}}, {allow}]");
+        let (good, bad) = ("select a from clinic.b", "select a from billing.b");
+        assert_eq!([asked(&only, good), asked(&only, bad)], [(true, false), (false, false)]);
+        assert_eq!(asked(&only, "update clinic.b set a = 1"), (false, true), "the parser might find a WHERE");
+        assert_eq!(asked(&later, good), (true, false), "whatever comes of the condition");
+        assert_eq!(asked(&later, bad), (false, true), "it might have allowed it");
+        assert_eq!(asked(&denies, good), (false, true), "it has no value here");
+        assert_eq!(asked(&elsewhere, good), (true, false));
+    }
+
+    #[test]
+    fn only_what_rules_turn_on_is_read() {
+        let wanted = |spelling| Wanted { spelling, answer: false, mentions: false, columns: false };
+        for (yaml, spelling) in [
+            ("[{name: a, action: allow, when: data.x.y}]", true),
+            ("[{name: a, action: allow, text: [select ?]}]", true),
+            ("[{name: a, action: allow, classes: [read]}]", false),
+        ] {
+            assert_eq!(held_against(yaml).wanted, wanted(spelling), "{yaml}");
+        }
+        assert_eq!(warrant(Rules::default()).wanted, Wanted { answer: true, ..wanted(false) });
     }
 
     #[test]
