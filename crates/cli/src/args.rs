@@ -488,6 +488,16 @@ Examples:
   hoop sessions replay ses_... --key auditor.pem        where the gateway cannot decrypt
   hoop sessions replay --file a.hoopr --key org.pem     offline, from an exported recording")]
     Replay(Replay),
+    /// Look for personal data in what a recording shows: kinds and counts by statement and column, no values
+    #[command(after_help = "\
+Examples:
+  hoop sessions findings ses_...                        with hoop's own detectors
+  hoop sessions findings ses_... --detector http://127.0.0.1:5002
+                                                        and with Presidio's analyzer on this machine
+  hoop sessions findings --file a.hoopr --key org.pem   offline, from an exported recording
+
+Texts that were shown go to the detector that is named, and nowhere else. Exit code 6 if anything was found.")]
+    Findings(Findings),
     /// Follow a live session
     Tail(OneSession),
     /// End a session now
@@ -514,6 +524,7 @@ impl Sessions {
             Self::Ls(args) => Some(args.form),
             Self::Show(args) | Self::Tail(args) => Some(args.form),
             Self::Replay(args) => Some(args.form),
+            Self::Findings(args) => Some(args.form),
             Self::Kill(args) => Some(args.form),
             Self::Export(_) => None,
             Self::Verify(args) => Some(args.form),
@@ -583,6 +594,34 @@ pub(crate) struct Replay {
     /// All at once
     #[arg(long)]
     pub(crate) no_wait: bool,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// `hoop sessions findings`
+#[derive(Debug, Args)]
+pub(crate) struct Findings {
+    /// The session (ses_...)
+    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    pub(crate) id: Option<SessionId>,
+    /// Look through this recording instead
+    #[arg(long, requires = "key")]
+    pub(crate) file: Option<PathBuf>,
+    /// Private half of the recording key, PEM: the recording is fetched encrypted, and decrypted here
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// Ask this detector too, as Presidio's analyzer is asked (POST /analyze): https://, or http:// on this machine
+    #[arg(long, value_name = "URL")]
+    pub(crate) detector: Option<String>,
+    /// Trust the certificates in this PEM file for it, and no others
+    #[arg(long, value_name = "FILE", requires = "detector")]
+    pub(crate) detector_ca: Option<PathBuf>,
+    /// The language that texts are said to be in
+    #[arg(long, default_value = "en", requires = "detector")]
+    pub(crate) language: String,
+    /// What the detector is less certain of is no finding (0 to 1)
+    #[arg(long, default_value_t = 0.5, value_name = "SCORE", requires = "detector")]
+    pub(crate) least_score: f64,
     #[command(flatten)]
     form: Form,
 }
@@ -1003,6 +1042,9 @@ mod tests {
             "hoop sessions show usr_aaaa",
             "hoop sessions replay",
             "hoop sessions replay --file a",
+            "hoop sessions findings",
+            "hoop sessions findings --file a",
+            "hoop sessions findings ses_aaaaaaaaaaaaaaaaaaaaaaaaaa --language de",
             "hoop login --device --password",
             "hoop login --user ada",
             "hoop sessions verify",

@@ -5,6 +5,7 @@
 pub mod address;
 mod calls;
 pub mod connector;
+pub mod detector;
 pub mod error;
 pub mod events;
 pub mod http;
@@ -16,6 +17,7 @@ pub mod tls;
 
 pub use address::GatewayUrl;
 pub use calls::{ExportFormat, Query};
+pub use detector::Detector;
 pub use error::{Class, ClientError, Result};
 pub use http::{Api, Body};
 pub use profile::{Profile, ProfileStore};

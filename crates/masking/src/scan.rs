@@ -9,10 +9,10 @@ mod view;
 use crate::{
     detect::Detectors,
     kind::Kind,
-    words::{self, LABELS, Roles},
+    words::{self, Dictionary, LABELS, Roles},
 };
 use tokens::Tail;
-use view::{DIGIT, HIGH, LETTER, LOWER, SEPARATOR, UPPER, View, class, punctuation};
+use view::{DIGIT, HIGH, LETTER, LOWER, OTHER, SEPARATOR, UPPER, View, class, punctuation};
 
 /// How far a decision looks ahead. Text that comes in pieces is held back by as much.
 pub const LOOKAHEAD: usize = 1024;
@@ -159,7 +159,7 @@ impl Scanner {
                 return Step::Wait;
             }
             let ahead = rest.get(..LOOKAHEAD).unwrap_or(rest);
-            if self.skip_separators(ahead) {
+            if self.skip_separators(ahead) || self.skip_word(detectors, dictionary, ahead) {
                 continue;
             }
             let mut bits = 0;
@@ -218,6 +218,29 @@ impl Scanner {
         count > 0
     }
 
+    /// Skips a word of small letters that means nothing, perhaps with the full stop behind it: what most of a text is.
+    /// Comes to what the matchers would, without asking them.
+    #[inline]
+    fn skip_word(&mut self, detectors: &Detectors, dictionary: &Dictionary, ahead: &[u8]) -> bool {
+        let Some(chunk) = ahead.first_chunk::<CHUNK>() else { return false };
+        let length = small_letters(*chunk);
+        let (Some(word), Some(next)) =
+            (chunk.get(..length).filter(|word| !word.is_empty()), chunk.get(length))
+        else {
+            return false;
+        };
+        let stop = *next == b'.' && chunk.get(length + 1).is_some_and(|byte| class(*byte) == SEPARATOR);
+        let fits = class(*next) == SEPARATOR || (stop && detectors.records().is_empty());
+        if !fits || dictionary.find(word, ahead) != 0 {
+            return false;
+        }
+        if stop {
+            self.before = (0, self.gone.saturating_add(i64::try_from(self.at + length).unwrap_or(i64::MAX)));
+        }
+        self.at += length + usize::from(matches!(next, b' ' | b'.'));
+        true
+    }
+
     fn take(&mut self, found: Match, behind: usize) -> Hit {
         let hit = Hit {
             kind: found.kind,
@@ -266,7 +289,7 @@ impl Scanner {
                 at += 1;
                 continue;
             }
-            if let Some(past) = tokens::uuid(view, at) {
+            if let Some(past) = (bits & OTHER != 0).then(|| tokens::uuid(view, at)).flatten() {
                 at = past;
                 continue;
             }
@@ -344,6 +367,10 @@ impl Scanner {
 
     /// Keeps what a word means for what follows it.
     fn note(&mut self, mut roles: Roles, end: i64, start: i64) {
+        if roles == 0 {
+            self.before = (0, end);
+            return;
+        }
         let (before, before_end) = self.before;
         if start.saturating_sub(before_end) <= 2 {
             if before & words::RECORD_BEFORE != 0 && roles & words::RECORD_AFTER != 0 {
@@ -363,6 +390,28 @@ impl Scanner {
         }
         self.before = (roles, end);
     }
+}
+
+/// So many bytes are looked at together.
+const CHUNK: usize = 16;
+
+/// With how many small letters of ASCII these bytes begin.
+#[inline]
+fn small_letters(chunk: [u8; CHUNK]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHEST: u64 = 0x80 * ONES;
+    // The highest bit of each byte says whether it is no small letter: no sum runs over into the next byte.
+    let others = |bytes: u64| {
+        let low = bytes & !HIGHEST;
+        let from_a = low + (0x80 - u64::from(b'a')) * ONES;
+        let past_z = low + (0x7f - u64::from(b'z')) * ONES;
+        (!from_a | past_z | bytes) & HIGHEST
+    };
+    let both = u128::from_le_bytes(chunk);
+    #[expect(clippy::cast_possible_truncation, reason = "the halves of a number")]
+    let (first, second) = (others(both as u64), others((both >> 64) as u64));
+    let bits = if first == 0 { 64 + second.trailing_zeros() } else { first.trailing_zeros() };
+    (bits / 8) as usize
 }
 
 /// How much of a run is decided in one go: of a long one a part, which cuts no character.
@@ -424,3 +473,6 @@ impl Seen<'_> {
         self.behind(role, at).is_some_and(|near| self.behind(other, at).is_none_or(|far| near <= far))
     }
 }
+
+#[cfg(test)]
+mod tests;

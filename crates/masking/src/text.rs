@@ -3,7 +3,7 @@
 use crate::{
     detect::{Detectors, Finding},
     kind::Counts,
-    rewrite::rewrite,
+    rewrite::rewrite_into,
     rule::Rule,
     scan::{BEHIND, Hit, LOOKAHEAD, Scanner, Step},
 };
@@ -44,7 +44,7 @@ pub(crate) fn rewrite_all(text: &[u8], findings: &[(Finding, bool)], rule: &Rule
     for (finding, long) in findings {
         bytes.extend_from_slice(text.get(shown..finding.range.start).unwrap_or(&[]));
         let value = text.get(finding.range.clone()).unwrap_or(&[]);
-        bytes.extend(rewrite(finding.kind, value, *long, rule).unwrap_or_default());
+        rewrite_into(finding.kind, value, *long, rule, &mut bytes);
         counts.add(finding.kind);
         shown = finding.range.end;
     }
@@ -129,7 +129,7 @@ impl<'a> Masker<'a> {
     fn rewrite(&mut self, hit: Hit, out: &mut Vec<u8>) {
         out.extend_from_slice(self.buffer.get(self.shown..hit.start).unwrap_or(&[]));
         let value = self.buffer.get(hit.start..hit.end).unwrap_or(&[]);
-        out.extend(rewrite(hit.kind, value, hit.long, self.rule).unwrap_or_default());
+        rewrite_into(hit.kind, value, hit.long, self.rule, out);
         self.counts.add(hit.kind);
         self.shown = hit.end;
     }

@@ -49,36 +49,119 @@ fn within_report() -> String {
     format!("select * from (with seen as ({}) select * from seen) s where s.visits > 3", report())
 }
 
-fn main() {
-    let rules = Rules { statements: serde_json::from_str(RULES).unwrap(), ..Rules::default() };
-    let (now, ends_at) = (Timestamp::from_micros(0), Timestamp::from_micros(1));
-    let warrant = Warrant::new(rules, ends_at);
-    let (report, with_report, within_report) = (report(), with_report(), within_report());
-    let cases = [
-        ("short", "select * from clinic.patients where id = $1"),
-        ("write", "update clinic.notes set text = $1, changed = now() where id = $2 and patient = $3"),
-        ("report", report.as_str()),
-        ("with", with_report.as_str()),
-        ("within", within_report.as_str()),
-    ];
-    for (name, text) in cases {
-        println!("statement.{name}.bytes {} bytes", text.len());
-        measure(&warrant, &format!("{name}.first"), now, |number| numbered(text, number));
-        measure(&warrant, name, now, |_| text.to_owned());
-    }
+/// A `WITH` that asks itself.
+fn recursive_report() -> String {
+    format!(
+        "with recursive below as ({} union all select v.id, v.name, 0, v.at from clinic.visits v join below on below.id = v.above) \
+         select * from below",
+        report()
+    )
 }
 
-fn measure(warrant: &Warrant, name: &str, now: Timestamp, text: impl Fn(usize) -> String) {
-    let mut taken: Vec<f64> = (0..20_000)
-        .map(|number| {
-            let text = text(number);
+/// One that calls a function that nobody knows.
+fn calling_report() -> String {
+    report().replacen("max(v.at)", "clinic.last_seen(p.id)", 1)
+}
+
+/// One in which a word before a parenthesis looks like a call until the parser has read it.
+fn renamed_report() -> String {
+    let joined = " left join (select patient, max(at) from clinic.visits group by patient) last (patient, at) on last.patient = p.id where ";
+    report().replacen(" where ", joined, 1)
+}
+
+/// What holds of no statement of the bench.
+const MODULE: &str = "package night\nimport rego.v1\ndefault writes := false\nwrites if { some class in input.statement.classes; class in [\"ddl\", \"server\"] }\n\
+    of_ward if { every table in input.statement.tables { startswith(table, \"ward.\") } }\n";
+
+fn rules(statements: &str, masking: &str, rego: bool) -> Rules {
+    let mut rules = serde_json::json!({
+        "statements": serde_json::from_str::<serde_json::Value>(statements).unwrap(),
+        "masking": serde_json::from_str::<serde_json::Value>(masking).unwrap(),
+    });
+    if rego {
+        rules["rego"] = serde_json::json!({
+            "modules": {"night": MODULE},
+            "person": {"name": "ada", "kind": "human", "groups": ["analysts"]},
+            "connection": {"name": "clinic", "labels": {}},
+            "reason": null,
+        });
+    }
+    serde_json::from_value(rules).unwrap()
+}
+
+/// What a session runs under, and a text that it runs or is refused.
+struct Case {
+    name: &'static str,
+    rules: Rules,
+    text: String,
+    allowed: bool,
+}
+
+fn cases() -> Vec<Case> {
+    const DETECT: &str = "{}";
+    const COLUMNS: &str = r#"{"columns": [{"columns": ["clinic.patients.ssn"], "kind": "ssn"}]}"#;
+    let case = |name, text: String| Case { name, rules: rules(RULES, DETECT, false), text, allowed: true };
+    let with = |case: Case, statements: &str, masking: &str| Case {
+        rules: rules(statements, masking, statements.contains("when")),
+        ..case
+    };
+    let everything = r#"[{"name": "all", "action": "allow", "tables": ["clinic.*"]}]"#;
+    let read_only = r#"[{"name": "read", "action": "allow", "classes": ["read"]}]"#;
+    let asks =
+        |read: &str| RULES.replace(r#""classes": ["read"]}"#, &format!(r#""classes": ["read"], {read}}}"#));
+    let never =
+        RULES.replacen('[', r#"[{"name": "night", "action": "deny", "when": "data.night.writes"},"#, 1);
+    vec![
+        case("short", "select * from clinic.patients where id = $1".to_owned()),
+        case(
+            "write",
+            "update clinic.notes set text = $1, changed = now() where id = $2 and patient = $3".to_owned(),
+        ),
+        case("report", report()),
+        case("with", with_report()),
+        case("within", within_report()),
+        case("recursive", recursive_report()),
+        case("renamed", renamed_report()),
+        case("explain", format!("explain (costs off) {}", with_report())),
+        with(case("made", format!("create table clinic.made as {}", with_report())), everything, DETECT),
+        Case { allowed: false, ..case("refused", report().replace("clinic.visits", "billing.claims")) },
+        with(case("masked.with", with_report()), "[]", COLUMNS),
+        with(case("masked.recursive", recursive_report()), read_only, COLUMNS),
+        with(case("masked.calls", calling_report()), "[]", COLUMNS),
+        with(case("when.later", report()), &asks(r#""when": "data.night.of_ward""#), DETECT),
+        with(
+            case("when.allows", report().replace("clinic.", "ward.")),
+            &asks(r#""when": "data.night.of_ward""#),
+            DETECT,
+        ),
+        with(case("when.denies", report()), &never, DETECT),
+    ]
+}
+
+fn main() {
+    let (now, ends_at) = (Timestamp::from_micros(0), Timestamp::from_micros(1));
+    let only = std::env::args().nth(1).unwrap_or_default();
+    for Case { name, rules, text, allowed } in cases().into_iter().filter(|case| case.name.contains(&only)) {
+        let warrant = Warrant::new(rules, ends_at);
+        println!("statement.{name}.bytes {} bytes", text.len());
+        let decide = |text: &str| {
             let action =
                 Action::Statement { text: text.as_bytes(), dialect: Dialect::Postgres(Mode::default()) };
             let began = Instant::now();
-            assert!(warrant.decide(&action, now).is_ok(), "{text}");
-            began.elapsed().as_secs_f64() * 1e6
-        })
-        .collect();
+            let verdict = warrant.decide(&action, now);
+            let taken = began.elapsed().as_secs_f64() * 1e6;
+            assert_eq!(verdict.is_ok(), allowed, "{name}: {verdict:?} {text}");
+            taken
+        };
+        report_times(
+            &format!("{name}.first"),
+            (0..20_000).map(|number| decide(&numbered(&text, number))).collect(),
+        );
+        report_times(name, (0..20_000).map(|_| decide(&text)).collect());
+    }
+}
+
+fn report_times(name: &str, mut taken: Vec<f64>) {
     taken.sort_by(f64::total_cmp);
     let at = |part: usize| taken[taken.len() * part / 100];
     println!("statement.{name}.p50 {:.1} us", at(50));

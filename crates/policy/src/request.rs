@@ -55,20 +55,26 @@ impl Rules {
     /// What was permitted is looked at again: when values are bound, each time it is run, and by what it returns.
     #[must_use]
     pub fn look_again(&self) -> bool {
-        self.statements
-            .iter()
-            .any(|rule| rule.at_most.is_some() || rule.rate.is_some() || rule.when.is_some())
+        self.have_limits() || self.have_conditions()
     }
 
-    /// What is asked of the words of a text, if they may be enough. Conditions in Rego may turn on anything, also on what is
-    /// not there; and which rule allows a statement matters where one has limits.
-    fn wanted_of_words(&self) -> Option<Wanted> {
-        (!self.look_again()).then(|| Wanted {
-            spelling: self.statements.iter().any(|rule| !rule.text.is_empty()),
+    fn have_limits(&self) -> bool {
+        self.statements.iter().any(|rule| rule.at_most.is_some() || rule.rate.is_some())
+    }
+
+    fn have_conditions(&self) -> bool {
+        self.statements.iter().any(|rule| rule.when.is_some())
+    }
+
+    /// What is asked of a text. Conditions in Rego may turn on its spelling.
+    fn wanted(&self) -> Wanted {
+        let any = |asks: fn(&StatementRule) -> bool| self.statements.iter().any(asks);
+        Wanted {
+            spelling: any(|rule| !rule.text.is_empty() || rule.when.is_some()),
             answer: self.masking != Masking::None,
-            mentions: self.mask_columns(),
-            columns: self.statements.iter().any(|rule| !rule.columns.is_empty()),
-        })
+            mentions: false,
+            columns: any(|rule| !rule.columns.is_empty()),
+        }
     }
 }
 
@@ -340,9 +346,9 @@ pub struct Warrant {
     ran: AtomicBool,
     /// The modules of `rules`, compiled when they are first needed.
     modules: OnceLock<Modules>,
-    /// What is asked of the words of a text. `None`: they are never enough.
-    wanted: Option<Wanted>,
-    /// What may be run though its words alone refuse it.
+    /// What is asked of a text.
+    wanted: Wanted,
+    /// What the parser read.
     known: Known,
     /// What was had by whose rates.
     meters: Arc<Meters>,
@@ -350,13 +356,23 @@ pub struct Warrant {
 
 /// What was read of a text that may run, and what was said to it.
 struct Allowed {
-    reading: Reading,
+    reading: Arc<Reading>,
     said: Said,
 }
 
+impl Allowed {
+    /// What conditions are asked about once values are bound.
+    fn read_again(mut self, text: &[u8], dialect: Dialect, values: Values<'_>) -> Self {
+        if let (Some(terms), Values::ToCome) = (&mut self.said.terms, values) {
+            *terms = terms.read_again(text, dialect);
+        }
+        self
+    }
+}
+
 /// What the statement rules say to a text that may run.
-#[derive(Default)]
-struct Said {
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Said {
     terms: Option<Terms>,
     warnings: Vec<Warning>,
 }
@@ -371,7 +387,7 @@ impl Warrant {
     /// The same, for somebody who has had this much of the connection already.
     #[must_use]
     pub fn metered(rules: Rules, ends_at: Timestamp, meters: Arc<Meters>) -> Self {
-        let wanted = rules.wanted_of_words();
+        let wanted = rules.wanted();
         Self {
             rules,
             ends_at,
@@ -437,7 +453,9 @@ impl Warrant {
         }
         Ok(match *action {
             Action::Statement { text, dialect } => Some(self.permitted(text, dialect, Values::Given(&[]))?),
-            Action::Prepare { text, dialect } => Some(self.permitted(text, dialect, values_to_come(text))?),
+            Action::Prepare { text, dialect } => {
+                Some(self.permitted(text, dialect, self.values_to_come(text))?)
+            }
             Action::Bind { terms, values } => self.bound(terms, values)?,
             Action::Execute { terms, .. } => self.run_again(terms)?,
             Action::LogIn { risk: Some(setting), .. } if self.has_fences() => {
@@ -445,7 +463,7 @@ impl Warrant {
             }
             Action::LogIn { .. } | Action::Cancel => None,
             Action::FunctionCall { .. } | Action::Replicate => {
-                let reading = Reading::of_anything();
+                let reading = Arc::new(Reading::of_anything());
                 let said = self.is_allowed(&reading, Values::Given(&[]))?;
                 Some(Allowed { reading, said })
             }
@@ -481,48 +499,72 @@ impl Warrant {
             return Ok(None);
         }
         let terms = Terms::all(terms).ok_or(Denial::Forgotten)?;
-        let reading = Reading { statements: Vec::new(), unreadable: None };
+        let reading = Arc::new(Reading { statements: Vec::new(), unreadable: None });
         Ok(Some(Allowed { reading, said: Said { terms: Some(terms), warnings: Vec::new() } }))
     }
 
-    /// What may be run by its words may be run: the parser would find no more. Where they refuse it, it may find less, and what
-    /// it has found is remembered.
+    /// Its words decide where the parser could not decide otherwise. What it has read is remembered, for drivers send the same
+    /// texts again and again.
     fn permitted(&self, text: &[u8], dialect: Dialect, values: Values<'_>) -> Result<Allowed, Denial> {
-        let cut = Text::new(text, dialect);
-        let parsed = || {
-            let reading = cut.parsed();
-            let mut said = self.is_allowed(&reading, values)?;
-            if let (Some(terms), Values::ToCome) = (&mut said.terms, values) {
-                *terms = terms.read_again(text, dialect);
-            }
-            Ok(Allowed { reading, said })
-        };
-        let Some(by_words) = self.wanted.and_then(|wanted| cut.by_words(wanted)) else { return parsed() };
-        // A warning that the parser would not give is none.
-        let said = self.is_allowed(&by_words, values).ok().filter(|said| said.warnings.is_empty());
-        if self.rules.mask_columns() {
-            // A table too many would hide what may be shown.
-            let plain = said.filter(|_| by_words.statements.iter().all(Statement::is_plain));
-            return plain.map_or_else(parsed, |said| Ok(Allowed { reading: by_words, said }));
-        }
-        if let Some(said) = said {
-            return Ok(Allowed { reading: by_words, said });
-        }
         let digest = known::digest(text, dialect);
-        if !digest.is_some_and(|digest| self.known.holds(&digest)) {
-            let allowed = parsed()?;
-            if !allowed.said.warnings.is_empty() {
-                return Ok(allowed);
-            }
-            digest.into_iter().for_each(|digest| self.known.remember(digest));
+        if let Some(known) = digest.and_then(|digest| self.known.of(&digest)) {
+            let reading = known.reading;
+            let said = match known.said.filter(|_| values.are_none()) {
+                Some(said) => said,
+                None => self.is_allowed(&reading, values)?,
+            };
+            return Ok(Allowed { reading, said }.read_again(text, dialect, values));
         }
-        Ok(Allowed { reading: by_words, said: Said::default() })
+        let cut = Text::new(text, dialect);
+        if let Some(decided) = cut.by_words(self.wanted).and_then(|reading| self.by_words(reading)) {
+            return decided;
+        }
+        let reading = Arc::new(cut.parsed_for(self.wanted));
+        let said = self.is_allowed(&reading, values);
+        if let Some(digest) = digest {
+            self.known.remember(digest, &reading, said.as_ref().ok().filter(|_| values.are_none()));
+        }
+        Ok(Allowed { reading, said: said? }.read_again(text, dialect, values))
+    }
+
+    /// What the words of a text come to. `None`: the parser must be asked.
+    ///
+    /// They may run if no condition is needed for it: the parser would find no more, and a rule that denies, asks or warns fits no more
+    /// then. They may not if the parser would find no less.
+    fn by_words(&self, reading: Reading) -> Option<Result<Allowed, Denial>> {
+        let is_certain = reading.statements.iter().all(|statement| statement.is_certain);
+        if self.may_write_again(&reading) {
+            return is_certain.then_some(Err(Denial::ReadOnly));
+        }
+        if self.rules.statements.is_empty() {
+            let said = Said::default();
+            let is_enough = is_certain || !self.rules.mask_columns();
+            return is_enough.then(|| Ok(Allowed { reading: Arc::new(reading), said }));
+        }
+        let Rules { statements, approved, .. } = &self.rules;
+        let unasked = Explained::asking(statements, approved.as_ref(), &reading, &Asked::new(None));
+        // Which rules fit is what the parser and the conditions would say, and not only what they would come to.
+        let is_bounded = reading.statements.iter().all(|statement| !statement.unbounded);
+        let is_exact = is_certain && is_bounded && !self.rules.have_conditions();
+        if let Some(denial) = unasked.denial() {
+            return is_exact.then_some(Err(denial));
+        }
+        let said = self.said(&unasked);
+        let turns_on_the_rule = self.rules.have_limits() || !said.warnings.is_empty();
+        // A table too many would hide what may be shown.
+        let is_enough = is_exact || (!turns_on_the_rule && (is_certain || !self.rules.mask_columns()));
+        is_enough.then(|| Ok(Allowed { reading: Arc::new(reading), said }))
+    }
+
+    /// A session that only reads does not let this by.
+    fn may_write_again(&self, reading: &Reading) -> bool {
+        self.rules.read_only && reading.statements.iter().any(|statement| statement.read_write)
     }
 
     /// What the statement rules say.
     fn is_allowed(&self, reading: &Reading, values: Values<'_>) -> Result<Said, Denial> {
         let Rules { statements, approved, rego, .. } = &self.rules;
-        if self.rules.read_only && reading.statements.iter().any(|statement| statement.read_write) {
+        if self.may_write_again(reading) {
             return Err(Denial::ReadOnly);
         }
         if statements.is_empty() {
@@ -531,15 +573,23 @@ impl Warrant {
         let rego = rego.as_ref().map(|rego| (rego, self.modules.get_or_init(|| rego.compile())));
         let asked = Asked::new(rego).with(values);
         let explained = Explained::asking(statements, approved.as_ref(), reading, &asked);
-        if let Some(denial) = explained.denial() {
-            return Err(denial);
-        }
+        explained.denial().map_or_else(|| Ok(self.said(&explained)), Err)
+    }
+
+    /// What is said to a text that may run.
+    fn said(&self, explained: &Explained<'_>) -> Said {
         let warning =
             |rule: &StatementRule| Warning { rule: rule.name.clone(), message: rule.message.clone() };
-        Ok(Said {
+        Said {
             warnings: explained.warns().into_iter().map(warning).collect(),
-            terms: self.rules.look_again().then(|| self.terms(&explained)),
-        })
+            terms: self.rules.look_again().then(|| self.terms(explained)),
+        }
+    }
+
+    /// Only where a text has a place for values is anything bound to it, and only conditions look at that.
+    fn values_to_come(&self, text: &[u8]) -> Values<'static> {
+        let come = self.rules.have_conditions() && text.contains(&b'$');
+        if come { Values::ToCome } else { Values::Given(&[]) }
     }
 
     /// What answers to rows that were put by before is not known from its text: every rule's limits hold.
@@ -573,11 +623,6 @@ impl Warrant {
             Action::FunctionCall { .. } | Action::Replicate => Err(Denial::OtherStatement),
         }
     }
-}
-
-/// Only where a text has a place for values is anything bound to it.
-fn values_to_come(text: &[u8]) -> Values<'static> {
-    if text.contains(&b'$') { Values::ToCome } else { Values::Given(&[]) }
 }
 
 #[cfg(test)]
@@ -663,45 +708,60 @@ mod tests {
     }
 
     #[test]
-    fn what_only_the_parser_allows_is_remembered_and_what_is_refused_is_not() {
+    fn what_the_parser_read_is_remembered_and_may_run_no_more_for_it() {
         let warrant = held_against("[{name: a, action: allow, tables: [clinic.*]}]");
         let decide = |text: &str, dialect| {
             warrant.decide(&Action::Statement { text: text.as_bytes(), dialect }, NOW).is_ok()
         };
-        let is_known =
-            |text: &str, dialect| warrant.known.holds(&known::digest(text.as_bytes(), dialect).unwrap());
+        let of = |text: &str, dialect| {
+            let known = warrant.known.of(&known::digest(text.as_bytes(), dialect).unwrap());
+            known.map(|known| known.said.is_some())
+        };
         let plain = "select * from clinic.patients";
-        let given =
-            "with recursive p as (select * from clinic.patients union select * from p) select * from p";
-        let other =
-            "with recursive p as (select * from billing.claims union select * from p) select * from p";
+        let given = "create table clinic.p as select * from clinic.patients";
+        let other = "create table clinic.p as select * from billing.claims";
         let old = Dialect::Postgres(hoop_sql::postgres::Mode { standard_strings: false, utf8: true });
         for _ in 0..2 {
             assert!(decide(plain, SQL) && decide(given, SQL) && !decide(other, SQL));
-            assert!(!is_known(plain, SQL), "its words were enough");
-            assert!(is_known(given, SQL) && !is_known(other, SQL) && !is_known(given, old));
+            assert_eq!(of(plain, SQL), None, "its words were enough");
+            assert_eq!((of(given, SQL), of(other, SQL)), (Some(true), Some(false)));
+            assert_eq!(of(given, old), None);
         }
     }
 
     #[test]
-    fn conditions_in_rego_are_asked_of_all_that_can_be_read() {
-        let when = held_against("[{name: a, action: allow, when: data.x.y}]");
-        assert_eq!(when.wanted, None);
-        let text = held_against("[{name: a, action: allow, text: [select ?]}]");
-        assert_eq!(
-            text.wanted,
-            Some(Wanted { spelling: true, answer: false, mentions: false, columns: false })
-        );
-        let words = held_against("[{name: a, action: allow, classes: [read]}]");
-        assert_eq!(
-            words.wanted,
-            Some(Wanted { spelling: false, answer: false, mentions: false, columns: false })
-        );
-        let masked = warrant(Rules::default());
-        assert_eq!(
-            masked.wanted,
-            Some(Wanted { spelling: false, answer: true, mentions: false, columns: false })
-        );
+    fn what_words_refuse_for_certain_is_refused_and_what_they_allow_needs_no_condition() {
+        let asked = |yaml: &str, text: &str| {
+            let warrant = held_against(yaml);
+            let action = Action::Statement { text: text.as_bytes(), dialect: SQL };
+            let known = known::digest(text.as_bytes(), SQL).unwrap();
+            (warrant.decide(&action, NOW).is_ok(), warrant.known.of(&known).is_some())
+        };
+        let allow = "{name: a, action: allow, classes: [read], tables: [clinic.*]}";
+        let (only, later) =
+            (format!("[{allow}]"), format!("[{{name: w, action: allow, when: data.x.y}}, {allow}]"));
+        let denies = format!("[{{name: w, action: deny, when: data.x.y, classes: [read]}}, {allow}]");
+        let elsewhere = format!("[{{name: w, action: deny, when: data.x.y, classes: [ddl]}}, {allow}]");
+        let (good, bad) = ("select a from clinic.b", "select a from billing.b");
+        assert_eq!([asked(&only, good), asked(&only, bad)], [(true, false), (false, false)]);
+        assert_eq!(asked(&only, "update clinic.b set a = 1"), (false, true), "the parser might find a WHERE");
+        assert_eq!(asked(&later, good), (true, false), "whatever comes of the condition");
+        assert_eq!(asked(&later, bad), (false, true), "it might have allowed it");
+        assert_eq!(asked(&denies, good), (false, true), "it has no value here");
+        assert_eq!(asked(&elsewhere, good), (true, false));
+    }
+
+    #[test]
+    fn only_what_rules_turn_on_is_read() {
+        let wanted = |spelling| Wanted { spelling, answer: false, mentions: false, columns: false };
+        for (yaml, spelling) in [
+            ("[{name: a, action: allow, when: data.x.y}]", true),
+            ("[{name: a, action: allow, text: [select ?]}]", true),
+            ("[{name: a, action: allow, classes: [read]}]", false),
+        ] {
+            assert_eq!(held_against(yaml).wanted, wanted(spelling), "{yaml}");
+        }
+        assert_eq!(warrant(Rules::default()).wanted, Wanted { answer: true, ..wanted(false) });
     }
 
     #[test]

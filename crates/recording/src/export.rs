@@ -43,6 +43,11 @@ impl<W: Write> JsonLines<W> {
         Self { out, columns: std::collections::HashMap::new() }
     }
 
+    /// Where they go.
+    pub const fn get_mut(&mut self) -> &mut W {
+        &mut self.out
+    }
+
     /// Writes one record.
     ///
     /// # Errors

@@ -82,8 +82,14 @@ impl<'a> Text<'a> {
     /// Reads all that can be read.
     #[must_use]
     pub fn parsed(&self) -> Reading {
+        self.parsed_for(Wanted::ALL)
+    }
+
+    /// The same, but what is not `wanted` is empty or unclear.
+    #[must_use]
+    pub fn parsed_for(&self, wanted: Wanted) -> Reading {
         match &self.0 {
-            Ok(text) => text.parsed(),
+            Ok(text) => text.parsed(wanted),
             Err(why) => Reading::unreadable(*why),
         }
     }

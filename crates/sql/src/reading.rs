@@ -60,6 +60,13 @@ pub struct Name {
     pub name: String,
 }
 
+impl Name {
+    /// About how many bytes it takes.
+    fn size(&self) -> usize {
+        size_of::<Self>() + self.name.len() + self.schema.as_ref().map_or(0, String::len)
+    }
+}
+
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.schema {
@@ -99,6 +106,17 @@ pub struct Columns {
 }
 
 impl Columns {
+    fn size(&self) -> usize {
+        let column = |column: &Column| {
+            size_of::<Column>() + column.name.len() + column.of.as_ref().map_or(0, String::len)
+        };
+        let row = |(called, tables): (&String, &Option<BTreeSet<Name>>)| {
+            let tables = tables.iter().flatten().map(Name::size).sum::<usize>();
+            size_of::<(String, Option<BTreeSet<Name>>)>() + called.len() + tables
+        };
+        self.named.iter().map(column).sum::<usize>() + self.rows.iter().map(row).sum::<usize>()
+    }
+
     pub(crate) fn unknown() -> Self {
         Self { whole_rows: true, ..Self::default() }
     }
@@ -127,6 +145,8 @@ pub struct Statement {
     pub unknown_functions: BTreeSet<Name>,
     /// An `UPDATE` or `DELETE` of it may touch every row: no `WHERE`, or one that names no column.
     pub unbounded: bool,
+    /// The parser would find no fewer tables and functions, as far as its words can tell.
+    pub is_certain: bool,
     /// It runs code that is not in its text, or is not understood: its mentions say nothing.
     pub is_opaque: bool,
     /// It may let transactions write that were to read only: in words, or by code that is not in its text.
@@ -186,11 +206,19 @@ impl Statement {
         self.classes.last().copied().unwrap_or(Class::Server)
     }
 
-    /// Of its words: no name counts as a table that a `WITH` may have given, and nothing unknown is called. Needs its mentions.
-    #[must_use]
-    pub fn is_plain(&self) -> bool {
-        let is_with = |name: &Name| name.schema.is_none() && name.name == "with";
-        self.unknown_functions.is_empty() && !self.mentions.iter().any(is_with)
+    fn size(&self) -> usize {
+        let names = |names: &BTreeSet<Name>| names.iter().map(Name::size).sum::<usize>();
+        let tables = match &self.tables {
+            Objects::Known(tables) => names(tables),
+            Objects::Unknown => 0,
+        };
+        let copied = match &self.copy {
+            Copying::Out(out) => out.columns.iter().map(|column| size_of::<String>() + column.len()).sum(),
+            _ => 0,
+        };
+        let words = self.verbs.iter().map(|verb| size_of::<String>() + verb.len()).sum::<usize>();
+        let sets = tables + names(&self.mentions) + names(&self.unknown_functions) + words + copied;
+        size_of::<Self>() + sets + self.columns.size() + 2 * self.constants.len() + self.normal.len()
     }
 
     /// It may give a name to something else than what was known by it, for later requests: a prepared statement, a cursor.
@@ -227,6 +255,7 @@ impl Statement {
             columns: Columns::unknown(),
             unknown_functions: BTreeSet::new(),
             unbounded: true,
+            is_certain: true,
             is_opaque: true,
             read_write: true,
             constants: Vec::new(),
@@ -246,6 +275,12 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// About how many bytes it takes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        size_of::<Self>() + self.statements.iter().map(Statement::size).sum::<usize>()
+    }
+
     /// Of what is no text: it may do anything.
     #[must_use]
     pub fn of_anything() -> Self {

@@ -347,7 +347,18 @@ fn words_alone_tell_where_tables_may_stand() {
         ("with w as (select * from a) select * from w, b where c in (select d from w)", &["a", "b"]),
         (
             "with recursive w (k, l) as not materialized (select * from w, a), v as (select * from w) table v",
-            &["a", "v", "w"],
+            &["a", "v"],
+        ),
+        (
+            "with recursive w as (select * from v join w on true), v as (select * from s.w) insert into w select * from w",
+            &["s.w", "w"],
+        ),
+        ("select * from (with recursive a as (select * from a) select * from a) b, a", &["a"]),
+        ("with recursive as (select * from recursive, a) select * from recursive", &["a", "recursive"]),
+        ("with recursive a as (select * from a) search depth first by x set y select * from a", &[]),
+        (
+            "with recursive a as (select 1) cycle x set y using a, b as (select * from b) select * from b",
+            &["b"],
         ),
         ("with a as (select * from b), b as (select 1) select * from a, b, s.a", &["b", "s.a"]),
         ("with a as (select 1) insert into a select * from a", &["a"]),
@@ -371,6 +382,15 @@ fn words_alone_tell_where_tables_may_stand() {
         ("prepare p as delete from a using b", &["a", "b"]),
         ("declare c cursor for select * from a, b", &["a", "b"]),
         ("begin; select 1; select * from a", &["a"]),
+        ("explain with a as (select * from b) select * from a", &["b"]),
+        ("explain (analyze, costs off) with a as (select * from b) select * from a", &["b"]),
+        ("explain analyze verbose with a as (select * from b) select * from a", &["b"]),
+        ("explain select * from a where b = any (select 1) with a as (select 1) select * from a", &["a"]),
+        ("insert into a (b) with a as (select * from c) select * from a", &["a", "c"]),
+        ("prepare p (int) as with a as (select * from b) select * from a", &["b"]),
+        ("declare c scroll cursor with hold for with a as (select * from b) select * from a", &["b"]),
+        ("select * from f(1) with ordinality as a (b, c), a", &["a"]),
+        ("select 1 with a as (select 1) select * from a", &["a"]),
     ] {
         let found = tables_by_words(text).unwrap();
         let expected: BTreeSet<_> = tables.iter().map(|name| (*name).to_owned()).collect();
@@ -409,6 +429,23 @@ fn names_before_a_parenthesis_are_called() {
         ),
         ("select pg_catalog.lower(a), public.lower(b)", &["public.lower"]),
         ("select x.into f(1), x.as g(2)", &["f", "g"]),
+        ("with recursive a (b) as (select 1), c (d, e) as not materialized (select 1) select * from a", &[]),
+        ("with a (b) as (select c(1)) select a(2), b(3)", &["a", "b", "c"]),
+        ("select * from a b (c), (select 1) d (e), (values (1)) as f (g), only (h) i (j)", &[]),
+        (
+            "select * from a join (select 1) b on true left join (select 2) c on (b.x) join (select 3) d on b.x = 1 join (e join f on true) on true",
+            &[],
+        ),
+        ("select * from a b join (select 1) c using (d) cross join (select 1) d", &[]),
+        ("select distinct on (a) join(b) from t", &["join"]),
+        ("select join(1), a from t where join(2) order by join(3)", &["join"]),
+        ("select 1 operator(pg_catalog.+) join(2)", &["join", "operator"]),
+        ("select x between join(1) and 2, case when a then join(b) end", &["join"]),
+        ("update a set (b, c) = (1, 2) where d = 1", &[]),
+        ("select a from b where set(1) = 2", &["set"]),
+        ("explain (costs off) select f(1)", &["f"]),
+        ("copy (select f(1)) to stdout", &["f"]),
+        ("prepare p (int) as select f($1)", &["f"]),
     ] {
         let expected: Vec<String> = functions.iter().map(|name| (*name).to_owned()).collect();
         assert_eq!(called(text), expected, "{text}");
@@ -714,7 +751,7 @@ const COLUMN_FORMS: [&str; 16] = [
 ];
 
 /// `?` is a query, `@` a table.
-const FORMS: [&str; 22] = [
+const FORMS: [&str; 26] = [
     "select x, (?) from @ where y in (?) order by c, d",
     "select * from @ as a (k, l), (?) b, @ c group by e, f",
     "select * from @ join @ on x = (?), @ where z",
@@ -734,7 +771,11 @@ const FORMS: [&str; 22] = [
     "delete from @ using @, (?) q where y in (?)",
     "merge into @ using (?) q on a when matched then update set b = 1, c = (?) when not matched then do nothing",
     "with w as (?), v (a, b) as (?) select * from w, v, @",
+    "with recursive w (k) as (? union all select * from w, v), v as (?) select * from w, v, @",
+    "select * from @ a join (?) b (k) on a.x = b.k left join (select f(k) from @) c on (c.x) join (?) d using (x)",
     "explain (costs off) ?",
+    "explain (costs off) with w as (?) select * from w, @",
+    "insert into @ (a) with w as (?), v as (? union select * from w) select * from w, v",
     "select * from @ natural left outer join @ cross join @, (?) z",
     "table @",
 ];
@@ -774,6 +815,18 @@ proptest! {
         let mut data = vec![0];
         data.extend(text.bytes());
         hoop_sql::fuzz(&data);
+    }
+
+    /// What the words say for certain, the parser says too.
+    #[test]
+    fn what_is_certain_is_so(query in query()) {
+        let text = Text::new(query.0.as_bytes(), Dialect::Postgres(Mode::default()));
+        let wanted = Wanted { spelling: false, answer: false, mentions: false, columns: false };
+        let parsed = text.parsed_for(wanted);
+        for (words, parsed) in text.by_words(wanted).iter().flat_map(|words| &words.statements).zip(&parsed.statements) {
+            let same = words.tables == parsed.tables && words.unknown_functions == parsed.unknown_functions;
+            prop_assert!(!words.is_certain || same, "{}: {words:?} {parsed:?}", query.0);
+        }
     }
 
     /// A column that stands where one may is named, whatever stands around it.

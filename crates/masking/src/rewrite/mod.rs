@@ -47,8 +47,24 @@ pub(crate) fn rewrite(kind: Kind, value: &[u8], long: bool, rule: &Rule) -> Opti
     }
 }
 
+/// As [`rewrite`], behind what is there.
+pub(crate) fn rewrite_into(kind: Kind, value: &[u8], long: bool, rule: &Rule, out: &mut Vec<u8>) {
+    match rule.mode(kind) {
+        Mode::Redact => put_marker(kind, out),
+        _ => out.extend(rewrite(kind, value, long, rule).unwrap_or_default()),
+    }
+}
+
 fn marker(kind: Kind) -> Vec<u8> {
-    format!("[{kind}]").into_bytes()
+    let mut marker = Vec::new();
+    put_marker(kind, &mut marker);
+    marker
+}
+
+fn put_marker(kind: Kind, out: &mut Vec<u8>) {
+    out.push(b'[');
+    out.extend_from_slice(kind.name().as_bytes());
+    out.push(b']');
 }
 
 fn hash(kind: Kind, value: &[u8], rule: &Rule) -> Vec<u8> {

@@ -25,10 +25,20 @@ enum Edge {
     Inside,
 }
 
+/// Digits without anything between. Small, for many are read.
+#[derive(Clone, Copy, Default)]
+struct Group {
+    length: u8,
+    /// Where it ends, counted from the start of the first.
+    end: u8,
+    /// The byte behind.
+    next: u8,
+}
+
 /// Digits with one byte between the groups.
 struct Groups {
-    /// Length, end, and the byte behind.
-    all: [(usize, usize, u8); MOST_GROUPS],
+    start: usize,
+    all: [Group; MOST_GROUPS],
     count: usize,
     /// Of all groups, without what is between.
     digits: [u8; MOST_DIGITS],
@@ -37,22 +47,31 @@ struct Groups {
 
 impl Groups {
     fn read(view: View<'_>, start: usize) -> Self {
-        let mut read = Self { all: [(0, 0, 0); MOST_GROUPS], count: 0, digits: [0; MOST_DIGITS], total: 0 };
-        let mut at = start;
+        let text = view.from(start);
+        let none = [Group::default(); MOST_GROUPS];
+        let mut read = Self { start, all: none, count: 0, digits: [0; MOST_DIGITS], total: 0 };
+        let mut at = 0_u8;
         for group in &mut read.all {
-            let end =
-                at + view.from(at).iter().take(MOST_DIGITS).take_while(|byte| byte.is_ascii_digit()).count();
-            if end == at || read.total + (end - at) > MOST_DIGITS {
+            let mut end = at;
+            let next = loop {
+                match (text.get(usize::from(end)), read.digits.get_mut(read.total)) {
+                    (Some(byte @ b'0'..=b'9'), Some(digit)) => *digit = byte - b'0',
+                    // More digits than any number has: the group does not count.
+                    (Some(b'0'..=b'9'), None) => {
+                        read.total -= usize::from(end - at);
+                        return read;
+                    }
+                    (next, _) => break next.copied().unwrap_or(0),
+                }
+                read.total += 1;
+                end += 1;
+            };
+            if end == at {
                 break;
             }
-            for (place, byte) in read.digits.iter_mut().skip(read.total).zip(view.slice(at, end)) {
-                *place = byte - b'0';
-            }
-            read.total += end - at;
-            let next = view.at(end);
-            *group = (end - at, end, next);
+            *group = Group { length: end - at, end, next };
             read.count += 1;
-            if !matches!(next, b' ' | b'-' | b'.' | b'/') {
+            if !is_between(next) {
                 break;
             }
             at = end + 1;
@@ -60,15 +79,20 @@ impl Groups {
         read
     }
 
+    /// Where a group ends, in the view.
+    fn end(&self, group: Group) -> usize {
+        self.start + usize::from(group.end)
+    }
+
     /// The groups begin with these lengths, and `same` takes the bytes between them: where they end.
-    fn shaped(&self, lengths: &[usize], same: impl Fn(u8) -> bool) -> Option<usize> {
+    fn shaped(&self, lengths: &[u8], same: impl Fn(u8) -> bool) -> Option<usize> {
         let groups = self.all.get(..lengths.len()).filter(|groups| groups.len() <= self.count)?;
-        let (_, inner) = groups.split_last()?;
-        let separator = inner.first().map_or(b'-', |group| group.2);
-        let fits = groups.iter().zip(lengths).all(|(group, length)| group.0 == *length)
-            && inner.iter().all(|group| group.2 == separator)
+        let (last, inner) = groups.split_last()?;
+        let separator = inner.first().map_or(b'-', |group| group.next);
+        let fits = groups.iter().zip(lengths).all(|(group, length)| group.length == *length)
+            && inner.iter().all(|group| group.next == separator)
             && same(separator);
-        fits.then(|| groups.last().map(|group| group.1)).flatten()
+        fits.then(|| self.end(*last))
     }
 
     fn first(&self, count: usize) -> &[u8] {
@@ -79,6 +103,25 @@ impl Groups {
 impl Seen<'_> {
     /// A number that begins here.
     pub(super) fn number(&self, start: usize) -> Option<Match> {
+        if self.promises(start) { self.any_number(start) } else { None }
+    }
+
+    /// Could it be any? Most numbers are not: nothing says so before them, and no kind is grouped as they are.
+    pub(super) fn promises(&self, start: usize) -> bool {
+        let view = self.view;
+        let far = |role| self.behind(role, start).is_none();
+        if matches!(view.before(start), b'+' | b'(')
+            || ![BIRTH, SSN, MRN, NPI, PHONE, ZIP].into_iter().all(far)
+        {
+            return true;
+        }
+        let end = view.run(start, DIGIT);
+        let second = if is_between(view.at(end)) { view.run(end + 1, DIGIT) - end - 1 } else { 0 };
+        // By their first two groups: SSN, telephone, telephone behind 1, and the cards. Then cards without groups.
+        matches!((end - start, second), (3, 2 | 3) | (1, 3) | (4, 4 | 6) | (13.., _))
+    }
+
+    pub(super) fn any_number(&self, start: usize) -> Option<Match> {
         let edge = self.edge(start);
         let groups = Groups::read(self.view, start);
         self.birth_date(start)
@@ -121,7 +164,7 @@ impl Seen<'_> {
         if groups.total < 13 || !self.looks_for(Kind::Card) {
             return None;
         }
-        let shapes: [&[usize]; 11] = [
+        let shapes: [&[u8]; 11] = [
             &[4, 4, 4, 4, 3],
             &[4, 4, 4, 4],
             &[4, 4, 4, 1],
@@ -136,7 +179,8 @@ impl Seen<'_> {
         ];
         shapes.into_iter().find_map(|shape| {
             let end = groups.shaped(shape, |separator| matches!(separator, b' ' | b'-'))?;
-            let real = check::card(groups.first(shape.iter().sum())) && self.view.ends(end);
+            let real = check::card(groups.first(shape.iter().copied().map(usize::from).sum()))
+                && self.view.ends(end);
             real.then_some(Match::new(Kind::Card, start, end))
         })
     }
@@ -183,9 +227,9 @@ impl Seen<'_> {
             return Some(Match::new(Kind::Phone, start - 1, extended(view, end)));
         }
         let skip =
-            usize::from(groups.first(1) == [1] && groups.all.first().is_some_and(|group| group.0 == 1));
+            usize::from(groups.first(1) == [1] && groups.all.first().is_some_and(|group| group.length == 1));
         let ten = groups.first(skip + 10).get(skip..).unwrap_or(&[]);
-        let lengths: &[usize] = if skip == 1 { &[1, 3, 3, 4] } else { &[3, 3, 4] };
+        let lengths: &[u8] = if skip == 1 { &[1, 3, 3, 4] } else { &[3, 3, 4] };
         let grouped = groups
             .shaped(lengths, |separator| matches!(separator, b'-' | b'.') || (labelled && separator == b' '));
         let grouped = grouped.filter(|end| view.ends(*end) && check::nanp(ten) && (labelled || free));
@@ -316,6 +360,11 @@ impl Seen<'_> {
     }
 }
 
+/// May this stand between the groups of a number?
+const fn is_between(byte: u8) -> bool {
+    matches!(byte, b' ' | b'-' | b'.' | b'/')
+}
+
 /// The end of `02139` or `02139-4307`.
 pub(super) fn zip(view: View<'_>, start: usize) -> Option<usize> {
     let five = view.run(start, DIGIT);
@@ -357,10 +406,11 @@ fn in_international_brackets(view: View<'_>, start: usize) -> Option<usize> {
 fn longest(view: View<'_>, groups: &Groups, least: usize, most: usize) -> Option<usize> {
     let mut total = 0;
     let mut end = None;
-    for (length, group_end, _) in groups.all.iter().take(groups.count) {
-        total += length;
-        if (least..=most).contains(&total) && view.ends(*group_end) {
-            end = Some(*group_end);
+    for group in groups.all.iter().take(groups.count) {
+        total += usize::from(group.length);
+        let group_end = groups.end(*group);
+        if (least..=most).contains(&total) && view.ends(group_end) {
+            end = Some(group_end);
         }
     }
     end

@@ -247,9 +247,9 @@ impl Seen<'_> {
         while seen < 5 && view.at(at) == b' ' {
             let word = at + 1;
             let end = view.run(word, LETTER | DIGIT);
-            let roles = view.roles(word, end);
             let named = view.class(word) & (UPPER | HIGH) != 0;
-            if seen > 0 && named && roles & STREET != 0 && !self.doctor_follows(word, end) {
+            let street = seen > 0 && named && view.roles(word, end) & STREET != 0;
+            if street && !self.doctor_follows(word, end) {
                 let end = if view.at(end) == b'.'
                     && view.class(end + 1) & (LETTER | DIGIT) == 0
                     && view.at(end + 1) != 0
@@ -278,13 +278,14 @@ impl Seen<'_> {
             [b"strasse", "straße".as_bytes(), b"str", b"weg", b"platz", b"allee", b"gasse"];
         let view = self.view;
         let word = view.slice(start, end);
+        let number = end + if view.at(end) == b'.' { 2 } else { 1 };
         if word.len() < 6
+            || view.class(number) != DIGIT
             || !self.looks_for(Kind::Address)
             || !ENDS.into_iter().any(|street| word.ends_with(street))
         {
             return None;
         }
-        let number = end + if view.at(end) == b'.' { 2 } else { 1 };
         let past = view.run(number, DIGIT);
         let letter = usize::from(view.class(past) == LOWER);
         let fits = (1..=4).contains(&past.saturating_sub(number))

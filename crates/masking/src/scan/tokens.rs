@@ -142,7 +142,17 @@ impl Seen<'_> {
             (b"rk_live_", 24),
             (b"eyJ", 30),
         ];
-        if !matches!(self.view.at(start), b'A' | b'g' | b'x' | b's' | b'r' | b'e') {
+        // How any of them begins; nearly every word ends here.
+        let (first, second) = (self.view.at(start), self.view.at(start + 1));
+        let begins = match first {
+            b'A' => matches!(second, b'K' | b'S' | b'I'),
+            b'g' => matches!(second, b'h' | b'i' | b'l'),
+            b'x' => second == b'o',
+            b's' | b'r' => second == b'k',
+            b'e' => second == b'y',
+            _ => false,
+        };
+        if !begins {
             return None;
         }
         let text = self.view.from(start);
@@ -172,8 +182,10 @@ impl Seen<'_> {
         };
         let www = || {
             let head = view.slice(start, start + 4);
-            (head.eq_ignore_ascii_case(b"www.") && view.at(start + 4).is_ascii_alphanumeric())
-                .then_some(start + 4)
+            (matches!(head, [b'w' | b'W', ..])
+                && head.eq_ignore_ascii_case(b"www.")
+                && view.at(start + 4).is_ascii_alphanumeric())
+            .then_some(start + 4)
         };
         let body = scheme.or_else(www).filter(|_| self.looks_for(Kind::Url))?;
         let (end, tail) = extent(view, start, body, Tail::Url);
@@ -246,12 +258,10 @@ impl Seen<'_> {
             let form = |byte: &&u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
             let end = start + text.iter().take(46).take_while(form).count();
             let end = trimmed(view, start, end, b".:");
-            let six = std::str::from_utf8(view.slice(start, end))
-                .ok()
-                .and_then(|text| text.parse::<Ipv6Addr>().ok());
-            let groups =
-                view.slice(start, end).split(|byte| *byte == b':').filter(|group| !group.is_empty()).count();
-            if six.is_some() && groups >= 3 && !view.at(end).is_ascii_alphanumeric() {
+            let address = view.slice(start, end);
+            let groups = address.split(|byte| *byte == b':').filter(|group| !group.is_empty()).count();
+            let is_six = || std::str::from_utf8(address).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok());
+            if groups >= 3 && !view.at(end).is_ascii_alphanumeric() && is_six() {
                 return Some(Match::new(Kind::IpAddress, start, end));
             }
         }
@@ -263,8 +273,11 @@ impl Seen<'_> {
         let end =
             start + text.iter().take(15).take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
         let end = trimmed(view, start, end, b".");
-        let four =
-            std::str::from_utf8(view.slice(start, end)).ok().and_then(|text| text.parse::<Ipv4Addr>().ok());
+        let address = view.slice(start, end);
+        if address.iter().filter(|byte| **byte == b'.').count() != 3 {
+            return None;
+        }
+        let four = std::str::from_utf8(address).ok().and_then(|text| text.parse::<Ipv4Addr>().ok());
         let after = view.at(end);
         let joined = after.is_ascii_alphanumeric()
             || matches!(after, b'_' | b'-')

@@ -72,11 +72,13 @@ impl<'a> View<'a> {
         self.text.get(place).copied().unwrap_or(0)
     }
 
+    #[inline]
     pub(super) fn class(self, place: usize) -> u8 {
         class(self.at(place))
     }
 
     /// The byte before; a space for the second of an escape such as `\n`.
+    #[inline]
     pub(super) fn before(self, place: usize) -> u8 {
         let before = place.checked_sub(1).map_or(0, |before| self.at(before));
         let escape = matches!(before, b'n' | b'r' | b't' | b'b' | b'f' | b'v')

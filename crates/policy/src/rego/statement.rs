@@ -163,6 +163,13 @@ pub(crate) enum Values<'a> {
     ToCome,
 }
 
+impl Values<'_> {
+    /// There are none, and none will come.
+    pub(crate) const fn are_none(self) -> bool {
+        matches!(self, Self::Given([]))
+    }
+}
+
 /// The questions about one text.
 #[derive(Debug)]
 pub(crate) struct Asked<'a> {

@@ -69,10 +69,10 @@ impl<'a> Text<'a> {
     }
 
     /// With the parser.
-    pub(crate) fn parsed(&self) -> Reading {
+    pub(crate) fn parsed(&self, wanted: Wanted) -> Reading {
         let query =
             |tokens: &[Token<'_>], verdict: &Verdict, places: &Places| Some(parsed(tokens, verdict, places));
-        let read = |tokens| statement(tokens, Wanted::ALL, query);
+        let read = |tokens| statement(tokens, wanted, query);
         Reading { statements: split(&self.0).filter_map(read).collect(), unreadable: None }
     }
 }
@@ -102,6 +102,7 @@ struct Touched {
     tables: Objects,
     unknown_functions: BTreeSet<Name>,
     unbounded: bool,
+    is_certain: bool,
 }
 
 impl Touched {
@@ -119,9 +120,11 @@ fn by_words(tokens: &[Token<'_>], verdict: &Verdict, places: &Places) -> Option<
     if verdict.makes_tables() {
         return None;
     }
+    let called = objects::called(tokens, places);
     Some(Touched {
         tables: Objects::Known(places.tables()),
-        unknown_functions: objects::called(tokens),
+        unknown_functions: called.unknown,
+        is_certain: called.is_certain && places.are_certain(),
         unbounded: verdict.changes_rows() && !columns::is_bounded(tokens),
     })
 }
@@ -133,6 +136,7 @@ fn parsed(tokens: &[Token<'_>], verdict: &Verdict, places: &Places) -> Touched {
         tables: Objects::Known(found.tables),
         unknown_functions: found.unknown_functions,
         unbounded: found.unbounded,
+        is_certain: true,
     });
     match (found, by_words(tokens, verdict, places)) {
         // It takes names where the server's grammar has none: `FROM from`.
@@ -141,8 +145,9 @@ fn parsed(tokens: &[Token<'_>], verdict: &Verdict, places: &Places) -> Touched {
         (None, Some(words)) => words,
         (None, None) => Touched {
             tables: Objects::Unknown,
-            unknown_functions: objects::called(tokens),
+            unknown_functions: objects::called(tokens, places).unknown,
             unbounded: verdict.changes_rows(),
+            is_certain: false,
         },
     }
 }
@@ -153,9 +158,14 @@ fn statement(
     query: impl Fn(&[Token<'_>], &Verdict, &Places) -> Option<Touched>,
 ) -> Option<Statement> {
     let verdict = classes::of(tokens);
-    let of = |tables, unbounded| Touched { tables, unknown_functions: BTreeSet::new(), unbounded };
+    let of = |tables, unbounded| Touched {
+        tables,
+        unknown_functions: BTreeSet::new(),
+        unbounded,
+        is_certain: true,
+    };
     let mut columns = Columns::unknown();
-    let Touched { tables, unknown_functions, unbounded } = match verdict.runs {
+    let Touched { tables, unknown_functions, unbounded, is_certain } = match verdict.runs {
         Runs::Nothing => {
             columns = Columns::default();
             of(Objects::Known(BTreeSet::new()), false)
@@ -186,6 +196,7 @@ fn statement(
         mentions: if mentions { objects::mentions(tokens) } else { BTreeSet::new() },
         unknown_functions,
         unbounded,
+        is_certain,
         is_opaque: runs == Runs::Anything,
         read_write: runs == Runs::Anything || calls_unknown || classes::says_read_write(tokens),
         copy: if answer { answer::copy(tokens) } else { Copying::Unclear },

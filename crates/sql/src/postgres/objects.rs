@@ -15,7 +15,10 @@ use sqlparser::{
     parser::Parser,
 };
 
-use super::{lexer::Token, places::Words};
+use super::{
+    lexer::Token,
+    places::{Places, Words},
+};
 use crate::Name;
 
 /// Functions of PostgreSQL itself that are not volatile, or are and do no more than compute: `pg_proc` of version 15 says so,
@@ -195,17 +198,26 @@ pub(super) fn mentions(tokens: &[Token<'_>]) -> BTreeSet<Name> {
     chains(tokens).map(|(_, name)| name).collect()
 }
 
-/// What is called in it, rather too much: names before a parenthesis.
-pub(super) fn called(tokens: &[Token<'_>]) -> BTreeSet<Name> {
-    let (mut called, mut open) = (BTreeSet::new(), Vec::new());
-    // The parenthesis just closed is that of a call.
-    let (mut at, mut behind_call) = (0, false);
+/// What is called by the words of a statement.
+pub(super) struct Called {
+    /// Rather too much: names before a parenthesis.
+    pub(super) unknown: BTreeSet<Name>,
+    /// Each of them stands where nothing else than a call can.
+    pub(super) is_certain: bool,
+}
+
+/// What is called in it that is not known to only compute.
+pub(super) fn called(tokens: &[Token<'_>], places: &Places) -> Called {
+    let (mut called, mut open) = (Called { unknown: BTreeSet::new(), is_certain: true }, Vec::new());
+    let uncalled = places.uncalled(tokens);
+    // What the parenthesis just closed was opened behind.
+    let (mut at, mut closed) = (0, None);
     while let Some(token) = tokens.get(at) {
-        let was_behind_call = std::mem::take(&mut behind_call);
+        let behind = closed.take();
         let Some((end, (schema, name))) = parts(tokens, at) else {
             match token {
-                Token::Sign(b'(') => open.push(at.checked_sub(1).is_some_and(|at| may_call(tokens, at))),
-                Token::Sign(b')') => behind_call = open.pop().unwrap_or(false),
+                Token::Sign(b'(') => open.push(Opener::of(tokens, at)),
+                Token::Sign(b')') => closed = open.pop(),
                 _ => {}
             }
             at += 1;
@@ -213,19 +225,90 @@ pub(super) fn called(tokens: &[Token<'_>]) -> BTreeSet<Name> {
         };
         let is_call = matches!(tokens.get(end), Some(Token::Sign(b'(')))
             && !calls_nothing(tokens, at, end)
-            && !(was_behind_call && (token.is("filter") || token.is("over")))
-            && !is_known(schema, name);
+            && !(behind == Some(Opener::Call) && (token.is("filter") || token.is("over")))
+            && !is_known(schema, name)
+            && uncalled.binary_search(&at).is_err()
+            && !(token.is("join") && joins(tokens, at, behind, &uncalled));
         if is_call {
-            called.insert(Name { schema: schema.map(str::to_owned), name: name.to_owned() });
+            called.is_certain &= surely_calls(tokens, at);
+            called.unknown.insert(Name { schema: schema.map(str::to_owned), name: name.to_owned() });
         }
         at = end;
     }
     called
 }
 
-/// A parenthesis behind it may be that of a call. Behind that of `DISTINCT ON (…)` and `OPERATOR(…)` another may begin.
-fn may_call(tokens: &[Token<'_>], at: usize) -> bool {
-    tokens.get(at).is_some_and(|token| token.name().is_some() && !token.is("on") && !token.is("operator"))
+/// What a parenthesis is opened behind.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Opener {
+    /// A name that may be called.
+    Call,
+    /// `OPERATOR` or `DISTINCT ON`: behind it a call may begin.
+    Prefix,
+    /// `ON`.
+    On,
+    Other,
+}
+
+impl Opener {
+    fn of(tokens: &[Token<'_>], at: usize) -> Self {
+        let words = Words(tokens);
+        match at.checked_sub(1).and_then(|at| tokens.get(at)) {
+            Some(token) if token.is("operator") => Self::Prefix,
+            Some(token) if token.is("on") && words.before(at, 2) == "distinct" => Self::Prefix,
+            Some(token) if token.is("on") => Self::On,
+            Some(token) if token.name().is_some() => Self::Call,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// `a JOIN (…)`: before it something ends that has a value or is a table, behind which none is called.
+fn joins(tokens: &[Token<'_>], at: usize, behind: Option<Opener>, uncalled: &[usize]) -> bool {
+    let Some(before) = at.checked_sub(1) else { return false };
+    match tokens.get(before) {
+        Some(Token::Sign(b')')) => behind.is_some_and(|behind| behind != Opener::Prefix),
+        Some(Token::Sign(b']') | Token::Text | Token::Number | Token::Parameter) => true,
+        // An alias, `p.id`, `LEFT JOIN`.
+        Some(Token::Word(_) | Token::Quoted(_)) => {
+            uncalled.binary_search(&before).is_ok()
+                || is_dotted(tokens, before)
+                || matches!(Words(tokens).at(before), "left" | "right" | "full" | "inner" | "outer" | "cross")
+        }
+        _ => false,
+    }
+}
+
+/// Words behind which a value stands, or a table.
+const BEFORE_VALUES: [&str; 18] = [
+    "and",
+    "by",
+    "case",
+    "distinct",
+    "else",
+    "from",
+    "having",
+    "join",
+    "lateral",
+    "limit",
+    "not",
+    "on",
+    "or",
+    "returning",
+    "select",
+    "then",
+    "when",
+    "where",
+];
+
+/// The name that begins here stands where a value does, or a table: it is called. A type may stand behind two colons.
+fn surely_calls(tokens: &[Token<'_>], at: usize) -> bool {
+    let Some(before) = at.checked_sub(1) else { return false };
+    match tokens.get(before) {
+        Some(Token::Operator(_) | Token::Sign(b'(' | b',' | b'[')) => true,
+        Some(Token::Word(_)) => BEFORE_VALUES.contains(&Words(tokens).at(before)),
+        _ => false,
+    }
 }
 
 /// The name from `at` to `end` stands before a parenthesis where the grammar has no call.
@@ -241,8 +324,11 @@ fn calls_nothing(tokens: &[Token<'_>], at: usize, end: usize) -> bool {
     let is_conflict = words.at(at) == "conflict"
         && words.before(at, 1) == "on"
         && words.behind_names(end).is_some_and(|behind| words.at(behind) == "do");
+    // `EXPLAIN (…)`, `COPY (…)`, `PREPARE p (int)`: no statement begins with a call.
+    let begins = at == 0 || (at == 1 && words.at(0) == "prepare");
     is_named
         || is_conflict
+        || begins
         || (end == at + 1 && tokens.get(at).and_then(Token::word).is_some_and(is_construct))
 }
 

@@ -37,6 +37,10 @@ pub(super) struct Places {
     pub(super) spots: Vec<Spot>,
     /// Parentheses that close what stands where a table does: a query, a join.
     pub(super) closed: Vec<usize>,
+    /// What calls nothing where a `WITH` gives names.
+    given: Vec<usize>,
+    /// What each `WITH` gives is known.
+    is_certain: bool,
 }
 
 /// A name where a table stands: its tokens, and what it is called, unless a `WITH` gave the name.
@@ -54,10 +58,16 @@ impl Places {
         if words.at(0) == "copy" && !words.is_sign(1, b'(') {
             let at = if words.at(1) == "binary" { 2 } else { 1 };
             let spot = |(end, name)| Spot { at, end, table: Some(name) };
-            return Self { spots: chain(tokens, at).map(spot).into_iter().collect(), closed: Vec::new() };
+            return Self { spots: chain(tokens, at).map(spot).into_iter().collect(), ..Self::default() };
         }
+        let (given, is_certain) = given(words);
+        let places = Self {
+            given: given.iter().flat_map(|given| given.uncalled).collect(),
+            is_certain,
+            ..Self::default()
+        };
         let (levels, level) = (Vec::new(), Level::default());
-        let mut scan = Scan { words, given: given(words), places: Self::default(), levels, level };
+        let mut scan = Scan { words, given, places, levels, level };
         let (mut at, mut expects) = (0, Expects::Nothing);
         while at < tokens.len() {
             (at, expects) = scan.step(at, expects);
@@ -68,49 +78,86 @@ impl Places {
     pub(super) fn tables(&self) -> BTreeSet<Name> {
         self.spots.iter().filter_map(|spot| spot.table.clone()).collect()
     }
+
+    /// No name is among the tables that a `WITH` may have given.
+    pub(super) const fn are_certain(&self) -> bool {
+        self.is_certain
+    }
+
+    /// Names that may stand before a parenthesis and call nothing, in order: what a `WITH` gives, and what tables are called.
+    pub(super) fn uncalled(&self, tokens: &[Token<'_>]) -> Vec<usize> {
+        let words = Words(tokens);
+        let alias = |at: usize| if words.at(at) == "as" { at + 1 } else { at };
+        let aliases =
+            self.spots.iter().map(|spot| spot.end).chain(self.closed.iter().map(|closed| closed + 1));
+        let mut uncalled: Vec<usize> = self.given.iter().copied().chain(aliases.map(alias)).collect();
+        uncalled.sort_unstable();
+        uncalled
+    }
 }
 
-/// A name that a `WITH` gives to a query, and the tokens between which what is read by it is no table: from behind that query
-/// to the end of the statement, or of the parentheses that the `WITH` leads.
+/// A name that a `WITH` gives to a query, and the tokens between which what is read by it is no table: from behind that query,
+/// or from the `WITH` if it is `RECURSIVE`, to the end of the statement, or of the parentheses that the `WITH` leads.
 struct Given {
+    /// The name, and what stands before its query: `MATERIALIZED`.
+    uncalled: [usize; 2],
     name: String,
     scope: Range<usize>,
 }
 
-/// The first such names. Those beyond are left to the parser.
-fn given(words: Words<'_, '_>) -> Vec<Given> {
-    let mut all = Vec::new();
-    let leads = |at: &usize| words.at(*at) == "with" && (*at == 0 || words.is_sign(*at - 1, b'('));
-    for at in (0..words.0.len()).filter(leads).take(MOST_GIVEN) {
-        let end = at.checked_sub(1).map_or(words.0.len(), |open| words.behind(open));
-        give(words, at + 1, end, &mut all);
+/// The first such names, and whether they are all. Those beyond are left to the parser.
+fn given(words: Words<'_, '_>) -> (Vec<Given>, bool) {
+    let (mut all, mut certain, mut depth) = (Vec::new(), true, 0_usize);
+    let (mut leading, mut others) = (Vec::new(), Vec::new());
+    for (at, token) in words.0.iter().enumerate() {
+        match token {
+            Token::Sign(b'(') => depth += 1,
+            Token::Sign(b')') => depth = depth.saturating_sub(1),
+            _ if words.at(at) != "with" => {}
+            _ if at == 0 || words.is_sign(at - 1, b'(') => leading.push((at, depth)),
+            _ if depth == 0 && words.leads_within(at) => leading.push((at, depth)),
+            _ => others.push(at),
+        }
     }
-    all
+    for &(at, depth) in leading.iter().take(MOST_GIVEN) {
+        let end = if depth == 0 { words.0.len() } else { words.behind(at - 1) };
+        certain &= give(words, at + 1, end, &mut all).is_some();
+    }
+    let leads_none = |at: &usize| matches!(words.at(at + 1), "time" | "ordinality" | "ties");
+    (all, certain && leading.len() <= MOST_GIVEN && others.iter().all(leads_none))
 }
 
-fn give(words: Words<'_, '_>, from: usize, end: usize, all: &mut Vec<Given>) {
-    let mut at = if words.at(from) == "recursive" { from + 1 } else { from };
-    while let Some(name) = words.0.get(at).and_then(Token::name)
-        && all.len() < MOST_GIVEN
-    {
+/// Nothing where the list is not read to its end.
+fn give(words: Words<'_, '_>, from: usize, end: usize, all: &mut Vec<Given>) -> Option<()> {
+    // `WITH recursive AS (…)` gives that name.
+    let is_recursive =
+        words.at(from) == "recursive" && words.at(from + 1) != "as" && !words.is_sign(from + 1, b'(');
+    let mut at = if is_recursive { from + 1 } else { from };
+    loop {
+        let (begin, name) = (at, words.0.get(at).and_then(Token::name)?);
         at += 1;
+        if all.len() >= MOST_GIVEN {
+            return None;
+        }
         if words.is_sign(at, b'(') {
             at = words.behind(at);
         }
         if words.at(at) != "as" {
-            return;
+            return None;
         }
         at += 1;
         while matches!(words.at(at), "not" | "materialized") {
             at += 1;
         }
         if !words.is_sign(at, b'(') {
-            return;
+            return None;
         }
+        let uncalled = [begin, at - 1];
         at = words.behind(at);
-        all.push(Given { name: name.to_owned(), scope: at..end });
+        all.push(Given { uncalled, name: name.to_owned(), scope: if is_recursive { from } else { at }..end });
         if !words.is_sign(at, b',') {
-            return;
+            const QUERIES: [&str; 7] = ["select", "insert", "update", "delete", "merge", "values", "table"];
+            return (QUERIES.contains(&words.at(at)) || words.is_sign(at, b'(')).then_some(());
         }
         at += 1;
     }
@@ -157,6 +204,20 @@ impl<'t> Words<'_, 't> {
 
     pub(super) fn is_sign(&self, at: usize, sign: u8) -> bool {
         matches!(self.0.get(at), Some(Token::Sign(found)) if *found == sign)
+    }
+
+    /// A `WITH` of `EXPLAIN WITH`, `EXPLAIN (…) WITH`, `INSERT INTO t WITH`, `PREPARE p AS WITH`, `DECLARE c CURSOR FOR WITH`.
+    fn leads_within(&self, with: usize) -> bool {
+        match self.at(0) {
+            "explain" => {
+                matches!(self.before(with, 1), "explain" | "analyze" | "analyse" | "verbose")
+                    || self.is_sign(with - 1, b')')
+            }
+            "insert" => self.before(with, 1) != "as",
+            "prepare" => self.before(with, 1) == "as",
+            "declare" => self.before(with, 1) == "for",
+            _ => false,
+        }
     }
 
     /// `a IS DISTINCT FROM b`.
