@@ -8,7 +8,7 @@ use hoop_model::{ProtocolId, Redacted, SessionId, StreamId, Timestamp, UserName}
 
 use hoop_policy::Masking;
 
-use crate::{Accounts, Credential, Engine, Errand};
+use crate::{Accounts, Credential, Engine, Errand, hosted::HostedEngine};
 
 /// One protocol this build speaks. The registry holds one value of each.
 pub trait Protocol: Send + Sync {
@@ -66,7 +66,26 @@ pub trait Target: Send + Sync {
     fn recording_limits(&self) -> RecordingLimits;
 
     /// A fresh engine for one stream.
-    fn start(&self, stream: StreamContext, credential: Credential, now: Timestamp) -> Box<dyn Engine>;
+    fn start(&self, stream: StreamContext, credential: Credential, now: Timestamp) -> Started;
+}
+
+/// An engine, in the form that its protocol has.
+pub enum Started {
+    /// Bytes, verdicts and time are fed to it.
+    Fed(Box<dyn Engine>),
+    /// It runs by itself, with what its host gives it.
+    Hosted(Box<dyn HostedEngine>),
+}
+
+impl Started {
+    /// The engine, if it is one that is fed.
+    #[must_use]
+    pub fn fed(self) -> Option<Box<dyn Engine>> {
+        match self {
+            Self::Fed(engine) => Some(engine),
+            Self::Hosted(_) => None,
+        }
+    }
 }
 
 /// Host and port of a target.

@@ -29,6 +29,6 @@ pub use column::{ColumnPattern, NotAColumn};
 pub use explained::{Explained, Questions, Ruling};
 pub use hash::{NotAHash, Sha256};
 pub use masking::{ColumnFate, ColumnRule, Computed, Keeping, Masking, MaskingRules, Show, View};
-pub use request::{Action, Denial, Permit, Rules, Verdict, Warrant};
+pub use request::{Action, Channel, Denial, Permit, Rules, Verdict, Warrant};
 pub use statement::{OnlyStatement, StatementHash};
 pub use statements::{Condition, NotATable, StatementAction, StatementRule, TablePattern, TextPattern};

@@ -61,7 +61,8 @@ pub enum Event {
         /// throughout. The body comes from the target and may lie about its cells: read it with bounds checked.
         data: Bytes,
     },
-    /// Bulk data in either direction (COPY): the payload alone, without frame headers; pieces may split a line.
+    /// Bulk data in either direction (COPY, a command's streams, what a terminal shows): the payload alone, without frame
+    /// headers; pieces may split a line.
     Copy {
         /// The request it belongs to.
         id: RequestId,
@@ -110,6 +111,15 @@ pub enum Event {
         code: String,
         /// The reason as told.
         message: String,
+    },
+    /// The client's terminal has another size from here on.
+    Resized {
+        /// The request that has the terminal.
+        id: RequestId,
+        /// Width in characters.
+        columns: u32,
+        /// Height in characters.
+        rows: u32,
     },
     /// So much of a request's answer was masked, since the last such event. Comes before the request's end.
     Masked {
@@ -174,6 +184,31 @@ pub enum Form {
     Cancel,
     /// Log-in at the target.
     LogIn,
+    /// A shell of a host; the text is empty.
+    Shell {
+        /// The terminal it got; `None`: none.
+        terminal: Option<Terminal>,
+    },
+    /// A command of a host; the text is the command.
+    Command {
+        /// The terminal it got; `None`: none.
+        terminal: Option<Terminal>,
+    },
+    /// A subsystem of a host; the text is its name.
+    Subsystem,
+    /// A connection onward or back; the text says where.
+    Forward,
+}
+
+/// A terminal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terminal {
+    /// Its kind, as `TERM` has it.
+    pub name: Bytes,
+    /// Width in characters.
+    pub columns: u32,
+    /// Height in characters.
+    pub rows: u32,
 }
 
 /// One bind value.
@@ -204,6 +239,8 @@ pub enum Direction {
     In,
     /// From the target to the client.
     Out,
+    /// From the target to the client, apart from the rest (a command's standard error).
+    Error,
 }
 
 /// What a target says outside any request.

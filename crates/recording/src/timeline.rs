@@ -64,7 +64,8 @@ pub struct StatementView {
     pub id: RequestId,
     /// When it was asked.
     pub at: Timestamp,
-    /// By which wire form: `query`, `prepare`, `bind`, `execute`, `function_call`, `cancel`, `log_in`.
+    /// By which wire form: `query`, `prepare`, `bind`, `execute`, `function_call`, `cancel`, `log_in`, `shell`, `command`,
+    /// `subsystem`, `forward`.
     pub form: String,
     /// The statement; for `bind` and `execute` that of the prepared statement.
     pub text: String,
@@ -196,8 +197,9 @@ impl Builder {
             Event::Rows { id, count, data } => self.rows(record, *id, *count, data),
             Event::Copy { id, direction, data } => self.update(record, *id, |view| match direction {
                 Direction::In => view.copied_in += data.len() as u64,
-                Direction::Out => view.copied_out += data.len() as u64,
+                Direction::Out | Direction::Error => view.copied_out += data.len() as u64,
             }),
+            Event::Resized { .. } => {}
             Event::Curtailed { id, limit } => self.update(record, *id, |view| view.curtailed = Some(*limit)),
             Event::Masked { id, counts } => self.update(record, *id, |view| {
                 for (kind, count) in counts.iter().take(MOST_KINDS) {
@@ -418,5 +420,9 @@ pub const fn form_name(form: &Form) -> &'static str {
         Form::FunctionCall { .. } => "function_call",
         Form::Cancel => "cancel",
         Form::LogIn => "log_in",
+        Form::Shell { .. } => "shell",
+        Form::Command { .. } => "command",
+        Form::Subsystem => "subsystem",
+        Form::Forward => "forward",
     }
 }
