@@ -16,7 +16,9 @@
 use bytes::{Buf, Bytes};
 use hoop_model::{StreamId, Timestamp};
 
-use crate::event::{Column, Direction, Event, Form, Parameter, Record, RequestId, Said, Terminal};
+use crate::event::{
+    Column, Direction, Event, FileOperation, Form, Parameter, Record, RequestId, Said, Terminal,
+};
 
 /// Set in a piece's length when the record goes on in the next piece.
 pub const MORE: u32 = 1 << 31;
@@ -119,7 +121,8 @@ pub fn size_hint(record: &Record) -> usize {
                     | Form::Cancel
                     | Form::LogIn
                     | Form::Subsystem
-                    | Form::Forward => 0,
+                    | Form::Forward
+                    | Form::File { .. } => 0,
                 };
                 text.len() + values + names
             }
@@ -284,6 +287,11 @@ fn encode_form(form: &Form, out: &mut Vec<u8>) {
         }
         Form::Subsystem => out.push(9),
         Form::Forward => out.push(10),
+        Form::File { operation } => {
+            out.push(11);
+            let number = FileOperation::ALL.iter().position(|one| one == operation);
+            out.push(number.and_then(|number| u8::try_from(number).ok()).unwrap_or(u8::MAX));
+        }
     }
 }
 
@@ -416,6 +424,11 @@ fn decode_form(fields: &mut Fields) -> Result<Form, CodecError> {
         8 => Form::Command { terminal: decode_terminal(fields)? },
         9 => Form::Subsystem,
         10 => Form::Forward,
+        11 => {
+            let number = fields.byte("operation")?;
+            let operation = FileOperation::ALL.get(usize::from(number)).copied();
+            Form::File { operation: operation.ok_or(CodecError::Choice("operation", number))? }
+        }
         other => return Err(CodecError::Choice("form", other)),
     })
 }

@@ -198,6 +198,52 @@ pub enum Form {
     Subsystem,
     /// A connection onward or back; the text says where.
     Forward,
+    /// Something done to a file or folder of a host; the text is its path, the first parameter a second path.
+    File {
+        /// What.
+        operation: FileOperation,
+    },
+}
+
+/// What is done to a file or folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileOperation {
+    /// Its content is read.
+    Read,
+    /// Its content is written.
+    Write,
+    /// Both.
+    ReadWrite,
+    /// What is in it is listed.
+    List,
+    /// It is removed.
+    Remove,
+    /// It gets another name.
+    Rename,
+    /// A folder is made.
+    MakeFolder,
+    /// A folder is removed.
+    RemoveFolder,
+    /// Its size, owner, rights or times change.
+    Attributes,
+    /// Another name for it is made.
+    Link,
+}
+
+impl FileOperation {
+    /// In the order of their numbers in a recording.
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Read,
+        Self::Write,
+        Self::ReadWrite,
+        Self::List,
+        Self::Remove,
+        Self::Rename,
+        Self::MakeFolder,
+        Self::RemoveFolder,
+        Self::Attributes,
+        Self::Link,
+    ];
 }
 
 /// A terminal.

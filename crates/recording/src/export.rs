@@ -164,7 +164,8 @@ fn form_names(form: &crate::event::Form) -> Value {
         | Form::Shell { terminal: None }
         | Form::Command { terminal: None }
         | Form::Subsystem
-        | Form::Forward => json!({}),
+        | Form::Forward
+        | Form::File { .. } => json!({}),
     }
 }
 

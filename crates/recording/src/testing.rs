@@ -4,7 +4,9 @@ use bytes::Bytes;
 use hoop_model::{StreamId, Timestamp};
 use proptest::prelude::*;
 
-use crate::event::{Column, Direction, Event, Form, Parameter, Record, RequestId, Said, Terminal};
+use crate::event::{
+    Column, Direction, Event, FileOperation, Form, Parameter, Record, RequestId, Said, Terminal,
+};
 
 fn blob() -> impl Strategy<Value = Bytes> {
     proptest::collection::vec(any::<u8>(), 0..40).prop_map(Bytes::from)
@@ -27,6 +29,7 @@ fn forms() -> impl Strategy<Value = Form> {
         terminals().prop_map(|terminal| Form::Command { terminal }),
         Just(Form::Subsystem),
         Just(Form::Forward),
+        proptest::sample::select(&FileOperation::ALL[..]).prop_map(|operation| Form::File { operation }),
     ]
 }
 

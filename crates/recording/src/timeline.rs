@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     cells::{self, bounded, column_name, render, render_parameter},
-    event::{Column, Direction, Event, Form, Parameter, Record, RequestId, Said},
+    event::{Column, Direction, Event, FileOperation, Form, Parameter, Record, RequestId, Said},
     names::Names,
     visible::{visible, visible_bytes, visible_lines},
 };
@@ -65,7 +65,8 @@ pub struct StatementView {
     /// When it was asked.
     pub at: Timestamp,
     /// By which wire form: `query`, `prepare`, `bind`, `execute`, `function_call`, `cancel`, `log_in`, `shell`, `command`,
-    /// `subsystem`, `forward`.
+    /// `subsystem`, `forward`; of files `read_file`, `write_file`, `read_and_write_file`, `list_folder`, `remove_file`,
+    /// `rename_file`, `make_folder`, `remove_folder`, `change_attributes`, `link_file`.
     pub form: String,
     /// The statement; for `bind` and `execute` that of the prepared statement.
     pub text: String,
@@ -424,5 +425,17 @@ pub const fn form_name(form: &Form) -> &'static str {
         Form::Command { .. } => "command",
         Form::Subsystem => "subsystem",
         Form::Forward => "forward",
+        Form::File { operation } => match operation {
+            FileOperation::Read => "read_file",
+            FileOperation::Write => "write_file",
+            FileOperation::ReadWrite => "read_and_write_file",
+            FileOperation::List => "list_folder",
+            FileOperation::Remove => "remove_file",
+            FileOperation::Rename => "rename_file",
+            FileOperation::MakeFolder => "make_folder",
+            FileOperation::RemoveFolder => "remove_folder",
+            FileOperation::Attributes => "change_attributes",
+            FileOperation::Link => "link_file",
+        },
     }
 }

@@ -3,7 +3,7 @@
 use std::{fs, path::Path, process::Command};
 
 use hoop_testkit::{Sshd, World, run, run_with_input};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{done, events, noise, of_kind, with};
 
@@ -48,13 +48,51 @@ fn scp_and_sftp_carry_files_unchanged() {
     let mut sftp = program(&world, "sftp", &config);
     let out = run_with_input(sftp.args(["-b", "-", "web"]), &script);
     assert!(out.contains("20971520"), "{out}");
-    assert!(fs::read(here.join("c")).unwrap() == sent && fs::read_dir(there).unwrap().count() == 0);
+    assert!(fs::read(here.join("c")).unwrap() == sent && fs::read_dir(&there).unwrap().count() == 0);
     let events = events(&world);
     let request = of_kind(&events, "request")[0];
     assert_eq!((&request["form"], &request["text"]), (&"subsystem".into(), &"sftp".into()));
-    let completed = of_kind(&events, "completed")[0];
+    let completed = *of_kind(&events, "completed").last().unwrap();
     assert!(completed["bytes"].as_u64().unwrap() > 40 << 20, "{completed}");
     assert_eq!(of_kind(&events, "curtailed").len(), 1, "the bytes of files are counted, not kept");
+    let told: Vec<String> = of_kind(&events, "request")[1..]
+        .iter()
+        .map(|request| {
+            let short =
+                |path: &Value| path.as_str().unwrap_or_default().replace(&there.display().to_string(), "");
+            let id = &request["id"];
+            let end = events.iter().find(|event| event["kind"] == "completed" && event["id"] == *id).unwrap();
+            let form = request["form"].as_str().unwrap();
+            let second = short(&request["parameters"][0]);
+            format!("{form} {} {second}: {}", short(&request["text"]), end["tag"].as_str().unwrap())
+        })
+        .filter(|line| !line.starts_with("change_attributes"))
+        .collect();
+    let size = 20 << 20;
+    assert_eq!(
+        told,
+        [
+            "make_folder /made : done".to_owned(),
+            format!("write_file /made/a : closed: 0 bytes read, {size} written"),
+            "rename_file /made/a /made/b: done".into(),
+            "list_folder /made/ : closed: 0 bytes read, 0 written".into(),
+            format!("read_file /made/b : closed: {size} bytes read, 0 written"),
+            "remove_file /made/b : done".into(),
+            "remove_folder /made : done".into(),
+        ]
+    );
+}
+
+#[test]
+fn what_is_no_sftp_ends_the_transfer_and_nothing_else() {
+    let (world, _sshd) = with(json!({}));
+    let mut raw = super::Running::start(&mut world.ssh(&["-s", "web", "sftp"]));
+    std::io::Write::write_all(raw.0.stdin.as_mut().unwrap(), &[0, 0, 0, 0, 1, 2, 3]).unwrap();
+    let mut err = String::new();
+    std::io::Read::read_to_string(raw.0.stderr.as_mut().unwrap(), &mut err).unwrap();
+    assert!(err.contains("HOOP-5035") && raw.0.wait().unwrap().code() == Some(255), "{err}");
+    let failed = events(&world);
+    assert_eq!(of_kind(&failed, "failed")[0]["code"], "HOOP-5035");
 }
 
 #[test]

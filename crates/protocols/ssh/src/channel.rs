@@ -183,7 +183,8 @@ async fn start(shared: &Shared, preparation: &Preparation, program: Program) -> 
     match outcome {
         Ok((connection, at_host)) => {
             let tally = Tally::new(id, limit);
-            Ok(Running { id, began, connection, at_host, tally, has_terminal })
+            let moves_files = wanted == Wanted::Files;
+            Ok(Running { id, began, connection, at_host, tally, has_terminal, moves_files })
         }
         Err(fault) => {
             let event = Event::Failed {

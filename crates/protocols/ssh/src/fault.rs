@@ -50,3 +50,16 @@ pub(crate) fn client(what: &str) -> Fault {
     Fault::new("HOOP-5035", Blame::Caller, format!("the SSH client {what}"))
         .with_hint("`hoop ssh` runs the system's OpenSSH client with the right options")
 }
+
+/// What the host answers a transfer of files is none.
+pub(crate) fn no_files() -> Fault {
+    Fault::new("HOOP-5036", Blame::Target, "what the host answers to a transfer of files is not sftp")
+        .with_hint(
+            "a shell that greets (in .bashrc) is in the way of every sftp; else look at the host's Subsystem",
+        )
+}
+
+/// Whether it is more than one channel's own end: a recording that is broken, and whatever else is not known to be less.
+pub(crate) fn ends_stream(fault: &Fault) -> bool {
+    !matches!(fault.code.as_str(), "HOOP-5034" | "HOOP-5035" | "HOOP-5036")
+}

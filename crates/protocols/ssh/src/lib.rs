@@ -6,6 +6,7 @@
 //! ```
 //! - `settings` is what an admin writes; `trust` says which host key is right, and derives our own.
 //! - `server` answers the client's library; `channel` prepares one channel and asks; `relay` moves its bytes.
+//! - `sftp` reads what a transfer does to files, as its packets pass.
 //! - `upstream` logs in at the host. A connection carries one channel at a time: russh stops reading a connection while one of
 //!   its channels is full, and one that nobody reads must not hold up another.
 //! - The library owns its event loop, so this engine is hosted (see [`hoop_engine::hosted`]): it links tokio, but opens no
@@ -19,6 +20,7 @@ mod fault;
 mod relay;
 mod server;
 mod settings;
+mod sftp;
 mod stream;
 mod tally;
 mod trust;

@@ -1,6 +1,8 @@
 //! Moves the bytes of one channel, both ways at once: what the client sends is recorded and goes on, what the host says is
 //! recorded and shown. Each way waits only for its own sink, and a channel that stands still holds up no other.
 
+use std::sync::{Mutex, PoisonError};
+
 use bytes::Bytes;
 use hoop_engine::{
     Event, RequestId,
@@ -17,6 +19,7 @@ use russh::{
 use crate::{
     engine::Shared,
     fault,
+    sftp::{Source, Transfer},
     tally::Tally,
     upstream::{AtHost, Connection, signal_name},
 };
@@ -35,6 +38,8 @@ pub(crate) struct Running {
     pub(crate) tally: Tally,
     /// What the client types is not kept then: where it is echoed it is part of what is shown, where it is not it is a secret.
     pub(crate) has_terminal: bool,
+    /// What it does to files is read as it passes.
+    pub(crate) moves_files: bool,
 }
 
 /// The way to the client of one channel. What goes there was recorded: that is what [`Shown`] says.
@@ -99,12 +104,13 @@ enum Stop {
 
 /// Runs to the end of the program, of the client's channel or of the session.
 pub(crate) async fn run(shared: &Shared, running: Running, from_client: ChannelReadHalf, client: &ToClient) {
-    let Running { id, began, connection, at_host, tally, has_terminal } = running;
+    let Running { id, began, connection, at_host, tally, has_terminal, moves_files } = running;
     client.accept().await;
     let AtHost { read: from_host, write: to_host } = at_host;
+    let files = moves_files.then(Files::default);
     let (up, down) = (
-        Up { shared, id, tally: &tally, has_terminal, to_host: &to_host },
-        Down { shared, tally: &tally, client },
+        Up { shared, id, tally: &tally, has_terminal, to_host: &to_host, files: files.as_ref() },
+        Down { shared, tally: &tally, client, files: files.as_ref() },
     );
     let stop = tokio::select! {
         biased;
@@ -117,8 +123,13 @@ pub(crate) async fn run(shared: &Shared, running: Running, from_client: ChannelR
         Stop::Exit(exit) => (None, exit),
         Stop::Fault(fault) => (Some(fault), Exit::Unsaid),
     };
-    let ended = tell_end(shared, id, began, &tally, &exit, fault.as_ref()).await;
-    if let Err(fault) = ended {
+    let ended = async {
+        if let Some(files) = &files {
+            files.finish(shared).await?;
+        }
+        tell_end(shared, id, began, &tally, &exit, fault.as_ref()).await
+    };
+    if let Err(fault) = ended.await {
         shared.break_off(fault);
     }
     if let Some(fault) = &fault {
@@ -171,6 +182,7 @@ struct Up<'a> {
     tally: &'a Tally,
     has_terminal: bool,
     to_host: &'a ChannelWriteHalf<HostMsg>,
+    files: Option<&'a Files>,
 }
 
 impl Up<'_> {
@@ -201,12 +213,17 @@ impl Up<'_> {
         if fault.code == fault::lost().code {
             std::future::pending::<()>().await;
         }
-        self.shared.break_off(fault.clone());
+        if fault::ends_stream(&fault) {
+            self.shared.break_off(fault.clone());
+        }
         Stop::Fault(fault)
     }
 
     async fn input(&self, data: Bytes) -> Result<(), Fault> {
         self.shared.host.touch();
+        if let Some(files) = self.files {
+            files.up(self.shared, &data).await?;
+        }
         if self.has_terminal {
             self.tally.count(&data);
         } else if let Some(event) = self.tally.take(Direction::In, &data).event() {
@@ -228,6 +245,7 @@ struct Down<'a> {
     shared: &'a Shared,
     tally: &'a Tally,
     client: &'a ToClient,
+    files: Option<&'a Files>,
 }
 
 impl Down<'_> {
@@ -259,13 +277,18 @@ impl Down<'_> {
                 _ => Ok(()),
             };
             if let Err(fault) = shown {
-                self.shared.break_off(fault.clone());
+                if fault::ends_stream(&fault) {
+                    self.shared.break_off(fault.clone());
+                }
                 return Stop::Fault(fault);
             }
         }
     }
 
     async fn show(&self, data: Bytes, direction: Direction) -> Result<(), Fault> {
+        if let Some(files) = self.files.filter(|_| direction == Direction::Out) {
+            files.down(self.shared, &data).await?;
+        }
         let event = self.tally.take(direction, &data).event();
         let shown = self.shared.host.show(data, event).await?;
         let sent = match direction {
@@ -274,6 +297,55 @@ impl Down<'_> {
         };
         // A client that is gone closes its channel; the other way sees that.
         let _ = sent;
+        Ok(())
+    }
+}
+
+/// What a transfer does to files, told to the recording: a request before it goes on, an answer before it is shown.
+#[derive(Default)]
+struct Files(Mutex<Transfer>);
+
+impl Source for Shared {
+    fn next(&self) -> RequestId {
+        self.next()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.host.now()
+    }
+}
+
+impl Files {
+    fn with<T>(&self, read: impl FnOnce(&mut Transfer) -> T) -> T {
+        read(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn up(&self, shared: &Shared, data: &Bytes) -> Result<(), Fault> {
+        let read = self.with(|transfer| transfer.up(data, shared));
+        let events = read.map_err(|_| fault::client("sends what is no sftp, or too much of it at once"))?;
+        let mut left = events.len();
+        for event in events {
+            left -= 1;
+            // One wait is for all: the last is kept after those before it.
+            let keep = if left == 0 { Keep::First } else { Keep::IfStrict };
+            shared.host.note(event, keep).await?;
+        }
+        Ok(())
+    }
+
+    async fn down(&self, shared: &Shared, data: &Bytes) -> Result<(), Fault> {
+        let events = self.with(|transfer| transfer.down(data, shared)).map_err(|_| fault::no_files())?;
+        for event in events {
+            shared.host.note(event, Keep::IfStrict).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish(&self, shared: &Shared) -> Result<(), Fault> {
+        let transfer = self.with(std::mem::take);
+        for event in transfer.finish(shared) {
+            shared.host.note(event, Keep::IfStrict).await?;
+        }
         Ok(())
     }
 }

@@ -19,8 +19,8 @@ pub struct Ssh;
 const NAME: &str = "ssh";
 /// Bytes kept of a command's streams together.
 const COMMAND_BYTES: u64 = 64 << 20;
-/// Bytes kept of a transfer of files.
-const FILE_BYTES: u64 = 1 << 20;
+/// Bytes kept of a transfer of files beside what it does to them: none, so that contents lie in one place.
+const FILE_BYTES: u64 = 0;
 /// Variables that a client may bring along, unless the settings say otherwise: language, and git's protocol.
 const VARIABLES: [&str; 4] = ["LANG", "LANGUAGE", "LC_*", "GIT_PROTOCOL"];
 
@@ -97,7 +97,8 @@ struct Recording {
     /// Bytes kept of a command's streams together, or of a shell's without a terminal (default 64 MiB).
     #[serde(default)]
     command_bytes: Option<u64>,
-    /// Bytes kept of each transfer by sftp (default 1 MiB).
+    /// Bytes kept of the packets of each transfer by sftp, contents of files among them (default none). What a transfer does to
+    /// files is always kept.
     #[serde(default)]
     file_bytes: Option<u64>,
 }
