@@ -285,6 +285,10 @@ impl<W: Write> Cast<W> {
 #[must_use]
 pub fn answer(view: &StatementView) -> String {
     let mut text = table(view);
+    text.push_str(&view.output);
+    if !view.output.is_empty() && !view.output.ends_with('\n') {
+        text.push('\n');
+    }
     let hidden = view.rows_omitted + view.rows.len().saturating_sub(CAST_ROWS) as u64;
     if hidden > 0 {
         text.push_str(&format!("... {hidden} more rows\n"));

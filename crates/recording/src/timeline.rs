@@ -15,6 +15,7 @@ use crate::{
     cells::{self, bounded, column_name, render, render_parameter},
     event::{Column, Direction, Event, FileOperation, Form, Parameter, Record, RequestId, Said},
     names::Names,
+    terminal::Text,
     visible::{visible, visible_bytes, visible_lines},
 };
 
@@ -97,6 +98,9 @@ pub struct StatementView {
     /// How much of the answer was masked, by kind.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub masked: BTreeMap<String, u64>,
+    /// What a host's shell or command printed, as text; of a terminal, as it came and not as it stood on the screen.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub output: String,
 }
 
 /// Something that happened outside any statement.
@@ -162,6 +166,8 @@ struct Open {
     /// The name that it gives.
     name: Bytes,
     columns: Vec<Column>,
+    /// It prints text, in pieces that may split a character.
+    prints: Option<Text>,
 }
 
 impl Builder {
@@ -196,10 +202,15 @@ impl Builder {
             }
             Event::Columns { id, columns } => self.columns(record, *id, columns),
             Event::Rows { id, count, data } => self.rows(record, *id, *count, data),
-            Event::Copy { id, direction, data } => self.update(record, *id, |view| match direction {
-                Direction::In => view.copied_in += data.len() as u64,
-                Direction::Out | Direction::Error => view.copied_out += data.len() as u64,
-            }),
+            Event::Copy { id, direction, data } => {
+                self.update(record, *id, |view| match direction {
+                    Direction::In => view.copied_in += data.len() as u64,
+                    Direction::Out | Direction::Error => view.copied_out += data.len() as u64,
+                });
+                if *direction != Direction::In {
+                    self.printed(record, *id, data);
+                }
+            }
             Event::Resized { .. } => {}
             Event::Curtailed { id, limit } => self.update(record, *id, |view| view.curtailed = Some(*limit)),
             Event::Masked { id, counts } => self.update(record, *id, |view| {
@@ -268,7 +279,8 @@ impl Builder {
         let (source, name) = (self.source(record.stream, form), name_given(form));
         let (text, parameters) = self.resolve((record.stream, id), form, shown, values);
         self.left = self.left.saturating_sub(text.len() + length_of(&parameters));
-        let open = Open { index: self.timeline.statements.len(), name, columns: Vec::new() };
+        let prints = matches!(form, Form::Shell { .. } | Form::Command { .. }).then(Text::default);
+        let open = Open { index: self.timeline.statements.len(), name, columns: Vec::new(), prints };
         self.open.insert((record.stream, id), open);
         self.sources.push(source);
         self.timeline.statements.push(StatementView {
@@ -290,6 +302,7 @@ impl Builder {
             denied: None,
             curtailed: None,
             masked: BTreeMap::new(),
+            output: String::new(),
         });
     }
 
@@ -356,6 +369,23 @@ impl Builder {
         }
         let shown = view.rows.len() - before;
         view.rows_omitted += u64::from(count).saturating_sub(shown as u64);
+    }
+
+    /// Text of a host, up to the limits.
+    fn printed(&mut self, record: &Record, id: RequestId, data: &Bytes) {
+        let Some(open) = self.open.get_mut(&(record.stream, id)) else { return };
+        let (Some(text), Some(view)) = (&mut open.prints, self.timeline.statements.get_mut(open.index))
+        else {
+            return;
+        };
+        let room = self.limits.text.saturating_sub(view.output.len()).min(self.left);
+        if room == 0 {
+            return;
+        }
+        // No more bytes become text than there is room for.
+        let shown = visible_lines(&text.show(data.get(..room).unwrap_or(data)));
+        self.left = self.left.saturating_sub(shown.len());
+        view.output.push_str(&shown);
     }
 
     fn note(&mut self, record: &Record) {

@@ -6,7 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hoop_testkit::{run, wait_until};
+use hoop_testkit::{Sshd, World, run, wait_until};
+use serde_json::json;
 
 use super::{Running, done, hospital, master, noise, shared, text};
 
@@ -52,6 +53,19 @@ fn twenty_megabytes_pass_both_ways_at_once_unchanged() {
     let path = world.folder.path().join("noise");
     let noise = noise(&path, 20);
     let mut cat = world.ssh(&["web", "cat"]);
+    let done = cat.stdin(std::fs::File::open(&path).unwrap()).output().unwrap();
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    assert!(done.stdout == noise, "{} bytes came back", done.stdout.len());
+}
+
+/// Both sides ask for new keys again and again, in the middle of both directions.
+#[test]
+fn new_keys_in_the_middle_of_a_transfer_change_nothing() {
+    let (world, sshd) = (World::start(), Sshd::with("RekeyLimit 1M"));
+    world.put_host("web", &sshd, json!({}));
+    let path = world.folder.path().join("noise");
+    let noise = noise(&path, 8);
+    let mut cat = world.ssh(&["-o", "RekeyLimit=1M", "web", "cat"]);
     let done = cat.stdin(std::fs::File::open(&path).unwrap()).output().unwrap();
     assert!(done.status.success(), "{}", text(&done.stderr));
     assert!(done.stdout == noise, "{} bytes came back", done.stdout.len());

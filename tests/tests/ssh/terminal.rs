@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use expectrl::{Expect as _, session::OsSession};
-use hoop_testkit::World;
+use hoop_testkit::{World, run};
+use serde_json::Value;
 
 use super::{events, hospital, of_kind, said};
 
@@ -52,6 +53,22 @@ fn a_shell_has_a_terminal_of_the_clients_size_and_ctrl_c_interrupts() {
     let resized = of_kind(&events, "resized");
     assert!(resized.iter().any(|event| event["columns"] == 90 && event["rows"] == 24), "{resized:?}");
     assert_eq!(of_kind(&events, "completed")[0]["tag"], "exit 5");
+
+    // A player of terminal recordings plays it, with its size and times; and people read it as text.
+    let id = world.ended_session()["id"].as_str().unwrap().to_owned();
+    let cast = run(world.hoop(&world.admin).args(["sessions", "export", &id, "-f", "asciicast"]));
+    let lines: Vec<Value> = cast.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&lines[0]["version"], &lines[0]["term"]["type"]), (&3.into(), &"xterm-256color".into()));
+    let of = |code: &str| {
+        lines[1..]
+            .iter()
+            .filter(|line| line[1] == code)
+            .map(|line| line[2].as_str().unwrap())
+            .collect::<String>()
+    };
+    assert!(of("o").contains("resized") && of("r").ends_with("90x24") && of("x") == "5", "{cast}");
+    let replay = run(world.hoop(&world.admin).args(["sessions", "replay", &id, "--no-wait"]));
+    assert!(replay.contains("resized\n") && replay.contains("exit 5"), "{replay}");
 }
 
 #[test]
