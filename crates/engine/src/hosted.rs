@@ -28,7 +28,7 @@ use hoop_model::{Fault, Redacted, Timestamp};
 use hoop_policy::{Denial, Permit};
 use hoop_recording::event::{Event, Form, RequestId};
 
-use crate::{CloseReason, Question};
+use crate::{CloseReason, Credential, Question};
 
 /// Something that is being done, polled in place. Dropping it stops it.
 pub type Doing<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -37,6 +37,13 @@ pub type Doing<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub trait HostedEngine: Send {
     /// Runs one stream to its end. Dropping the future, or the end of its streams, ends whatever it started.
     fn run(self: Box<Self>, parts: HostedParts) -> Doing<CloseReason>;
+}
+
+/// Looks whether a target is there, as [`crate::Target::look`] does for engines that are fed: logs in, asks for its version,
+/// leaves. Nothing is asked of policy, and nothing is recorded, because nobody's session is served.
+pub trait HostedLook: Send {
+    /// What the target calls itself.
+    fn run(self: Box<Self>, host: Host, credential: Credential) -> Doing<Result<String, Fault>>;
 }
 
 /// What a hosted engine gets.

@@ -8,7 +8,10 @@ use hoop_model::{ProtocolId, Redacted, SessionId, StreamId, Timestamp, UserName}
 
 use hoop_policy::Masking;
 
-use crate::{Accounts, Credential, Engine, Errand, hosted::HostedEngine};
+use crate::{
+    Accounts, Credential, Engine, Errand,
+    hosted::{HostedEngine, HostedLook},
+};
 
 /// One protocol this build speaks. The registry holds one value of each.
 pub trait Protocol: Send + Sync {
@@ -49,6 +52,11 @@ pub trait Target: Send + Sync {
     /// Looks whether the target is there: logs in, asks for its version, leaves. The second thing that it sends goes out
     /// once it is logged in. `None`: the protocol has no such look.
     fn look(&self) -> Option<Box<dyn Errand>> {
+        None
+    }
+
+    /// The same, of a protocol whose engines are hosted.
+    fn look_hosted(&self) -> Option<Box<dyn HostedLook>> {
         None
     }
 

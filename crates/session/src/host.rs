@@ -32,7 +32,7 @@ use tokio::{
     sync::watch,
     time::Sleep,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     Activity, Dial, Ending, Limits, Mark, Pipe, StreamEnd, Tape, TapeError,
@@ -268,11 +268,7 @@ impl Services for Shared {
     }
 
     fn dial(&self) -> Doing<Result<Box<dyn ByteStream>, Fault>> {
-        let (dialling, over) = (self.0.dial.dial(), self.0.over.clone());
-        Box::pin(async move {
-            let stream = dialling.await?;
-            Ok(Box::new(Leash::new(stream, over)) as Box<dyn ByteStream>)
-        })
+        leashed(self.0.dial.as_ref(), &self.0.over)
     }
 
     fn touch(&self) {
@@ -282,6 +278,51 @@ impl Services for Shared {
     fn ended(&self) -> Doing<Fault> {
         Box::pin(self.0.ending.clone().ended())
     }
+}
+
+/// A host in nobody's session: it reaches the target, until the guard is dropped, and no more. There is nothing to ask.
+#[must_use]
+pub fn bare_host(dial: Arc<dyn Dial>) -> (Host, DropGuard) {
+    let over = CancellationToken::new();
+    let bare = Bare { dial, over: over.clone() };
+    (Host::new(Arc::new(bare)), over.drop_guard())
+}
+
+struct Bare {
+    dial: Arc<dyn Dial>,
+    over: CancellationToken,
+}
+
+impl Services for Bare {
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    fn decide(&self, _: &Question) -> Result<Result<Permit, Denial>, Fault> {
+        Err(Fault::new("HOOP-9007", Blame::System, "something was asked in nobody's session"))
+    }
+
+    fn record(&self, _: Event, _: Keep) -> Doing<Result<(), Fault>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn dial(&self) -> Doing<Result<Box<dyn ByteStream>, Fault>> {
+        leashed(self.dial.as_ref(), &self.over)
+    }
+
+    fn touch(&self) {}
+
+    fn ended(&self) -> Doing<Fault> {
+        Box::pin(std::future::pending())
+    }
+}
+
+fn leashed(dial: &dyn Dial, over: &CancellationToken) -> Doing<Result<Box<dyn ByteStream>, Fault>> {
+    let (dialling, over) = (dial.dial(), over.clone());
+    Box::pin(async move {
+        let stream = dialling.await?;
+        Ok(Box::new(Leash::new(stream, over)) as Box<dyn ByteStream>)
+    })
 }
 
 /// The engine's end of what leads to the client.

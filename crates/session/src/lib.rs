@@ -36,7 +36,7 @@ mod turn;
 
 pub use drive::{Limits, Parts, StreamEnd, drive};
 pub use ending::{Ending, Terminator, ending};
-pub use host::{HostParts, host};
+pub use host::{HostParts, bare_host, host};
 pub use pipe::{Pipe, SocketPipe, coalesce};
 pub use tape::{Activity, Mark, Tape, TapeError};
 pub use target::{CancelDesk, Dial, Pending, TargetStream};

@@ -67,3 +67,25 @@ fn what_cannot_be_opened_is_told_by_hoop() {
     let (_, err, code) = done(&mut world.ssh(&["web;id"]));
     assert!(err.contains("HOOP-1015") && code == Some(2), "{err}");
 }
+
+#[test]
+fn an_admin_tries_a_connection_to_a_host() {
+    let (world, mut sshd) = hospital();
+    let tried = || {
+        let mut test = world.hoop(&world.admin);
+        let (out, err, code) = done(test.args(["admin", "connections", "test", "web", "-o", "json"]));
+        let answer: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{err}"));
+        (answer, code)
+    };
+    let (good, code) = tried();
+    assert_eq!((&good["ok"], code), (&true.into(), Some(0)), "{good}");
+    assert!(good["server_version"].as_str().unwrap().starts_with("SSH-2.0-OpenSSH"), "{good}");
+    sshd.swap_key();
+    let (bad, code) = tried();
+    assert_eq!(
+        (&bad["problem"]["code"], &bad["failed_step"]),
+        (&"HOOP-5031".into(), &"log in".into()),
+        "{bad}"
+    );
+    assert_ne!(code, Some(0));
+}

@@ -124,7 +124,14 @@ fn options(
     let hoop = std::env::current_exe()?;
     let reason = reason.map(|reason| format!(" --reason {}", quoted(reason))).unwrap_or_default();
     let folder = std::env::var("HOOP_CONFIG_DIR").ok().filter(|folder| !folder.is_empty());
-    let folder = folder.map(|folder| format!("env HOOP_CONFIG_DIR={} ", quoted(&folder))).unwrap_or_default();
+    let folder = match folder {
+        // A file that is included says nothing of the folder that it was written from.
+        Some(folder) => {
+            let folder = std::path::absolute(folder)?;
+            format!("env HOOP_CONFIG_DIR={} ", quoted(&folder.display().to_string()))
+        }
+        None => String::new(),
+    };
     let hoop = quoted(&hoop.display().to_string());
     let proxy = format!("{folder}{hoop} connect {name} --stdio{reason}").replace('%', "%%");
     Ok(vec![
@@ -154,7 +161,7 @@ fn quoted(text: &str) -> String {
 
 /// A path in ssh's configuration.
 fn in_config(path: &Path) -> Result<String> {
-    let text = path.display().to_string();
+    let text = std::path::absolute(path)?.display().to_string();
     if text.contains(['"', '\n', '\\', '$']) {
         let what = format!("ssh cannot be told of the file {text}");
         return Err(ClientError::own("HOOP-1016", what).hint("set HOOP_CONFIG_DIR to a plainer path").into());

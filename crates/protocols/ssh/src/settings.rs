@@ -4,13 +4,17 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use hoop_engine::{
     Address, Credential, CredentialSource, Protocol, RecordingLimits, SecretSource, SettingsError, Started,
-    StreamContext, Target, TlsPolicy,
+    StreamContext, Target, TlsPolicy, hosted::HostedLook,
 };
 use hoop_model::{ProtocolId, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{engine::SshEngine, trust::Trust, upstream::Login};
+use crate::{
+    engine::SshEngine,
+    trust::Trust,
+    upstream::{Login, Look},
+};
 
 /// SSH.
 #[derive(Debug)]
@@ -252,6 +256,10 @@ impl Target for SshTarget {
 
     fn credential(&self) -> Option<CredentialSource> {
         Some(self.credential.clone())
+    }
+
+    fn look_hosted(&self) -> Option<Box<dyn HostedLook>> {
+        Some(Box::new(Look { settings: Arc::clone(&self.settings), kind: self.kind }))
     }
 
     fn recording_limits(&self) -> RecordingLimits {

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use hoop_engine::{
     Credential, Event,
-    hosted::{Host, Keep},
+    hosted::{Doing, Host, HostedLook, Keep},
 };
 use hoop_model::{Fault, Redacted};
 use hoop_policy::Permit;
@@ -87,15 +87,38 @@ pub(crate) struct Upstreams {
     host: Host,
     config: Arc<client::Config>,
     idle: Mutex<Vec<Connection>>,
+    /// What the host called itself last.
+    version: Arc<Mutex<String>>,
 }
 
 /// A connection that is logged in.
 pub(crate) struct Connection(Handle<HostSide>);
 
+/// Longest version that a host says (RFC 4253 §4.2).
+const VERSION: usize = 255;
+
+/// Whether a host lets the connection's user in.
+pub(crate) struct Look {
+    pub(crate) settings: Arc<HostSettings>,
+    pub(crate) kind: CredentialKind,
+}
+
+impl HostedLook for Look {
+    fn run(self: Box<Self>, host: Host, credential: Credential) -> Doing<Result<String, Fault>> {
+        Box::pin(async move {
+            let upstreams = Upstreams::new(self.settings, Login::new(self.kind, credential), host);
+            let connection = upstreams.take().await?;
+            let version = upstreams.version.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            drop(connection);
+            Ok(version)
+        })
+    }
+}
+
 impl Upstreams {
     pub(crate) fn new(settings: Arc<HostSettings>, login: Login, host: Host) -> Self {
         let config = Arc::new(config(&settings));
-        Self { settings, login, host, config, idle: Mutex::default() }
+        Self { settings, login, host, config, idle: Mutex::default(), version: Arc::default() }
     }
 
     /// A connection that nobody uses, or a new one.
@@ -131,6 +154,7 @@ impl Upstreams {
             settings: Arc::clone(&self.settings),
             host: self.host.clone(),
             judged: Arc::clone(&judged),
+            version: Arc::clone(&self.version),
         };
         let connecting = client::connect_stream(Arc::clone(&self.config), stream, side).await;
         let judged = judged.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -208,6 +232,7 @@ pub(crate) struct HostSide {
     settings: Arc<HostSettings>,
     host: Host,
     judged: Arc<Mutex<Option<Result<String, String>>>>,
+    version: Arc<Mutex<String>>,
 }
 
 impl HostSide {
@@ -226,6 +251,18 @@ impl client::Handler for HostSide {
 
     async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, russh::Error> {
         Ok(self.judge(shown))
+    }
+
+    async fn kex_done(
+        &mut self,
+        _: Option<&[u8]>,
+        _: &russh::Names,
+        session: &mut client::Session,
+    ) -> Result<(), russh::Error> {
+        let version = String::from_utf8_lossy(session.remote_sshid());
+        let version = version.chars().filter(|c| !c.is_control()).take(VERSION).collect();
+        *self.version.lock().unwrap_or_else(PoisonError::into_inner) = version;
+        Ok(())
     }
 
     async fn server_channel_open_forwarded_tcpip(
