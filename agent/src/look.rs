@@ -11,9 +11,9 @@ use std::{
 
 use bytes::BytesMut;
 use hoop_control::{order, v1};
-use hoop_engine::{ColumnFinding, Errand, ErrandOutput, Outcome, TargetTls, TlsPolicy};
+use hoop_engine::{ColumnFinding, Errand, ErrandOutput, Outcome, TargetTls, TlsPolicy, hosted::HostedLook};
 use hoop_model::{Blame, Fault, Redacted, SessionId, Timestamp};
-use hoop_session::{Dial, Pending, TargetStream};
+use hoop_session::{Dial, Pending, TargetStream, bare_host};
 use tokio::{net::TcpStream, sync::Semaphore, time::Instant};
 
 use crate::{
@@ -197,6 +197,9 @@ async fn look(
         tls: site.target.tls() != TlsPolicy::Disabled,
         password: site.credential.password.clone(),
     });
+    if let Some(look) = site.target.look_hosted().filter(|_| !order.scan) {
+        return look_hosted(look, site, clock).await;
+    }
     let errand = if order.scan { site.target.scan() } else { site.target.look() };
     let errand = errand.ok_or_else(|| {
         let what = format!("connections of the protocol {} cannot be looked at so", order.protocol);
@@ -222,6 +225,22 @@ async fn look(
         }
         _ => Err(Fault::new("HOOP-9007", Blame::System, "a look ended with another outcome")),
     }
+}
+
+/// By an engine that is hosted: connecting is told by the dial, and what follows is one step.
+async fn look_hosted(
+    look: Box<dyn HostedLook>,
+    site: AccountSite,
+    clock: &Arc<Clock>,
+) -> Result<v1::ConnectionTested, Fault> {
+    clock.done("prepare", None);
+    let dial = Timed { inner: site.dial, clock: Arc::clone(clock) };
+    let (host, _until_done) = bare_host(Arc::new(dial));
+    let version = look.run(host, site.credential).await?;
+    clock.done("log in", None);
+    let server_version = version.chars().filter(|c| !c.is_control()).take(VERSION).collect();
+    clock.done("version", None);
+    Ok(v1::ConnectionTested { server_version, ..Default::default() })
 }
 
 fn finding(found: ColumnFinding) -> v1::ColumnFinding {

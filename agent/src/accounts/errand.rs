@@ -88,9 +88,12 @@ impl Site {
             login_timeout: LONGEST,
         };
         let (terminator, ending) = ending();
+        let engine = self.target.start(context, self.credential.clone(), at).fed().ok_or_else(|| {
+            Fault::new("HOOP-9007", Blame::System, "an errand was sent to a target that takes none")
+        })?;
         let parts = Parts {
             stream: StreamId(0),
-            engine: self.target.start(context, self.credential.clone(), at),
+            engine,
             client: SocketPipe(client),
             dial: Arc::clone(&self.dial),
             tape: Arc::new(Untaped),

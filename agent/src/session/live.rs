@@ -7,12 +7,14 @@ use std::{
 
 use bytes::Bytes;
 use hoop_control::{grant::Grant, v1};
-use hoop_engine::{Credential, LoginCache, StreamContext, Target};
+use hoop_engine::{Credential, Engine, LoginCache, Started, StreamContext, Target, hosted::HostedEngine};
 use hoop_masking::MaskingKey;
 use hoop_model::{Blame, Fault, Redacted, StreamId, Timestamp};
 use hoop_policy::{Rules, Warrant};
 use hoop_recording::event::{Event, Record, Said};
-use hoop_session::{Activity, Dial, Limits, Parts, Pipe, Tape, Terminator, drive, ending};
+use hoop_session::{
+    Activity, Dial, HostParts, Limits, Parts, Pipe, StreamEnd, Tape, Terminator, drive, ending, host,
+};
 use hoop_tunnel::{
     core::Limits as StreamLimits,
     stream::SessionStreams,
@@ -151,9 +153,25 @@ impl LiveSession {
             login_cache: Arc::clone(&self.login_cache),
             login_timeout: LOGIN,
         };
-        let parts = Parts {
+        match self.target.start(context, self.credential.clone(), at) {
+            Started::Fed(engine) => self.run(stream, drive(self.parts(stream, engine, client))),
+            Started::Hosted(engine) => self.run(stream, host(self.host_parts(stream, engine, client))),
+        }
+        Ok(())
+    }
+
+    fn run(self: &Arc<Self>, stream: StreamId, running: impl Future<Output = StreamEnd> + Send + 'static) {
+        let session = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let end = running.await;
+            tracing::debug!(session = %session.grant.session, %stream, reason = ?end.reason, "stream ended");
+        });
+    }
+
+    fn parts<C: Pipe>(&self, stream: StreamId, engine: Box<dyn Engine>, client: C) -> Parts<C> {
+        Parts {
             stream,
-            engine: self.target.start(context, self.credential.clone(), at),
+            engine,
             client,
             dial: Arc::clone(&self.dial),
             tape: self.stream_tape(),
@@ -162,13 +180,27 @@ impl LiveSession {
             activity: Arc::clone(&self.activity),
             ending: self.terminator.listen(),
             limits: Limits::default(),
-        };
-        let session = Arc::clone(self);
-        self.tasks.spawn(async move {
-            let end = drive(parts).await;
-            tracing::debug!(session = %session.grant.session, %stream, reason = ?end.reason, "stream ended");
-        });
-        Ok(())
+        }
+    }
+
+    fn host_parts<C: Pipe>(
+        &self,
+        stream: StreamId,
+        engine: Box<dyn HostedEngine>,
+        client: C,
+    ) -> HostParts<C> {
+        HostParts {
+            stream,
+            engine,
+            client,
+            dial: Arc::clone(&self.dial),
+            tape: self.stream_tape(),
+            warrant: Arc::clone(&self.warrant),
+            activity: Arc::clone(&self.activity),
+            ending: self.terminator.listen(),
+            limits: Limits::default(),
+            stream_key: self.secret.stream_key(),
+        }
     }
 
     fn stream_tape(&self) -> Arc<dyn Tape> {

@@ -15,6 +15,12 @@ const statement = (id: number, raw: object): Statement => {
   return read;
 };
 
+test('what a host printed is shown as its lines', () => {
+  const shell = statement(1, { form: 'shell', text: '', tag: 'exit 0', output: 'one\n<b>two</b>\n' });
+  renderInKit(<Replay session={SESSION} statements={[shell]} />);
+  expect(screen.getByLabelText('Output').textContent).toBe('one\n<b>two</b>\n');
+});
+
 /** The timeline's lines that are in the document. */
 const lines = () => within(screen.getByRole('listbox')).getAllByRole('option');
 
@@ -26,6 +32,7 @@ test('hostile text is text, wherever it stands', () => {
     parameters: [HOSTILE],
     columns: [HOSTILE],
     rows: [[HOSTILE]],
+    output: HOSTILE,
     error: { code: HOSTILE, message: HOSTILE },
     denied: { code: HOSTILE, message: HOSTILE },
   });

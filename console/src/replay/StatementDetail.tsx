@@ -45,6 +45,11 @@ export function StatementDetail({ statement, place }: { statement: Statement; pl
             Masked: <Visible text={statement.masked.map(([kind, count]) => `${count} ${kind}`).join(', ')} oneLine />
           </Text>
         )}
+        {statement.output === '' ? null : (
+          <Code block mah={480} style={{ overflow: 'auto' }} aria-label="Output">
+            <Visible text={statement.output} />
+          </Code>
+        )}
         {statement.rows.length > 0 || statement.columns.length > 0 ? (
           <ResultTable key={statement.key} columns={statement.columns} rows={statement.rows} />
         ) : null}

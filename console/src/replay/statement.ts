@@ -35,6 +35,8 @@ export interface Statement {
   readonly curtailed: number | undefined;
   /** What was masked of the answer, and how often. */
   readonly masked: readonly (readonly [string, number])[];
+  /** What a host's shell or command printed, as text. */
+  readonly output: string;
 }
 
 /** How a statement ended, for its colour and its word. */
@@ -82,6 +84,7 @@ export function readStatement(raw: unknown, index: number): Statement | undefine
       const known = number(count);
       return known === undefined ? [] : [[kind, known] as const];
     }),
+    output: string(raw['output']) ?? '',
   };
 }
 

@@ -7,6 +7,7 @@ mod policy;
 mod recording_keys;
 mod sealed_codes;
 mod services;
+mod ssh;
 mod statement;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
@@ -31,6 +32,7 @@ pub(crate) use self::sealed_codes::SealedCodes;
 pub(crate) use self::services::{
     AddApiToken, AddServiceAccount, ApiTokens, OneServiceAccount, RevokeApiToken, ServiceAccounts,
 };
+pub(crate) use self::ssh::{SshArgs, SshConfig};
 pub(crate) use self::statement::OneStatement;
 use crate::output::Format;
 
@@ -52,6 +54,7 @@ Examples:
   hoop ls                                    what you may open
   hoop connect pg-prod                       a local port, with ready-to-paste commands
   hoop connect pg-prod -- psql               psql right away
+  hoop ssh web-1                             a shell on a host
   hoop sessions replay ses_...               what somebody did, and saw
 
 Environment:
@@ -105,6 +108,10 @@ pub(crate) enum Command {
     Ls(Ls),
     /// Open a connection: a local port, a program, or stdin and stdout
     Connect(Connect),
+    /// Run ssh over a connection
+    Ssh(SshArgs),
+    /// Write a configuration with which plain ssh, scp, sftp, rsync, git and ansible use hoop
+    SshConfig(SshConfig),
     /// Ask for access that others must approve
     Request(Ask),
     /// Requests that concern you: yours, those you may decide, emergencies to review
@@ -157,6 +164,8 @@ impl Command {
             Self::Whoami(form) | Self::Status(form) => Some(*form),
             Self::Ls(ls) => Some(ls.form),
             Self::Connect(connect) => Some(connect.form),
+            Self::Ssh(_) => None,
+            Self::SshConfig(config) => Some(config.form),
             Self::Request(ask) => Some(ask.form),
             Self::Requests { list, command } => command.as_ref().map_or(Some(list.form), Requests::form),
             Self::BreakGlass(args) => Some(args.form),

@@ -154,6 +154,7 @@ mod tests {
             database: Some("clinic".into()),
             port: Some(1234),
             socket: None,
+            known_hosts: None,
         }
     }
 

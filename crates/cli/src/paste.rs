@@ -13,6 +13,8 @@ pub(crate) struct Target {
     pub(crate) port: Option<u16>,
     /// Folder of the Unix socket.
     pub(crate) socket: Option<String>,
+    /// Where ssh finds the key that it will be shown, and under which name.
+    pub(crate) known_hosts: Option<(String, String)>,
 }
 
 /// The port that clients of a protocol expect.
@@ -43,6 +45,8 @@ impl Target {
         if let Some(port) = self.port {
             if self.is_postgres() {
                 forms.extend(self.postgres_forms(port));
+            } else if let Some((file, alias)) = &self.known_hosts {
+                forms.push(("ssh", ssh_form(port, file, alias)));
             } else {
                 forms.push(("address", format!("127.0.0.1:{port}")));
             }
@@ -111,6 +115,13 @@ impl Target {
     }
 }
 
+/// ssh at the local port. It compares the key and asks nobody.
+fn ssh_form(port: u16, file: &str, alias: &str) -> String {
+    let options = [format!("UserKnownHostsFile={file}"), format!("HostKeyAlias={alias}")];
+    let options: Vec<_> = options.iter().map(|option| format!("-o {}", shell(option))).collect();
+    format!("ssh -p {port} {} -o StrictHostKeyChecking=yes 127.0.0.1", options.join(" "))
+}
+
 /// RFC 3986 §2.3: everything but unreserved characters is escaped.
 fn percent(text: &str) -> String {
     text.bytes().fold(String::new(), |mut escaped, byte| {
@@ -152,6 +163,7 @@ mod tests {
             database: database.map(str::to_owned),
             port: Some(5432),
             socket: None,
+            known_hosts: None,
         }
     }
 

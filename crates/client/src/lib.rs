@@ -12,6 +12,7 @@ pub mod http;
 pub mod local;
 pub mod login;
 pub mod profile;
+pub mod ssh;
 pub mod step_up;
 pub mod tls;
 

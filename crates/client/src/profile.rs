@@ -109,6 +109,12 @@ impl ProfileStore {
             })
     }
 
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The profile's file.
     #[must_use]
     pub fn file(&self) -> PathBuf {

@@ -16,19 +16,23 @@
 //! - Frames go on as the bytes they came in. Any split of the input gives the same output.
 //! - Memory is bounded: an engine that holds much says [`Engine::is_congested`], and its driver stops reading that side.
 //! - A fault ends this stream alone, with an error in the client's own protocol as the last output.
+//!
+//! A protocol whose library owns its event loop fulfils the contract's other form, see [`hosted`].
 
 mod account;
+pub mod hosted;
 mod protocol;
 
 pub use account::{Account, Accounts, ColumnFinding, Errand, ErrandOutput, Outcome};
 use bytes::{Bytes, BytesMut};
 pub use hoop_model::Timestamp;
 use hoop_model::{Fault, Redacted};
+pub use hoop_policy::Channel;
 use hoop_policy::{Action, BoundValue, Denial, Permit, Terms};
 pub use hoop_recording::event::{Event, RequestId};
 pub use hoop_sql::Dialect;
 pub use protocol::{
-    Address, CredentialSource, LoginCache, Protocol, RecordingLimits, SecretSource, SettingsError,
+    Address, CredentialSource, LoginCache, Protocol, RecordingLimits, SecretSource, SettingsError, Started,
     StreamContext, Target, TlsPolicy,
 };
 
@@ -101,6 +105,8 @@ pub enum Question {
     Replicate,
     /// See [`Action::Cancel`].
     Cancel,
+    /// See [`Action::Channel`].
+    Channel(Channel),
 }
 
 impl Question {
@@ -118,6 +124,7 @@ impl Question {
             Self::FunctionCall { function } => Action::FunctionCall { function: *function },
             Self::Replicate => Action::Replicate,
             Self::Cancel => Action::Cancel,
+            Self::Channel(channel) => Action::Channel(*channel),
         }
     }
 }

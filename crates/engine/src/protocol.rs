@@ -9,7 +9,10 @@ use hoop_model::{ProtocolId, Redacted, SessionId, StreamId, Timestamp, UserName}
 use hoop_policy::Rules;
 use hoop_sql::Dialect;
 
-use crate::{Accounts, Credential, Engine, Errand};
+use crate::{
+    Accounts, Credential, Engine, Errand,
+    hosted::{HostedEngine, HostedLook},
+};
 
 /// One protocol this build speaks. The registry holds one value of each.
 pub trait Protocol: Send + Sync {
@@ -58,6 +61,11 @@ pub trait Target: Send + Sync {
         None
     }
 
+    /// The same, of a protocol whose engines are hosted.
+    fn look_hosted(&self) -> Option<Box<dyn HostedLook>> {
+        None
+    }
+
     /// Looks for columns that seem to hold personal data. `None`: the protocol has no such look.
     fn scan(&self) -> Option<Box<dyn Errand>> {
         None
@@ -72,7 +80,26 @@ pub trait Target: Send + Sync {
     fn recording_limits(&self) -> RecordingLimits;
 
     /// A fresh engine for one stream.
-    fn start(&self, stream: StreamContext, credential: Credential, now: Timestamp) -> Box<dyn Engine>;
+    fn start(&self, stream: StreamContext, credential: Credential, now: Timestamp) -> Started;
+}
+
+/// An engine, in the form that its protocol has.
+pub enum Started {
+    /// Bytes, verdicts and time are fed to it.
+    Fed(Box<dyn Engine>),
+    /// It runs by itself, with what its host gives it.
+    Hosted(Box<dyn HostedEngine>),
+}
+
+impl Started {
+    /// The engine, if it is one that is fed.
+    #[must_use]
+    pub fn fed(self) -> Option<Box<dyn Engine>> {
+        match self {
+            Self::Fed(engine) => Some(engine),
+            Self::Hosted(_) => None,
+        }
+    }
 }
 
 /// Host and port of a target.

@@ -127,6 +127,23 @@ pub enum Action<'a> {
     Replicate,
     /// To cancel what runs.
     Cancel,
+    /// To open a channel to a host.
+    Channel(Channel),
+}
+
+/// What somebody wants of a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    /// A shell, with a terminal or without.
+    Shell,
+    /// One command, which the host's shell reads.
+    Command,
+    /// Files, by the subsystem for them.
+    Files,
+    /// Another subsystem.
+    Subsystem,
+    /// A connection onward, or back: ports, sockets, an authentication agent, a display.
+    Forward,
 }
 
 /// Proof that policy was asked and said yes. Only [`Warrant::decide`] makes one.
@@ -276,6 +293,15 @@ pub enum Denial {
     /// Answers are masked, and replication has none.
     #[error("what replication sends cannot be masked")]
     MaskedReplication,
+    /// There are rules about statements, and what a host runs is not read as one.
+    #[error("this session's rule is about statements, and what a host runs cannot be held against it")]
+    ChannelStatements,
+    /// Answers are masked, and what a host prints is not.
+    #[error("this session's rule masks answers, and what a host prints cannot be masked")]
+    ChannelMasking,
+    /// Forwarding is off.
+    #[error("forwarding is not allowed: this session reaches one host, not what is behind it or before it")]
+    Forward,
     /// There are statement rules, and this setting might lead around them.
     #[error("setting {setting} at start-up might lead around the statement rules")]
     Risk {
@@ -332,6 +358,16 @@ impl Denial {
                 ("HOOP-2033", "an admin can allow it by a rule that has `masking: none`")
             }
             Self::Risk { .. } => ("HOOP-2032", "connect without it"),
+            Self::ChannelStatements => {
+                ("HOOP-2040", "an admin gives hosts a rule of their own, without `statements`")
+            }
+            Self::ChannelMasking => {
+                ("HOOP-2041", "an admin gives hosts a rule of their own, with `masking: none`")
+            }
+            Self::Forward => (
+                "HOOP-2042",
+                "ask for a connection of its own to what you want to reach, and use `hoop connect`",
+            ),
         };
         Fault::new(code, Blame::Policy, self.to_string()).with_hint(hint)
     }
@@ -410,6 +446,9 @@ impl Warrant {
         if matches!(action, Action::Replicate) {
             self.may_replicate()?;
         }
+        if let Action::Channel(channel) = action {
+            return self.may_open(*channel).map(|()| Permit::PLAIN);
+        }
         let allowed = self.read(action)?;
         if let Some(only) = &self.rules.only {
             self.is_all_approved(only, action)?;
@@ -441,6 +480,23 @@ impl Warrant {
         if self.rules.masking != Masking::None { Err(Denial::MaskedReplication) } else { Ok(()) }
     }
 
+    /// What is known of SQL alone is never taken for something that a shell obeys: such rules refuse hosts altogether.
+    fn may_open(&self, channel: Channel) -> Result<(), Denial> {
+        if channel == Channel::Forward {
+            return Err(Denial::Forward);
+        }
+        if self.rules.only.is_some() {
+            return Err(Denial::OtherStatement);
+        }
+        if self.has_fences() {
+            return Err(Denial::ChannelStatements);
+        }
+        if self.rules.masking != Masking::None {
+            return Err(Denial::ChannelMasking);
+        }
+        Ok(())
+    }
+
     /// What is asked for, if anything depends on it and the statement rules allow it. What was prepared was read then.
     fn read(&self, action: &Action<'_>) -> Result<Option<Allowed>, Denial> {
         let wanted = match action {
@@ -461,7 +517,7 @@ impl Warrant {
             Action::LogIn { risk: Some(setting), .. } if self.has_fences() => {
                 return Err(Denial::Risk { setting: setting.to_owned() });
             }
-            Action::LogIn { .. } | Action::Cancel => None,
+            Action::LogIn { .. } | Action::Cancel | Action::Channel(_) => None,
             Action::FunctionCall { .. } | Action::Replicate => {
                 let reading = Arc::new(Reading::of_anything());
                 let said = self.is_allowed(&reading, Values::Given(&[]))?;
@@ -620,7 +676,9 @@ impl Warrant {
             Action::Statement { .. } | Action::Execute { bound: false, .. } => {
                 if self.ran.swap(true, Ordering::AcqRel) { Err(Denial::StatementRan) } else { Ok(()) }
             }
-            Action::FunctionCall { .. } | Action::Replicate => Err(Denial::OtherStatement),
+            Action::FunctionCall { .. } | Action::Replicate | Action::Channel(_) => {
+                Err(Denial::OtherStatement)
+            }
         }
     }
 }
@@ -656,7 +714,25 @@ mod tests {
         assert!(warrant(rules).decide(&Action::Replicate, NOW).is_ok());
     }
 
-    const EVERY: [Action<'static>; 8] = [
+    #[test]
+    fn what_cannot_be_judged_or_masked_at_a_host_is_refused() {
+        let decide = |rules: Rules, channel| warrant(rules).decide(&Action::Channel(channel), NOW).map(drop);
+        let plain = Rules { masking: Masking::None, ..Rules::default() };
+        let statements: Vec<StatementRule> =
+            serde_saphyr::from_str("[{name: reads, action: allow, classes: [read]}]").unwrap();
+        let only = Some(OnlyStatement::new("uptime", "clinic"));
+        for channel in [Channel::Shell, Channel::Command, Channel::Files, Channel::Subsystem] {
+            assert_eq!(decide(plain.clone(), channel), Ok(()));
+            assert_eq!(decide(Rules::default(), channel), Err(Denial::ChannelMasking));
+            let ruled = Rules { statements: statements.clone(), ..plain.clone() };
+            assert_eq!(decide(ruled, channel), Err(Denial::ChannelStatements));
+            let single = Rules { only: only.clone(), ..plain.clone() };
+            assert_eq!(decide(single, channel), Err(Denial::OtherStatement));
+        }
+        assert_eq!(decide(plain, Channel::Forward), Err(Denial::Forward));
+    }
+
+    const EVERY: [Action<'static>; 9] = [
         Action::LogIn { database: "clinic", setting: None, risk: None },
         Action::Statement { text: b"select 1", dialect: SQL },
         Action::Prepare { text: b"select 1", dialect: SQL },
@@ -665,6 +741,7 @@ mod tests {
         Action::FunctionCall { function: 1 },
         Action::Replicate,
         Action::Cancel,
+        Action::Channel(Channel::Shell),
     ];
 
     #[test]

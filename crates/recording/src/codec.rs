@@ -16,7 +16,9 @@
 use bytes::{Buf, Bytes};
 use hoop_model::{StreamId, Timestamp};
 
-use crate::event::{Column, Direction, Event, Form, Parameter, Record, RequestId, Said};
+use crate::event::{
+    Column, Direction, Event, FileOperation, Form, Parameter, Record, RequestId, Said, Terminal,
+};
 
 /// Set in a piece's length when the record goes on in the next piece.
 pub const MORE: u32 = 1 << 31;
@@ -37,6 +39,7 @@ mod kind {
     pub(super) const CLOSED: u8 = 11;
     pub(super) const GAP: u8 = 12;
     pub(super) const MASKED: u8 = 13;
+    pub(super) const RESIZED: u8 = 14;
 }
 
 /// Why bytes are not a record.
@@ -110,7 +113,16 @@ pub fn size_hint(record: &Record) -> usize {
                     Form::Prepare { name } => name.len(),
                     Form::Bind { portal, statement } => portal.len() + statement.len(),
                     Form::Execute { portal, .. } => portal.len(),
-                    Form::Query | Form::FunctionCall { .. } | Form::Cancel | Form::LogIn => 0,
+                    Form::Shell { terminal } | Form::Command { terminal } => {
+                        terminal.as_ref().map_or(0, |terminal| terminal.name.len() + 12)
+                    }
+                    Form::Query
+                    | Form::FunctionCall { .. }
+                    | Form::Cancel
+                    | Form::LogIn
+                    | Form::Subsystem
+                    | Form::Forward
+                    | Form::File { .. } => 0,
                 };
                 text.len() + values + names
             }
@@ -122,7 +134,7 @@ pub fn size_hint(record: &Record) -> usize {
             Event::Said { text, .. } => text.len(),
             Event::Closed { reason, .. } | Event::Gap { reason } => reason.len(),
             Event::Masked { counts, .. } => counts.iter().map(|(kind, _)| kind.len() + 20).sum(),
-            Event::Curtailed { .. } => 0,
+            Event::Curtailed { .. } | Event::Resized { .. } => 0,
         }
 }
 
@@ -141,6 +153,7 @@ fn kind_of(event: &Event) -> u8 {
         Event::Closed { .. } => kind::CLOSED,
         Event::Gap { .. } => kind::GAP,
         Event::Masked { .. } => kind::MASKED,
+        Event::Resized { .. } => kind::RESIZED,
     }
 }
 
@@ -184,6 +197,7 @@ fn encode_event(event: &Event, out: &mut Vec<u8>) {
             out.push(match direction {
                 Direction::In => 0,
                 Direction::Out => 1,
+                Direction::Error => 2,
             });
             blob(out, data);
         }
@@ -224,6 +238,11 @@ fn encode_event(event: &Event, out: &mut Vec<u8>) {
             varint(out, *bytes_out);
         }
         Event::Gap { reason } => blob(out, reason.as_bytes()),
+        Event::Resized { id, columns, rows } => {
+            varint(out, id.0);
+            varint(out, u64::from(*columns));
+            varint(out, u64::from(*rows));
+        }
         Event::Masked { id, counts } => {
             varint(out, id.0);
             varint(out, counts.len() as u64);
@@ -258,6 +277,30 @@ fn encode_form(form: &Form, out: &mut Vec<u8>) {
         }
         Form::Cancel => out.push(5),
         Form::LogIn => out.push(6),
+        Form::Shell { terminal } => {
+            out.push(7);
+            encode_terminal(terminal.as_ref(), out);
+        }
+        Form::Command { terminal } => {
+            out.push(8);
+            encode_terminal(terminal.as_ref(), out);
+        }
+        Form::Subsystem => out.push(9),
+        Form::Forward => out.push(10),
+        Form::File { operation } => {
+            out.push(11);
+            let number = FileOperation::ALL.iter().position(|one| one == operation);
+            out.push(number.and_then(|number| u8::try_from(number).ok()).unwrap_or(u8::MAX));
+        }
+    }
+}
+
+fn encode_terminal(terminal: Option<&Terminal>, out: &mut Vec<u8>) {
+    out.push(u8::from(terminal.is_some()));
+    if let Some(terminal) = terminal {
+        blob(out, &terminal.name);
+        varint(out, u64::from(terminal.columns));
+        varint(out, u64::from(terminal.rows));
     }
 }
 
@@ -316,6 +359,7 @@ fn decode_event(kind: u8, fields: &mut Fields) -> Result<Option<Event>, CodecErr
             direction: match fields.byte("direction")? {
                 0 => Direction::In,
                 1 => Direction::Out,
+                2 => Direction::Error,
                 other => return Err(CodecError::Choice("direction", other)),
             },
             data: fields.blob("copy data")?,
@@ -360,6 +404,9 @@ fn decode_event(kind: u8, fields: &mut Fields) -> Result<Option<Event>, CodecErr
             id: fields.id()?,
             counts: fields.list("counts", |f| Ok((f.text("kind")?, f.varint("count")?)))?,
         },
+        kind::RESIZED => {
+            Event::Resized { id: fields.id()?, columns: fields.u32("width")?, rows: fields.u32("height")? }
+        }
         _ => return Ok(None),
     }))
 }
@@ -373,8 +420,25 @@ fn decode_form(fields: &mut Fields) -> Result<Form, CodecError> {
         4 => Form::FunctionCall { function: fields.u32("function")? },
         5 => Form::Cancel,
         6 => Form::LogIn,
+        7 => Form::Shell { terminal: decode_terminal(fields)? },
+        8 => Form::Command { terminal: decode_terminal(fields)? },
+        9 => Form::Subsystem,
+        10 => Form::Forward,
+        11 => {
+            let number = fields.byte("operation")?;
+            let operation = FileOperation::ALL.get(usize::from(number)).copied();
+            Form::File { operation: operation.ok_or(CodecError::Choice("operation", number))? }
+        }
         other => return Err(CodecError::Choice("form", other)),
     })
+}
+
+fn decode_terminal(fields: &mut Fields) -> Result<Option<Terminal>, CodecError> {
+    if !fields.flag("terminal")? {
+        return Ok(None);
+    }
+    let name = fields.blob("terminal")?;
+    Ok(Some(Terminal { name, columns: fields.u32("width")?, rows: fields.u32("height")? }))
 }
 
 fn decode_parameter(fields: &mut Fields) -> Result<Parameter, CodecError> {
@@ -539,7 +603,7 @@ mod tests {
 
     #[test]
     fn choices_that_do_not_exist_are_refused() {
-        for (kind, field) in [(kind::SAID, 3), (kind::COPY, 9), (kind::REQUEST, 7), (kind::FAILED, 2)] {
+        for (kind, field) in [(kind::SAID, 3), (kind::COPY, 9), (kind::REQUEST, 99), (kind::FAILED, 2)] {
             let mut body = vec![kind];
             body.extend_from_slice(&[0; 9]);
             if matches!(kind, kind::COPY | kind::REQUEST) {

@@ -61,7 +61,8 @@ pub enum Event {
         /// throughout. The body comes from the target and may lie about its cells: read it with bounds checked.
         data: Bytes,
     },
-    /// Bulk data in either direction (COPY): the payload alone, without frame headers; pieces may split a line.
+    /// Bulk data in either direction (COPY, a command's streams, what a terminal shows): the payload alone, without frame
+    /// headers; pieces may split a line.
     Copy {
         /// The request it belongs to.
         id: RequestId,
@@ -110,6 +111,15 @@ pub enum Event {
         code: String,
         /// The reason as told.
         message: String,
+    },
+    /// The client's terminal has another size from here on.
+    Resized {
+        /// The request that has the terminal.
+        id: RequestId,
+        /// Width in characters.
+        columns: u32,
+        /// Height in characters.
+        rows: u32,
     },
     /// So much of a request's answer was masked, since the last such event. Comes before the request's end.
     Masked {
@@ -174,6 +184,77 @@ pub enum Form {
     Cancel,
     /// Log-in at the target.
     LogIn,
+    /// A shell of a host; the text is empty.
+    Shell {
+        /// The terminal it got; `None`: none.
+        terminal: Option<Terminal>,
+    },
+    /// A command of a host; the text is the command.
+    Command {
+        /// The terminal it got; `None`: none.
+        terminal: Option<Terminal>,
+    },
+    /// A subsystem of a host; the text is its name.
+    Subsystem,
+    /// A connection onward or back; the text says where.
+    Forward,
+    /// Something done to a file or folder of a host; the text is its path, the first parameter a second path.
+    File {
+        /// What.
+        operation: FileOperation,
+    },
+}
+
+/// What is done to a file or folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileOperation {
+    /// Its content is read.
+    Read,
+    /// Its content is written.
+    Write,
+    /// Both.
+    ReadWrite,
+    /// What is in it is listed.
+    List,
+    /// It is removed.
+    Remove,
+    /// It gets another name.
+    Rename,
+    /// A folder is made.
+    MakeFolder,
+    /// A folder is removed.
+    RemoveFolder,
+    /// Its size, owner, rights or times change.
+    Attributes,
+    /// Another name for it is made.
+    Link,
+}
+
+impl FileOperation {
+    /// In the order of their numbers in a recording.
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Read,
+        Self::Write,
+        Self::ReadWrite,
+        Self::List,
+        Self::Remove,
+        Self::Rename,
+        Self::MakeFolder,
+        Self::RemoveFolder,
+        Self::Attributes,
+        Self::Link,
+    ];
+}
+
+/// A terminal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terminal {
+    /// Its kind, as `TERM` has it.
+    pub name: Bytes,
+    /// Width in characters.
+    pub columns: u32,
+    /// Height in characters.
+    pub rows: u32,
 }
 
 /// One bind value.
@@ -204,6 +285,8 @@ pub enum Direction {
     In,
     /// From the target to the client.
     Out,
+    /// From the target to the client, apart from the rest (a command's standard error).
+    Error,
 }
 
 /// What a target says outside any request.

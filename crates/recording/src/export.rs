@@ -97,7 +97,11 @@ impl<W: Write> JsonLines<W> {
                 json!({"kind": "rows", "id": id, "count": count, "rows": cells::rows(data).map(row).collect::<Vec<_>>()})
             }
             Event::Copy { id, direction, data } => {
-                let direction = if *direction == Direction::In { "in" } else { "out" };
+                let direction = match direction {
+                    Direction::In => "in",
+                    Direction::Out => "out",
+                    Direction::Error => "error",
+                };
                 json!({"kind": "copy", "id": id, "direction": direction, "data": text(data)})
             }
             Event::Curtailed { id, limit } => json!({"kind": "curtailed", "id": id, "limit": limit}),
@@ -125,6 +129,9 @@ impl<W: Write> JsonLines<W> {
                 json!({"kind": "closed", "reason": reason, "bytes_in": bytes_in, "bytes_out": bytes_out})
             }
             Event::Gap { reason } => json!({"kind": "gap", "reason": reason}),
+            Event::Resized { id, columns, rows } => {
+                json!({"kind": "resized", "id": id, "columns": columns, "rows": rows})
+            }
         }
     }
 }
@@ -153,7 +160,17 @@ fn form_names(form: &crate::event::Form) -> Value {
         }
         Form::Execute { portal, max_rows } => json!({"portal": visible_bytes(portal), "max_rows": max_rows}),
         Form::FunctionCall { function } => json!({"function": function}),
-        Form::Query | Form::Cancel | Form::LogIn => json!({}),
+        Form::Shell { terminal: Some(terminal) } | Form::Command { terminal: Some(terminal) } => json!({
+            "terminal": visible_bytes(&terminal.name), "columns": terminal.columns, "rows": terminal.rows,
+        }),
+        Form::Query
+        | Form::Cancel
+        | Form::LogIn
+        | Form::Shell { terminal: None }
+        | Form::Command { terminal: None }
+        | Form::Subsystem
+        | Form::Forward
+        | Form::File { .. } => json!({}),
     }
 }
 
@@ -180,7 +197,8 @@ pub fn sql_text(timeline: &Timeline, mut out: impl Write) -> io::Result<()> {
 /// Statements that run; a prepare or bind shows again when it is executed.
 fn is_run(view: &StatementView) -> bool {
     let fails = view.denied.is_some() || view.error.is_some();
-    !view.text.is_empty() && (fails || matches!(view.form.as_str(), "query" | "execute"))
+    !view.text.is_empty()
+        && (fails || matches!(view.form.as_str(), "query" | "execute" | "command" | "subsystem"))
 }
 
 fn stream(view: &StatementView) -> String {
@@ -272,6 +290,10 @@ impl<W: Write> Cast<W> {
 #[must_use]
 pub fn answer(view: &StatementView) -> String {
     let mut text = table(view);
+    text.push_str(&view.output);
+    if !view.output.is_empty() && !view.output.ends_with('\n') {
+        text.push('\n');
+    }
     let hidden = view.rows_omitted + view.rows.len().saturating_sub(CAST_ROWS) as u64;
     if hidden > 0 {
         text.push_str(&format!("... {hidden} more rows\n"));

@@ -4,7 +4,7 @@
 //! - [`container`]: the file's bytes. [`chain`]: the hash chain, checked without a key.
 //! - [`writer`]: at the agent. [`reader`]: wherever the organisation's private key is.
 //! - [`verify`]: is it whole and unaltered? Needs no key either.
-//! - [`cells`], [`timeline`], [`export`]: what a person sees.
+//! - [`cells`], [`timeline`], [`terminal`], [`export`]: what a person sees.
 //! - [`redact`]: statement text for lists, without its literals.
 //!
 //! Nothing here knows a socket, a clock, a store or a runtime: `now` is an argument, input is [`std::io::Read`].
@@ -24,6 +24,7 @@ pub mod keys;
 pub mod reader;
 pub mod redact;
 pub mod sealed;
+pub mod terminal;
 pub mod timeline;
 pub mod verify;
 pub mod visible;
@@ -57,6 +58,7 @@ pub fn fuzz_reader(data: &[u8]) {
     let _ = verify_chain(data, Trust::Header);
     let _ = tables_of(&redact_literals(data));
     let _ = scan(data);
+    let _ = terminal::Harmless::for_terminals().show(data);
     if let Ok(reader) = Reader::open(data, &NullKey) {
         reader.take(10_000).for_each(drop);
     }

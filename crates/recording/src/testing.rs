@@ -4,7 +4,9 @@ use bytes::Bytes;
 use hoop_model::{StreamId, Timestamp};
 use proptest::prelude::*;
 
-use crate::event::{Column, Direction, Event, Form, Parameter, Record, RequestId, Said};
+use crate::event::{
+    Column, Direction, Event, FileOperation, Form, Parameter, Record, RequestId, Said, Terminal,
+};
 
 fn blob() -> impl Strategy<Value = Bytes> {
     proptest::collection::vec(any::<u8>(), 0..40).prop_map(Bytes::from)
@@ -23,7 +25,25 @@ fn forms() -> impl Strategy<Value = Form> {
         any::<u32>().prop_map(|function| Form::FunctionCall { function }),
         Just(Form::Cancel),
         Just(Form::LogIn),
+        terminals().prop_map(|terminal| Form::Shell { terminal }),
+        terminals().prop_map(|terminal| Form::Command { terminal }),
+        Just(Form::Subsystem),
+        Just(Form::Forward),
+        proptest::sample::select(&FileOperation::ALL[..]).prop_map(|operation| Form::File { operation }),
     ]
+}
+
+fn terminals() -> impl Strategy<Value = Option<Terminal>> {
+    let one = (blob(), any::<u32>(), any::<u32>()).prop_map(|(name, columns, rows)| Terminal {
+        name,
+        columns,
+        rows,
+    });
+    proptest::option::of(one)
+}
+
+fn directions() -> impl Strategy<Value = Direction> {
+    prop_oneof![Just(Direction::In), Just(Direction::Out), Just(Direction::Error)]
 }
 
 fn parameters() -> impl Strategy<Value = Vec<Parameter>> {
@@ -52,10 +72,11 @@ fn events() -> impl Strategy<Value = Event> {
         }),
         (id(), columns()).prop_map(|(id, columns)| Event::Columns { id, columns }),
         (id(), any::<u32>(), blob()).prop_map(|(id, count, data)| Event::Rows { id, count, data }),
-        (id(), any::<bool>(), blob()).prop_map(|(id, way, data)| Event::Copy {
+        (id(), directions(), blob()).prop_map(|(id, direction, data)| Event::Copy { id, direction, data }),
+        (id(), any::<u32>(), any::<u32>()).prop_map(|(id, columns, rows)| Event::Resized {
             id,
-            direction: if way { Direction::In } else { Direction::Out },
-            data
+            columns,
+            rows
         }),
         (id(), any::<u64>()).prop_map(|(id, limit)| Event::Curtailed { id, limit }),
         (id(), proptest::collection::vec((".{0,8}", any::<u64>()), 0..4))

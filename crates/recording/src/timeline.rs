@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     cells::{self, bounded, column_name, render, render_parameter},
-    event::{Column, Direction, Event, Form, Parameter, Record, RequestId, Said},
+    event::{Column, Direction, Event, FileOperation, Form, Parameter, Record, RequestId, Said},
     names::Names,
+    terminal::Text,
     visible::{visible, visible_bytes, visible_lines},
 };
 
@@ -64,7 +65,9 @@ pub struct StatementView {
     pub id: RequestId,
     /// When it was asked.
     pub at: Timestamp,
-    /// By which wire form: `query`, `prepare`, `bind`, `execute`, `function_call`, `cancel`, `log_in`.
+    /// By which wire form: `query`, `prepare`, `bind`, `execute`, `function_call`, `cancel`, `log_in`, `shell`, `command`,
+    /// `subsystem`, `forward`; of files `read_file`, `write_file`, `read_and_write_file`, `list_folder`, `remove_file`,
+    /// `rename_file`, `make_folder`, `remove_folder`, `change_attributes`, `link_file`.
     pub form: String,
     /// The statement; for `bind` and `execute` that of the prepared statement.
     pub text: String,
@@ -95,6 +98,9 @@ pub struct StatementView {
     /// How much of the answer was masked, by kind.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub masked: BTreeMap<String, u64>,
+    /// What a host's shell or command printed, as text; of a terminal, as it came and not as it stood on the screen.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub output: String,
 }
 
 /// Something that happened outside any statement.
@@ -160,6 +166,8 @@ struct Open {
     /// The name that it gives.
     name: Bytes,
     columns: Vec<Column>,
+    /// It prints text, in pieces that may split a character.
+    prints: Option<Text>,
 }
 
 impl Builder {
@@ -194,10 +202,16 @@ impl Builder {
             }
             Event::Columns { id, columns } => self.columns(record, *id, columns),
             Event::Rows { id, count, data } => self.rows(record, *id, *count, data),
-            Event::Copy { id, direction, data } => self.update(record, *id, |view| match direction {
-                Direction::In => view.copied_in += data.len() as u64,
-                Direction::Out => view.copied_out += data.len() as u64,
-            }),
+            Event::Copy { id, direction, data } => {
+                self.update(record, *id, |view| match direction {
+                    Direction::In => view.copied_in += data.len() as u64,
+                    Direction::Out | Direction::Error => view.copied_out += data.len() as u64,
+                });
+                if *direction != Direction::In {
+                    self.printed(record, *id, data);
+                }
+            }
+            Event::Resized { .. } => {}
             Event::Curtailed { id, limit } => self.update(record, *id, |view| view.curtailed = Some(*limit)),
             Event::Masked { id, counts } => self.update(record, *id, |view| {
                 for (kind, count) in counts.iter().take(MOST_KINDS) {
@@ -265,7 +279,8 @@ impl Builder {
         let (source, name) = (self.source(record.stream, form), name_given(form));
         let (text, parameters) = self.resolve((record.stream, id), form, shown, values);
         self.left = self.left.saturating_sub(text.len() + length_of(&parameters));
-        let open = Open { index: self.timeline.statements.len(), name, columns: Vec::new() };
+        let prints = matches!(form, Form::Shell { .. } | Form::Command { .. }).then(Text::default);
+        let open = Open { index: self.timeline.statements.len(), name, columns: Vec::new(), prints };
         self.open.insert((record.stream, id), open);
         self.sources.push(source);
         self.timeline.statements.push(StatementView {
@@ -287,6 +302,7 @@ impl Builder {
             denied: None,
             curtailed: None,
             masked: BTreeMap::new(),
+            output: String::new(),
         });
     }
 
@@ -355,6 +371,23 @@ impl Builder {
         view.rows_omitted += u64::from(count).saturating_sub(shown as u64);
     }
 
+    /// Text of a host, up to the limits.
+    fn printed(&mut self, record: &Record, id: RequestId, data: &Bytes) {
+        let Some(open) = self.open.get_mut(&(record.stream, id)) else { return };
+        let (Some(text), Some(view)) = (&mut open.prints, self.timeline.statements.get_mut(open.index))
+        else {
+            return;
+        };
+        let room = self.limits.text.saturating_sub(view.output.len()).min(self.left);
+        if room == 0 {
+            return;
+        }
+        // No more bytes become text than there is room for.
+        let shown = visible_lines(&text.show(data.get(..room).unwrap_or(data)));
+        self.left = self.left.saturating_sub(shown.len());
+        view.output.push_str(&shown);
+    }
+
     fn note(&mut self, record: &Record) {
         let (kind, text) = match &record.event {
             Event::Opened { facts } => {
@@ -418,5 +451,21 @@ pub const fn form_name(form: &Form) -> &'static str {
         Form::FunctionCall { .. } => "function_call",
         Form::Cancel => "cancel",
         Form::LogIn => "log_in",
+        Form::Shell { .. } => "shell",
+        Form::Command { .. } => "command",
+        Form::Subsystem => "subsystem",
+        Form::Forward => "forward",
+        Form::File { operation } => match operation {
+            FileOperation::Read => "read_file",
+            FileOperation::Write => "write_file",
+            FileOperation::ReadWrite => "read_and_write_file",
+            FileOperation::List => "list_folder",
+            FileOperation::Remove => "remove_file",
+            FileOperation::Rename => "rename_file",
+            FileOperation::MakeFolder => "make_folder",
+            FileOperation::RemoveFolder => "remove_folder",
+            FileOperation::Attributes => "change_attributes",
+            FileOperation::Link => "link_file",
+        },
     }
 }

@@ -478,7 +478,7 @@ impl SideState {
 }
 
 /// The reason as a person reads it in the recording.
-fn describe(reason: &CloseReason) -> String {
+pub(crate) fn describe(reason: &CloseReason) -> String {
     match reason {
         CloseReason::Client => "the client closed it".to_owned(),
         CloseReason::Target => "the target closed it".to_owned(),

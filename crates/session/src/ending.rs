@@ -59,6 +59,11 @@ impl Terminator {
 }
 
 impl Ending {
+    /// The reason, once it is over.
+    pub(crate) fn reason(&self) -> Option<Fault> {
+        self.0.borrow().reason.clone()
+    }
+
     /// Waits for the end. Cancel safe.
     pub async fn ended(mut self) -> Fault {
         loop {

@@ -19,10 +19,15 @@
 //! - The end (kill, deadline, idle, lost recording) comes through [`Ending`]; the client is told in its own protocol,
 //!   within [`Limits::farewell`].
 //!
+//! - An engine that owns its event loop is not fed but hosted, see [`host`]: the same tape, warrant and end serve it.
+//!
 //! It must not know any protocol, certificate or file.
 
+mod crossing;
 mod drive;
 mod ending;
+mod host;
+mod leash;
 mod pipe;
 mod slab;
 mod tape;
@@ -31,6 +36,7 @@ mod turn;
 
 pub use drive::{Limits, Parts, StreamEnd, drive};
 pub use ending::{Ending, Terminator, ending};
+pub use host::{HostParts, bare_host, host};
 pub use pipe::{Pipe, SocketPipe, coalesce};
 pub use tape::{Activity, Mark, Tape, TapeError};
 pub use target::{CancelDesk, Dial, Pending, TargetStream};

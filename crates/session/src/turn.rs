@@ -133,6 +133,7 @@ impl Clerk {
             | Event::Copy { .. }
             | Event::Curtailed { .. }
             | Event::Masked { .. }
+            | Event::Resized { .. }
             | Event::Said { .. } => false,
         }
     }

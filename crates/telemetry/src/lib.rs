@@ -77,7 +77,9 @@ fn parse_filter(filter: &str) -> Result<EnvFilter, SetUpError> {
 /// When the filter is wrong, or logging was started already.
 pub fn start_logs(format: LogFormat, filter: &str) -> Result<(), SetUpError> {
     let given = std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
-    let filter = parse_filter(given.as_deref().unwrap_or(filter))?;
+    // The SSH library warns with words of its peers in them. Who names it in a filter hears it.
+    let filter = format!("russh=off,{filter}");
+    let filter = parse_filter(given.as_deref().unwrap_or(&filter))?;
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let started = match format {

@@ -33,6 +33,7 @@ mod provider;
 #[cfg(feature = "world")]
 mod psql;
 mod python;
+mod sshd;
 mod witness;
 #[cfg(feature = "world")]
 mod world;
@@ -58,6 +59,7 @@ pub use provider::Provider;
 #[cfg(feature = "world")]
 pub use psql::Psql;
 pub use python::{asyncpg_packages, libpq18, libpq18_packages, mail_server, psql18};
+pub use sshd::{Sshd, ssh_key};
 pub use witness::Witness;
 #[cfg(feature = "world")]
 pub use world::{Person, World, WorldOptions, totp_ahead, totp_now};

@@ -9,7 +9,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    Daemon, Postgres, PostgresOptions, binary,
+    Daemon, Postgres, PostgresOptions, Sshd, binary,
     daemon::{free_port, wait_until},
     postgres::PASSWORD,
     run, run_with_input,
@@ -195,6 +195,31 @@ impl World {
         let mut put = self.hoop(&self.admin);
         put.args(["admin", "connections", "put", name, "--file", "-"]);
         run_with_input(&mut put, &definition.to_string());
+    }
+
+    /// Makes or replaces a connection to a host, with changes merged into its definition.
+    pub fn put_host(&self, name: &str, sshd: &Sshd, changes: Value) {
+        let mut definition = json!({
+            "agent": "agent-1",
+            "protocol": "ssh",
+            "description": "a host of the clinic",
+            "labels": {"app": "clinic"},
+            "settings": {
+                "host": "localhost", "port": sshd.port, "user": sshd.user(),
+                "private_key": format!("file:{}", sshd.user_key().display()), "host_keys": [sshd.host_key()],
+            },
+        });
+        merge(&mut definition, changes);
+        let mut put = self.hoop(&self.admin);
+        put.args(["admin", "connections", "put", name, "--file", "-"]);
+        run_with_input(&mut put, &definition.to_string());
+    }
+
+    /// `hoop ssh` of the engineer, with these words behind it.
+    pub fn ssh(&self, words: &[&str]) -> Command {
+        let mut command = self.hoop(&self.engineer);
+        command.arg("ssh").args(words);
+        command
     }
 
     /// Puts one rule in force, with changes merged into it: engineers may open what is labelled as the clinic's.

@@ -20,6 +20,7 @@ const CLAIM: usize = 16 + 8 + 4 + TAG;
 
 const TICKET_LABEL: &[u8] = b"hoop ticket v1";
 const CLAIM_LABEL: &[u8] = b"hoop claim v1";
+const STREAM_LABEL: &[u8] = b"hoop stream key v1";
 
 /// Why a ticket or claim is refused. What the peer learns is a closed connection, nothing more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -101,6 +102,19 @@ macro_rules! secret {
 }
 secret!(SessionSecret);
 secret!(ClaimSecret);
+
+impl SessionSecret {
+    /// What protocols derive their own proofs from, inside the session's streams. It tells nothing about tickets.
+    #[must_use]
+    pub fn stream_key(&self) -> Redacted<[u8; SECRET]> {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.0.expose());
+        let mut derived = [0; SECRET];
+        for (to, from) in derived.iter_mut().zip(hmac::sign(&key, STREAM_LABEL).as_ref()) {
+            *to = *from;
+        }
+        Redacted::new(derived)
+    }
+}
 
 /// The system's source of randomness failed.
 #[derive(Debug, Clone, Copy, thiserror::Error)]

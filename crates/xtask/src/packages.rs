@@ -51,6 +51,34 @@ pub(crate) const OPENSSL: Package = Package {
     present: || shell::which("openssl").is_some(),
 };
 
+/// Where Debian puts the OpenSSH server.
+pub(crate) const SSHD: &str = "/usr/sbin/sshd";
+
+/// A host to log in at.
+pub(crate) const OPENSSH_SERVER: Package = Package {
+    name: "openssh-server",
+    why: "a private SSH server on a port of its own",
+    present: || Path::new(SSHD).is_file(),
+};
+
+/// What people run: ssh, scp, sftp.
+pub(crate) const OPENSSH_CLIENT: Package = Package {
+    name: "openssh-client",
+    why: "ssh, scp and sftp, run through hoop",
+    present: || shell::which("ssh").is_some() && shell::which("sftp").is_some(),
+};
+
+/// Copies trees of files over ssh.
+pub(crate) const RSYNC: Package = Package {
+    name: "rsync",
+    why: "rsync over hoop ssh, as a test",
+    present: || shell::which("rsync").is_some(),
+};
+
+/// What has a repository fetched and pushed over ssh.
+pub(crate) const GIT: Package =
+    Package { name: "git", why: "git over hoop ssh, as a test", present: || shell::which("git").is_some() };
+
 /// A syslog server that checkpoints go to.
 pub(crate) const RSYSLOG: Package = Package {
     name: "rsyslog",
@@ -113,6 +141,9 @@ pub(crate) fn ensure(wanted: &[&Package]) -> Result<()> {
     if names.contains(&POSTGRESQL.name) {
         no_system_cluster();
     }
+    if names.contains(&OPENSSH_SERVER.name) {
+        no_system_sshd();
+    }
     let by_hand = format!("as root: apt-get update && apt-get install -y {}", names.join(" "));
     apt(&["update", "-q"]).with_context(|| by_hand.clone())?;
     let mut arguments = vec!["install", "-y", "-q", "--no-install-recommends"];
@@ -146,6 +177,18 @@ fn no_system_cluster() {
         let text = "# Written by hoop's xtask: private clusters only.\ncreate_main_cluster = false\n";
         if std::fs::write(&file, text).is_ok() {
             say(format!("wrote {}: no system-wide cluster is created", file.display()));
+        }
+    }
+}
+
+/// Debian starts a server for everybody on port 22 when it is first installed; we want only the program. Its unit looks for
+/// this file. Best effort, as above; whoever wants that server removes the file.
+fn no_system_sshd() {
+    let file = Path::new("/etc/ssh/sshd_not_to_be_run");
+    if shell::is_root() && !file.exists() && std::fs::create_dir_all("/etc/ssh").is_ok() {
+        let text = "Written by hoop's xtask: private servers only.\n";
+        if std::fs::write(file, text).is_ok() {
+            say(format!("wrote {}: no system-wide SSH server is started", file.display()));
         }
     }
 }

@@ -18,8 +18,8 @@ use crate::{
 
 /// Install the real parts, then run every test.
 ///
-/// What it installs if it is missing, after saying so: Debian packages (PostgreSQL, Chromium, psycopg, the JDBC driver
-/// and Java, openssl), Node, cargo-nextest, s3s-fs, the npm packages of console/, lab/oidc/ and lab/node/.
+/// What it installs if it is missing, after saying so: Debian packages (PostgreSQL, OpenSSH, rsync, Chromium, psycopg, the
+/// JDBC driver and Java, openssl), Node, cargo-nextest, s3s-fs, the npm packages of console/, lab/oidc/ and lab/node/.
 /// Then: console build, unit tests and generated-client check; the OpenID provider's own tests; `cargo nextest run
 /// --workspace`; doc tests; the console's end-to-end tests in headless Chromium against a demo it starts and ends.
 ///
@@ -60,6 +60,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     packages::ensure(&[
         &packages::POSTGRESQL,
         &packages::OPENSSL,
+        &packages::OPENSSH_SERVER,
+        &packages::OPENSSH_CLIENT,
+        &packages::RSYNC,
+        &packages::GIT,
         &packages::HAPROXY,
         &packages::FAKETIME,
         &packages::RSYSLOG,
@@ -151,7 +155,7 @@ fn end_to_end(console: &Console, parts: &Parts) -> Result<()> {
         demo::remove(&state)?;
     }
     say("console: end to end in headless Chromium, against a demo");
-    let running = demo::start(&state, Shape { admin_may_connect: true, ..Shape::demo(true) })?;
+    let running = demo::start(&state, Shape { admin_may_connect: true, host: false, ..Shape::demo(true) })?;
     let outcome = drive_console(console, parts, &running);
     let stopped = demo::stop(&state);
     outcome?;

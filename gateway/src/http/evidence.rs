@@ -17,6 +17,7 @@ use hoop_ledger::event::EventCode;
 use hoop_model::{Blame, Fault, Role, SessionId};
 use hoop_recording::{
     Ended, Ending, Manifest, OpenedKey, ReadError, Reader, VerifyingKey, export as exports,
+    terminal::TerminalCast,
     timeline::{self, Builder, Limits, NoteView},
     verify::{self, Report, Trust},
     visible::visible,
@@ -438,8 +439,17 @@ fn write_export(
     mut out: impl std::io::Write,
 ) -> std::io::Result<()> {
     let mut reader = Reader::open(BufReader::new(source), key).map_err(std::io::Error::other)?;
-    let mut lines = exports::JsonLines::new(&mut out);
     let mut builder = Builder::new(Limits { total: TOTAL, ..Limits::default() });
+    if format == Format::Asciicast {
+        let mut terminal = TerminalCast::new(title, &mut out);
+        while let Some(record) = reader.next_record().map_err(std::io::Error::other)? {
+            terminal.push(&record)?;
+            builder.push(&record);
+        }
+        // Where there was a terminal, the cast is what it showed; else the statements are as if typed.
+        return if terminal.finish()? { Ok(()) } else { exports::asciicast(&builder.finish(), title, out) };
+    }
+    let mut lines = exports::JsonLines::new(&mut out);
     while let Some(record) = reader.next_record().map_err(std::io::Error::other)? {
         match format {
             Format::Jsonl => lines.write(&record)?,

@@ -2,11 +2,12 @@
 
 use hoop_api::requests::{RequestState, SingleStatement};
 use hoop_client::{
-    Api, ClientError,
+    Api, ClientError, ProfileStore,
     connector::{Carriage, Happening, Over, SessionConnector, Wanted},
     local::{LocalListener, LocalSocket, Locals, OtherUsers},
+    ssh::{KnownHost, KnownHosts, alias},
 };
-use hoop_model::{ConnectionName, UserName};
+use hoop_model::{ConnectionName, Timestamp, UserName};
 use serde::Serialize;
 
 use super::{
@@ -28,6 +29,8 @@ struct Opened {
     target: Target,
     /// All that may be run on it.
     statement: Option<String>,
+    /// The key that ssh will find there, for as long as it is open.
+    _host_key: Option<KnownHost>,
 }
 
 pub(super) async fn connect(args: Connect, out: &Out) -> Result {
@@ -153,7 +156,10 @@ async fn open(
         Err(_) if socket.is_some() && args.port.is_none() => None,
         Err(error) => return Err(error.into()),
     };
+    let host_key = host_key(&session)?;
+    let known_hosts = host_key.as_ref().map(|known| known.file().display().to_string());
     let target = Target {
+        known_hosts: known_hosts.map(|file| (file, alias(&facts.connection))),
         protocol: facts.protocol.clone(),
         user: user.clone(),
         database: args.only.database.clone().or_else(|| facts.default_database.clone()),
@@ -161,7 +167,18 @@ async fn open(
         socket: socket.as_ref().map(|socket| socket.folder().display().to_string()),
     };
     let statement = only.map(|only| only.text);
-    Ok(Opened { session, locals: Locals { port, socket }, target, statement })
+    Ok(Opened { session, locals: Locals { port, socket }, target, statement, _host_key: host_key })
+}
+
+/// Tells OpenSSH which key this session's agent will show, before anything can ask for it.
+fn host_key(session: &SessionConnector) -> Result<Option<KnownHost>> {
+    let facts = session.facts();
+    if facts.protocol.as_str() != "ssh" {
+        return Ok(None);
+    }
+    let hosts = KnownHosts::of(ProfileStore::from_environment()?);
+    let now = Timestamp::from(jiff::Timestamp::now());
+    Ok(Some(hosts.add(&facts.connection, facts.id, session.host_key(), now)?))
 }
 
 /// An open session, as JSON shows it.
@@ -292,6 +309,7 @@ async fn over_stdio(api: &Api, args: &Connect, out: &Out) -> Result {
     let Some(name) = args.names.first() else { return Ok(()) };
     let only = statement::wanted(&args.only)?;
     let session = open_session(api, args, name, only.as_ref(), out).await?;
+    let _host_key = host_key(&session)?;
     let stdio = tokio::io::join(tokio::io::stdin(), tokio::io::stdout());
     let result = tokio::select! {
         carried = session.carry(stdio) => carried.map_err(Into::into),

@@ -11,6 +11,7 @@ use hoop_client::{Api, ClientError, profile};
 use hoop_model::SessionId;
 use hoop_recording::{
     Ended, Ending, Header, Manifest, Reader, Record, RecordingPrivateKey, Timeline, export as exports,
+    terminal::TerminalCast,
     timeline::{Builder, Limits},
 };
 
@@ -193,21 +194,44 @@ fn write(
         to.flush()?;
         return Ok(read.broken);
     }
+    if form == DecryptForm::Asciicast {
+        return cast(input, what, key, to);
+    }
     let opened = open(input, what, key)?;
     match form {
         DecryptForm::Sql => exports::sql_text(&opened.timeline, &mut *to)?,
-        DecryptForm::Asciicast => {
-            let fact = |name| opened.header.fact(name).unwrap_or("?");
-            exports::asciicast(
-                &opened.timeline,
-                &format!("{} on {}", fact("person"), fact("connection")),
-                &mut *to,
-            )?;
-        }
-        DecryptForm::Text | DecryptForm::Jsonl => plain(&opened, to)?,
+        DecryptForm::Text | DecryptForm::Jsonl | DecryptForm::Asciicast => plain(&opened, to)?,
     }
     to.flush()?;
     Ok(opened.broken)
+}
+
+/// Where there was a terminal, what it showed; else the statements as if typed.
+fn cast(
+    input: impl Read,
+    what: &str,
+    key: &RecordingPrivateKey,
+    to: &mut impl Write,
+) -> Result<Option<ClientError>> {
+    let mut reader = Reader::open(input, key).map_err(|error| unreadable(what, &error))?;
+    let fact = |name| reader.header().fact(name).unwrap_or("?");
+    let title = format!("{} on {}", fact("person"), fact("connection"));
+    let (mut terminal, mut builder) = (TerminalCast::new(&title, &mut *to), Builder::new(Limits::default()));
+    let broken = loop {
+        match reader.next_record() {
+            Ok(Some(record)) => {
+                terminal.push(&record)?;
+                builder.push(&record);
+            }
+            Ok(None) => break None,
+            Err(error) => break Some(unreadable(what, &error)),
+        }
+    };
+    if !terminal.finish()? {
+        exports::asciicast(&builder.finish(), &title, &mut *to)?;
+    }
+    to.flush()?;
+    Ok(broken)
 }
 
 /// As `hoop sessions replay` shows it, without colours.

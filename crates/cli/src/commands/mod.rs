@@ -23,6 +23,7 @@ mod sealed_codes;
 mod search;
 mod services;
 mod sessions;
+mod ssh;
 mod statement;
 mod step_up;
 mod verify;
@@ -48,6 +49,8 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> Result {
         Command::Status(_) => account::status(out).await,
         Command::Ls(args) => connections::ls(args.all, out).await,
         Command::Connect(args) => Box::pin(connect::connect(args, out)).await,
+        Command::Ssh(args) => ssh::ssh(args),
+        Command::SshConfig(args) => ssh::config(args, out).await,
         Command::Request(args) => requests::ask(args, out).await,
         Command::Requests { list, command } => requests::run(command, &list, out).await,
         Command::BreakGlass(args) => requests::break_glass(args, out).await,

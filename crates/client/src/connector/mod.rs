@@ -38,6 +38,7 @@ use crate::{
     error::{Class, ClientError, Result},
     http::Api,
     local::{Accepted, LocalStream, Locals},
+    ssh,
 };
 use dial::SessionDial;
 use identity::SessionIdentity;
@@ -88,6 +89,7 @@ pub enum Happening {
 /// An open session.
 pub struct SessionConnector {
     facts: SessionFacts,
+    host_key: String,
     api: Api,
     identity: Arc<SessionIdentity>,
     streams: Connector<SessionDial>,
@@ -125,7 +127,9 @@ impl SessionConnector {
     ) -> Result<Self> {
         let identity = Arc::new(SessionIdentity::new(key, opened)?);
         let (at, outer_tls) = ((opened.host.as_str(), opened.port), api.tls());
-        let tickets = TicketMint::new(opened.id, secret(&opened.secret)?, opened.first_ticket);
+        let secret = secret(&opened.secret)?;
+        let host_key = ssh::host_key(&secret)?;
+        let tickets = TicketMint::new(opened.id, secret, opened.first_ticket);
         let dial = SessionDial::new(carriage, at, &outer_tls, Arc::clone(&identity))?;
         let facts = SessionFacts {
             id: opened.id,
@@ -136,13 +140,19 @@ impl SessionConnector {
             idle_timeout_seconds: opened.idle_timeout_seconds,
         };
         let streams = Connector::new(dial, tickets, Limits::default(), Backoff::default());
-        Ok(Self { facts, api: api.clone(), identity, streams })
+        Ok(Self { facts, host_key, api: api.clone(), identity, streams })
     }
 
     /// What is known of the session.
     #[must_use]
     pub const fn facts(&self) -> &SessionFacts {
         &self.facts
+    }
+
+    /// The key that the agent shows to an SSH client of this session, as `known_hosts` has it.
+    #[must_use]
+    pub fn host_key(&self) -> &str {
+        &self.host_key
     }
 
     /// Carries one connection to its end, over a stream of its own.
@@ -203,6 +213,7 @@ impl SessionConnector {
     fn clone_for_task(&self) -> Self {
         Self {
             facts: self.facts.clone(),
+            host_key: self.host_key.clone(),
             api: self.api.clone(),
             identity: Arc::clone(&self.identity),
             streams: self.streams.clone(),

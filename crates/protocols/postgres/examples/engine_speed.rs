@@ -67,7 +67,7 @@ impl Bench {
             login_timeout: Duration::from_secs(10),
         };
         let credential = Credential { user: "app".into(), password: None };
-        let engine = Postgres.configure(&settings).unwrap().start(stream, credential, NOW);
+        let engine = Postgres.configure(&settings).unwrap().start(stream, credential, NOW).fed().unwrap();
         let inputs = [BytesMut::with_capacity(1 << 16), BytesMut::with_capacity(1 << 16)];
         let mut bench = Self {
             engine,

@@ -91,7 +91,7 @@ fn asked(masking: &str, looked_up: &[u8], description: &[u8]) -> Box<dyn Engine>
         login_timeout: Duration::from_secs(10),
     };
     let credential = Credential { user: "app".into(), password: None };
-    let mut engine = Postgres.configure(&settings).unwrap().start(stream, credential, NOW);
+    let mut engine = Postgres.configure(&settings).unwrap().start(stream, credential, NOW).fed().unwrap();
     let warrant = Warrant::new(Rules { masking, ..Rules::default() }, NOW.after(Duration::from_secs(9)));
     let logged_in = [frame(b'R', b"\0\0\0\0"), frame(b'Z', b"I")].concat();
     for (from, bytes) in [

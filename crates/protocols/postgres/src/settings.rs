@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use hoop_engine::{
-    Accounts, Address, Credential, CredentialSource, Engine, Errand, Protocol, RecordingLimits, SecretSource,
-    SettingsError, StreamContext, Target, TlsPolicy,
+    Accounts, Address, Credential, CredentialSource, Errand, Protocol, RecordingLimits, SecretSource,
+    SettingsError, Started, StreamContext, Target, TlsPolicy,
 };
 use hoop_model::{ProtocolId, Timestamp};
 use hoop_sql::{Dialect, postgres::Mode};
@@ -283,8 +283,9 @@ impl Target for PostgresTarget {
         self.limits
     }
 
-    fn start(&self, stream: StreamContext, credential: Credential, now: Timestamp) -> Box<dyn Engine> {
-        Box::new(PostgresEngine::new(Arc::clone(&self.engine), stream, credential, now))
+    fn start(&self, stream: StreamContext, credential: Credential, now: Timestamp) -> Started {
+        let engine = PostgresEngine::new(Arc::clone(&self.engine), stream, credential, now);
+        Started::Fed(Box::new(engine))
     }
 }
 

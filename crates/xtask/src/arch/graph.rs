@@ -143,13 +143,23 @@ impl Graph {
 
     /// The shortest way from `start` to a package that `wanted` names, over normal dependencies.
     pub(super) fn path_to(&self, start: &str, wanted: impl Fn(&str) -> bool) -> Option<Vec<String>> {
-        self.search([start], &[Kind::Normal], wanted)
+        self.search([start], &[Kind::Normal], wanted, |_| false)
+    }
+
+    /// As [`Graph::path_to`], but not through those that `avoid` names by id.
+    pub(super) fn path_around(
+        &self,
+        start: &str,
+        wanted: impl Fn(&str) -> bool,
+        avoid: impl Fn(&str) -> bool,
+    ) -> Option<Vec<String>> {
+        self.search([start], &[Kind::Normal], wanted, avoid)
     }
 
     /// As [`Graph::path_to`], from any crate of the workspace and over every kind of dependency.
     pub(super) fn path_from_anywhere(&self, wanted: impl Fn(&str) -> bool) -> Option<Vec<String>> {
         let starts = self.members.iter().map(|member| member.id.as_str());
-        self.search(starts, &[Kind::Normal, Kind::Build, Kind::Dev], wanted)
+        self.search(starts, &[Kind::Normal, Kind::Build, Kind::Dev], wanted, |_| false)
     }
 
     fn search<'a>(
@@ -157,6 +167,7 @@ impl Graph {
         starts: impl IntoIterator<Item = &'a str>,
         kinds: &'a [Kind],
         wanted: impl Fn(&str) -> bool,
+        avoid: impl Fn(&str) -> bool,
     ) -> Option<Vec<String>> {
         let mut came_from: BTreeMap<&str, Option<&str>> = BTreeMap::new();
         let mut open: VecDeque<&str> = VecDeque::new();
@@ -175,7 +186,7 @@ impl Graph {
                 path.reverse();
                 return Some(path);
             }
-            for next in self.dependencies(id, kinds) {
+            for next in self.dependencies(id, kinds).filter(|next| !avoid(next)) {
                 came_from.entry(next).or_insert_with(|| {
                     open.push_back(next);
                     Some(id)

@@ -16,8 +16,13 @@ const PURE: [&str; 8] = [
     "crates/ledger",
     "crates/engine",
 ];
-/// Protocols live below this folder; each is pure too.
+/// Protocols live below this folder; each is pure too, but for those below.
 const PROTOCOLS: &str = "crates/protocols/";
+/// Protocols whose library owns its event loop (docs/decisions/0021): they link one, and nothing else that is impure. That they
+/// open nothing themselves, `sources` looks for.
+pub(super) const HOSTED: [&str; 1] = ["crates/protocols/ssh"];
+/// What a hosted protocol may link besides: the loop, what it stands on, and the library.
+const OF_A_LOOP: [(&str, bool); 4] = [("tokio", true), ("mio", false), ("socket2", false), ("russh", true)];
 /// The one place that lists the protocols.
 const REGISTRY: &str = "crates/protocols/registry";
 /// The only crate with SQL.
@@ -77,18 +82,32 @@ fn is_protocol(member: &Member) -> bool {
     member.folder.starts_with(PROTOCOLS) && member.folder != REGISTRY
 }
 
-fn is_impure(name: &str) -> bool {
-    IMPURE.iter().any(|(crate_name, family)| {
+fn is_one_of(list: &[(&str, bool)], name: &str) -> bool {
+    list.iter().any(|(crate_name, family)| {
         name.strip_prefix(crate_name)
             .is_some_and(|rest| rest.is_empty() || (*family && rest.starts_with('-')))
     })
+}
+
+fn is_impure(name: &str) -> bool {
+    is_one_of(&IMPURE, name)
+}
+
+fn is_hosted(member: &Member) -> bool {
+    HOSTED.contains(&member.folder.as_str())
 }
 
 fn pure(graph: &Graph, member: &Member) -> Option<Violation> {
     if !PURE.contains(&member.folder.as_str()) && !member.folder.starts_with(PROTOCOLS) {
         return None;
     }
-    let path = graph.path_to(&member.id, is_impure)?;
+    let path = if is_hosted(member) {
+        graph.path_to(&member.id, |name| is_impure(name) && !is_one_of(&OF_A_LOOP, name))?
+    } else {
+        // What a hosted protocol links is its own matter: the registry lists it, and does nothing with it.
+        let hosted = |id: &str| graph.member(id).is_some_and(is_hosted);
+        graph.path_around(&member.id, is_impure, hosted)?
+    };
     Some(Violation {
         rule: "pure-crates",
         what: format!("{} must do no I/O, but links {}", member.name, path.join(" → ")),
@@ -269,6 +288,23 @@ mod tests {
             ("hoop-agent", "build:ring", &["banned-crates"]),
         ] {
             assert_eq!(with(name, dependency), expected, "{name} → {dependency}");
+        }
+    }
+
+    #[test]
+    fn a_hosted_protocol_links_its_loop_and_nothing_else() {
+        let members = |more: &'static str| -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
+            vec![
+                ("crates/protocols/ssh", "hoop-ssh", vec!["russh", "tokio-util", more]),
+                ("crates/protocols/registry", "hoop-protocols", vec!["hoop-ssh"]),
+            ]
+        };
+        let outside: Outside<'_> =
+            &[("russh", &["tokio"]), ("tokio", &["mio"]), ("mio", &[]), ("tokio-util", &[]), ("hyper", &[])];
+        for (more, expected) in [("mio", &[] as &[&str]), ("hyper", &["pure-crates"])] {
+            let members = members(more);
+            let members: Vec<_> = members.iter().map(|(f, n, d)| (*f, *n, d.as_slice())).collect();
+            assert_eq!(broken(&graph(&members, outside)), expected, "{more}");
         }
     }
 

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use super::{
     Violation,
     graph::{Graph, Member},
+    rules::HOSTED,
 };
 
 /// A file longer than this gets a note.
@@ -15,6 +16,19 @@ const LONG_FILE: usize = 500;
 const UNBOUNDED: [&str; 2] = [concat!("unbounded_", "channel("), concat!("mpsc::", "unbounded(")];
 /// The call that starts a task which nobody owns.
 const SPAWN: &str = concat!("tokio::", "spawn(");
+
+/// What a hosted protocol gets from its host, and must not reach for itself: sockets, files, clocks, processes.
+const HOSTS_OWN: [&str; 9] = [
+    "tokio::net",
+    "std::net",
+    "tokio::fs",
+    "std::fs",
+    "tokio::process",
+    "std::process",
+    "SystemTime",
+    "jiff::",
+    "std::env",
+];
 
 /// Checks every source of one crate: violations, and notes that do not fail.
 pub(super) fn check(root: &Path, member: &Member) -> Result<(Vec<Violation>, Vec<String>)> {
@@ -30,6 +44,9 @@ pub(super) fn check(root: &Path, member: &Member) -> Result<(Vec<Violation>, Vec
         let shown = file.strip_prefix(root).unwrap_or(&file).display().to_string();
         let (bad, remarks) = check_file(&shown, &text);
         violations.extend(bad);
+        if HOSTED.contains(&member.folder.as_str()) && shown.contains("/src/") {
+            violations.extend(check_hosted(&shown, &text));
+        }
         notes.extend(remarks);
     }
     let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).context("Cargo.toml")?;
@@ -147,6 +164,24 @@ fn check_file(shown: &str, text: &str) -> (Vec<Violation>, Vec<String>) {
     (violations, notes)
 }
 
+/// Tests stand last, and may reach for anything.
+fn check_hosted(shown: &str, text: &str) -> Vec<Violation> {
+    let product = text.rsplit_once("#[cfg(test)]").map_or(text, |(product, _)| product);
+    let lines = (1..).zip(product.lines()).filter_map(|(number, line)| {
+        let code = line.split("//").next().unwrap_or(line);
+        HOSTS_OWN.iter().find(|word| code.contains(**word)).map(|word| (number, *word))
+    });
+    lines
+        .map(|(number, word)| Violation {
+            rule: "hosted-opens-nothing",
+            what: format!("a hosted protocol uses {word}"),
+            place: format!("{shown}:{number}"),
+            remedy: "take it from `hoop_engine::hosted::Host`: streams, decisions, recording, time and end are the host's"
+                .into(),
+        })
+        .collect()
+}
+
 fn check_manifest(shown: &str, text: &str) -> Option<Violation> {
     let lints =
         text.split("[lints]").nth(1).is_some_and(|rest| rest.trim_start().starts_with("workspace = true"));
@@ -196,6 +231,14 @@ mod tests {
         assert!(violations.is_empty());
         assert_eq!(notes.len(), 2, "{notes:?}");
         assert!(notes.iter().any(|note| note.contains("lib.rs:2")));
+    }
+
+    #[test]
+    fn a_hosted_protocol_that_opens_something_is_found() {
+        let text = "//! X.\nuse tokio::net::TcpStream; // and std::fs\nlet a = 1; // std::net\n#[cfg(test)]\nuse std::fs;\n";
+        let found = check_hosted("a/src/lib.rs", text);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].place, "a/src/lib.rs:2");
     }
 
     #[test]

@@ -113,6 +113,7 @@ fn postgres(options: &Postgres) -> Result<()> {
     let effort = if options.quick { QUICK } else { FULL };
     let folder = folder(options.state.as_ref())?;
     let shape = Shape {
+        host: false,
         dev: options.dev,
         build: !options.no_build,
         size: Size { max_connections: u32::try_from(effort.idle)? + 200, shared_buffers_mib: 1024 },

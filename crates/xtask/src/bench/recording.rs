@@ -59,6 +59,7 @@ pub(super) fn run(options: &Recording) -> Result<()> {
     packages::ensure(&[&packages::POSTGRESQL, &packages::OPENSSL, &packages::PGBOUNCER])?;
     let folder = super::folder(options.state.as_ref())?;
     let shape = Shape {
+        host: false,
         dev: options.dev,
         build: !options.no_build,
         size: Size { max_connections: 100, shared_buffers_mib: 512 },

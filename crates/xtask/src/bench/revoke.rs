@@ -56,6 +56,7 @@ pub(super) fn run(options: &Revoke) -> Result<()> {
     packages::ensure(&[&packages::POSTGRESQL, &packages::OPENSSL])?;
     let folder = super::folder(options.state.as_ref())?;
     let shape = Shape {
+        host: false,
         dev: options.dev,
         build: !options.no_build,
         size: Size { max_connections: 50, shared_buffers_mib: 128 },

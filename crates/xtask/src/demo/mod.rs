@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: the whole system on this machine, with a clinic to work on and people who can sign in.
+//! `cargo xtask demo`: the whole system on this machine, with a clinic and a host to work on and people who can sign in.
 //!
 //! Everything goes through what an operator would use: the daemons' subcommands and the `hoop` command. Nothing here
 //! reaches into the product.
@@ -6,6 +6,7 @@
 mod people;
 mod postgres;
 mod report;
+mod sshd;
 mod state;
 
 use std::{
@@ -34,12 +35,14 @@ use state::{Binaries, write_secret};
 pub(crate) const CONNECTION: &str = "demo-pg";
 /// The same database, with its answers masked.
 pub(crate) const MASKED: &str = "demo-pg-masked";
+/// A host.
+pub(crate) const HOST: &str = "demo-ssh";
 const AGENT: &str = "demo-agent";
 
 /// Start all of hoop on this machine, with a sample clinic and two people, and say what to try.
 ///
-/// Installs what is missing (PostgreSQL, Node) after saying so, builds the console and the release binaries, then
-/// starts a private PostgreSQL (50,000 made-up patients), the gateway (SQLite, recordings on disk, a local key) and an
+/// Installs what is missing (PostgreSQL, OpenSSH, Node) after saying so, builds the console and the release binaries, then
+/// starts a private PostgreSQL (50,000 made-up patients), a private OpenSSH server, the gateway (SQLite, recordings on disk, a local key) and an
 /// agent, and signs in two people: ada, an engineer, and grace, an admin. A second run keeps everything. Ctrl-C ends
 /// all of it. Progress goes to stderr.
 ///
@@ -91,6 +94,8 @@ pub(crate) struct Shape {
     pub target_tls: bool,
     /// Whether the admin may open the connection too.
     pub admin_may_connect: bool,
+    /// There is a host too.
+    pub host: bool,
     /// Features of our programs to build with; none if empty.
     pub features: &'static str,
 }
@@ -106,6 +111,7 @@ impl Shape {
             gateway_config: "",
             target_tls: true,
             admin_may_connect: false,
+            host: true,
             features: "",
         }
     }
@@ -153,6 +159,9 @@ fn default_state() -> Result<PathBuf> {
 /// Starts everything that does not run yet.
 pub(crate) fn start(folder: &Path, shape: Shape) -> Result<State> {
     packages::ensure(&[&packages::POSTGRESQL, &packages::OPENSSL])?;
+    if shape.host {
+        packages::ensure(&[&packages::OPENSSH_SERVER, &packages::OPENSSH_CLIENT])?;
+    }
     let binaries = build(shape)?;
     let mut state = State::open(folder)?;
     fs::create_dir_all(state.folder.join("logs"))?;
@@ -196,6 +205,9 @@ fn build(shape: Shape) -> Result<Binaries> {
 
 fn start_parts(state: &mut State, shape: Shape) -> Result<()> {
     load_target(state, shape.size)?;
+    if shape.host {
+        sshd::start(state)?;
+    }
     let config = write_gateway_config(state, shape)?;
     for index in 0..state.people.len() {
         let Some(person) = state.people.get(index).filter(|person| person.totp_secret.is_empty()) else {
@@ -319,8 +331,10 @@ fn start_agent(state: &mut State) -> Result<()> {
     let mut command = Command::new(&binaries(state)?.agent);
     command.args(["run", "--gateway", &format!("localhost:{}", state.ports.gateway), "--name", AGENT]);
     command.arg("--state-dir").arg(folder.join("state"));
-    // It may dial this one target and read this one folder, whatever the gateway says.
-    command.args(["--allow-target", &format!("127.0.0.1:{}", state.ports.postgres)]);
+    // It may dial these targets and read this one folder, whatever the gateway says.
+    for port in [state.ports.postgres, state.ports.ssh].into_iter().filter(|port| *port != 0) {
+        command.args(["--allow-target", &format!("127.0.0.1:{port}")]);
+    }
     command.arg("--allow-secret").arg(format!("file:{}/", folder.display()));
     let token = folder.join("join-token");
     if !state.enrolled {
@@ -371,6 +385,9 @@ fn put_connection(state: &State, shape: Shape) -> Result<()> {
     definition["description"] = "The sample clinic, masked".into();
     definition["labels"] = json!({"app": "clinic-masked"});
     put(MASKED, &definition)?;
+    if shape.host {
+        put(HOST, &sshd::definition(state, AGENT)?)?;
+    }
     put_rules(state, shape)
 }
 
@@ -398,6 +415,12 @@ rules:
     connections: {labels: {app: [clinic]}}
     limits: {duration: 8h, idle: 30m}
     masking: none
+  - name: hosts
+    description: Hosts, whose output cannot be masked
+    subjects: {groups: [GROUPS]}
+    connections: {labels: {app: [clinic-host]}}
+    limits: {duration: 8h, idle: 30m}
+    masking: none
   - name: clinic-masked
     description: The same people, when they need not know who the patients are
     subjects: {groups: [GROUPS]}
@@ -421,16 +444,18 @@ pub(crate) fn report(state: &State) -> Result<String> {
     Ok(report::json(state)?.to_string())
 }
 
-/// Ends what runs: agent, gateway, PostgreSQL, in this order, so that sessions are sealed and acknowledged.
+/// Ends what runs: agent, gateway, sshd, PostgreSQL, in this order, so that sessions are sealed and acknowledged.
 pub(crate) fn stop(folder: &Path) -> Result<()> {
     let Some(mut state) = State::read(folder)? else {
         bail!("{} holds no demo", folder.display());
     };
     let patience = Duration::from_secs(15);
     let mut failed = None;
-    for (name, process) in
-        [("the agent", state.running.agent.take()), ("the gateway", state.running.gateway.take())]
-    {
+    for (name, process) in [
+        ("the agent", state.running.agent.take()),
+        ("the gateway", state.running.gateway.take()),
+        ("the OpenSSH server", state.running.sshd.take()),
+    ] {
         let Some(process) = process.filter(|process| process.alive()) else { continue };
         say(format!("ending {name}"));
         failed = process.end(name, patience).err().or(failed);

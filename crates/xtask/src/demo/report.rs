@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::{
-    CONNECTION, MASKED,
+    CONNECTION, HOST, MASKED,
     postgres::{Cluster, DATABASE, ROLE, SUPERUSER},
     state::State,
 };
@@ -27,6 +27,8 @@ pub(super) fn json(state: &State) -> Result<Value> {
             })
         })
         .collect();
+    let host = state.running.sshd.map(|_| HOST);
+    let connections: Vec<&str> = [CONNECTION, MASKED].into_iter().chain(host).collect();
     Ok(json!({
         "state": state.folder,
         "urls": {
@@ -34,14 +36,15 @@ pub(super) fn json(state: &State) -> Result<Value> {
             "console": format!("{}/", state.url()),
             "ops": format!("http://127.0.0.1:{}", state.ports.ops),
         },
-        "ports": {"gateway": state.ports.gateway, "ops": state.ports.ops, "postgres": state.ports.postgres},
+        "ports": {"gateway": state.ports.gateway, "ops": state.ports.ops, "postgres": state.ports.postgres, "ssh": state.ports.ssh},
         "pids": {
             "gateway": pid(state.running.gateway),
             "agent": pid(state.running.agent),
             "postgres": pid(state.running.postgres),
+            "sshd": pid(state.running.sshd),
         },
         "people": people,
-        "connections": [CONNECTION, MASKED],
+        "connections": connections,
         "target": {
             "host": "127.0.0.1",
             "port": state.ports.postgres,
@@ -82,6 +85,12 @@ pub(super) fn text(state: &State, detached: bool) -> Result<String> {
         "The same, where she need not know who the patients are:",
         &[format!("{} connect {MASKED} -- psql -c 'select * from patients limit 5'", as_person(engineer))],
     );
+    if state.running.sshd.is_some() {
+        section(
+            "A shell on a host. No key of it, and everything is recorded:",
+            &[format!("{} ssh {HOST}", as_person(engineer))],
+        );
+    }
     section(
         "Then look at it as grace, an admin:",
         &[

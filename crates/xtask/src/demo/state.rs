@@ -52,6 +52,9 @@ pub(crate) struct Ports {
     pub ops: u16,
     /// The target.
     pub postgres: u16,
+    /// The host; 0: none yet.
+    #[serde(default)]
+    pub ssh: u16,
 }
 
 /// Somebody with a working second factor.
@@ -89,6 +92,9 @@ pub(crate) struct Running {
     pub agent: Option<Process>,
     /// The postmaster.
     pub postgres: Option<Process>,
+    /// The OpenSSH server.
+    #[serde(default)]
+    pub sshd: Option<Process>,
 }
 
 impl State {
@@ -134,7 +140,7 @@ impl State {
         };
         let state = Self {
             cluster: cluster_place(&folder),
-            ports: Ports { gateway: free_port()?, ops: free_port()?, postgres: free_port()? },
+            ports: Ports { gateway: free_port()?, ops: free_port()?, postgres: free_port()?, ssh: 0 },
             superuser_password: secret()?,
             app_password: secret()?,
             people: vec![person("ada", "user", "engineers")?, person("grace", "admin", "admins")?],

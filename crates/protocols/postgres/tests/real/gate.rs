@@ -157,7 +157,7 @@ impl Inner {
         };
         let credential =
             Credential { user: "app".to_owned(), password: Some(Redacted::new(self.password.clone())) };
-        let mut engine = self.target.start(context, credential, now());
+        let mut engine = self.target.start(context, credential, now()).fed().unwrap();
         let mut inputs = (BytesMut::new(), BytesMut::new());
         for (side, bytes) in from {
             let bytes = match (&self.tls, side) {

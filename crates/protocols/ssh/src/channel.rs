@@ -1,0 +1,227 @@
+//! One session channel: what the client asks before something runs, the question to policy, and the start.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hoop_engine::{
+    Channel as Wanted, Event, Question,
+    hosted::{Keep, Refused, Shown},
+};
+use hoop_model::Fault;
+use hoop_policy::Permit;
+use hoop_recording::event::{Form, Said, Terminal};
+use russh::{
+    Channel, ChannelMsg,
+    server::{Handle, Msg},
+};
+
+use crate::{
+    engine::Shared,
+    fault,
+    relay::{self, Running, ToClient},
+    settings::Use,
+    tally::Tally,
+    upstream::{Program, Screen},
+};
+
+/// Variables that a client may bring along.
+const MOST_VARIABLES: usize = 32;
+/// Longest value of one, and longest name of a terminal.
+const LONGEST_VALUE: usize = 4096;
+/// Longest command: what a host's kernel takes too.
+const LONGEST_COMMAND: usize = 128 << 10;
+/// From the opening of a channel to what it is for.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Time for words that the client may not be reading.
+const WORDS: Duration = Duration::from_millis(300);
+
+/// What the client asked for before it said what is to run.
+#[derive(Default)]
+struct Preparation {
+    screen: Option<Screen>,
+    variables: Vec<(String, String)>,
+    refused: Vec<String>,
+}
+
+/// Serves a channel to its end.
+pub(crate) async fn serve(shared: &Shared, channel: Channel<Msg>, handle: Handle) {
+    let id = channel.id();
+    let (mut read, write) = channel.split();
+    let client = ToClient::new(id, handle, write);
+    let mut preparation = Preparation::default();
+    let asked = async {
+        while let Some(message) = read.wait().await {
+            match message {
+                ChannelMsg::Exec { command, .. } => return Some(Program::Command(command.into())),
+                ChannelMsg::RequestShell { .. } => return Some(Program::Shell),
+                ChannelMsg::RequestSubsystem { name, .. } => return Some(Program::Subsystem(name)),
+                ChannelMsg::Eof | ChannelMsg::Close => return None,
+                other => preparation.note(shared, other),
+            }
+        }
+        None
+    };
+    let program = tokio::select! {
+        biased;
+        _ = shared.ended() => None,
+        program = tokio::time::timeout(PATIENCE, asked) => program.ok().flatten(),
+    };
+    let Some(program) = program else { return client.close().await };
+    shared.host.touch();
+    match start(shared, &preparation, program).await {
+        Ok(running) => relay::run(shared, running, read, &client).await,
+        Err(fault) => refuse(&client, &fault).await,
+    }
+}
+
+/// The client is told on standard error, which reaches the person; a bare refusal of the request says nothing.
+async fn refuse(client: &ToClient, fault: &Fault) {
+    client.accept().await;
+    let _ = tokio::time::timeout(WORDS, client.error(Shown::own_words(fault))).await;
+    client.exit_status(255).await;
+    client.close().await;
+}
+
+impl Preparation {
+    fn note(&mut self, shared: &Shared, message: ChannelMsg) {
+        match message {
+            ChannelMsg::SetEnv { variable_name, variable_value, .. } => {
+                let taken = shared.settings.takes_variable(&variable_name)
+                    && variable_value.len() <= LONGEST_VALUE
+                    && !variable_value.contains('\0');
+                if self.variables.len() + self.refused.len() >= MOST_VARIABLES {
+                    return;
+                }
+                if taken {
+                    self.variables.push((variable_name, variable_value));
+                } else {
+                    self.refused.push(variable_name.chars().take(64).collect());
+                }
+            }
+            ChannelMsg::RequestPty {
+                term,
+                col_width,
+                row_height,
+                pix_width,
+                pix_height,
+                terminal_modes,
+                ..
+            } => {
+                let name = Bytes::from(term.chars().take(LONGEST_VALUE).collect::<String>());
+                let terminal = Terminal { name, columns: col_width, rows: row_height };
+                self.screen =
+                    Some(Screen { terminal, pixels: (pix_width, pix_height), modes: terminal_modes });
+            }
+            ChannelMsg::WindowChange { col_width, row_height, pix_width, pix_height } => {
+                if let Some(screen) = &mut self.screen {
+                    (screen.terminal.columns, screen.terminal.rows) = (col_width, row_height);
+                    screen.pixels = (pix_width, pix_height);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The recording says what was brought along, and what was not passed on.
+    async fn tell(&self, shared: &Shared) -> Result<(), Fault> {
+        let said = |kind, text: String| Event::Said { kind, text: text.into() };
+        for (name, value) in &self.variables {
+            shared.host.note(said(Said::Setting, format!("{name}={value}")), Keep::IfStrict).await?;
+        }
+        for name in &self.refused {
+            let text = format!("the client's variable {name} was not passed on");
+            shared.host.note(said(Said::Notice, text), Keep::IfStrict).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Asks, and starts what may run. Whatever a broken recording stops, ends the stream.
+async fn start(shared: &Shared, preparation: &Preparation, program: Program) -> Result<Running, Fault> {
+    let id = shared.next();
+    let terminal = preparation.screen.as_ref().map(|screen| screen.terminal.clone());
+    let has_terminal = terminal.is_some();
+    let (wanted, offered, form, text) = match &program {
+        Program::Shell => (Wanted::Shell, Use::Shell, Form::Shell { terminal }, Bytes::new()),
+        Program::Command(text) => (Wanted::Command, Use::Command, Form::Command { terminal }, text.clone()),
+        Program::Subsystem(name) if name == "sftp" => {
+            (Wanted::Files, Use::Files, Form::Subsystem, Bytes::from(name.clone()))
+        }
+        Program::Subsystem(name) => {
+            let text = Bytes::from(name.chars().take(64).collect::<String>());
+            (Wanted::Subsystem, Use::Command, Form::Subsystem, text)
+        }
+    };
+    let broken = |fault: Fault| {
+        shared.break_off(fault.clone());
+        fault
+    };
+    preparation.tell(shared).await.map_err(broken)?;
+    if let Some(why) = not_offered(shared, wanted, offered, &text) {
+        let text = text.slice(..text.len().min(LONGEST_COMMAND));
+        shared.host.refuse(id, form, text, &why).await.map_err(broken)?;
+        return Err(why);
+    }
+    let asked = shared.host.ask(id, form, text, &Question::Channel(wanted)).await;
+    let permit = match asked {
+        Ok(permit) => permit,
+        Err(Refused::Denied(fault)) => return Err(fault),
+        Err(Refused::Over(fault)) => return Err(broken(fault)),
+    };
+    let began = shared.host.now();
+    let limit = match wanted {
+        Wanted::Files => Some(shared.settings.file_bytes),
+        _ if has_terminal => None,
+        _ => Some(shared.settings.command_bytes),
+    };
+    let started = begin(shared, permit, preparation, &program);
+    let outcome = tokio::select! {
+        biased;
+        fault = shared.ended() => Err(fault),
+        outcome = started => outcome,
+    };
+    match outcome {
+        Ok((connection, at_host)) => {
+            let tally = Tally::new(id, limit);
+            let moves_files = wanted == Wanted::Files;
+            Ok(Running { id, began, connection, at_host, tally, has_terminal, moves_files })
+        }
+        Err(fault) => {
+            let event = Event::Failed {
+                id: Some(id),
+                code: fault.code.to_string().into(),
+                message: fault.message.clone().into(),
+                duration_us: relay::micros(shared, began),
+            };
+            shared.host.note(event, Keep::IfStrict).await.map_err(broken)?;
+            Err(fault)
+        }
+    }
+}
+
+async fn begin(
+    shared: &Shared,
+    permit: Permit,
+    preparation: &Preparation,
+    program: &Program,
+) -> Result<(crate::upstream::Connection, crate::upstream::AtHost), Fault> {
+    let connection = shared.upstreams.take().await?;
+    let (screen, variables) = (preparation.screen.as_ref(), &preparation.variables);
+    let at_host = connection.start(permit, program, screen, variables).await?;
+    Ok((connection, at_host))
+}
+
+fn not_offered(shared: &Shared, wanted: Wanted, offered: Use, text: &Bytes) -> Option<Fault> {
+    if wanted == Wanted::Subsystem {
+        return Some(fault::not_offered("this subsystem"));
+    }
+    if text.len() > LONGEST_COMMAND {
+        return Some(fault::client("asks for a command that is too long"));
+    }
+    let name = match offered {
+        Use::Shell => "shells",
+        Use::Command => "commands",
+        Use::Files => "files by sftp",
+    };
+    (!shared.settings.allow.contains(&offered)).then(|| fault::not_offered(name))
+}

@@ -1,0 +1,191 @@
+//! One stream: the server that the client speaks with, its channels, and its end.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use hoop_engine::{
+    CloseReason, RequestId, StreamContext,
+    hosted::{Doing, Host, HostedEngine, HostedParts},
+};
+use hoop_model::{Fault, Redacted};
+use russh::{Disconnect, MethodKind, MethodSet, Preferred, SshId, cipher, mac, server};
+use tokio::sync::{Notify, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    fault,
+    server::ClientSide,
+    settings::HostSettings,
+    stream::Stream,
+    trust::own_key,
+    upstream::{Login, Upstreams},
+};
+
+/// From the client's first byte until it is let in.
+const GREETING: Duration = Duration::from_secs(30);
+/// Channels have so long to say good-bye.
+const LAST_WORDS: Duration = Duration::from_millis(600);
+/// Messages of a channel that may wait. With them all full the client's connection stands still, which is the library's way.
+const WAITING: usize = 256;
+/// What a channel may have under way. Bytes.
+const WINDOW: u32 = 1 << 20;
+
+/// SSH for one stream.
+pub(crate) struct SshEngine {
+    settings: Arc<HostSettings>,
+    login: Login,
+    stream: StreamContext,
+}
+
+impl SshEngine {
+    pub(crate) const fn new(settings: Arc<HostSettings>, login: Login, stream: StreamContext) -> Self {
+        Self { settings, login, stream }
+    }
+}
+
+impl HostedEngine for SshEngine {
+    fn run(self: Box<Self>, parts: HostedParts) -> Doing<CloseReason> {
+        Box::pin(self.serve(parts))
+    }
+}
+
+/// What all channels of a stream share.
+pub(crate) struct Shared {
+    pub(crate) settings: Arc<HostSettings>,
+    pub(crate) host: Host,
+    pub(crate) upstreams: Upstreams,
+    /// Who it is, and as whom they are on the host.
+    pub(crate) person: String,
+    pub(crate) user: String,
+    /// Channels that run.
+    pub(crate) channels: AtomicUsize,
+    pub(crate) tasks: TaskTracker,
+    /// Everything of this stream stops.
+    pub(crate) stop: CancellationToken,
+    pub(crate) let_in: Notify,
+    requests: AtomicU64,
+    /// Once nothing may go on, why.
+    broken: watch::Sender<Option<Fault>>,
+}
+
+impl Shared {
+    /// Numbers a request.
+    pub(crate) fn next(&self) -> RequestId {
+        RequestId(self.requests.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The stream cannot go on: its recording is broken, mostly.
+    pub(crate) fn break_off(&self, fault: Fault) {
+        self.broken.send_modify(|broken| {
+            broken.get_or_insert(fault);
+        });
+    }
+
+    /// Waits for the end, whoever announces it.
+    pub(crate) async fn ended(&self) -> Fault {
+        let mut broken = self.broken.subscribe();
+        let broken = async move {
+            let fault = broken.wait_for(Option::is_some).await.map(|fault| fault.clone());
+            match fault {
+                Ok(Some(fault)) => fault,
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            fault = broken => fault,
+            fault = self.host.ended() => fault,
+        }
+    }
+}
+
+impl SshEngine {
+    async fn serve(self: Box<Self>, parts: HostedParts) -> CloseReason {
+        let Self { settings, login, stream } = *self;
+        let stop = CancellationToken::new();
+        let _stop = stop.clone().drop_guard();
+        let user = login.user().to_owned();
+        let shared = Arc::new(Shared {
+            upstreams: Upstreams::new(Arc::clone(&settings), login, parts.host.clone()),
+            settings,
+            host: parts.host,
+            person: stream.person.to_string(),
+            user,
+            channels: AtomicUsize::new(0),
+            tasks: TaskTracker::new(),
+            stop,
+            let_in: Notify::new(),
+            requests: AtomicU64::new(0),
+            broken: watch::channel(None).0,
+        });
+        let config = Arc::new(config(&parts.stream_key));
+        let side = ClientSide::new(Arc::clone(&shared));
+        let greeting = server::run_stream(config, Stream(parts.client), side);
+        let running = tokio::select! {
+            biased;
+            fault = shared.ended() => return CloseReason::Fault(fault),
+            running = tokio::time::timeout(GREETING, greeting) => running,
+        };
+        let mut running = match running {
+            Ok(Ok(running)) => running,
+            Ok(Err(_)) => return CloseReason::Client,
+            Err(_) => return CloseReason::Fault(fault::client("said nothing for too long")),
+        };
+        let handle = running.handle();
+        let late = async {
+            if tokio::time::timeout(GREETING, shared.let_in.notified()).await.is_ok() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let fault = tokio::select! {
+            biased;
+            fault = shared.ended() => fault,
+            _ = &mut running => return CloseReason::Client,
+            () = late => fault::client("did not ask to be let in for too long"),
+        };
+        say_good_bye(&shared, &handle, &fault).await;
+        // Until the client has hung up, or the host of this engine has had enough.
+        let _ = running.await;
+        CloseReason::Fault(fault)
+    }
+}
+
+/// Channels tell their own clients; then the connection ends, with the reason.
+async fn say_good_bye(shared: &Shared, handle: &server::Handle, fault: &Fault) {
+    shared.tasks.close();
+    let _ = tokio::time::timeout(LAST_WORDS, shared.tasks.wait()).await;
+    let text = format!("{} ({})", fault.message, fault.code);
+    let _ = handle.disconnect(Disconnect::ByApplication, text, String::new()).await;
+}
+
+/// The client has proven its session to the tunnel; inside, `none` lets it in. No compression: it is a way to make a small
+/// packet large. Strict key exchange is part of the library's list.
+fn config(stream_key: &Redacted<[u8; 32]>) -> server::Config {
+    server::Config {
+        server_id: SshId::Standard("SSH-2.0-hoop".into()),
+        methods: MethodSet::from(&[MethodKind::None][..]),
+        auth_rejection_time: Duration::from_millis(100),
+        auth_rejection_time_initial: Some(Duration::ZERO),
+        keys: vec![own_key(stream_key)],
+        window_size: WINDOW,
+        maximum_packet_size: 32 << 10,
+        channel_buffer_size: WAITING,
+        event_buffer_size: 64,
+        preferred: Preferred {
+            cipher: vec![cipher::AES_256_GCM, cipher::AES_256_CTR].into(),
+            mac: vec![mac::HMAC_SHA512_ETM, mac::HMAC_SHA256_ETM].into(),
+            compression: vec![russh::compression::NONE].into(),
+            ..Preferred::DEFAULT
+        },
+        max_auth_attempts: 6,
+        // The session has limits of its own, and its tunnel outlives network paths.
+        inactivity_timeout: None,
+        keepalive_interval: None,
+        ..server::Config::default()
+    }
+}

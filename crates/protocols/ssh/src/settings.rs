@@ -1,0 +1,345 @@
+//! A connection's settings: the JSON an admin writes, checked once, and the [`Target`] made of it.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use hoop_engine::{
+    Address, Credential, CredentialSource, Protocol, RecordingLimits, SecretSource, SettingsError, Started,
+    StreamContext, Target, TlsPolicy, hosted::HostedLook,
+};
+use hoop_model::{ProtocolId, Timestamp};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::{
+    engine::SshEngine,
+    trust::Trust,
+    upstream::{Login, Look},
+};
+
+/// SSH.
+#[derive(Debug)]
+pub struct Ssh;
+
+const NAME: &str = "ssh";
+/// Bytes kept of a command's streams together.
+const COMMAND_BYTES: u64 = 64 << 20;
+/// Bytes kept of a transfer of files beside what it does to them: none, so that contents lie in one place.
+const FILE_BYTES: u64 = 0;
+/// Variables that a client may bring along, unless the settings say otherwise: language, and git's protocol.
+const VARIABLES: [&str; 4] = ["LANG", "LANGUAGE", "LC_*", "GIT_PROTOCOL"];
+
+impl Protocol for Ssh {
+    fn id(&self) -> ProtocolId {
+        #[expect(clippy::expect_used, reason = "a constant, tested")]
+        ProtocolId::new(NAME).expect("a valid name")
+    }
+
+    fn settings_schema(&self) -> serde_json::Value {
+        schemars::schema_for!(Settings).to_value()
+    }
+
+    fn configure(&self, settings: &serde_json::Value) -> Result<Arc<dyn Target>, SettingsError> {
+        let settings = Settings::deserialize(settings).map_err(|error| wrong(error.to_string()))?;
+        Ok(Arc::new(SshTarget::check(settings)?))
+    }
+}
+
+/// Settings of an SSH connection.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// Host name or address, as the agent sees it.
+    host: String,
+    /// TCP port.
+    #[serde(default = "default_port")]
+    port: u16,
+    /// The user that sessions become on the host.
+    user: String,
+    /// Where the agent finds that user's password: `env:NAME`, `file:/absolute/path` or `sealed:BASE64`.
+    #[serde(default)]
+    password: Option<String>,
+    /// Where the agent finds a private key that lets that user in, written as `password` is. In place of a password.
+    #[serde(default)]
+    private_key: Option<String>,
+    /// The host's public keys, as `known_hosts` has them: `ssh-ed25519 AAAA…`. Any other key is refused.
+    #[serde(default)]
+    host_keys: Vec<String>,
+    /// Public keys of authorities that certify hosts. A certificate must name the host.
+    #[serde(default)]
+    host_authorities: Vec<String>,
+    /// The name that must stand in the host's certificate, if it is not `host`.
+    #[serde(default)]
+    host_name: Option<String>,
+    /// What sessions may be: `shell`, `command`, `files`. By default all three.
+    #[serde(default = "everything")]
+    allow: BTreeSet<Use>,
+    /// Variables that a client may bring along: names, or beginnings of names and `*`. By default `LANG`, `LANGUAGE`, `LC_*`
+    /// and `GIT_PROTOCOL`.
+    #[serde(default)]
+    environment: Option<Vec<String>>,
+    /// How much is kept in recordings. What a terminal shows is always kept whole.
+    #[serde(default)]
+    recording: Recording,
+}
+
+/// What a session may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Use {
+    /// A shell.
+    Shell,
+    /// One command.
+    Command,
+    /// Files, by sftp.
+    Files,
+}
+
+/// How much is kept in recordings.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Recording {
+    /// Bytes kept of a command's streams together, or of a shell's without a terminal (default 64 MiB).
+    #[serde(default)]
+    command_bytes: Option<u64>,
+    /// Bytes kept of the packets of each transfer by sftp, contents of files among them (default none). What a transfer does to
+    /// files is always kept.
+    #[serde(default)]
+    file_bytes: Option<u64>,
+}
+
+const fn default_port() -> u16 {
+    22
+}
+
+fn everything() -> BTreeSet<Use> {
+    [Use::Shell, Use::Command, Use::Files].into()
+}
+
+fn wrong(what: impl Into<String>) -> SettingsError {
+    SettingsError { protocol: NAME.to_owned(), what: what.into() }
+}
+
+/// How the credential lets hoop in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CredentialKind {
+    Password,
+    PrivateKey,
+}
+
+/// What an engine needs of the settings.
+#[derive(Debug)]
+pub(crate) struct HostSettings {
+    pub(crate) address: Address,
+    pub(crate) trust: Trust,
+    pub(crate) allow: BTreeSet<Use>,
+    variables: Vec<String>,
+    pub(crate) command_bytes: u64,
+    pub(crate) file_bytes: u64,
+}
+
+impl HostSettings {
+    /// Whether a client may bring this variable along.
+    pub(crate) fn takes_variable(&self, name: &str) -> bool {
+        is_variable(name)
+            && self.variables.iter().any(|known| match known.strip_suffix('*') {
+                Some(beginning) => name.starts_with(beginning),
+                None => name == known,
+            })
+    }
+}
+
+/// A host with checked settings.
+#[derive(Debug)]
+struct SshTarget {
+    credential: CredentialSource,
+    kind: CredentialKind,
+    settings: Arc<HostSettings>,
+}
+
+impl SshTarget {
+    fn check(settings: Settings) -> Result<Self, SettingsError> {
+        let host = text("host", &settings.host, 253)?;
+        if host.contains(|c: char| {
+            c.is_whitespace() || c.is_control() || matches!(c, '/' | '@' | '?' | ',' | '\\')
+        }) {
+            return Err(wrong("host: expected one name or address, no path, list or URL"));
+        }
+        if settings.port == 0 {
+            return Err(wrong("port: must not be 0"));
+        }
+        let user = text("user", &settings.user, 255)?;
+        let secret = |field: &str, source: &str| {
+            source.parse::<SecretSource>().map_err(|what| wrong(format!("{field}: {what}")))
+        };
+        let (kind, secret) = match (&settings.password, &settings.private_key) {
+            (Some(password), None) => (CredentialKind::Password, secret("password", password)?),
+            (None, Some(key)) => (CredentialKind::PrivateKey, secret("private_key", key)?),
+            _ => return Err(wrong("password, private_key: one of the two")),
+        };
+        let name = settings.host_name.as_deref().unwrap_or(&host);
+        let trust = Trust::new(&settings.host_keys, &settings.host_authorities, name).map_err(wrong)?;
+        if settings.allow.is_empty() {
+            return Err(wrong("allow: at least one of shell, command, files"));
+        }
+        let variables = settings.environment.unwrap_or_else(|| VARIABLES.map(str::to_owned).into());
+        variables.iter().try_for_each(|name| check_variable(name))?;
+        let host = HostSettings {
+            address: Address { host, port: settings.port },
+            trust,
+            allow: settings.allow,
+            variables,
+            command_bytes: settings.recording.command_bytes.unwrap_or(COMMAND_BYTES),
+            file_bytes: settings.recording.file_bytes.unwrap_or(FILE_BYTES),
+        };
+        let credential = CredentialSource { user, password: Some(secret) };
+        Ok(Self { credential, kind, settings: Arc::new(host) })
+    }
+}
+
+fn text(field: &str, value: &str, most: usize) -> Result<String, SettingsError> {
+    match value {
+        "" => Err(wrong(format!("{field}: must not be empty"))),
+        v if v.len() > most => Err(wrong(format!("{field}: longer than {most} bytes"))),
+        v if v.chars().any(char::is_control) => {
+            Err(wrong(format!("{field}: must not contain control characters")))
+        }
+        v => Ok(v.to_owned()),
+    }
+}
+
+fn is_variable(name: &str) -> bool {
+    name.len() <= 64
+        && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// A pattern that lets in what changes which code runs is no list of what is harmless.
+fn check_variable(pattern: &str) -> Result<(), SettingsError> {
+    const NEVER: [&str; 14] = [
+        "LD_",
+        "DYLD_",
+        "BASH_ENV",
+        "ENV",
+        "IFS",
+        "PATH",
+        "SHELLOPTS",
+        "PS4",
+        "PROMPT_COMMAND",
+        "PYTHON",
+        "PERL",
+        "RUBY",
+        "NODE_",
+        "GIT_SSH",
+    ];
+    let beginning = pattern.strip_suffix('*').unwrap_or(pattern);
+    let leads_astray = |never: &&str| {
+        beginning.starts_with(*never) || (pattern.ends_with('*') && never.starts_with(beginning))
+    };
+    if !is_variable(beginning) {
+        return Err(wrong("environment: expected names, or beginnings of names and `*`"));
+    }
+    if NEVER.iter().any(leads_astray) {
+        return Err(wrong(format!("environment: {pattern} can change what runs on the host")));
+    }
+    Ok(())
+}
+
+impl Target for SshTarget {
+    fn address(&self) -> Address {
+        self.settings.address.clone()
+    }
+
+    /// SSH protects itself.
+    fn tls(&self) -> TlsPolicy {
+        TlsPolicy::Disabled
+    }
+
+    fn credential(&self) -> Option<CredentialSource> {
+        Some(self.credential.clone())
+    }
+
+    fn look_hosted(&self) -> Option<Box<dyn HostedLook>> {
+        Some(Box::new(Look { settings: Arc::clone(&self.settings), kind: self.kind }))
+    }
+
+    fn recording_limits(&self) -> RecordingLimits {
+        RecordingLimits { copy_per_request: self.settings.command_bytes, ..RecordingLimits::default() }
+    }
+
+    fn start(&self, stream: StreamContext, credential: Credential, _: Timestamp) -> Started {
+        let login = Login::new(self.kind, credential);
+        Started::Hosted(Box::new(SshEngine::new(Arc::clone(&self.settings), login, stream)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
+
+    fn configure(settings: &Value) -> Result<Arc<dyn Target>, String> {
+        Ssh.configure(settings).map_err(|error| error.to_string())
+    }
+
+    fn with(change: Value) -> Value {
+        let mut settings = json!({"host": "web", "user": "deploy", "password": "env:PW", "host_keys": [KEY]});
+        settings.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        settings
+    }
+
+    #[test]
+    fn the_least_is_enough() {
+        let target = configure(&with(json!({}))).unwrap();
+        assert_eq!(target.address(), Address { host: "web".into(), port: 22 });
+        assert_eq!(target.credential().unwrap().user, "deploy");
+        assert_eq!(Ssh.id().as_str(), "ssh");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (change, named) in [
+            (json!({"host": ""}), "host"),
+            (json!({"host": "u@web"}), "host"),
+            (json!({"host": "-oProxyCommand=id,x"}), "host"),
+            (json!({"port": 0}), "port"),
+            (json!({"user": "a\nb"}), "user"),
+            (json!({"password": "hunter2"}), "password"),
+            (json!({"password": null}), "one of the two"),
+            (json!({"private_key": "file:/k"}), "one of the two"),
+            (json!({"host_keys": []}), "host_keys"),
+            (json!({"host_keys": ["web ssh-ed25519 AAAA"]}), "host_keys"),
+            (json!({"host_authorities": ["nonsense"]}), "host_authorities"),
+            (json!({"allow": []}), "allow"),
+            (json!({"allow": ["forwards"]}), "forwards"),
+            (json!({"strict_host_key_checking": "no"}), "strict_host_key_checking"),
+        ] {
+            let error = configure(&with(change.clone())).err().unwrap_or_default();
+            assert!(error.contains(named), "{change}: {error:?}");
+            assert!(!error.contains("hunter2"), "a secret is shown: {error}");
+        }
+    }
+
+    #[test]
+    fn variables_that_change_what_runs_are_never_taken() {
+        for pattern in ["LD_PRELOAD", "LD_*", "L*", "*", "BASH_ENV", "PATH", "PYTHON*", "P*", "A=B", "", "1"]
+        {
+            let error = configure(&with(json!({"environment": [pattern]}))).err().unwrap_or_default();
+            assert!(error.contains("environment"), "{pattern}: {error:?}");
+        }
+        assert!(configure(&with(json!({"environment": ["LC_*", "TZ", "EDITOR"]}))).is_ok());
+        let target = SshTarget::check(Settings::deserialize(with(json!({}))).unwrap()).unwrap();
+        for (name, taken) in [
+            ("LANG", true),
+            ("LC_ALL", true),
+            ("LC_", true),
+            ("LANGUAGES", false),
+            ("LD_PRELOAD", false),
+            ("LC_ALL=x", false),
+            ("", false),
+        ] {
+            assert_eq!(target.settings.takes_variable(name), taken, "{name}");
+        }
+    }
+}

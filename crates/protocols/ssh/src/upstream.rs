@@ -1,0 +1,427 @@
+//! Connections to the host: logged in with the connection's credential, each for one channel at a time.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use hoop_engine::{
+    Credential, Event,
+    hosted::{Doing, Host, HostedLook, Keep},
+};
+use hoop_model::{Fault, Redacted};
+use hoop_policy::Permit;
+use hoop_recording::event::{Said, Terminal};
+use russh::{
+    AlgorithmKind, Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Limits, Preferred, Pty, Sig,
+    client::{self, Handle, Msg},
+    keys::{PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate, decode_secret_key},
+};
+
+use crate::{
+    fault,
+    settings::{CredentialKind, HostSettings},
+    stream::Stream,
+    trust::name_of,
+};
+
+/// Longest handshake and log-in.
+const LOGIN: Duration = Duration::from_secs(20);
+/// Longest answer to a request on a channel.
+const ANSWER: Duration = Duration::from_secs(20);
+/// Connections kept for the next channel.
+const MOST_IDLE: usize = 4;
+/// Messages of a channel that may wait.
+const WAITING: usize = 64;
+
+/// What lets hoop in.
+pub(crate) struct Login {
+    user: String,
+    secret: Result<Secret, Fault>,
+}
+
+enum Secret {
+    Password(Redacted<String>),
+    Key(Arc<PrivateKey>),
+}
+
+impl Login {
+    pub(crate) fn new(kind: CredentialKind, credential: Credential) -> Self {
+        let Credential { user, password } = credential;
+        let secret = match (kind, password) {
+            (_, None) => Err(fault::login("there is no credential for it")),
+            (CredentialKind::Password, Some(password)) => Ok(Secret::Password(password)),
+            (CredentialKind::PrivateKey, Some(text)) => decode_secret_key(text.expose(), None)
+                .map(|key| Secret::Key(Arc::new(key)))
+                .map_err(|_| fault::not_a_key()),
+        };
+        Self { user, secret }
+    }
+
+    pub(crate) fn user(&self) -> &str {
+        &self.user
+    }
+}
+
+/// What is to run on the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Program {
+    Shell,
+    Command(Bytes),
+    Subsystem(String),
+}
+
+/// A terminal as the client asked for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Screen {
+    pub(crate) terminal: Terminal,
+    pub(crate) pixels: (u32, u32),
+    pub(crate) modes: Vec<(Pty, u32)>,
+}
+
+/// The connections of one stream.
+pub(crate) struct Upstreams {
+    settings: Arc<HostSettings>,
+    login: Login,
+    host: Host,
+    config: Arc<client::Config>,
+    idle: Mutex<Vec<Connection>>,
+    /// What the host called itself last.
+    version: Arc<Mutex<String>>,
+}
+
+/// A connection that is logged in.
+pub(crate) struct Connection(Handle<HostSide>);
+
+/// Longest version that a host says (RFC 4253 §4.2).
+const VERSION: usize = 255;
+
+/// Whether a host lets the connection's user in.
+pub(crate) struct Look {
+    pub(crate) settings: Arc<HostSettings>,
+    pub(crate) kind: CredentialKind,
+}
+
+impl HostedLook for Look {
+    fn run(self: Box<Self>, host: Host, credential: Credential) -> Doing<Result<String, Fault>> {
+        Box::pin(async move {
+            let upstreams = Upstreams::new(self.settings, Login::new(self.kind, credential), host);
+            let connection = upstreams.take().await?;
+            let version = upstreams.version.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            drop(connection);
+            Ok(version)
+        })
+    }
+}
+
+impl Upstreams {
+    pub(crate) fn new(settings: Arc<HostSettings>, login: Login, host: Host) -> Self {
+        let config = Arc::new(config(&settings));
+        Self { settings, login, host, config, idle: Mutex::default(), version: Arc::default() }
+    }
+
+    /// A connection that nobody uses, or a new one.
+    pub(crate) async fn take(&self) -> Result<Connection, Fault> {
+        loop {
+            let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            match idle {
+                Some(connection) if connection.0.is_closed() => {}
+                Some(connection) => return Ok(connection),
+                None => return self.connect().await,
+            }
+        }
+    }
+
+    /// Keeps a connection whose channel was closed in order.
+    pub(crate) fn give_back(&self, connection: Connection) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < MOST_IDLE && !connection.0.is_closed() {
+            idle.push(connection);
+        }
+    }
+
+    async fn connect(&self) -> Result<Connection, Fault> {
+        let late = |_| fault::handshake(&format!("it did not let hoop in within {} s", LOGIN.as_secs()));
+        tokio::time::timeout(LOGIN, self.log_in()).await.map_err(late)?
+    }
+
+    async fn log_in(&self) -> Result<Connection, Fault> {
+        let secret = self.login.secret.as_ref().map_err(Clone::clone)?;
+        let stream = Stream(self.host.dial().await?);
+        let judged = Arc::new(Mutex::new(None));
+        let side = HostSide {
+            settings: Arc::clone(&self.settings),
+            host: self.host.clone(),
+            judged: Arc::clone(&judged),
+            version: Arc::clone(&self.version),
+        };
+        let connecting = client::connect_stream(Arc::clone(&self.config), stream, side).await;
+        let judged = judged.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut handle = match (connecting, judged) {
+            (Ok(handle), Some(Ok(key))) => {
+                self.tell(&key).await?;
+                handle
+            }
+            (_, Some(Err(what))) => return Err(fault::host_key(&what)),
+            (Ok(_), None) => return Err(fault::host_key("it showed none")),
+            (Err(error), _) => return Err(self.explain(&error)),
+        };
+        let user = self.login.user.as_str();
+        let answer = match secret {
+            Secret::Password(password) => {
+                handle.authenticate_password(user, password.expose().as_str()).await
+            }
+            Secret::Key(key) => {
+                let hash = match key.algorithm().is_rsa() {
+                    true => handle.best_supported_rsa_hash().await.ok().flatten().flatten(),
+                    false => None,
+                };
+                let key = PrivateKeyWithHashAlg::new(Arc::clone(key), hash);
+                handle.authenticate_publickey(user, key).await
+            }
+        };
+        match answer {
+            Ok(answer) if answer.success() => Ok(Connection(handle)),
+            Ok(_) => Err(fault::login(&format!("its user {user} needs another credential, or one more"))),
+            Err(_) => Err(fault::login("it closed the connection during log-in")),
+        }
+    }
+
+    async fn tell(&self, key: &str) -> Result<(), Fault> {
+        let address = &self.settings.address;
+        let text =
+            format!("connected to {}:{} as {}, host key {key}", address.host, address.port, self.login.user);
+        self.host.note(Event::Said { kind: Said::Notice, text: text.into() }, Keep::IfStrict).await
+    }
+
+    fn explain(&self, error: &russh::Error) -> Fault {
+        match error {
+            russh::Error::NoCommonAlgo { kind: AlgorithmKind::Key, .. } => {
+                fault::host_key("it has no key of a kind that is pinned")
+            }
+            russh::Error::NoCommonAlgo { kind, .. } => {
+                fault::handshake(&format!("it offers no {kind:?} algorithm that hoop uses"))
+            }
+            _ => fault::handshake("the handshake failed"),
+        }
+    }
+}
+
+fn config(settings: &HostSettings) -> client::Config {
+    client::Config {
+        client_id: russh::SshId::Standard("SSH-2.0-hoop".into()),
+        limits: Limits::default(),
+        maximum_packet_size: 32 << 10,
+        channel_buffer_size: WAITING,
+        preferred: Preferred {
+            key: settings.trust.key_kinds().into(),
+            host_key_certificates: settings.trust.certificate_kinds().into(),
+            compression: vec![russh::compression::NONE].into(),
+            ..Preferred::DEFAULT
+        },
+        inactivity_timeout: None,
+        keepalive_interval: Some(Duration::from_secs(30)),
+        keepalive_max: 3,
+        ..client::Config::default()
+    }
+}
+
+/// What the host must show, said back through `judged`: the library's errors tell it less.
+pub(crate) struct HostSide {
+    settings: Arc<HostSettings>,
+    host: Host,
+    judged: Arc<Mutex<Option<Result<String, String>>>>,
+    version: Arc<Mutex<String>>,
+}
+
+impl HostSide {
+    fn judge(&self, shown: &PublicKeyOrCertificate) -> bool {
+        let verdict = self.settings.trust.judge(shown, self.host.now());
+        let good = verdict.is_ok();
+        let verdict = verdict.map(|()| name_of(&shown.public_key()));
+        *self.judged.lock().unwrap_or_else(PoisonError::into_inner) = Some(verdict);
+        good
+    }
+}
+
+/// Whatever a host wants to open towards us is refused by dropping `reply`: nothing was asked to be forwarded.
+impl client::Handler for HostSide {
+    type Error = russh::Error;
+
+    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, russh::Error> {
+        Ok(self.judge(shown))
+    }
+
+    async fn kex_done(
+        &mut self,
+        _: Option<&[u8]>,
+        _: &russh::Names,
+        session: &mut client::Session,
+    ) -> Result<(), russh::Error> {
+        let version = String::from_utf8_lossy(session.remote_sshid());
+        let version = version.chars().filter(|c| !c.is_control()).take(VERSION).collect();
+        *self.version.lock().unwrap_or_else(PoisonError::into_inner) = version;
+        Ok(())
+    }
+
+    async fn server_channel_open_forwarded_tcpip(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        reply: client::ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), russh::Error> {
+        drop(reply);
+        Ok(())
+    }
+
+    async fn server_channel_open_forwarded_streamlocal(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        reply: client::ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), russh::Error> {
+        drop(reply);
+        Ok(())
+    }
+
+    async fn server_channel_open_agent_forward(
+        &mut self,
+        _: Channel<Msg>,
+        reply: client::ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), russh::Error> {
+        drop(reply);
+        Ok(())
+    }
+
+    async fn server_channel_open_session(
+        &mut self,
+        _: Channel<Msg>,
+        reply: client::ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), russh::Error> {
+        drop(reply);
+        Ok(())
+    }
+
+    async fn server_channel_open_direct_tcpip(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        reply: client::ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), russh::Error> {
+        drop(reply);
+        Ok(())
+    }
+
+    async fn server_channel_open_direct_streamlocal(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        reply: client::ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), russh::Error> {
+        drop(reply);
+        Ok(())
+    }
+
+    async fn server_channel_open_x11(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        reply: client::ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), russh::Error> {
+        drop(reply);
+        Ok(())
+    }
+}
+
+impl Connection {
+    /// Starts a program on the host: takes the proof that it may be.
+    pub(crate) async fn start(
+        &self,
+        _: Permit,
+        program: &Program,
+        screen: Option<&Screen>,
+        variables: &[(String, String)],
+    ) -> Result<AtHost, Fault> {
+        let starting = self.start_now(program, screen, variables);
+        let late = |_| fault::refused("an answer for too long");
+        tokio::time::timeout(ANSWER, starting).await.map_err(late)?
+    }
+
+    async fn start_now(
+        &self,
+        program: &Program,
+        screen: Option<&Screen>,
+        variables: &[(String, String)],
+    ) -> Result<AtHost, Fault> {
+        let channel = self.0.channel_open_session().await.map_err(|_| fault::refused("another channel"))?;
+        let (read, write) = channel.split();
+        let mut at_host = AtHost { read, write };
+        for (name, value) in variables {
+            // A host that takes no such variable says nothing, as OpenSSH's client has it.
+            at_host.write.set_env(false, name.as_str(), value.as_str()).await.map_err(|_| fault::lost())?;
+        }
+        if let Some(screen) = screen {
+            let Screen { terminal, pixels, modes } = screen;
+            let name = String::from_utf8_lossy(&terminal.name);
+            at_host
+                .write
+                .request_pty(true, &name, terminal.columns, terminal.rows, pixels.0, pixels.1, modes)
+                .await
+                .map_err(|_| fault::lost())?;
+            at_host.answer("a terminal").await?;
+        }
+        let (asked, what) = match program {
+            Program::Shell => (at_host.write.request_shell(true).await, "a shell"),
+            Program::Command(text) => (at_host.write.exec(true, text.to_vec()).await, "the command"),
+            Program::Subsystem(name) => {
+                (at_host.write.request_subsystem(true, name.as_str()).await, "the subsystem")
+            }
+        };
+        asked.map_err(|_| fault::lost())?;
+        at_host.answer(what).await?;
+        Ok(at_host)
+    }
+}
+
+/// A program that runs on the host.
+pub(crate) struct AtHost {
+    pub(crate) read: ChannelReadHalf,
+    pub(crate) write: ChannelWriteHalf<Msg>,
+}
+
+impl AtHost {
+    async fn answer(&mut self, what: &str) -> Result<(), Fault> {
+        loop {
+            match self.read.wait().await {
+                Some(ChannelMsg::Success) => return Ok(()),
+                Some(ChannelMsg::Failure) => return Err(fault::refused(what)),
+                Some(ChannelMsg::WindowAdjusted { .. }) => {}
+                Some(ChannelMsg::Close) | None => return Err(fault::lost()),
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+/// A signal's name, as recordings have it.
+pub(crate) fn signal_name(signal: &Sig) -> String {
+    match signal {
+        Sig::Custom(name) => name.chars().filter(|c| c.is_ascii_graphic()).take(32).collect(),
+        known => format!("{known:?}"),
+    }
+}

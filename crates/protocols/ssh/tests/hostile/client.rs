@@ -1,0 +1,79 @@
+//! Clients that do what no OpenSSH does.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use hoop_engine::CloseReason;
+use russh::keys::{PrivateKey, PrivateKeyWithHashAlg, ssh_key::private::Ed25519Keypair};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::{Person, Stage, heard, host::PASSWORD};
+
+#[tokio::test]
+async fn bytes_of_another_protocol_are_answered_by_nothing_but_a_version() {
+    let mut stage = Stage::new(PASSWORD).await;
+    stage.client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    stage.client.write_all(&[0xff; 4096]).await.unwrap();
+    stage.client.shutdown().await.unwrap();
+    let mut said = Vec::new();
+    stage.client.read_to_end(&mut said).await.unwrap();
+    assert_eq!(said, b"SSH-2.0-hoop\r\n");
+    assert_eq!(stage.running.await.unwrap().reason, CloseReason::Client);
+    assert_eq!(stage.host.ran.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn nobody_gets_in_by_password_or_key() {
+    let stage = Stage::new(PASSWORD).await;
+    let config = Arc::new(russh::client::Config::default());
+    let mut handle = russh::client::connect_stream(config, stage.client, Person).await.unwrap();
+    assert!(!handle.authenticate_password("deploy", PASSWORD).await.unwrap().success());
+    let key = PrivateKey::from(Ed25519Keypair::from_seed(&[5; 32]));
+    let key = PrivateKeyWithHashAlg::new(Arc::new(key), None);
+    assert!(!handle.authenticate_publickey("deploy", key).await.unwrap().success());
+    assert!(!stage.notes.all().contains(PASSWORD));
+}
+
+#[tokio::test]
+async fn channels_without_end_are_refused_and_those_that_are_open_go_on() {
+    let person = Stage::new(PASSWORD).await.connect().await;
+    let (mut open, mut refused) = (Vec::new(), 0);
+    for _ in 0..80 {
+        match person.handle.channel_open_session().await {
+            Ok(channel) => open.push(channel),
+            Err(_) => refused += 1,
+        }
+    }
+    assert_eq!((open.len(), refused), (64, 16));
+    let one = open.pop().unwrap();
+    one.exec(true, "hello").await.unwrap();
+    assert_eq!(heard(one).await.0, "ran hello");
+}
+
+#[tokio::test]
+async fn a_command_longer_than_any_is_not_passed_on() {
+    let person = Stage::new(PASSWORD).await.connect().await;
+    let (_, err, status) = person.command(&"x".repeat(200 << 10)).await;
+    assert!(err.contains("HOOP-5035") && status == Some(255), "{err}");
+    assert_eq!(person.host.ran.load(Ordering::SeqCst), 0);
+    assert_eq!(person.command("hello").await.0, "ran hello");
+}
+
+/// Input before it is said what it is for, a second program on one channel, signals to nothing: no answer, and no harm.
+#[tokio::test]
+async fn requests_in_no_order_do_no_harm() {
+    let person = Stage::new(PASSWORD).await.connect().await;
+    let channel = person.handle.channel_open_session().await.unwrap();
+    channel.signal(russh::Sig::Custom("\u{1b}]0;x\u{7}".repeat(100))).await.unwrap();
+    channel.window_change(u32::MAX, u32::MAX, u32::MAX, u32::MAX).await.unwrap();
+    for number in 0..200 {
+        channel.set_env(false, format!("LC_{number}"), "x".repeat(10_000)).await.unwrap();
+    }
+    channel.exec(true, "hello").await.unwrap();
+    channel.exec(true, "again").await.unwrap();
+    let heard = tokio::time::timeout(Duration::from_secs(10), heard(channel)).await.unwrap();
+    assert_eq!(heard.0, "ran hello");
+    assert_eq!(person.host.ran.load(Ordering::SeqCst), 1);
+}

@@ -1,0 +1,155 @@
+//! A host that does what it is told in its commands, and worse.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use russh::{
+    Channel, ChannelId, ChannelMsg, Disconnect,
+    keys::{PrivateKey, ssh_key::private::Ed25519Keypair},
+    server::{Auth, ChannelOpenHandle, Config, Handle, Handler, Msg, Session, run_stream},
+};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use crate::Stage;
+
+pub(crate) const PASSWORD: &str = "canary-right-password";
+
+/// One that runs.
+pub(crate) struct BadHost {
+    pub(crate) key: String,
+    /// Commands that reached it.
+    pub(crate) ran: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+impl BadHost {
+    pub(crate) fn start(listener: TcpListener) -> Self {
+        let key = PrivateKey::from(Ed25519Keypair::from_seed(&[3; 32]));
+        let line = key.public_key().to_openssh().unwrap();
+        let config = Arc::new(Config {
+            keys: vec![key],
+            auth_rejection_time: std::time::Duration::ZERO,
+            ..Config::default()
+        });
+        let ran = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&ran);
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let side = Side { ran: Arc::clone(&counted) };
+                let config = Arc::clone(&config);
+                tokio::spawn(async move {
+                    if let Ok(running) = run_stream(config, stream, side).await {
+                        let _ = running.await;
+                    }
+                });
+            }
+        });
+        Self { key: line, ran, task }
+    }
+}
+
+impl Drop for BadHost {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Side {
+    ran: Arc<AtomicUsize>,
+}
+
+impl Handler for Side {
+    type Error = russh::Error;
+
+    async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, russh::Error> {
+        Ok(if user == "deploy" && password == PASSWORD { Auth::Accept } else { Auth::reject() })
+    }
+
+    async fn channel_open_session(
+        &mut self,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        let (handle, ran) = (session.handle(), Arc::clone(&self.ran));
+        tokio::spawn(async move {
+            reply.accept().await;
+            serve(channel, handle, &ran).await;
+        });
+        Ok(())
+    }
+}
+
+async fn serve(mut channel: Channel<Msg>, handle: Handle, ran: &AtomicUsize) {
+    let id = channel.id();
+    while let Some(message) = channel.wait().await {
+        match message {
+            ChannelMsg::Exec { command, .. } => {
+                ran.fetch_add(1, Ordering::SeqCst);
+                handle.channel_success(id).await.unwrap();
+                obey(&String::from_utf8_lossy(&command), id, &handle, &channel).await;
+            }
+            ChannelMsg::RequestSubsystem { .. } => {
+                handle.channel_success(id).await.unwrap();
+                let _ = channel.data_bytes("Welcome to web-1, the best of hosts!\n").await;
+            }
+            _ => {}
+        }
+    }
+}
+
+async fn obey(command: &str, id: ChannelId, handle: &Handle, channel: &Channel<Msg>) {
+    let said = match command {
+        "wait" => {
+            let _ = channel.data_bytes("waiting").await;
+            return;
+        }
+        "hang up" => {
+            let _ = handle.disconnect(Disconnect::ByApplication, "gone".into(), String::new()).await;
+            return;
+        }
+        "open" => {
+            let opened = [
+                handle.channel_open_forwarded_tcpip("127.0.0.1", 1, "127.0.0.1", 2).await.is_ok(),
+                handle.channel_open_forwarded_streamlocal("/run/x").await.is_ok(),
+                handle.channel_open_direct_tcpip("127.0.0.1", 1, "127.0.0.1", 2).await.is_ok(),
+                handle.channel_open_direct_streamlocal("/run/x").await.is_ok(),
+                handle.channel_open_agent().await.is_ok(),
+                handle.channel_open_x11("127.0.0.1", 2).await.is_ok(),
+                handle.channel_open_session().await.is_ok(),
+            ];
+            format!("{} of {} opened", opened.iter().filter(|one| **one).count(), opened.len())
+        }
+        other => format!("ran {other}"),
+    };
+    let _ = channel.data_bytes(said).await;
+    let _ = handle.exit_status_request(id, 0).await;
+    let _ = channel.eof().await;
+    let _ = channel.close().await;
+}
+
+#[tokio::test]
+async fn what_a_host_opens_towards_the_person_is_refused() {
+    let person = Stage::new(PASSWORD).await.connect().await;
+    assert_eq!(person.command("open").await, ("0 of 7 opened".into(), String::new(), Some(0)));
+    assert_eq!(person.command("hello").await.0, "ran hello", "the connection goes on");
+}
+
+#[tokio::test]
+async fn a_host_that_hangs_up_ends_its_channel_alone() {
+    let person = Stage::new(PASSWORD).await.connect().await;
+    let (_, err, status) = person.command("hang up").await;
+    assert!(err.contains("HOOP-5034") && status == Some(255), "{err}");
+    assert_eq!(person.command("hello").await.0, "ran hello");
+}
+
+#[tokio::test]
+async fn a_greeting_in_the_place_of_files_is_not_passed_on() {
+    let person = Stage::new(PASSWORD).await.connect().await;
+    let channel = person.handle.channel_open_session().await.unwrap();
+    channel.request_subsystem(true, "sftp").await.unwrap();
+    let (out, err, status) = crate::heard(channel).await;
+    assert!(out.is_empty() && err.contains("HOOP-5036") && status == Some(255), "{out} {err}");
+}

@@ -1,0 +1,119 @@
+//! How sessions on hosts end, and what does not run while nothing can be recorded.
+
+use std::{
+    fs,
+    io::Read as _,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use hoop_testkit::{SmallDisk, World, run, wait_until};
+use serde_json::json;
+
+use super::{Running, hospital, master, noise, shared};
+
+fn newest(world: &World) -> String {
+    world.sessions()[0]["id"].as_str().unwrap().to_owned()
+}
+
+/// A process of the host that has this in its command line.
+fn runs(what: &str) -> bool {
+    let found = std::process::Command::new("pgrep").args(["-f", what]).output().unwrap();
+    found.status.success()
+}
+
+#[test]
+fn a_killed_session_ends_in_two_seconds_and_says_why() {
+    let (world, _sshd) = hospital();
+    let mark = format!("sleep 6{}", std::process::id());
+    let mut client = Running::start(&mut world.ssh(&["-tt", "web", &format!("echo began; exec {mark}")]));
+    let mut began = [0; 5];
+    client.0.stdout.as_mut().unwrap().read_exact(&mut began).unwrap();
+    wait_until("the program", || runs(&format!("^{mark}")).then_some(()));
+    let start = Instant::now();
+    run(world.hoop(&world.admin).args(["sessions", "kill", &newest(&world), "--reason", "wrong host"]));
+    let mut err = String::new();
+    client.0.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+    let status = client.0.wait().unwrap();
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(err.contains("wrong host") && status.code() == Some(255), "{status}: {err}");
+    wait_until("the program's end on the host", || (!runs(&format!("^{mark}"))).then_some(()));
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    let session = world.ended_session();
+    assert!(session["end_reason"].as_str().unwrap().contains("wrong host"), "{session}");
+}
+
+/// Also when the client reads nothing of what it is told.
+#[test]
+fn a_client_that_reads_nothing_keeps_no_session() {
+    let (world, _sshd) = hospital();
+    let _client = Running::start(&mut world.ssh(&["web", "head -c 200000000 /dev/zero"]));
+    wait_until("the transfer", || {
+        let session = world.sessions().first()?.clone();
+        (session["bytes_out"].as_u64()? > 0).then_some(())
+    });
+    let start = Instant::now();
+    run(world.hoop(&world.admin).args(["sessions", "kill", &newest(&world), "--reason", "enough"]));
+    let session = world.ended_session();
+    assert!(session["end_reason"].as_str().unwrap().contains("enough"), "{session}");
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    wait_until("the transfer's end", || (!runs("head -c 200000000")).then_some(()));
+}
+
+/// Keepalives are no work: an idle shell is logged off.
+#[test]
+fn an_idle_shell_is_logged_off_though_its_client_keeps_it_alive() {
+    let (world, _sshd) = hospital();
+    world.rule(json!({"limits": {"idle": "3s"}}));
+    let mut command = world.ssh(&["-o", "ServerAliveInterval=1", "-tt", "web"]);
+    let mut client = Running::start(&mut command);
+    let mut err = String::new();
+    client.0.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+    assert!(err.contains("automatic logoff"), "{err}");
+}
+
+#[test]
+fn the_gateway_may_restart_beneath_a_shell() {
+    let (mut world, _sshd) = hospital();
+    let mut client = Running::start(&mut world.ssh(&["web", "echo began; read line; echo $line"]));
+    let mut began = [0; 6];
+    client.0.stdout.as_mut().unwrap().read_exact(&mut began).unwrap();
+    world.crash_gateway();
+    std::io::Write::write_all(&mut client.0.stdin.take().unwrap(), b"survived\n").unwrap();
+    let mut out = String::new();
+    client.0.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    assert_eq!(out, "survived\n");
+    assert!(client.0.wait().unwrap().success());
+}
+
+/// B8: the command is on its way, and its record cannot be stored: it does not run until it is.
+#[test]
+fn strictly_recorded_nothing_runs_before_its_record_is_stored() {
+    let (mut world, _sshd) = hospital();
+    world.rule(json!({"limits": {"recording": "strict"}}));
+    world.gateway.kill();
+    let disk = SmallDisk::over(&world.folder.path().join("gateway/recordings"), "8m");
+    world.crash_gateway();
+    world.wait_for_agent();
+    let _master = master(&world);
+    assert_eq!(run(shared(&world, &["echo fine"]).stdin(Stdio::null())), "fine\n");
+    let ran = world.folder.path().join("ran");
+    let failures = |world: &World| {
+        let metrics = world.metrics();
+        let line =
+            metrics.lines().find(|line| line.starts_with("hoop_recording_failures_total")).map(str::to_owned);
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).unwrap_or(0.0)
+    };
+    disk.fill();
+    let before = failures(&world);
+    // Long enough that its record cannot fit into what is left of a page, also when it is compressed.
+    let noise = noise(&world.folder.path().join("noise"), 1);
+    let long: String = noise.iter().take(20_000).map(|byte| format!("{byte:02x}")).collect();
+    let command = format!("touch {}; : {long}", ran.display());
+    let mut client = Running::start(shared(&world, &[&command]).stdin(Stdio::null()));
+    wait_until("a recording that cannot be stored", || (failures(&world) > before).then_some(()));
+    assert!(!ran.exists(), "it ran unrecorded");
+    disk.make_room();
+    assert!(client.0.wait().unwrap().success());
+    assert!(fs::exists(&ran).unwrap());
+}
