@@ -408,6 +408,39 @@ fn words_alone_tell_where_tables_may_stand() {
 }
 
 #[test]
+fn words_are_certain_only_where_they_cannot_say_too_much() {
+    let is_certain = |text: &str| {
+        let wanted = Wanted { spelling: false, answer: false, mentions: false, columns: false };
+        let text = Text::new(text.as_bytes(), Dialect::Postgres(Mode::default()));
+        text.by_words(wanted).unwrap().statements.iter().all(|statement| statement.is_certain)
+    };
+    for text in [
+        "select a from b where c = f(d)",
+        "with a as (select 1) select f(1), g(2) from a, h(3) join lateral i(4) on j(5)",
+        "with recursive a (b) as (select 1 union all select b from a) select * from a",
+        "explain analyze with a as (select 1) select * from a",
+        "select now() at time zone 'UTC', '1'::timestamp with time zone from a",
+        "begin",
+        "drop table a",
+    ] {
+        assert!(is_certain(text), "{text}");
+    }
+    for text in [
+        "with w as (select 1) table w",
+        "with recursive w as (select 1) insert into w select * from w",
+        "merge into a using b on c when not matched then insert (d) values (e)",
+        "select a from b group by rollup (a), cube (c)",
+        "select a from b group by grouping sets ((a), ())",
+        "select a from b tablesample system (10)",
+        "select a with (b as (select 1)) from c",
+        "with a as (select 1) search depth first by b set c select * from a",
+        "select a x (b) from c",
+    ] {
+        assert!(!is_certain(text), "{text}");
+    }
+}
+
+#[test]
 fn names_before_a_parenthesis_are_called() {
     let called = |text: &str| {
         let wanted = Wanted { spelling: false, answer: false, mentions: false, columns: false };
@@ -817,7 +850,7 @@ proptest! {
         hoop_sql::fuzz(&data);
     }
 
-    /// What the words say for certain, the parser says too.
+    /// What the words say for certain, the parser says too: of these, and of the statements below.
     #[test]
     fn what_is_certain_is_so(query in query()) {
         let text = Text::new(query.0.as_bytes(), Dialect::Postgres(Mode::default()));

@@ -279,7 +279,17 @@ impl World {
 
     /// kill -9 of the agent, and a new one on the same state.
     pub fn crash_agent(&mut self) {
+        self.kill_agent();
+        self.start_agent();
+    }
+
+    /// kill -9 of the agent.
+    pub fn kill_agent(&mut self) {
         self.agent.kill();
+    }
+
+    /// A new agent on the same state.
+    pub fn start_agent(&mut self) {
         self.agent = start_agent(self.folder.path(), self.port, &self.options);
     }
 

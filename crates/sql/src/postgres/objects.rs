@@ -301,9 +301,15 @@ const BEFORE_VALUES: [&str; 18] = [
     "where",
 ];
 
+/// Words of the grammar that may stand there as well: `GROUP BY ROLLUP (…)`, `WHEN NOT MATCHED THEN INSERT (…)`.
+const NO_CALLS: [&str; 4] = ["cube", "insert", "rollup", "sets"];
+
 /// The name that begins here stands where a value does, or a table: it is called. A type may stand behind two colons.
 fn surely_calls(tokens: &[Token<'_>], at: usize) -> bool {
     let Some(before) = at.checked_sub(1) else { return false };
+    if NO_CALLS.contains(&Words(tokens).at(at)) {
+        return false;
+    }
     match tokens.get(before) {
         Some(Token::Operator(_) | Token::Sign(b'(' | b',' | b'[')) => true,
         Some(Token::Word(_)) => BEFORE_VALUES.contains(&Words(tokens).at(before)),

@@ -353,9 +353,11 @@ impl Scan<'_, '_> {
     fn name(&mut self, at: usize, word: &str, expects: Expects) -> (usize, Expects) {
         let Some((end, name)) = chain(self.words.0, at) else { return (at + 1, Expects::Nothing) };
         let is_called = self.words.is_sign(end, b'(') && expects != Expects::Target;
-        let is_given = expects == Expects::Table
-            && name.schema.is_none()
+        let is_given = name.schema.is_none()
             && self.given.iter().any(|given| given.scope.contains(&at) && given.name == name.name);
+        // `TABLE w` means what a `WITH` gave, `INSERT INTO w` does not.
+        self.places.is_certain &= !is_given || matches!(expects, Expects::Nothing | Expects::Table);
+        let is_given = is_given && expects == Expects::Table;
         if expects != Expects::Nothing && !is_called {
             self.places.spots.push(Spot { at, end, table: Some(name).filter(|_| !is_given) });
         }
