@@ -16,8 +16,8 @@ Examples:
   hoop ssh --reason 'INC-42: full disk' web-1      where a reason is asked for
   rsync -e 'hoop ssh' -a site/ web-1:/srv/site/
   GIT_SSH_COMMAND='hoop ssh' git clone web-1:/srv/git/app.git
-  scp -S hoop-ssh … : see `hoop ssh-config`, with which ssh, scp, sftp and ansible need no hoop in front
 
+With `hoop ssh-config`, ssh, scp, sftp and ansible need no hoop in front.
 The user on the host is the connection's; no key and no password of it is needed here. Forwarding is refused.")]
 pub(crate) struct SshArgs {
     /// Why, where the access rule asks for it

@@ -14,7 +14,7 @@ use hoop_engine::{
 use hoop_recording::event::Form;
 use russh::{
     Channel, ChannelId, ChannelOpenFailure, Pty,
-    server::{Auth, ChannelOpenHandle, Handler, Msg, Session},
+    server::{Auth, ChannelOpenHandle, Handle, Handler, Msg, Session},
 };
 
 use crate::{channel, engine::Shared};
@@ -46,11 +46,11 @@ impl ClientSide {
         });
     }
 
-    fn open_session(&self, channel: Channel<Msg>, reply: ChannelOpenHandle, session: &Session) {
-        let (shared, handle) = (Arc::clone(&self.shared), session.handle());
+    async fn open_session(&self, channel: Channel<Msg>, reply: ChannelOpenHandle, handle: Handle) {
+        let shared = Arc::clone(&self.shared);
         if shared.channels.fetch_add(1, Ordering::AcqRel) >= MOST_CHANNELS {
             shared.channels.fetch_sub(1, Ordering::AcqRel);
-            self.spawn(reply.reject(ChannelOpenFailure::ResourceShortage));
+            reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return;
         }
         self.spawn(async move {
@@ -76,12 +76,10 @@ impl ClientSide {
         }
     }
 
-    fn refuse_forward(&self, what: String, reply: ChannelOpenHandle) {
-        let shared = Arc::clone(&self.shared);
-        self.spawn(async move {
-            Self::may_forward(&shared, what).await;
-            reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
-        });
+    /// Answered here: whoever asks without end waits for each answer, and so does their connection.
+    async fn refuse_forward(&self, what: String, reply: ChannelOpenHandle) {
+        Self::may_forward(&self.shared, what).await;
+        reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
     }
 }
 
@@ -123,7 +121,7 @@ impl Handler for ClientSide {
         reply: ChannelOpenHandle,
         session: &mut Session,
     ) -> Answer {
-        self.open_session(channel, reply, session);
+        self.open_session(channel, reply, session.handle()).await;
         Ok(())
     }
 
@@ -135,7 +133,7 @@ impl Handler for ClientSide {
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Answer {
-        self.refuse_forward(format!("x11 from {address}:{port}"), reply);
+        self.refuse_forward(format!("x11 from {address}:{port}"), reply).await;
         Ok(())
     }
 
@@ -149,7 +147,7 @@ impl Handler for ClientSide {
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Answer {
-        self.refuse_forward(format!("direct-tcpip to {host}:{port}"), reply);
+        self.refuse_forward(format!("direct-tcpip to {host}:{port}"), reply).await;
         Ok(())
     }
 
@@ -163,7 +161,7 @@ impl Handler for ClientSide {
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Answer {
-        self.refuse_forward(format!("forwarded-tcpip of {host}:{port}"), reply);
+        self.refuse_forward(format!("forwarded-tcpip of {host}:{port}"), reply).await;
         Ok(())
     }
 
@@ -174,7 +172,7 @@ impl Handler for ClientSide {
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Answer {
-        self.refuse_forward(format!("direct-streamlocal to {path}"), reply);
+        self.refuse_forward(format!("direct-streamlocal to {path}"), reply).await;
         Ok(())
     }
 
