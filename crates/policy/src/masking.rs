@@ -251,11 +251,14 @@ impl MaskingRules {
             [one] => one.constants.clone(),
             _ => Vec::new(),
         };
+        let moves_names = reading.statements.iter().any(moves_names);
+        let undoes = reading.statements.iter().any(|one| one.verbs.contains("rollback"));
         let reading = || reading.statements.iter().filter(|statement| !is_setting(statement));
         let names = reading().flat_map(names).cloned().collect();
         let reads_anything = reading().any(reads_anything);
         let keeping = reading().map(keeping).max().unwrap_or(Keeping::Nothing);
-        View { names, reads_anything, keeping, constants, copy }
+        let answers_with_others = reading().any(Statement::answers_with_others);
+        View { names, reads_anything, answers_with_others, moves_names, undoes, keeping, constants, copy }
     }
 }
 
@@ -342,6 +345,19 @@ fn keeping(statement: &Statement) -> Keeping {
     }
 }
 
+fn moves_names(statement: &Statement) -> bool {
+    let says = |verb: &str| statement.verbs.contains(verb);
+    let mentions = |names: &[&str]| {
+        statement.mentions.iter().any(|name| names.iter().any(|other| name.name.eq_ignore_ascii_case(other)))
+    };
+    let resets = says("discard") || (says("reset") && mentions(&["all"]));
+    let runs_unknown = statement.is_opaque || !statement.unknown_functions.is_empty();
+    runs_unknown
+        || resets
+        || mentions(&["search_path", "set_config"])
+        || (says("set") && mentions(&["schema"]))
+}
+
 /// What a text says about its answer, for whoever masks it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
@@ -349,6 +365,12 @@ pub struct View {
     pub names: BTreeSet<Name>,
     /// It may read others too.
     pub reads_anything: bool,
+    /// It answers with what an earlier one has put by.
+    pub answers_with_others: bool,
+    /// The same name may mean another table behind it: `SET search_path`.
+    pub moves_names: bool,
+    /// It may take that back: `ROLLBACK TO a`.
+    pub undoes: bool,
     /// What later statements may answer with.
     pub keeping: Keeping,
     /// Columns of the answer, by position, that are a count or a constant whatever is read.

@@ -72,7 +72,7 @@ impl Rules {
         Wanted {
             spelling: any(|rule| !rule.text.is_empty() || rule.when.is_some()),
             answer: self.masking != Masking::None,
-            mentions: false,
+            mentions: self.mask_columns(),
             columns: any(|rule| !rule.columns.is_empty()),
         }
     }
@@ -449,16 +449,14 @@ impl Warrant {
         if let Action::Channel(channel) = action {
             return self.may_open(*channel).map(|()| Permit::PLAIN);
         }
-        let allowed = self.read(action)?;
-        if let Some(only) = &self.rules.only {
-            self.is_all_approved(only, action)?;
-        }
-        let Some(Allowed { reading, said }) = allowed else { return Ok(Permit::PLAIN) };
+        let Some(Allowed { reading, said }) = self.read(action)? else {
+            return self.is_all_approved(action).map(|()| Permit::PLAIN);
+        };
         let view = (self.rules.masking != Masking::None).then(|| MaskingRules::view(&reading));
         if view.as_ref().is_some_and(|view| view.copy == Copying::Unclear) {
             return Err(Denial::Copy);
         }
-        // The last thing, so that nothing that is refused is counted. What is prepared is counted when it is run.
+        // The last things, so that what is refused is not counted, and uses up no approval. What is prepared is counted when it is run.
         if let (
             Some(terms),
             Action::Statement { .. } | Action::FunctionCall { .. } | Action::Execute { .. },
@@ -466,7 +464,9 @@ impl Warrant {
         {
             terms.run(now)?;
         }
-        let gives_names = reading.statements.iter().any(Statement::gives_names);
+        self.is_all_approved(action)?;
+        let gives_names = reading.statements.iter().any(Statement::gives_names)
+            || said.terms.as_ref().is_some_and(Terms::give_names);
         Ok(Permit { view, terms: said.terms, warnings: said.warnings, gives_names })
     }
 
@@ -501,7 +501,9 @@ impl Warrant {
     fn read(&self, action: &Action<'_>) -> Result<Option<Allowed>, Denial> {
         let wanted = match action {
             // Detectors look into whatever comes; but how `COPY` writes it must be known, and which names are given anew.
-            Action::Statement { .. } | Action::Prepare { .. } => self.rules.masking != Masking::None,
+            Action::Statement { .. } | Action::Prepare { .. } | Action::FunctionCall { .. } => {
+                self.rules.masking != Masking::None
+            }
             _ => self.rules.mask_columns(),
         };
         if !wanted && !self.has_fences() {
@@ -536,17 +538,19 @@ impl Warrant {
         if !self.rules.look_again() {
             return Ok(None);
         }
-        let mut held = Vec::with_capacity(terms.len());
+        let (mut held, mut warnings) = (Vec::with_capacity(terms.len()), Vec::new());
         for terms in terms {
             held.push(match terms.again() {
                 None => terms.clone(),
                 Some(Again { text, dialect }) => {
                     let allowed = self.permitted(text, *dialect, Values::Given(values))?;
+                    warnings.extend(allowed.said.warnings);
                     allowed.said.terms.ok_or(Denial::Forgotten)?
                 }
             });
         }
-        self.run_again(&held)
+        let allowed = self.run_again(&held)?;
+        Ok(allowed.map(|allowed| Allowed { said: Said { warnings, ..allowed.said }, ..allowed }))
     }
 
     /// What was prepared is held to what its text was.
@@ -592,6 +596,9 @@ impl Warrant {
         if self.may_write_again(&reading) {
             return is_certain.then_some(Err(Denial::ReadOnly));
         }
+        if self.runs_what_was_not_asked(&reading) {
+            return Some(Err(Denial::Forgotten));
+        }
         if self.rules.statements.is_empty() {
             let said = Said::default();
             let is_enough = is_certain || !self.rules.mask_columns();
@@ -617,11 +624,19 @@ impl Warrant {
         self.rules.read_only && reading.statements.iter().any(|statement| statement.read_write)
     }
 
+    /// What was prepared with places for values waits to be asked about until they are bound: `EXECUTE` would run it before.
+    fn runs_what_was_not_asked(&self, reading: &Reading) -> bool {
+        self.rules.have_conditions() && reading.statements.iter().any(|one| one.verbs.contains("execute"))
+    }
+
     /// What the statement rules say.
     fn is_allowed(&self, reading: &Reading, values: Values<'_>) -> Result<Said, Denial> {
         let Rules { statements, approved, rego, .. } = &self.rules;
         if self.may_write_again(reading) {
             return Err(Denial::ReadOnly);
+        }
+        if self.runs_what_was_not_asked(reading) {
+            return Err(Denial::Forgotten);
         }
         if statements.is_empty() {
             return Ok(Said::default());
@@ -650,15 +665,14 @@ impl Warrant {
 
     /// What answers to rows that were put by before is not known from its text: every rule's limits hold.
     fn terms(&self, explained: &Explained<'_>) -> Terms {
-        let mut statements = explained.reading().statements.iter();
-        if statements.any(|statement| ["fetch", "execute"].iter().any(|verb| statement.verbs.contains(*verb)))
-        {
+        if explained.reading().statements.iter().any(Statement::answers_with_others) {
             return Terms::new(self.rules.statements.iter(), &self.meters, explained);
         }
         Terms::new(explained.allowing(), &self.meters, explained)
     }
 
-    fn is_all_approved(&self, only: &OnlyStatement, action: &Action<'_>) -> Result<(), Denial> {
+    fn is_all_approved(&self, action: &Action<'_>) -> Result<(), Denial> {
+        let Some(only) = &self.rules.only else { return Ok(()) };
         match action {
             Action::LogIn { setting: Some(setting), .. } => {
                 Err(Denial::Setting { setting: (*setting).to_owned() })

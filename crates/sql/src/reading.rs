@@ -224,8 +224,16 @@ impl Statement {
     /// It may give a name to something else than what was known by it, for later requests: a prepared statement, a cursor.
     #[must_use]
     pub fn gives_names(&self) -> bool {
-        let says = |verb: &str| self.verbs.contains(verb);
-        self.is_opaque || !self.unknown_functions.is_empty() || says("prepare") || says("declare")
+        // What is run by `EXECUTE`, or reads on by `FETCH`, may be any of these.
+        let says = |verb: &&str| self.verbs.contains(*verb);
+        let puts = ["prepare", "declare"].iter().any(says);
+        self.is_opaque || !self.unknown_functions.is_empty() || puts || self.answers_with_others()
+    }
+
+    /// It answers with what an earlier one has put by: `EXECUTE`, `FETCH`.
+    #[must_use]
+    pub fn answers_with_others(&self) -> bool {
+        ["execute", "fetch", "move"].iter().any(|verb| self.verbs.contains(*verb))
     }
 
     /// Whatever a rule fears of the other, it fears of this.

@@ -25,7 +25,7 @@ pub struct Returned {
 
 /// What one person has had of one connection, by rule.
 #[derive(Debug, Default)]
-pub struct Meters(Mutex<HashMap<RuleName, Meter>>);
+pub struct Meters(Mutex<HashMap<(RuleName, i64), Meter>>);
 
 /// A sum of three, per part.
 type Sums = [u64; 3];
@@ -41,9 +41,15 @@ struct Meter {
 }
 
 impl Meters {
-    /// A statement is run; what would be too many is not counted.
-    pub(super) fn run(&self, rule: &RuleName, rate: &Rate, now: Timestamp) -> Result<(), String> {
-        self.count(rule, rate, [1, 0, 0], now)
+    /// Statements are run; what would be too many is not counted.
+    pub(super) fn run(
+        &self,
+        rule: &RuleName,
+        rate: &Rate,
+        statements: u64,
+        now: Timestamp,
+    ) -> Result<(), String> {
+        self.count(rule, rate, [statements, 0, 0], now)
     }
 
     /// Rows are returned; what would be too much is not counted.
@@ -67,16 +73,12 @@ impl Meters {
     fn count(&self, rule: &RuleName, rate: &Rate, more: Sums, now: Timestamp) -> Result<(), String> {
         let mut meters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let part = part_of(rate);
-        // A rule that was changed counts anew where its stretch is another.
-        let meter = match meters.get_mut(rule) {
-            Some(meter) if meter.part == part => meter,
-            _ => {
-                if meters.len() >= MOST_RULES {
-                    meters.retain(|_, meter| !meter.is_idle(now));
-                }
-                meters.entry(rule.clone()).insert_entry(Meter::new(part, now)).into_mut()
-            }
-        };
+        // A rule that was changed, or another of that name, counts by itself where its stretch is another.
+        let key = (rule.clone(), part);
+        if meters.len() >= MOST_RULES && !meters.contains_key(&key) {
+            meters.retain(|_, meter| !meter.is_idle(now));
+        }
+        let meter = meters.entry(key).or_insert_with(|| Meter::new(part, now));
         meter.move_to(now);
         let sums = meter.sums();
         let most = [rate.statements, rate.rows, rate.bytes.map(|most| most.bytes())];
@@ -165,7 +167,7 @@ mod tests {
     #[test]
     fn so_many_within_the_time_and_then_more() {
         let (meters, rate) = (Meters::default(), rate(Some(2), None, "1m"));
-        let run = |seconds| meters.run(&rule(), &rate, NOW.after(Duration::from_secs(seconds)));
+        let run = |seconds| meters.run(&rule(), &rate, 1, NOW.after(Duration::from_secs(seconds)));
         assert!(run(0).is_ok() && run(30).is_ok());
         assert_eq!(run(59), Err("2 statements".to_owned()));
         assert!(run(62).is_ok(), "the first is over");
@@ -183,7 +185,7 @@ mod tests {
         assert!(take(60).is_ok());
         assert!(take(41).is_err());
         assert!(take(40).is_ok() && take(1).is_err());
-        assert!(meters.run(&rule(), &rate, NOW).is_ok(), "a statement is no row");
+        assert!(meters.run(&rule(), &rate, 1, NOW).is_ok(), "a statement is no row");
     }
 
     #[test]
@@ -191,9 +193,9 @@ mod tests {
         let meters = Meters::default();
         let other: RuleName = "other".parse().unwrap();
         let one = rate(Some(1), None, "1m");
-        assert!(meters.run(&rule(), &one, NOW).is_ok() && meters.run(&other, &one, NOW).is_ok());
-        assert!(meters.run(&rule(), &one, NOW).is_err());
-        assert!(meters.run(&rule(), &rate(Some(1), None, "2m"), NOW).is_ok());
+        assert!(meters.run(&rule(), &one, 1, NOW).is_ok() && meters.run(&other, &one, 1, NOW).is_ok());
+        assert!(meters.run(&rule(), &one, 1, NOW).is_err());
+        assert!(meters.run(&rule(), &rate(Some(1), None, "2m"), 1, NOW).is_ok());
     }
 
     proptest! {

@@ -11,7 +11,7 @@
 mod limits;
 mod meter;
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use hoop_model::{RuleName, Timestamp};
 use hoop_sql::{Dialect, Statement};
@@ -27,7 +27,8 @@ pub struct Terms(Arc<Inner>);
 
 struct Inner {
     at_most: Vec<(RuleName, AtMost)>,
-    rates: Vec<(RuleName, Rate)>,
+    /// With how many statements of the text each is about.
+    rates: Vec<(RuleName, Rate, u64)>,
     meters: Arc<Meters>,
     /// Values are bound to it later, and conditions look at them.
     again: Option<Again>,
@@ -60,10 +61,14 @@ impl Terms {
         meters: &Arc<Meters>,
         explained: &Explained<'_>,
     ) -> Self {
-        let (mut at_most, mut rates, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
-        for rule in rules.filter(|rule| seen.insert(&rule.name)) {
-            at_most.extend(rule.at_most.map(|limit| (rule.name.clone(), limit)));
-            rates.extend(rule.rate.map(|rate| (rule.name.clone(), rate)));
+        let mut counted: BTreeMap<&RuleName, (&StatementRule, u64)> = BTreeMap::new();
+        for rule in rules {
+            counted.entry(&rule.name).or_insert((rule, 0)).1 += 1;
+        }
+        let (mut at_most, mut rates) = (Vec::new(), Vec::new());
+        for (name, (rule, count)) in counted {
+            at_most.extend(rule.at_most.map(|limit| (name.clone(), limit)));
+            rates.extend(rule.rate.map(|rate| (name.clone(), rate, count)));
         }
         let gives_names = explained.reading().statements.iter().any(Statement::gives_names);
         Self(Arc::new(Inner { at_most, rates, meters: Arc::clone(meters), again: None, gives_names }))
@@ -115,8 +120,8 @@ impl Terms {
 
     /// It is run once more.
     pub(crate) fn run(&self, now: Timestamp) -> Result<(), Denial> {
-        self.0.rates.iter().try_for_each(|(rule, rate)| {
-            self.0.meters.run(rule, rate, now).map_err(|what| Denial::TooOften {
+        self.0.rates.iter().try_for_each(|(rule, rate, count)| {
+            self.0.meters.run(rule, rate, *count, now).map_err(|what| Denial::TooOften {
                 rule: rule.clone(),
                 what,
                 per: rate.per,
@@ -134,7 +139,7 @@ impl Terms {
                 return Err(Denial::TooMuch { rule: rule.clone(), most });
             }
         }
-        self.0.rates.iter().try_for_each(|(rule, rate)| {
+        self.0.rates.iter().try_for_each(|(rule, rate, _)| {
             let taken = self.0.meters.take(rule, rate, more, now);
             taken.map_err(|what| Denial::TooOften { rule: rule.clone(), what, per: rate.per })
         })

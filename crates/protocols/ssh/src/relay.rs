@@ -9,7 +9,7 @@ use hoop_engine::{
     hosted::{Keep, Shown},
 };
 use hoop_model::{Fault, Timestamp};
-use hoop_recording::event::Direction;
+use hoop_recording::event::{Direction, Said};
 use russh::{
     ChannelId, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig,
     client::Msg as HostMsg,
@@ -191,10 +191,7 @@ impl Up<'_> {
             let moved = match message {
                 ChannelMsg::Data { data } => self.input(data).await,
                 ChannelMsg::Eof => self.to_host.eof().await.map_err(|_| fault::lost()),
-                ChannelMsg::Signal { signal } => {
-                    self.shared.host.touch();
-                    self.to_host.signal(signal).await.map_err(|_| fault::lost())
-                }
+                ChannelMsg::Signal { signal } => self.signal(signal).await,
                 ChannelMsg::WindowChange { col_width, row_height, pix_width, pix_height } => {
                     self.resize((col_width, row_height), (pix_width, pix_height)).await
                 }
@@ -230,6 +227,19 @@ impl Up<'_> {
             self.shared.host.note(event, Keep::IfStrict).await?;
         }
         self.to_host.data_bytes(data).await.map_err(|_| fault::lost())
+    }
+
+    /// Known ones, and the recording has them first.
+    async fn signal(&self, signal: Sig) -> Result<(), Fault> {
+        self.shared.host.touch();
+        let known = !matches!(signal, Sig::Custom(_));
+        let name = signal_name(&signal);
+        let text = if known { format!("signal {name}") } else { format!("signal {name} is not passed on") };
+        self.shared.host.note(Event::Said { kind: Said::Notice, text: text.into() }, Keep::First).await?;
+        if !known {
+            return Ok(());
+        }
+        self.to_host.signal(signal).await.map_err(|_| fault::lost())
     }
 
     async fn resize(&self, (columns, rows): (u32, u32), pixels: (u32, u32)) -> Result<(), Fault> {
@@ -269,7 +279,10 @@ impl Down<'_> {
                     Ok(())
                 }
                 ChannelMsg::ExitSignal { signal_name: signal, core_dumped, .. } => {
-                    exit = Some(Exit::Signal(signal_name(&signal)));
+                    let name = signal_name(&signal);
+                    let signal =
+                        if matches!(signal, Sig::Custom(_)) { Sig::Custom(name.clone()) } else { signal };
+                    exit = Some(Exit::Signal(name));
                     self.client.exit_signal(signal, core_dumped).await;
                     Ok(())
                 }

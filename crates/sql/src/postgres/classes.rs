@@ -88,13 +88,14 @@ pub(super) fn of(tokens: &[Token<'_>]) -> Verdict {
     verdict
 }
 
-/// `READ WRITE`, or a setting that means it, or the function that sets any.
+/// `READ WRITE`, or a setting that means it, or the function that sets any; or the end of what another transaction has prepared.
 pub(super) fn says_read_write(tokens: &[Token<'_>]) -> bool {
     let names = ["transaction_read_only", "default_transaction_read_only", "set_config"];
     let sets = |token: &Token<'_>| {
         token.name().is_some_and(|name| names.iter().any(|other| name.eq_ignore_ascii_case(other)))
     };
-    Words(tokens).has_run(&["read", "write"]) || tokens.iter().any(sets)
+    let runs: [&[&str]; 3] = [&["read", "write"], &["commit", "prepared"], &["rollback", "prepared"]];
+    runs.iter().any(|run| Words(tokens).has_run(run)) || tokens.iter().any(sets)
 }
 
 /// The words of a statement, of which any may be asked for.
@@ -335,6 +336,10 @@ impl Verdict {
             if matches!((before, word), ("for" | "key", "share")) {
                 self.is(Class::Write);
                 self.verbs.insert("lock".to_owned());
+            }
+            // `CREATE TABLE t AS EXECUTE q`.
+            if word == "execute" && before == "as" {
+                self.verbs.insert(word.to_owned());
             }
             // `SELECT … INTO t` makes a table.
             if word == "into" && !matches!(before, "insert" | "merge") && first != "import" {

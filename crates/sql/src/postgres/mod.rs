@@ -106,6 +106,20 @@ struct Touched {
 }
 
 impl Touched {
+    /// All that either says.
+    fn and(self, other: Self) -> Self {
+        let tables = match (self.tables, other.tables) {
+            (Objects::Known(tables), Objects::Known(others)) => Objects::Known(&tables | &others),
+            _ => Objects::Unknown,
+        };
+        Self {
+            tables,
+            unknown_functions: &self.unknown_functions | &other.unknown_functions,
+            unbounded: self.unbounded || other.unbounded,
+            is_certain: self.is_certain && other.is_certain,
+        }
+    }
+
     fn is_within(&self, other: &Self) -> bool {
         let (Objects::Known(tables), Objects::Known(others)) = (&self.tables, &other.tables) else {
             return false;
@@ -140,7 +154,7 @@ fn parsed(tokens: &[Token<'_>], verdict: &Verdict, places: &Places) -> Touched {
     });
     match (found, by_words(tokens, verdict, places)) {
         // It takes names where the server's grammar has none: `FROM from`.
-        (Some(found), Some(words)) if !found.is_within(&words) => words,
+        (Some(found), Some(words)) if !found.is_within(&words) => found.and(words),
         (Some(found), _) => found,
         (None, Some(words)) => words,
         (None, None) => Touched {
@@ -181,6 +195,7 @@ fn statement(
         }
     };
     let Verdict { mut classes, verbs, runs } = verdict;
+    let reaches_beyond = runs == Runs::Anything || classes.contains(&Class::Server);
     if !unknown_functions.is_empty() {
         classes.insert(Class::Server);
     }
@@ -198,7 +213,7 @@ fn statement(
         unbounded,
         is_certain,
         is_opaque: runs == Runs::Anything,
-        read_write: runs == Runs::Anything || calls_unknown || classes::says_read_write(tokens),
+        read_write: reaches_beyond || calls_unknown || classes::says_read_write(tokens),
         copy: if answer { answer::copy(tokens) } else { Copying::Unclear },
         normal: if spelling { spelling::normal(tokens) } else { String::new() },
     })

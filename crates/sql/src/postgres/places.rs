@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeSet, ops::Range};
 
-use super::{lexer::Token, objects::chain};
+use super::{columns, lexer::Token, objects::chain};
 use crate::Name;
 
 /// Words that end a list of tables wherever they stand in it.
@@ -49,6 +49,8 @@ pub(super) struct Spot {
     pub(super) at: usize,
     pub(super) end: usize,
     pub(super) table: Option<Name>,
+    /// What stands behind it may be what it is called.
+    has_alias: bool,
 }
 
 impl Places {
@@ -57,7 +59,7 @@ impl Places {
         let words = Words(tokens);
         if words.at(0) == "copy" && !words.is_sign(1, b'(') {
             let at = if words.at(1) == "binary" { 2 } else { 1 };
-            let spot = |(end, name)| Spot { at, end, table: Some(name) };
+            let spot = |(end, name)| Spot { at, end, table: Some(name), has_alias: false };
             return Self { spots: chain(tokens, at).map(spot).into_iter().collect(), ..Self::default() };
         }
         let (given, is_certain) = given(words);
@@ -88,8 +90,12 @@ impl Places {
     pub(super) fn uncalled(&self, tokens: &[Token<'_>]) -> Vec<usize> {
         let words = Words(tokens);
         let alias = |at: usize| if words.at(at) == "as" { at + 1 } else { at };
-        let aliases =
-            self.spots.iter().map(|spot| spot.end).chain(self.closed.iter().map(|closed| closed + 1));
+        let aliases = self
+            .spots
+            .iter()
+            .filter(|spot| spot.has_alias)
+            .map(|spot| spot.end)
+            .chain(self.closed.iter().map(|closed| closed + 1));
         let mut uncalled: Vec<usize> = self.given.iter().copied().chain(aliases.map(alias)).collect();
         uncalled.sort_unstable();
         uncalled
@@ -359,7 +365,11 @@ impl Scan<'_, '_> {
         self.places.is_certain &= !is_given || matches!(expects, Expects::Nothing | Expects::Table);
         let is_given = is_given && expects == Expects::Table;
         if expects != Expects::Nothing && !is_called {
-            self.places.spots.push(Spot { at, end, table: Some(name).filter(|_| !is_given) });
+            // Where a list only seems to go on, an expression stands: `… AS from, CASE f() …`.
+            let is_table = end > at + 1 || !columns::is_reserved(word);
+            let sets = expects == Expects::Target && self.words.at(end) == "set";
+            let has_alias = is_table && (expects == Expects::Table || sets);
+            self.places.spots.push(Spot { at, end, table: Some(name).filter(|_| !is_given), has_alias });
         }
         let next = match word {
             "update" if end == at + 1 && !self.words.names_no_table(at) => Expects::Target,

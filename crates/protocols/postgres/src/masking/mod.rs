@@ -52,6 +52,10 @@ pub(crate) struct Field {
 pub(crate) struct Seen {
     /// It touches what is masked.
     touches: bool,
+    /// The same name may mean another table behind it.
+    pub(crate) moves_names: bool,
+    /// It may take that back.
+    pub(crate) undoes: bool,
     constants: Vec<u16>,
     copy: Copying,
 }
@@ -151,11 +155,20 @@ impl Masks {
     /// A statement goes to the target.
     pub(crate) fn see(&mut self, view: Option<View>) -> Arc<Seen> {
         let Some(view) = view else {
-            return Arc::new(Seen { touches: false, constants: Vec::new(), copy: Copying::Nothing });
+            return Arc::new(Seen {
+                touches: false,
+                moves_names: false,
+                undoes: false,
+                constants: Vec::new(),
+                copy: Copying::Nothing,
+            });
         };
         let names =
             self.columns.as_ref().is_some_and(|columns| view.names.iter().any(|name| columns.holds(name)));
-        let touches = names || (self.columns.is_some() && view.reads_anything);
+        // What was put by may be what touched them.
+        let touches = names
+            || (self.columns.is_some() && view.reads_anything)
+            || (view.answers_with_others && self.touched);
         self.touched |= touches;
         self.kept |= match view.keeping {
             Keeping::Nothing => false,
@@ -164,7 +177,8 @@ impl Masks {
         };
         // Where nothing is hidden, detectors look at what is constant too.
         let constants = if self.columns.is_some() { view.constants } else { Vec::new() };
-        Arc::new(Seen { touches, constants, copy: view.copy })
+        let View { moves_names, undoes, copy, .. } = view;
+        Arc::new(Seen { touches, moves_names, undoes, constants, copy })
     }
 
     /// What is computed is not shown. A statement of which nothing is known may be any.

@@ -50,6 +50,8 @@ pub(crate) struct Relay {
     /// `None`: answers go on as they come.
     masks: Option<Box<Masks>>,
     rules: Arc<Rules>,
+    /// In this transaction, names were made to mean other tables.
+    has_moved: bool,
 }
 
 impl Relay {
@@ -72,6 +74,7 @@ impl Relay {
             target: TargetSide::new(done.intake, done.behind),
             masks,
             rules,
+            has_moved: false,
         }
     }
 

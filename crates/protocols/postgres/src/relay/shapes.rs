@@ -79,6 +79,8 @@ struct Portal {
 pub(super) struct Shapes {
     statements: Named<Statement>,
     portals: Named<Portal>,
+    /// Some name may stand for what is not known here.
+    has_forgotten: bool,
 }
 
 impl Shapes {
@@ -143,7 +145,12 @@ impl Shapes {
 
     /// Any name may stand for anything.
     pub(super) fn forget_all(&mut self) {
-        *self = Self::default();
+        *self = Self { has_forgotten: true, ..Self::default() };
+    }
+
+    /// Some name may stand for what is not known here.
+    pub(super) const fn have_forgotten(&self) -> bool {
+        self.has_forgotten || self.statements.has_forgotten || self.portals.has_forgotten
     }
 
     /// The columns a portal's rows have, if they were ever told.
@@ -177,6 +184,8 @@ struct Named<T> {
     order: VecDeque<(u64, Bytes)>,
     next: u64,
     bytes: usize,
+    /// Some were, for want of room.
+    has_forgotten: bool,
 }
 
 #[derive(Debug)]
@@ -188,7 +197,14 @@ struct Kept<T> {
 
 impl<T> Default for Named<T> {
     fn default() -> Self {
-        Self { unnamed: None, named: HashMap::new(), order: VecDeque::new(), next: 0, bytes: 0 }
+        Self {
+            unnamed: None,
+            named: HashMap::new(),
+            order: VecDeque::new(),
+            next: 0,
+            bytes: 0,
+            has_forgotten: false,
+        }
     }
 }
 
@@ -224,6 +240,7 @@ impl<T> Named<T> {
     fn forget_oldest(&mut self) {
         let Some((born, name)) = self.order.pop_front() else { return };
         if self.named.get(&name).is_some_and(|kept| kept.born == born) {
+            self.has_forgotten = true;
             self.remove(&name);
         }
     }

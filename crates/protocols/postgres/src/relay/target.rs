@@ -543,6 +543,7 @@ impl Relay {
             self.shapes.forget_all();
         }
         self.status = status;
+        self.transaction_may_have_ended();
         self.target.returned = Returned::default();
         self.client.copying = false;
         self.target.rows = Rows::default();

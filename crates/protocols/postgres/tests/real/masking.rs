@@ -300,6 +300,83 @@ async fn nor_by_a_name_that_is_given_anew() {
     }
 }
 
+/// The protocol prepares, and SQL runs it; SQL keeps, and another statement shows it; a word makes a call look like a name.
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_by_what_was_put_by_in_another_way() {
+    let (server, gate) = world(RULES);
+    let mut psql = server.client("psql", server.port);
+    psql.args(["-XqAt", "-v", "ON_ERROR_STOP=1"]);
+    run(
+        psql,
+        "create schema aside; create table aside.swapped (v text); insert into aside.swapped values ('x'); \
+         create view public.swapped as select ssn as v from people; grant usage on schema aside to app; \
+         grant select on aside.swapped, public.swapped to app",
+    );
+    let plain = Gate::open(server.port, PASSWORD, unmasked());
+    for (gate, hides) in [(&gate, true), (&plain, false)] {
+        let check = |way: &str| assert_eq!(leaked(&gate.take_to_client()).is_none(), hides, "{way}");
+        let client = crate::connect(gate).await;
+        let _held = client.prepare("select 1").await.unwrap();
+        // The driver counts.
+        let next = |name: String| format!("s{}", name[1..].parse::<usize>().unwrap() + 1);
+        let name = next(last_name(&client, "pg_prepared_statements").await);
+        let _taken = client.prepare("select upper(ssn) from people where id = 1").await.unwrap();
+        client.batch_execute(&format!("execute {name}")).await.unwrap();
+        check("execute");
+        client.batch_execute(&format!("create temp table taken as execute {name}")).await.unwrap();
+        client.batch_execute("select * from taken").await.unwrap();
+        check("create table as execute");
+
+        let mut client = crate::connect(gate).await;
+        let transaction = client.transaction().await.unwrap();
+        let _portal = transaction.bind("select upper(ssn) from people", &[]).await.unwrap();
+        let found = transaction.query_one("select name from pg_cursors where name <> ''", &[]).await.unwrap();
+        let name: String = found.get(0);
+        transaction.batch_execute(&format!("fetch all from {name}")).await.unwrap();
+        check("fetch");
+
+        let client = crate::connect(gate).await;
+        let shown = client.prepare("select town from people").await.unwrap();
+        let name = last_name(&client, "pg_prepared_statements").await;
+        let anew = format!("prepare {name} as select ssn from people");
+        let _renames = client.prepare(&anew).await.unwrap();
+        let renaming = next(name.clone());
+        client.batch_execute(&format!("deallocate {name}")).await.unwrap();
+        client.batch_execute(&format!("execute {renaming}")).await.unwrap();
+        drop(client.query(&shown, &[]).await);
+        check("a name that EXECUTE gives");
+
+        let client = crate::connect(gate).await;
+        let keeps =
+            "select set_config('x.y', query_to_xml('select ssn from people', true, false, '')::text, false)";
+        client.batch_execute(keeps).await.unwrap();
+        client.batch_execute("show x.y").await.unwrap();
+        client.batch_execute("select current_setting('x.y')").await.unwrap();
+        check("a setting that another query filled");
+
+        for word in [
+            "select case when update then query_to_xml('select ssn from people', true, false, '') end from (select true as update) s",
+            "select 1 as from, case query_to_xml('select ssn from people', true, false, '')::text when 'x' then 1 end, query_to_xml('select ssn from people', true, false, '')",
+        ] {
+            client.batch_execute(word).await.unwrap();
+            check(word);
+        }
+
+        for (there, back) in [
+            ("set search_path = aside", "set search_path = public"),
+            ("begin; set local search_path = aside", "rollback"),
+            ("begin; savepoint a; set search_path = aside", "rollback to a"),
+        ] {
+            let client = crate::connect(gate).await;
+            client.batch_execute(there).await.unwrap();
+            let shown = client.prepare("select v from swapped").await.unwrap();
+            client.batch_execute(back).await.unwrap();
+            client.query(&shown, &[]).await.unwrap();
+            check(there);
+        }
+    }
+}
+
 #[test]
 fn what_is_not_masked_is_as_it_was() {
     let (server, gate) = world(RULES);

@@ -121,6 +121,78 @@ async fn a_name_that_is_given_anew_is_not_known() {
     assert_eq!(code(&transaction.query_portal(&portal, 0).await.unwrap_err()), "HOOP-2037");
 }
 
+/// What the protocol prepared with places for values waits to be asked about: SQL does not run it before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_its_values_is_not_run_by_sql() {
+    let (_server, gate) = world(of_policy(BY_VALUE));
+    let client = connect(&gate).await;
+    let _held = client.prepare("select name from people where id = $1").await.unwrap();
+    let found =
+        client.query_one("select name from pg_catalog.pg_prepared_statements limit 1", &[]).await.unwrap();
+    let name: String = found.get(0);
+    for text in [format!("execute {name}(8)"), format!("create temp table t as execute {name}(8)")] {
+        assert_eq!(code(&client.simple_query(&text).await.unwrap_err()), "HOOP-2037", "{text}");
+    }
+    let shown = gate.take_to_client();
+    assert!(!shown.windows(6).any(|window| window == b"name 8"));
+}
+
+/// Requests of one packet: what fails at the server leaves another statement behind its name.
+#[test]
+fn a_pipeline_that_fails_changes_no_terms() {
+    use std::io::{Read as _, Write as _};
+    let (_server, gate) = world(ruled(LIMITS));
+    let frame = |kind: u8, body: &[u8]| {
+        let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
+        [&[kind][..], &length, body].concat()
+    };
+    let parse = |name: &str, text: &str| frame(b'P', format!("{name}\0{text}\0\0\0").as_bytes());
+    let bind = |portal: &str, name: &str| frame(b'B', format!("{portal}\0{name}\0\0\0\0\0\0\0").as_bytes());
+    let run = |portal: &str| frame(b'E', format!("{portal}\0\0\0\0\0").as_bytes());
+    let close = |name: &str| frame(b'C', format!("P{name}\0").as_bytes());
+    let (sync, query) = (frame(b'S', b""), |text: &str| frame(b'Q', format!("{text}\0").as_bytes()));
+    let free = "select id::text || ' free' from notes";
+    let limited = "declare k cursor for select name from people";
+    let ways: [Vec<Vec<u8>>; 3] = [
+        vec![
+            query("prepare z as select name from people"),
+            [parse("z", free), sync.clone(), bind("", "z"), run(""), sync.clone()].concat(),
+        ],
+        vec![
+            query("begin"),
+            [parse("d", limited), parse("w", free), bind("k", "w"), sync.clone()].concat(),
+            [close("k"), bind("", "d"), run(""), run("k"), sync.clone()].concat(),
+        ],
+        vec![
+            query("begin"),
+            [parse("d", limited), parse("w", free), bind("k", "w"), sync.clone()].concat(),
+            [close("k"), bind("", "d"), run(""), sync.clone(), run("k"), sync.clone()].concat(),
+        ],
+    ];
+    for (number, way) in ways.iter().enumerate() {
+        {
+            let port = gate.port;
+            let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+            stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+            stream.write_all(b"\0\0\0\x24\0\x03\0\0user\0ada\0database\0postgres\0\0".as_slice()).unwrap();
+            let mut all = Vec::new();
+            let mut ready = 0;
+            for packet in std::iter::once(&Vec::new()).chain(way) {
+                stream.write_all(packet).unwrap();
+                let wanted = ready + packet.windows(5).filter(|w| *w == b"S\0\0\0\x04").count().max(1);
+                while ready < wanted {
+                    let mut piece = [0; 4096];
+                    let Ok(count @ 1..) = stream.read(&mut piece) else { break };
+                    all.extend_from_slice(&piece[..count]);
+                    ready = all.windows(5).filter(|w| *w == b"Z\0\0\0\x05").count();
+                }
+            }
+            let rows = all.windows(5).filter(|window| *window == b"name ").count();
+            assert!(rows <= 10, "way {number}: {rows} rows");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn so_many_statements_and_rows_within_a_time() {
     let rates = "{name: people, action: allow, tables: [people], classes: [read], rate: {statements: 3, rows: 15, per: 1h}}, \

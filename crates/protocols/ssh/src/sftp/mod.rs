@@ -26,21 +26,42 @@ const LONGEST_MESSAGE: usize = 300;
 mod number {
     pub(super) const OPEN: u8 = 3;
     pub(super) const CLOSE: u8 = 4;
+    pub(super) const INIT: u8 = 1;
+    pub(super) const VERSION: u8 = 2;
     pub(super) const READ: u8 = 5;
     pub(super) const WRITE: u8 = 6;
+    pub(super) const LSTAT: u8 = 7;
+    pub(super) const FSTAT: u8 = 8;
     pub(super) const SETSTAT: u8 = 9;
     pub(super) const FSETSTAT: u8 = 10;
     pub(super) const OPENDIR: u8 = 11;
+    pub(super) const READDIR: u8 = 12;
     pub(super) const REMOVE: u8 = 13;
     pub(super) const MKDIR: u8 = 14;
     pub(super) const RMDIR: u8 = 15;
+    pub(super) const REALPATH: u8 = 16;
+    pub(super) const STAT: u8 = 17;
     pub(super) const RENAME: u8 = 18;
+    pub(super) const READLINK: u8 = 19;
     pub(super) const SYMLINK: u8 = 20;
     pub(super) const EXTENDED: u8 = 200;
     pub(super) const STATUS: u8 = 101;
     pub(super) const HANDLE: u8 = 102;
     pub(super) const DATA: u8 = 103;
 }
+
+/// Extensions that only look, or are about files whose opening was told.
+const HARMLESS: [&[u8]; 9] = [
+    b"statvfs@openssh.com",
+    b"fstatvfs@openssh.com",
+    b"fsync@openssh.com",
+    b"limits@openssh.com",
+    b"expand-path@openssh.com",
+    b"home-directory",
+    b"users-groups-by-id@openssh.com",
+    b"copy-data",
+    b"check-file-handle",
+];
 
 /// Flags of `OPEN` (§6.3).
 const READS: u32 = 1;
@@ -83,6 +104,7 @@ enum Waiting {
 
 #[derive(Debug)]
 struct Open {
+    path: Bytes,
     id: RequestId,
     since: Timestamp,
     read: u64,
@@ -124,7 +146,7 @@ impl Transfer {
         let mut once = |transfer: &mut Self, number, operation, path: &[u8], second: Option<&[u8]>| {
             let (id, since) = (source.next(), source.now());
             events.push(asked(id, operation, path, second));
-            transfer.waiting.insert(number, Waiting::Once { id, since });
+            transfer.wait(number, Waiting::Once { id, since })
         };
         match kind {
             number::OPEN => {
@@ -134,15 +156,15 @@ impl Transfer {
                     (_, true) => FileOperation::Write,
                     _ => FileOperation::Read,
                 };
-                self.opening(asked_by, operation, path, source, events);
+                self.opening(asked_by, operation, path, source, events)?;
             }
             number::OPENDIR => {
                 let (asked_by, path) = (fields.number()?, fields.text()?);
-                self.opening(asked_by, FileOperation::List, path, source, events);
+                self.opening(asked_by, FileOperation::List, path, source, events)?;
             }
             number::READ => {
                 let (asked_by, handle) = (fields.number()?, fields.text()?);
-                self.waiting.insert(asked_by, Waiting::Reading(Bytes::copy_from_slice(handle)));
+                self.wait(asked_by, Waiting::Reading(Bytes::copy_from_slice(handle)))?;
             }
             number::WRITE => {
                 let (_, handle) = (fields.number()?, fields.text()?);
@@ -154,7 +176,7 @@ impl Transfer {
             }
             number::CLOSE => {
                 let (asked_by, handle) = (fields.number()?, fields.text()?);
-                self.waiting.insert(asked_by, Waiting::Closing(Bytes::copy_from_slice(handle)));
+                self.wait(asked_by, Waiting::Closing(Bytes::copy_from_slice(handle)))?;
             }
             number::REMOVE | number::MKDIR | number::RMDIR | number::SETSTAT => {
                 let operation = match kind {
@@ -163,18 +185,18 @@ impl Transfer {
                     number::RMDIR => FileOperation::RemoveFolder,
                     _ => FileOperation::Attributes,
                 };
-                once(self, fields.number()?, operation, fields.text()?, None);
+                once(self, fields.number()?, operation, fields.text()?, None)?;
             }
             number::FSETSTAT => {
-                // Of a file whose path was told when it was opened.
-                fields.number()?;
-                fields.text()?;
+                let (asked_by, handle) = (fields.number()?, fields.text()?);
+                let path = self.open.get(handle).map(|open| open.path.clone()).unwrap_or_default();
+                once(self, asked_by, FileOperation::Attributes, &path, None)?;
             }
             number::RENAME | number::SYMLINK => {
                 let operation =
                     if kind == number::RENAME { FileOperation::Rename } else { FileOperation::Link };
                 let (asked_by, path, second) = (fields.number()?, fields.text()?, fields.text()?);
-                once(self, asked_by, operation, path, Some(second));
+                once(self, asked_by, operation, path, Some(second))?;
             }
             number::EXTENDED => {
                 let (asked_by, name) = (fields.number()?, fields.text()?);
@@ -182,13 +204,21 @@ impl Transfer {
                     b"posix-rename@openssh.com" => FileOperation::Rename,
                     b"hardlink@openssh.com" => FileOperation::Link,
                     b"lsetstat@openssh.com" => FileOperation::Attributes,
-                    _ => return Some(()),
+                    // What does something that is not known here does not go on.
+                    looks => return HARMLESS.contains(&looks).then_some(()),
                 };
                 let path = fields.text()?;
                 let second = if operation == FileOperation::Attributes { None } else { Some(fields.text()?) };
-                once(self, asked_by, operation, path, second);
+                once(self, asked_by, operation, path, second)?;
             }
-            _ => {}
+            number::INIT
+            | number::LSTAT
+            | number::FSTAT
+            | number::READDIR
+            | number::REALPATH
+            | number::STAT
+            | number::READLINK => {}
+            _ => return None,
         }
         Some(())
     }
@@ -200,17 +230,27 @@ impl Transfer {
         path: &[u8],
         source: &dyn Source,
         events: &mut Vec<Event>,
-    ) {
-        let open = Open { id: source.next(), since: source.now(), read: 0, written: 0 };
+    ) -> Option<()> {
+        let (id, since) = (source.next(), source.now());
+        let open = Open { path: Bytes::copy_from_slice(path), id, since, read: 0, written: 0 };
         events.push(asked(open.id, operation, path, None));
-        self.waiting.insert(asked_by, Waiting::Opening(open));
+        self.wait(asked_by, Waiting::Opening(open))
+    }
+
+    /// A number stands for one request at a time: else answers would be taken for those of others.
+    fn wait(&mut self, number: u32, waiting: Waiting) -> Option<()> {
+        self.waiting.insert(number, waiting).is_none().then_some(())
     }
 
     fn answer(&mut self, packet: &[u8], source: &dyn Source, events: &mut Vec<Event>) -> Option<()> {
         let mut fields = Fields::of(packet);
         let kind = fields.byte()?;
+        if kind == number::VERSION {
+            // Later ones are laid out otherwise.
+            return fields.number().filter(|version| *version <= 3).map(|_| ());
+        }
         if !matches!(kind, number::STATUS | number::HANDLE | number::DATA) {
-            // A version, names, attributes, and answers of extensions.
+            // names, attributes, and answers of extensions.
             if let Some(asked_by) = fields.number() {
                 self.waiting.remove(&asked_by);
             }
