@@ -153,6 +153,40 @@ async fn an_admin_tries_a_channel_and_sees_what_became_of_it() {
     }
 }
 
+/// The profile that ships tells of what docs/HIPAA.md says.
+#[tokio::test]
+async fn the_profile_for_health_information_tells_of_other_rules_and_of_guessing() {
+    let (url, mut heard) = server(Some(200)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let secret = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        format!("file:{}", path.display())
+    };
+    let profile = include_str!("../../profiles/hipaa/gateway.toml")
+        .replace("https://alerts.example.org/hoop", &url)
+        .replace("env:HOOP_WEBHOOK_SECRET", &secret("webhook", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"))
+        .replace("env:HOOP_MAIL_PASSWORD", &secret("mail", "canary"));
+    let mut layers = Layers::default();
+    layers.read_toml(&profile, Path::new("gateway.toml")).unwrap();
+    let profile = Config::from_layers(&layers).unwrap();
+    assert_eq!(profile.recordings.retention.unwrap().to_string(), "6y");
+    let channels: Vec<_> = profile.channels.into_iter().skip(1).collect();
+    let world = World::with(|config| config.channels = channels).await;
+    let mut root = world.person("root", Role::Admin, &[]).await;
+    let admin = world.tokens(&mut root).await;
+    world.rule(&admin, json!({})).send().await.unwrap();
+    let said = timeout(SOON, heard.recv()).await.unwrap().unwrap();
+    assert!(said.contains("rules.changed") && said.contains("access rules is in force"), "{said}");
+    world.person("ada", Role::User, &[]).await;
+    for _ in 0..5 {
+        let guess = json!({ "name": "ada", "password": "wrong horse battery", "code": "123456" });
+        world.post("/login/password", &guess).send().await.unwrap();
+    }
+    let said = timeout(SOON, heard.recv()).await.unwrap().unwrap();
+    assert!(said.contains("login.locked_out") && said.contains("ada"), "{said}");
+}
+
 #[tokio::test]
 async fn only_admins_try_channels_and_people_see_no_notices() {
     let (url, mut heard) = server(Some(200)).await;

@@ -31,6 +31,7 @@ use super::{
 use crate::{
     hub::{Hub, Shared, event, now},
     jobs::reread,
+    notices::{Notice, Topic},
 };
 
 /// A sign-in that was proven, and is to be kept.
@@ -307,7 +308,7 @@ pub(super) async fn failed(
     told.extend(also);
     match user.filter(|_| guessed) {
         Some(user) => {
-            let locked = event(&Actor::System, EventCode::LoginLockedOut, [user.id.into()], facts);
+            let locked = locked_out(hub, user, facts);
             hub.store.record_failed_attempt(user.id, now(), lockout::lock_for, &told, &[locked]).await?;
         }
         None => {
@@ -315,6 +316,17 @@ pub(super) async fn failed(
         }
     }
     Ok(())
+}
+
+/// The event of an account that is locked for a while, with the notice of it.
+pub(super) fn locked_out(hub: &Hub, user: &User, facts: serde_json::Value) -> NewEvent {
+    let title =
+        format!("Too many wrong passwords or codes for {}: the account is locked for a while", user.name);
+    let mut notice = Notice::new(Topic::LoginLockedOut, now(), title);
+    if let Some(address) = facts["address"].as_str() {
+        notice = notice.fact("address", address);
+    }
+    hub.notices.tell(event(&Actor::System, EventCode::LoginLockedOut, [user.id.into()], facts), &notice)
 }
 
 /// `POST /logout`.

@@ -27,6 +27,7 @@ use super::{
 use crate::{
     hub::{Shared, event, now},
     jobs,
+    notices::{Notice, Topic},
     rules::{self, Edition, InForce},
     sessions,
 };
@@ -154,7 +155,11 @@ impl Refused {
             "code": self.fault.code.as_str(), "reason": self.fault.message, "bundle_version": self.bundle_version,
             "bundle_sha256": self.bundle_sha256, "address": address.to_string(),
         });
-        match hub.store.append(&[event(&caller.actor, EventCode::RulesRefused, [], facts)]).await {
+        let told = event(&caller.actor, EventCode::RulesRefused, [], facts);
+        let notice = Notice::new(Topic::RulesRefused, now(), "Rules were refused that nobody released")
+            .text(format!("by {}: {}", caller.actor.display_name(), self.fault.message))
+            .fact("address", address);
+        match hub.store.append(&[hub.notices.tell(told, &notice)]).await {
             Ok(_) => self.fault.into(),
             Err(error) => error.into(),
         }
@@ -230,6 +235,14 @@ async fn put(
         "bundle_sha256": bundle.as_ref().map(|bundle| &bundle.sha256),
     });
     let told = event(&caller.actor, EventCode::RulesChanged, [], facts);
+    let title = format!("Version {} of the access rules is in force", version + 1);
+    let mut notice = Notice::new(Topic::RulesChanged, now(), title)
+        .text(format!("by {}", caller.actor.display_name()))
+        .link(format!("{}/rules", hub.origin()));
+    if let Some(note) = &note {
+        notice = notice.fact("note", note);
+    }
+    let told = hub.notices.tell(told, &notice);
     let new = NewPolicy {
         document,
         author: Some(caller.signed_in.user.id),

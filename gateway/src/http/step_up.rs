@@ -14,7 +14,7 @@ use hoop_identity::{
     totp::TotpSecret,
 };
 use hoop_ledger::event::EventCode;
-use hoop_model::{Actor, Blame, Fault, LoginId, Mfa, Redacted, Timestamp, UserId};
+use hoop_model::{Blame, Fault, LoginId, Mfa, Redacted, Timestamp, UserId};
 use hoop_store::{DevicePoll, Factor, FlowKind, NewEvent, NewFlow, StoreError, User, UserSource};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -129,7 +129,7 @@ pub(super) async fn failed(
     if reason == "locked" {
         hub.store.append(&told).await?;
     } else {
-        let locked = event(&Actor::System, EventCode::LoginLockedOut, [user.into()], facts);
+        let locked = login::locked_out(hub, &caller.signed_in.user, facts);
         hub.store.record_failed_attempt(user, now(), lockout::lock_for, &told, &[locked]).await?;
     }
     Ok(())

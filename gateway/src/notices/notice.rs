@@ -62,6 +62,12 @@ topics! {
     BreakGlassReviewDue = "break_glass.review_due", Warning;
     /// Its review was closed.
     BreakGlassReviewed = "break_glass.reviewed", Info;
+    /// Other rules are in force.
+    RulesChanged = "rules.changed", Warning;
+    /// Somebody tried to put rules in force that are not those of a signed bundle.
+    RulesRefused = "rules.refused", Critical;
+    /// An account was locked after too many wrong passwords or codes.
+    LoginLockedOut = "login.locked_out", Warning;
     /// A passkey's counter went back.
     PasskeyCopied = "passkey.copied", Critical;
     /// A target shows another host key.

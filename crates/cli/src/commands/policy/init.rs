@@ -13,11 +13,12 @@ use crate::{
 };
 
 /// Its files: those of `profiles/` in the sources.
-const fn files(profile: Profile) -> [(&'static str, &'static str); 2] {
+const fn files(profile: Profile) -> [(&'static str, &'static str); 3] {
     match profile {
         Profile::Hipaa => [
             ("rules.yaml", include_str!("../../../../../profiles/hipaa/rules.yaml")),
             ("rules.test.yaml", include_str!("../../../../../profiles/hipaa/rules.test.yaml")),
+            ("gateway.toml", include_str!("../../../../../profiles/hipaa/gateway.toml")),
         ],
     }
 }
