@@ -15,7 +15,7 @@ use rcgen::{
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject as _};
 
 /// Clocks of the other side may be behind by so much.
-const BACKDATED: Duration = Duration::from_secs(300);
+const BACKDATED: Duration = Duration::from_secs(900);
 const YEARS_10: Duration = Duration::from_secs(10 * 365 * 86_400);
 /// A request holds one public key; anything longer is no request of ours.
 const LONGEST_REQUEST: usize = 16 * 1024;

@@ -106,20 +106,6 @@ struct Touched {
 }
 
 impl Touched {
-    /// All that either says.
-    fn and(self, other: Self) -> Self {
-        let tables = match (self.tables, other.tables) {
-            (Objects::Known(tables), Objects::Known(others)) => Objects::Known(&tables | &others),
-            _ => Objects::Unknown,
-        };
-        Self {
-            tables,
-            unknown_functions: &self.unknown_functions | &other.unknown_functions,
-            unbounded: self.unbounded || other.unbounded,
-            is_certain: self.is_certain && other.is_certain,
-        }
-    }
-
     fn is_within(&self, other: &Self) -> bool {
         let (Objects::Known(tables), Objects::Known(others)) = (&self.tables, &other.tables) else {
             return false;
@@ -154,7 +140,7 @@ fn parsed(tokens: &[Token<'_>], verdict: &Verdict, places: &Places) -> Touched {
     });
     match (found, by_words(tokens, verdict, places)) {
         // It takes names where the server's grammar has none: `FROM from`.
-        (Some(found), Some(words)) if !found.is_within(&words) => found.and(words),
+        (Some(found), Some(words)) if !found.is_within(&words) => words,
         (Some(found), _) => found,
         (None, Some(words)) => words,
         (None, None) => Touched {
