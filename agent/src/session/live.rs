@@ -10,7 +10,7 @@ use hoop_control::{grant::Grant, v1};
 use hoop_engine::{Credential, Engine, LoginCache, Started, StreamContext, Target, hosted::HostedEngine};
 use hoop_masking::MaskingKey;
 use hoop_model::{Blame, Fault, Redacted, StreamId, Timestamp};
-use hoop_policy::{Rules, Warrant};
+use hoop_policy::Warrant;
 use hoop_recording::event::{Event, Record, Said};
 use hoop_session::{
     Activity, Dial, HostParts, Limits, Parts, Pipe, StreamEnd, Tape, Terminator, drive, ending, host,
@@ -64,7 +64,6 @@ pub(crate) struct LiveSession {
     pub(crate) terminator: Terminator,
     /// Its recording is finished.
     pub(crate) over: CancellationToken,
-    rules: Arc<Rules>,
     warrant: Arc<Warrant>,
     target: Arc<dyn Target>,
     credential: Credential,
@@ -96,10 +95,8 @@ impl LiveSession {
         let (terminator, _) = ending();
         let (desk, cancels) = SessionDesk::new();
         let meters = sessions.meters.of(grant.user, grant.connection, now());
-        let rules = grant.rules();
         let session = Arc::new(Self {
-            rules: Arc::new(rules.clone()),
-            warrant: Arc::new(Warrant::metered(rules, grant.ends_at, meters)),
+            warrant: Arc::new(Warrant::metered(grant.rules(), grant.ends_at, meters)),
             secret: SessionSecret::from_bytes(*secret.expose()),
             window: Mutex::default(),
             streams: SessionStreams::new(
@@ -147,7 +144,7 @@ impl LiveSession {
             session: self.grant.session,
             stream,
             person: self.grant.user_name.clone(),
-            rules: Arc::clone(&self.rules),
+            rules: Arc::clone(self.warrant.rules()),
             masking_key: self.masking_key.clone(),
             cancel_seed: seed.into(),
             login_cache: Arc::clone(&self.login_cache),

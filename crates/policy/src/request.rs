@@ -376,7 +376,7 @@ impl Denial {
 /// What the requests of a running session are decided by. All its streams share one.
 #[derive(Debug)]
 pub struct Warrant {
-    rules: Rules,
+    rules: Arc<Rules>,
     ends_at: Timestamp,
     /// The one statement that `rules` allow was run.
     ran: AtomicBool,
@@ -392,7 +392,8 @@ pub struct Warrant {
 
 /// What was read of a text that may run, and what was said to it.
 struct Allowed {
-    reading: Arc<Reading>,
+    /// Nothing where no text came: it was read when it was prepared.
+    reading: Option<Arc<Reading>>,
     said: Said,
 }
 
@@ -425,7 +426,7 @@ impl Warrant {
     pub fn metered(rules: Rules, ends_at: Timestamp, meters: Arc<Meters>) -> Self {
         let wanted = rules.wanted();
         Self {
-            rules,
+            rules: Arc::new(rules),
             ends_at,
             ran: AtomicBool::new(false),
             modules: OnceLock::new(),
@@ -433,6 +434,12 @@ impl Warrant {
             known: Known::default(),
             meters,
         }
+    }
+
+    /// What it decides by, for whoever moves the requests.
+    #[must_use]
+    pub const fn rules(&self) -> &Arc<Rules> {
+        &self.rules
     }
 
     /// Decides one request.
@@ -452,7 +459,7 @@ impl Warrant {
         let Some(Allowed { reading, said }) = self.read(action)? else {
             return self.is_all_approved(action).map(|()| Permit::PLAIN);
         };
-        let view = (self.rules.masking != Masking::None).then(|| MaskingRules::view(&reading));
+        let view = reading.as_deref().filter(|_| self.rules.masking != Masking::None).map(MaskingRules::view);
         if view.as_ref().is_some_and(|view| view.copy == Copying::Unclear) {
             return Err(Denial::Copy);
         }
@@ -465,7 +472,8 @@ impl Warrant {
             terms.run(now)?;
         }
         self.is_all_approved(action)?;
-        let gives_names = reading.statements.iter().any(Statement::gives_names)
+        let gives_names = reading
+            .is_some_and(|reading| reading.statements.iter().any(Statement::gives_names))
             || said.terms.as_ref().is_some_and(Terms::give_names);
         Ok(Permit { view, terms: said.terms, warnings: said.warnings, gives_names })
     }
@@ -523,13 +531,13 @@ impl Warrant {
             Action::FunctionCall { .. } | Action::Replicate => {
                 let reading = Arc::new(Reading::of_anything());
                 let said = self.is_allowed(&reading, Values::Given(&[]))?;
-                Some(Allowed { reading, said })
+                Some(Allowed { reading: Some(reading), said })
             }
         })
     }
 
     /// What a setting might lead around.
-    const fn has_fences(&self) -> bool {
+    fn has_fences(&self) -> bool {
         !self.rules.statements.is_empty() || self.rules.read_only
     }
 
@@ -559,8 +567,7 @@ impl Warrant {
             return Ok(None);
         }
         let terms = Terms::all(terms).ok_or(Denial::Forgotten)?;
-        let reading = Arc::new(Reading { statements: Vec::new(), unreadable: None });
-        Ok(Some(Allowed { reading, said: Said { terms: Some(terms), warnings: Vec::new() } }))
+        Ok(Some(Allowed { reading: None, said: Said { terms: Some(terms), warnings: Vec::new() } }))
     }
 
     /// Its words decide where the parser could not decide otherwise. What it has read is remembered, for drivers send the same
@@ -573,7 +580,7 @@ impl Warrant {
                 Some(said) => said,
                 None => self.is_allowed(&reading, values)?,
             };
-            return Ok(Allowed { reading, said }.read_again(text, dialect, values));
+            return Ok(Allowed { reading: Some(reading), said }.read_again(text, dialect, values));
         }
         let cut = Text::new(text, dialect);
         if let Some(decided) = cut.by_words(self.wanted).and_then(|reading| self.by_words(reading)) {
@@ -584,7 +591,7 @@ impl Warrant {
         if let Some(digest) = digest {
             self.known.remember(digest, &reading, said.as_ref().ok().filter(|_| values.are_none()));
         }
-        Ok(Allowed { reading, said: said? }.read_again(text, dialect, values))
+        Ok(Allowed { reading: Some(reading), said: said? }.read_again(text, dialect, values))
     }
 
     /// What the words of a text come to. `None`: the parser must be asked.
@@ -602,9 +609,9 @@ impl Warrant {
         if self.rules.statements.is_empty() {
             let said = Said::default();
             let is_enough = is_certain || !self.rules.mask_columns();
-            return is_enough.then(|| Ok(Allowed { reading: Arc::new(reading), said }));
+            return is_enough.then(|| Ok(Allowed { reading: Some(Arc::new(reading)), said }));
         }
-        let Rules { statements, approved, .. } = &self.rules;
+        let Rules { statements, approved, .. } = &*self.rules;
         let unasked = Explained::asking(statements, approved.as_ref(), &reading, &Asked::new(None));
         // Which rules fit is what the parser and the conditions would say, and not only what they would come to.
         let is_bounded = reading.statements.iter().all(|statement| !statement.unbounded);
@@ -616,7 +623,7 @@ impl Warrant {
         let turns_on_the_rule = self.rules.have_limits() || !said.warnings.is_empty();
         // A table too many would hide what may be shown.
         let is_enough = is_exact || (!turns_on_the_rule && (is_certain || !self.rules.mask_columns()));
-        is_enough.then(|| Ok(Allowed { reading: Arc::new(reading), said }))
+        is_enough.then(|| Ok(Allowed { reading: Some(Arc::new(reading)), said }))
     }
 
     /// A session that only reads does not let this by.
@@ -631,7 +638,7 @@ impl Warrant {
 
     /// What the statement rules say.
     fn is_allowed(&self, reading: &Reading, values: Values<'_>) -> Result<Said, Denial> {
-        let Rules { statements, approved, rego, .. } = &self.rules;
+        let Rules { statements, approved, rego, .. } = &*self.rules;
         if self.may_write_again(reading) {
             return Err(Denial::ReadOnly);
         }

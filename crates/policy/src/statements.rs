@@ -31,14 +31,6 @@ pub enum StatementAction {
     Warn,
 }
 
-impl StatementAction {
-    /// The first rule of this kind that fits decides.
-    #[must_use]
-    pub const fn decides(self) -> bool {
-        matches!(self, Self::Allow | Self::Deny)
-    }
-}
-
 /// One rule about statements. Of each condition that is given, one value must fit; what is not given fits anything.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

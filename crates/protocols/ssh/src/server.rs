@@ -60,25 +60,20 @@ impl ClientSide {
         });
     }
 
-    /// Something is to be forwarded: policy is asked, and the recording has both.
-    async fn may_forward(shared: &Shared, what: String) -> bool {
+    /// Something is to be forwarded: policy is asked, and the recording has both. No way of forwarding is built yet, so a policy
+    /// that allowed one would find nothing that does it: whatever the answer, it is not done.
+    async fn note_forward(shared: &Shared, what: String) {
         let text: String = what.chars().take(LONGEST).collect();
         let question = Question::Channel(Wanted::Forward);
         let asked = shared.host.ask(shared.next(), Form::Forward, Bytes::from(text), &question).await;
-        match asked {
-            // No way of forwarding is built yet: a policy that allowed one would find nothing that does it.
-            Ok(_permit) => false,
-            Err(Refused::Denied(_)) => false,
-            Err(Refused::Over(fault)) => {
-                shared.break_off(fault);
-                false
-            }
+        if let Err(Refused::Over(fault)) = asked {
+            shared.break_off(fault);
         }
     }
 
     /// Answered here: whoever asks without end waits for each answer, and so does their connection.
     async fn refuse_forward(&self, what: String, reply: ChannelOpenHandle) {
-        Self::may_forward(&self.shared, what).await;
+        Self::note_forward(&self.shared, what).await;
         reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
     }
 }
@@ -177,15 +172,18 @@ impl Handler for ClientSide {
     }
 
     async fn tcpip_forward(&mut self, address: &str, port: &mut u32, _: &mut Session) -> Answer<bool> {
-        Ok(Self::may_forward(&self.shared, format!("tcpip-forward of {address}:{port}")).await)
+        Self::note_forward(&self.shared, format!("tcpip-forward of {address}:{port}")).await;
+        Ok(false)
     }
 
     async fn streamlocal_forward(&mut self, path: &str, _: &mut Session) -> Answer<bool> {
-        Ok(Self::may_forward(&self.shared, format!("streamlocal-forward of {path}")).await)
+        Self::note_forward(&self.shared, format!("streamlocal-forward of {path}")).await;
+        Ok(false)
     }
 
     async fn agent_request(&mut self, _: ChannelId, _: &mut Session) -> Answer<bool> {
-        Ok(Self::may_forward(&self.shared, "the client's authentication agent".into()).await)
+        Self::note_forward(&self.shared, "the client's authentication agent".into()).await;
+        Ok(false)
     }
 
     async fn x11_request(
@@ -197,7 +195,7 @@ impl Handler for ClientSide {
         _: u32,
         session: &mut Session,
     ) -> Answer {
-        Self::may_forward(&self.shared, "the client's display".into()).await;
+        Self::note_forward(&self.shared, "the client's display".into()).await;
         session.channel_failure(channel)
     }
 

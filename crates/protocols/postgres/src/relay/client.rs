@@ -270,7 +270,7 @@ impl Relay {
         let id = self.number();
         let form = Form::Execute { portal: portal.clone(), max_rows };
         let request = Event::Request { id, form, text: Bytes::new(), parameters: Vec::new() };
-        let terms = if self.rules.look_again() { self.terms_of_portal(&portal) } else { Vec::new() };
+        let terms = if self.looks_again { self.terms_of_portal(&portal) } else { Vec::new() };
         let question = Question::Execute { bound: self.client.bound, terms };
         let what = Await::Execute { portal };
         self.ask(Asked { id, total, request, curtailed: false, what }, question, out);
@@ -410,7 +410,7 @@ impl Relay {
         self.client.bound |= found.cut || !found.parameters.is_empty();
         let id = self.number();
         let form = Form::Bind { portal: portal.clone(), statement: statement.clone() };
-        let again = self.rules.look_again().then(|| Question::Bind {
+        let again = self.looks_again.then(|| Question::Bind {
             terms: self.terms_of_statement(&statement),
             values: values::for_policy(&found, self.limits.value),
         });

@@ -50,6 +50,8 @@ pub(crate) struct Relay {
     /// `None`: answers go on as they come.
     masks: Option<Box<Masks>>,
     rules: Arc<Rules>,
+    /// What was permitted is looked at again, which each request would else find out by itself.
+    looks_again: bool,
     /// In this transaction, names were made to mean other tables.
     has_moved: bool,
 }
@@ -73,6 +75,7 @@ impl Relay {
             client: ClientSide::default(),
             target: TargetSide::new(done.intake, done.behind),
             masks,
+            looks_again: rules.look_again(),
             rules,
             has_moved: false,
         }

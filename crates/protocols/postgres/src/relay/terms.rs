@@ -88,7 +88,7 @@ impl Relay {
 
     /// A request has run, or some of it: what is known by name may be known no more.
     pub(super) fn names_may_be_given(&mut self) {
-        if self.masks.is_none() && !self.rules.look_again() {
+        if self.masks.is_none() && !self.looks_again {
             return;
         }
         let mut pending = self.expected.pending().filter(|entry| !matches!(entry.what, Await::CopyEnd));
