@@ -583,10 +583,13 @@ impl Warrant {
             return Ok(Allowed { reading: Some(reading), said }.read_again(text, dialect, values));
         }
         let cut = Text::new(text, dialect);
-        if let Some(decided) = cut.by_words(self.wanted).and_then(|reading| self.by_words(reading)) {
+        let words = cut.by_words(self.wanted).map(Arc::new);
+        if let Some(decided) = words.as_ref().and_then(|reading| self.by_words(reading)) {
             return decided;
         }
-        let reading = Arc::new(cut.parsed_for(self.wanted));
+        // Conditions are asked about what is read exactly.
+        let exact = words.filter(|reading| is_exact(reading));
+        let reading = exact.unwrap_or_else(|| Arc::new(cut.parsed_for(self.wanted)));
         let said = self.is_allowed(&reading, values);
         if let Some(digest) = digest {
             self.known.remember(digest, &reading, said.as_ref().ok().filter(|_| values.are_none()));
@@ -598,24 +601,23 @@ impl Warrant {
     ///
     /// They may run if no condition is needed for it: the parser would find no more, and a rule that denies, asks or warns fits no more
     /// then. They may not if the parser would find no less.
-    fn by_words(&self, reading: Reading) -> Option<Result<Allowed, Denial>> {
+    fn by_words(&self, reading: &Arc<Reading>) -> Option<Result<Allowed, Denial>> {
         let is_certain = reading.statements.iter().all(|statement| statement.is_certain);
-        if self.may_write_again(&reading) {
+        if self.may_write_again(reading) {
             return is_certain.then_some(Err(Denial::ReadOnly));
         }
-        if self.runs_what_was_not_asked(&reading) {
+        if self.runs_what_was_not_asked(reading) {
             return Some(Err(Denial::Forgotten));
         }
         if self.rules.statements.is_empty() {
             let said = Said::default();
             let is_enough = is_certain || !self.rules.mask_columns();
-            return is_enough.then(|| Ok(Allowed { reading: Some(Arc::new(reading)), said }));
+            return is_enough.then(|| Ok(Allowed { reading: Some(Arc::clone(reading)), said }));
         }
         let Rules { statements, approved, .. } = &*self.rules;
-        let unasked = Explained::asking(statements, approved.as_ref(), &reading, &Asked::new(None));
+        let unasked = Explained::asking(statements, approved.as_ref(), reading, &Asked::new(None));
         // Which rules fit is what the parser and the conditions would say, and not only what they would come to.
-        let is_bounded = reading.statements.iter().all(|statement| !statement.unbounded);
-        let is_exact = is_certain && is_bounded && !self.rules.have_conditions();
+        let is_exact = is_exact(reading) && !self.rules.have_conditions();
         if let Some(denial) = unasked.denial() {
             return is_exact.then_some(Err(denial));
         }
@@ -623,7 +625,7 @@ impl Warrant {
         let turns_on_the_rule = self.rules.have_limits() || !said.warnings.is_empty();
         // A table too many would hide what may be shown.
         let is_enough = is_exact || (!turns_on_the_rule && (is_certain || !self.rules.mask_columns()));
-        is_enough.then(|| Ok(Allowed { reading: Some(Arc::new(reading)), said }))
+        is_enough.then(|| Ok(Allowed { reading: Some(Arc::clone(reading)), said }))
     }
 
     /// A session that only reads does not let this by.
@@ -702,6 +704,11 @@ impl Warrant {
             }
         }
     }
+}
+
+/// The words of a text say what the parser would: nothing that is not there, and nothing that it would bound.
+fn is_exact(reading: &Reading) -> bool {
+    reading.statements.iter().all(|statement| statement.is_certain && !statement.unbounded)
 }
 
 #[cfg(test)]
@@ -816,8 +823,8 @@ mod tests {
             known.map(|known| known.said.is_some())
         };
         let plain = "select * from clinic.patients";
-        let given = "create table clinic.p as select * from clinic.patients";
-        let other = "create table clinic.p as select * from billing.claims";
+        let given = "explain create table clinic.p as select * from clinic.patients";
+        let other = "explain create table clinic.p as select * from billing.claims";
         let old = Dialect::Postgres(hoop_sql::postgres::Mode { standard_strings: false, utf8: true });
         for _ in 0..2 {
             assert!(decide(plain, SQL) && decide(given, SQL) && !decide(other, SQL));

@@ -116,6 +116,8 @@ pub fn fuzz(data: &[u8]) {
     assert_eq!(words.statements.len(), parsed.statements.len());
     for (words, parsed) in words.statements.iter().zip(&parsed.statements) {
         assert!(words.says_no_less_than(parsed), "{words:?} {parsed:?}");
+        let is_exact = words.is_certain && !words.unbounded;
+        assert!(!is_exact || parsed.says_no_less_than(words), "{words:?} {parsed:?}");
     }
 }
 

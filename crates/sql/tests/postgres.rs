@@ -266,6 +266,7 @@ fn tables_are_known_or_anything() {
         ),
         ("table patients", &["patients"]),
         ("explain select * from patients", &["patients"]),
+        ("create table if not exists a as select * from patients", &["a", "patients"]),
         ("select * from db.clinic.patients", &["clinic.patients"]),
         ("select 1 from U&\"\\0070atients\"", &["patients"]),
         ("begin", &[]),
@@ -391,16 +392,24 @@ fn words_alone_tell_where_tables_may_stand() {
         ("declare c scroll cursor with hold for with a as (select * from b) select * from a", &["b"]),
         ("select * from f(1) with ordinality as a (b, c), a", &["a"]),
         ("select 1 with a as (select 1) select * from a", &["a"]),
+        ("create table a as select * from b, c", &["a", "b", "c"]),
+        ("create unlogged table s.a as with b as (select * from c) select * from b", &["s.a", "c"]),
+        ("create table if not exists a as values (1), ((select b from c))", &["a", "c"]),
+        ("select * into temp a from b, c", &["a", "b", "c", "temp"]),
     ] {
         let found = tables_by_words(text).unwrap();
         let expected: BTreeSet<_> = tables.iter().map(|name| (*name).to_owned()).collect();
         assert_eq!(found, expected, "{text}");
     }
     for text in [
-        "create table a as select * from b",
+        "create table a (like b) with (fillfactor = 70)",
+        "create table a (c int references b check (c in (select 1)))",
+        "create table a as execute p",
+        "create view a as select * from b",
+        "explain create table a as select * from b",
+        "create s.table a as select * from b",
         "execute p(1)",
         "explain execute p",
-        "select * into a from b",
         "drop table a",
     ] {
         assert_eq!(tables_by_words(text), None, "{text}");
@@ -420,6 +429,9 @@ fn words_are_certain_only_where_they_cannot_say_too_much() {
         "with recursive a (b) as (select 1 union all select b from a) select * from a",
         "explain analyze with a as (select 1) select * from a",
         "select now() at time zone 'UTC', '1'::timestamp with time zone from a",
+        "create temp table if not exists a as select b from c",
+        "create table a as with b as (select f(1)) select * from b, c",
+        "create temp table a as select b from c",
         "begin",
         "drop table a",
     ] {
@@ -784,7 +796,7 @@ const COLUMN_FORMS: [&str; 16] = [
 ];
 
 /// `?` is a query, `@` a table.
-const FORMS: [&str; 26] = [
+const FORMS: [&str; 29] = [
     "select x, (?) from @ where y in (?) order by c, d",
     "select * from @ as a (k, l), (?) b, @ c group by e, f",
     "select * from @ join @ on x = (?), @ where z",
@@ -807,6 +819,9 @@ const FORMS: [&str; 26] = [
     "with recursive w (k) as (? union all select * from w, v), v as (?) select * from w, v, @",
     "select * from @ a join (?) b (k) on a.x = b.k left join (select f(k) from @) c on (c.x) join (?) d using (x)",
     "explain (costs off) ?",
+    "create table @ as with w as (?) select * from w, @",
+    "create temporary table @ as select * from @, (?) q",
+    "select * into unlogged @ from @, (?) q",
     "explain (costs off) with w as (?) select * from w, @",
     "insert into @ (a) with w as (?), v as (? union select * from w) select * from w, v",
     "select * from @ natural left outer join @ cross join @, (?) z",

@@ -5,8 +5,8 @@ use std::{
     collections::BTreeMap,
     fmt,
     num::{NonZeroU32, NonZeroUsize},
+    panic::{self, AssertUnwindSafe},
     sync::Arc,
-    thread,
     time::Duration,
 };
 
@@ -227,12 +227,10 @@ fn is_out_of_time(
     matches!(error.downcast_ref::<LimitError>(), Some(LimitError::TimeLimitExceeded { .. }))
 }
 
-/// Compiling and asking recurse: they get room for it, and whatever breaks there breaks nothing else.
-fn on_a_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
-    thread::scope(|scope| {
-        let worker = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work).ok()?;
-        worker.join().ok()
-    })
+/// Compiling and asking recurse: they get room for it, and whatever breaks there breaks nothing else. Not a thread of its own:
+/// where others have the processor, one that is new waits long.
+fn on_a_stack<T>(work: impl FnOnce() -> T) -> Option<T> {
+    stacker::grow(STACK, || panic::catch_unwind(AssertUnwindSafe(work)).ok())
 }
 
 fn bounded(sources: &BTreeMap<ModuleName, String>) -> Result<(), ModuleError> {

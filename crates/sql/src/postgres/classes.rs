@@ -123,7 +123,12 @@ impl Verdict {
 
     /// Or runs what was prepared before: its words do not say all that it touches.
     pub(super) fn makes_tables(&self) -> bool {
-        ["create", "execute"].iter().any(|verb| self.verbs.contains(*verb))
+        self.verbs.contains("create") || self.runs_others()
+    }
+
+    /// What was prepared before.
+    pub(super) fn runs_others(&self) -> bool {
+        self.verbs.contains("execute")
     }
 
     fn is(&mut self, class: Class) {

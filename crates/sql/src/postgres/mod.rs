@@ -116,8 +116,7 @@ impl Touched {
 
 /// Whatever the parser would say of a query, it is no more than this. Nothing where the words do not say it.
 fn by_words(tokens: &[Token<'_>], verdict: &Verdict, places: &Places) -> Option<Touched> {
-    // `CREATE TABLE … AS`, and what was prepared before.
-    if verdict.makes_tables() {
+    if verdict.makes_tables() && !says_what_it_makes(tokens, verdict) {
         return None;
     }
     let called = objects::called(tokens, places);
@@ -127,6 +126,25 @@ fn by_words(tokens: &[Token<'_>], verdict: &Verdict, places: &Places) -> Option<
         is_certain: called.is_certain && places.are_certain(),
         unbounded: verdict.changes_rows() && !columns::is_bounded(tokens),
     })
+}
+
+/// `CREATE TABLE t AS` and a query, or `SELECT … INTO t`. Other forms name tables at places of their own (`LIKE`, `INHERITS`,
+/// `REFERENCES`), and `EXECUTE` runs what was prepared before.
+fn says_what_it_makes(tokens: &[Token<'_>], verdict: &Verdict) -> bool {
+    let words = places::Words(tokens);
+    let kind = if matches!(words.at(1), "temp" | "temporary" | "unlogged") { 2 } else { 1 };
+    let name = if words.if_not_exists(kind + 1) { kind + 4 } else { kind + 1 };
+    let is_filled = |behind: usize| {
+        words.at(behind) == "as" && matches!(words.at(behind + 1), "select" | "values" | "with")
+    };
+    let is_made = match words.at(0) {
+        "select" | "with" => true,
+        "create" if words.at(kind) == "table" => {
+            objects::chain(tokens, name).is_some_and(|(end, _)| is_filled(end))
+        }
+        _ => false,
+    };
+    is_made && !verdict.runs_others()
 }
 
 /// What the parser does not understand is what its words say, or anything.

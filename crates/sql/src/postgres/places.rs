@@ -212,7 +212,8 @@ impl<'t> Words<'_, 't> {
         matches!(self.0.get(at), Some(Token::Sign(found)) if *found == sign)
     }
 
-    /// A `WITH` of `EXPLAIN WITH`, `EXPLAIN (…) WITH`, `INSERT INTO t WITH`, `PREPARE p AS WITH`, `DECLARE c CURSOR FOR WITH`.
+    /// A `WITH` of `EXPLAIN WITH`, `EXPLAIN (…) WITH`, `INSERT INTO t WITH`, `PREPARE p AS WITH`, `CREATE TABLE t AS WITH`,
+    /// `DECLARE c CURSOR FOR WITH`.
     fn leads_within(&self, with: usize) -> bool {
         match self.at(0) {
             "explain" => {
@@ -220,10 +221,15 @@ impl<'t> Words<'_, 't> {
                     || self.is_sign(with - 1, b')')
             }
             "insert" => self.before(with, 1) != "as",
-            "prepare" => self.before(with, 1) == "as",
+            "prepare" | "create" => self.before(with, 1) == "as",
             "declare" => self.before(with, 1) == "for",
             _ => false,
         }
+    }
+
+    /// `CREATE TABLE IF NOT EXISTS t`.
+    pub(super) fn if_not_exists(&self, at: usize) -> bool {
+        self.at(at) == "if" && self.at(at + 1) == "not" && self.at(at + 2) == "exists"
     }
 
     /// `a IS DISTINCT FROM b`.
@@ -357,6 +363,9 @@ impl Scan<'_, '_> {
     }
 
     fn name(&mut self, at: usize, word: &str, expects: Expects) -> (usize, Expects) {
+        if expects == Expects::Target && self.words.if_not_exists(at) {
+            return (at + 3, expects);
+        }
         let Some((end, name)) = chain(self.words.0, at) else { return (at + 1, Expects::Nothing) };
         let is_called = self.words.is_sign(end, b'(') && expects != Expects::Target;
         let is_given = name.schema.is_none()
