@@ -7,7 +7,7 @@
 //! ```
 //! The text alone opens nothing: who holds the code says why, and signs for it.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use aws_lc_rs::{
     digest::{Context, SHA256, digest},
@@ -232,6 +232,7 @@ impl Capability {
             only: None,
             approved: None,
             read_only: false,
+            forwarding: BTreeSet::new(),
             statements: Vec::new(),
             masking: self.masking.clone(),
             rego: None,

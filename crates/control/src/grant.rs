@@ -3,13 +3,15 @@
 //! The gateway signs the grant's JSON bytes; the agent verifies those very bytes before it parses them, so there is
 //! no canonical form to disagree about.
 
+use std::collections::BTreeSet;
+
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use hoop_model::{
     AgentId, AuthMethod, ConnectionId, ConnectionName, FactorKind, GrantId, ProtocolId, RequestId, RuleName,
     SessionId, Timestamp, UserId, UserName,
 };
 use hoop_policy::{
-    Masking, OnlyStatement, Rules, Sha256, StatementRule,
+    Forwarding, Masking, OnlyStatement, Rules, Sha256, StatementRule,
     rego::StatementRego,
     rules::{OpenedBy, RecordingMode},
 };
@@ -70,6 +72,9 @@ pub struct Grant {
     /// May not change anything. An agent that does not know this refuses the grant.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub read_only: bool,
+    /// May forward these. An agent that does not know this refuses the grant.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub forwarding: BTreeSet<Forwarding>,
     /// What each statement is held against. An agent that does not know this refuses the grant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub statements: Vec<StatementRule>,
@@ -107,6 +112,7 @@ impl Grant {
             only: self.only.clone(),
             approved: self.approved.clone(),
             read_only: self.read_only,
+            forwarding: self.forwarding.clone(),
             statements: self.statements.clone(),
             masking: self.masking.clone(),
             rego: self.rego.clone(),
@@ -266,6 +272,7 @@ mod tests {
             only: None,
             approved: None,
             read_only: false,
+            forwarding: BTreeSet::new(),
             statements: Vec::new(),
             masking: hoop_policy::Masking::default(),
             rego: None,

@@ -31,7 +31,7 @@ pub use explained::{Explained, Held, Questions, Ruling};
 pub use hash::{NotAHash, Sha256};
 pub use masking::{ColumnFate, ColumnRule, Computed, Keeping, Masking, MaskingRules, Show, View};
 pub use rego::BoundValue;
-pub use request::{Action, Channel, Denial, Permit, Rules, Verdict, Warning, Warrant};
+pub use request::{Action, Channel, Denial, Forwarding, Permit, Rules, Verdict, Warning, Warrant};
 pub use statement::{OnlyStatement, StatementHash};
 pub use statements::{
     Condition, Message, NotAMessage, NotATable, StatementAction, StatementRule, TablePattern, TextPattern,

@@ -1,6 +1,8 @@
 //! May this request of a running session go to the target?
 
 use std::{
+    collections::BTreeSet,
+    fmt,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -36,6 +38,9 @@ pub struct Rules {
     /// The database itself is to refuse changes: each transaction is read-only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub read_only: bool,
+    /// What may be forwarded over a host's session; nothing if empty.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub forwarding: BTreeSet<Forwarding>,
     /// What each statement is held against; none: any may run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub statements: Vec<StatementRule>,
@@ -142,8 +147,33 @@ pub enum Channel {
     Files,
     /// Another subsystem.
     Subsystem,
-    /// A connection onward, or back: ports, sockets, an authentication agent, a display.
-    Forward,
+    /// A connection onward, or back.
+    Forward(Forwarding),
+}
+
+/// What may be forwarded over a session of a host. The words are those of OpenSSH.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Forwarding {
+    /// From the person through the host to a port or socket that it reaches: `-L`, `-D`, `-W`, `-J`.
+    Local,
+    /// From a port or socket of the host back to the person: `-R`.
+    Remote,
+    /// The person's authentication agent: whoever rules the host can use its keys for as long as that lasts.
+    Agent,
+    /// The person's display: whoever rules the host can look at it and type into it.
+    X11,
+}
+
+impl fmt::Display for Forwarding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Local => "local forwarding",
+            Self::Remote => "remote forwarding",
+            Self::Agent => "forwarding of the authentication agent",
+            Self::X11 => "forwarding of the display",
+        })
+    }
 }
 
 /// Proof that policy was asked and said yes. Only [`Warrant::decide`] makes one.
@@ -299,9 +329,9 @@ pub enum Denial {
     /// Answers are masked, and what a host prints is not.
     #[error("this session's rule masks answers, and what a host prints cannot be masked")]
     ChannelMasking,
-    /// Forwarding is off.
-    #[error("forwarding is not allowed: this session reaches one host, not what is behind it or before it")]
-    Forward,
+    /// The rule does not allow this forwarding.
+    #[error("{0} is not allowed by this session's rule")]
+    Forward(Forwarding),
     /// There are statement rules, and this setting might lead around them.
     #[error("setting {setting} at start-up might lead around the statement rules")]
     Risk {
@@ -364,9 +394,9 @@ impl Denial {
             Self::ChannelMasking => {
                 ("HOOP-2041", "an admin gives hosts a rule of their own, with `masking: none`")
             }
-            Self::Forward => (
+            Self::Forward(_) => (
                 "HOOP-2042",
-                "ask for a connection of its own to what you want to reach, and use `hoop connect`",
+                "ask for a connection of its own to what you want to reach; an admin can set `forwarding` in the access rule",
             ),
         };
         Fault::new(code, Blame::Policy, self.to_string()).with_hint(hint)
@@ -490,8 +520,10 @@ impl Warrant {
 
     /// What is known of SQL alone is never taken for something that a shell obeys: such rules refuse hosts altogether.
     fn may_open(&self, channel: Channel) -> Result<(), Denial> {
-        if channel == Channel::Forward {
-            return Err(Denial::Forward);
+        if let Channel::Forward(way) = channel
+            && !self.rules.forwarding.contains(&way)
+        {
+            return Err(Denial::Forward(way));
         }
         if self.rules.only.is_some() {
             return Err(Denial::OtherStatement);
@@ -757,7 +789,20 @@ mod tests {
             let single = Rules { only: only.clone(), ..plain.clone() };
             assert_eq!(decide(single, channel), Err(Denial::OtherStatement));
         }
-        assert_eq!(decide(plain, Channel::Forward), Err(Denial::Forward));
+        for way in [Forwarding::Local, Forwarding::Remote, Forwarding::Agent, Forwarding::X11] {
+            let channel = Channel::Forward(way);
+            assert_eq!(decide(plain.clone(), channel), Err(Denial::Forward(way)));
+            let others = [Forwarding::Local, Forwarding::Remote, Forwarding::Agent, Forwarding::X11];
+            let others = others.into_iter().filter(|other| *other != way).collect();
+            assert_eq!(
+                decide(Rules { forwarding: others, ..plain.clone() }, channel),
+                Err(Denial::Forward(way))
+            );
+            let allowed = Rules { forwarding: BTreeSet::from([way]), ..plain.clone() };
+            assert_eq!(decide(allowed.clone(), channel), Ok(()));
+            let masked = Rules { masking: Masking::default(), ..allowed };
+            assert_eq!(decide(masked, channel), Err(Denial::ChannelMasking), "nothing is masked in it");
+        }
     }
 
     const EVERY: [Action<'static>; 9] = [

@@ -61,6 +61,21 @@ pub(crate) const OPENSSH_SERVER: Package = Package {
     present: || Path::new(SSHD).is_file(),
 };
 
+/// A display without a screen.
+pub(crate) const XVFB: Package = Package {
+    name: "xvfb",
+    why: "an X server that programs of a host draw on, through hoop",
+    present: || shell::which("Xvfb").is_some(),
+};
+
+/// Lets programs into a display.
+pub(crate) const XAUTH: Package =
+    Package { name: "xauth", why: "the same", present: || shell::which("xauth").is_some() };
+
+/// A program that asks a display what it is.
+pub(crate) const X11_UTILS: Package =
+    Package { name: "x11-utils", why: "the same", present: || shell::which("xdpyinfo").is_some() };
+
 /// What people run: ssh, scp, sftp.
 pub(crate) const OPENSSH_CLIENT: Package = Package {
     name: "openssh-client",

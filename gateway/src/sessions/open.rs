@@ -309,6 +309,7 @@ fn write_grant(opening: &Opening, granted: &Granted, id: SessionId, issued: &Iss
         only: granted.terms.rules.only.clone(),
         approved: granted.terms.rules.approved.clone(),
         read_only: granted.terms.rules.read_only,
+        forwarding: granted.terms.rules.forwarding.clone(),
         statements: granted.terms.rules.statements.clone(),
         masking: granted.terms.rules.masking.clone(),
         rego: granted.terms.rules.rego.clone(),
@@ -386,6 +387,7 @@ async fn keep(
         "rules_sha256": grant.rules_sha256, "recording": grant.recording, "request": grant.request,
         "break_glass": grant.opened_by != OpenedBy::Rule, "retention": retention,
         "retention_seconds": retention.map(|retention| retention.duration().as_secs()), "target_user": grant.target_user, "only": grant.only, "statement_rule": grant.approved, "read_only": grant.read_only,
+        "forwarding": grant.forwarding,
         "end_to_end": true,
     });
     let subjects = [

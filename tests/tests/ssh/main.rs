@@ -5,6 +5,7 @@ mod channels;
 mod ends;
 mod evidence;
 mod files;
+mod forwards;
 mod refused;
 mod terminal;
 mod ways;

@@ -33,6 +33,7 @@ export interface Rule {
   become?: string;
   allow_replication?: boolean;
   read_only?: boolean;
+  forwarding?: string[];
   statements?: { name: string; action: string }[];
 }
 
@@ -100,6 +101,7 @@ function ordinary(rule: Rule): Summary {
       ...(recording === 'strict' ? ['recorded strictly'] : []),
       ...(retention ? [`recording kept for ${retention}`] : []),
       ...(rule.allow_replication ? ['replication allowed'] : []),
+      ...(rule.forwarding ? [`forwarding: ${rule.forwarding.join(', ')}`] : []),
       ...(rule.read_only ? ['the database refuses changes'] : []),
       ...(rule.statements ? [`statements: ${rule.statements.map(({ action, name }) => `${action} ${name}`).join(', ')}`] : []),
       ...becomes(rule.become),

@@ -18,7 +18,8 @@ Examples:
   GIT_SSH_COMMAND='hoop ssh' git clone web-1:/srv/git/app.git
 
 With `hoop ssh-config`, ssh, scp, sftp and ansible need no hoop in front.
-The user on the host is the connection's; no key and no password of it is needed here. Forwarding is refused.")]
+The user on the host is the connection's; no key and no password of it is needed here. Forwards (-L, -R, -D,
+-W, -A, -X) work where the access rule and the connection allow them.")]
 pub(crate) struct SshArgs {
     /// Why, where the access rule asks for it
     #[arg(long)]

@@ -113,6 +113,7 @@ facts! {
         internal("database", Text, "In which database."),
     ]), "The one statement that is asked for.";
     STATEMENT_RULE = internal "statement_rule" Text, "The statement rule that asks for an approval of it, if one does.";
+    FORWARDING = public "forwarding" List, "What may be forwarded: `local`, `remote`, `agent`, `x11`.";
     READ_ONLY = public "read_only" Flag, "Whether the database itself refuses changes.";
     INCIDENT = personal "incident" Text, "The incident's name, as the person says.";
     FINDING = personal "finding" Text, "What the review found.";

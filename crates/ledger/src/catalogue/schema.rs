@@ -166,6 +166,7 @@ const SESSION_REQUESTED: &[Fact] = &[
     ONLY,
     STATEMENT_RULE,
     READ_ONLY,
+    FORWARDING,
     END_TO_END,
 ];
 

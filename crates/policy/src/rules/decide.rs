@@ -111,7 +111,8 @@ impl Policy {
             } else if staying.target_user != rule.target_user.as_ref() {
                 Some(Term::TargetUser)
             } else {
-                staying.rules.allow_replication.then_some(Term::Replication)
+                let forwards = (!staying.rules.forwarding.is_empty()).then_some(Term::Forwarding);
+                staying.rules.allow_replication.then_some(Term::Replication).or(forwards)
             };
             leave = match term {
                 Some(term) => Leave::Terms { rule: rule.name.clone(), term },
@@ -421,6 +422,7 @@ impl Rule {
             only: None,
             approved: None,
             read_only: self.read_only,
+            forwarding: self.forwarding.clone(),
             statements: statements.map(|rule| StatementRule { approval: None, ..rule }).collect(),
             masking: self.masking.masked(),
             rego: None,
@@ -552,6 +554,8 @@ fn stay(
         let same = rego.is_none_or(|rego| rego.is_still(modules, staying.person, staying.connection));
         let same = same && staying.rules.statements == rule.requests().statements;
         let term = term.or((!same).then_some(Term::Statements));
+        let term =
+            term.or((!staying.rules.forwarding.is_subset(&rule.forwarding)).then_some(Term::Forwarding));
         let term = term.or((rule.read_only && !staying.rules.read_only).then_some(Term::ReadOnly));
         term.or((!is_masked_as(rule, staying, when)).then_some(Term::Masking))
     };

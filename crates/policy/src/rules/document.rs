@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hoop_model::{GroupName, LabelKey, LabelValue, RuleName, UserName};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Masking, StatementRule, rego::When};
+use crate::{Forwarding, Masking, StatementRule, rego::When};
 
 use super::words::{
     Clock, ConnectionPattern, Day, DecidingRole, MfaMethod, Network, Period, RecordingMode, Retention,
@@ -53,6 +53,9 @@ pub struct Rule {
     /// The database itself is to refuse changes: each transaction of a session is read-only.
     #[serde(default, skip_serializing_if = "is_false")]
     pub read_only: bool,
+    /// What may be forwarded over sessions of hosts, to what the connection's settings list; nothing if absent.
+    #[serde(default, deserialize_with = "filled", skip_serializing_if = "BTreeSet::is_empty")]
+    pub forwarding: BTreeSet<Forwarding>,
     /// What each statement is held against, in this order; none: any may run.
     #[serde(default, deserialize_with = "filled", skip_serializing_if = "Vec::is_empty")]
     pub statements: Vec<StatementRule>,

@@ -212,6 +212,9 @@ pub enum Term {
     /// It may not replicate any more.
     #[error("it may not replicate")]
     Replication,
+    /// It may not forward what it may any more.
+    #[error("it may not forward as much")]
+    Forwarding,
     /// Other statement rules hold.
     #[error("its statements are held against other rules")]
     Statements,

@@ -114,7 +114,7 @@ fn a_rule_that_changes_ends_what_it_does_not_allow() {
 #[test]
 fn a_person_who_changes_loses_the_session() {
     type Spoil = fn(&mut Live);
-    let spoils: [(&str, Leave, Spoil); 8] = [
+    let spoils: [(&str, Leave, Spoil); 9] = [
         ("locked", Leave::Locked, |l| l.person.locked = true),
         ("the group is gone", Leave::NotAllowed, |l| l.person.groups.clear()),
         ("the connection has another name", Leave::NotAllowed, |l| l.connection = connection("x", &[])),
@@ -125,6 +125,9 @@ fn a_person_who_changes_loses_the_session() {
         }),
         ("it replicates", Leave::Terms { rule: rule_name("r"), term: Term::Replication }, |l| {
             l.rules.allow_replication = true;
+        }),
+        ("it forwards", Leave::Terms { rule: rule_name("r"), term: Term::Forwarding }, |l| {
+            l.rules.forwarding = [hoop_policy::Forwarding::Local].into();
         }),
         ("it is another user", Leave::Terms { rule: rule_name("r"), term: Term::TargetUser }, |l| {
             l.target_user = Some("postgres".parse().unwrap());

@@ -11,13 +11,14 @@ use hoop_model::Fault;
 use hoop_policy::Permit;
 use hoop_recording::event::{Form, Said, Terminal};
 use russh::{
-    Channel, ChannelMsg,
+    Channel, ChannelId, ChannelMsg,
     server::{Handle, Msg},
 };
 
 use crate::{
     engine::Shared,
     fault,
+    forward::Granted,
     relay::{self, Running, ToClient},
     settings::Use,
     tally::Tally,
@@ -49,6 +50,8 @@ pub(crate) async fn serve(shared: &Shared, channel: Channel<Msg>, handle: Handle
     let (mut read, write) = channel.split();
     let client = ToClient::new(id, handle, write);
     let mut preparation = Preparation::default();
+    // Whatever becomes of the channel, what was granted to it is taken.
+    let granted = Granting { shared, id };
     let asked = async {
         while let Some(message) = read.wait().await {
             match message {
@@ -68,9 +71,27 @@ pub(crate) async fn serve(shared: &Shared, channel: Channel<Msg>, handle: Handle
     };
     let Some(program) = program else { return client.close().await };
     shared.host.touch();
-    match start(shared, &preparation, program).await {
+    match start(shared, &preparation, granted.take(), program).await {
         Ok(running) => relay::run(shared, running, read, &client).await,
         Err(fault) => refuse(&client, &fault).await,
+    }
+}
+
+/// Takes what was granted to a channel, at the latest when it is over.
+struct Granting<'a> {
+    shared: &'a Shared,
+    id: ChannelId,
+}
+
+impl Granting<'_> {
+    fn take(&self) -> Granted {
+        self.shared.forwards.granted(self.id)
+    }
+}
+
+impl Drop for Granting<'_> {
+    fn drop(&mut self) {
+        drop(self.take());
     }
 }
 
@@ -137,7 +158,12 @@ impl Preparation {
 }
 
 /// Asks, and starts what may run. Whatever a broken recording stops, ends the stream.
-async fn start(shared: &Shared, preparation: &Preparation, program: Program) -> Result<Running, Fault> {
+async fn start(
+    shared: &Shared,
+    preparation: &Preparation,
+    granted: Granted,
+    program: Program,
+) -> Result<Running, Fault> {
     let id = shared.next();
     let terminal = preparation.screen.as_ref().map(|screen| screen.terminal.clone());
     let has_terminal = terminal.is_some();
@@ -174,7 +200,7 @@ async fn start(shared: &Shared, preparation: &Preparation, program: Program) -> 
         _ if has_terminal => None,
         _ => Some(shared.settings.command_bytes),
     };
-    let started = begin(shared, permit, preparation, &program);
+    let started = begin(shared, permit, preparation, granted, &program);
     let outcome = tokio::select! {
         biased;
         fault = shared.ended() => Err(fault),
@@ -203,11 +229,12 @@ async fn begin(
     shared: &Shared,
     permit: Permit,
     preparation: &Preparation,
+    granted: Granted,
     program: &Program,
 ) -> Result<(crate::upstream::Connection, crate::upstream::AtHost), Fault> {
     let connection = shared.upstreams.take().await?;
     let (screen, variables) = (preparation.screen.as_ref(), &preparation.variables);
-    let at_host = connection.start(permit, program, screen, variables).await?;
+    let at_host = connection.start(permit, program, screen, variables, granted).await?;
     Ok((connection, at_host))
 }
 

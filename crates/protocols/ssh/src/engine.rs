@@ -1,6 +1,7 @@
 //! One stream: the server that the client speaks with, its channels, and its end.
 
 use std::{
+    future::Future,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -14,11 +15,12 @@ use hoop_engine::{
 };
 use hoop_model::{Fault, Redacted};
 use russh::{Disconnect, MethodKind, MethodSet, Preferred, SshId, cipher, mac, server};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     fault,
+    forward::{self, Back, Forwards},
     server::ClientSide,
     settings::HostSettings,
     stream::Stream,
@@ -28,6 +30,10 @@ use crate::{
 
 /// From the client's first byte until it is let in.
 const GREETING: Duration = Duration::from_secs(30);
+/// Channels of one connection at the same time.
+const MOST_CHANNELS: usize = 64;
+/// Channels that hosts opened and that nobody has looked at yet.
+const MOST_BACK: usize = 16;
 /// Channels have so long to say good-bye.
 const LAST_WORDS: Duration = Duration::from_millis(600);
 /// Messages of a channel that may wait. With them all full the client's connection stands still, which is the library's way.
@@ -59,6 +65,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Arc<HostSettings>,
     pub(crate) host: Host,
     pub(crate) upstreams: Upstreams,
+    pub(crate) forwards: Forwards,
     /// Who it is, and as whom they are on the host.
     pub(crate) person: String,
     pub(crate) user: String,
@@ -77,6 +84,14 @@ impl Shared {
     /// Numbers a request.
     pub(crate) fn next(&self) -> RequestId {
         RequestId(self.requests.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Runs for as long as the stream does.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            let _ = stop.run_until_cancelled(work).await;
+        });
     }
 
     /// The stream cannot go on: its recording is broken, mostly.
@@ -110,8 +125,10 @@ impl SshEngine {
         let stop = CancellationToken::new();
         let _stop = stop.clone().drop_guard();
         let user = login.user().to_owned();
+        let (opened, back) = mpsc::channel(MOST_BACK);
         let shared = Arc::new(Shared {
-            upstreams: Upstreams::new(Arc::clone(&settings), login, parts.host.clone()),
+            upstreams: Upstreams::new(Arc::clone(&settings), login, parts.host.clone(), opened),
+            forwards: Forwards::default(),
             settings,
             host: parts.host,
             person: stream.person.to_string(),
@@ -137,6 +154,7 @@ impl SshEngine {
             Err(_) => return CloseReason::Fault(fault::client("said nothing for too long")),
         };
         let handle = running.handle();
+        take_back(&shared, &handle, back);
         let late = async {
             if tokio::time::timeout(GREETING, shared.let_in.notified()).await.is_ok() {
                 std::future::pending::<()>().await;
@@ -152,6 +170,37 @@ impl SshEngine {
         // Until the client has hung up, or the host of this engine has had enough.
         let _ = running.await;
         CloseReason::Fault(fault)
+    }
+}
+
+/// What hosts open towards the client, each as a channel of its own.
+fn take_back(shared: &Arc<Shared>, client: &server::Handle, mut opened: mpsc::Receiver<Back>) {
+    let (all, client) = (Arc::clone(shared), client.clone());
+    shared.spawn(async move {
+        while let Some(back) = opened.recv().await {
+            // Without a seat it is dropped, which refuses it.
+            let Some(seat) = Seat::take(&all) else { continue };
+            let client = client.clone();
+            all.spawn(async move {
+                forward::back(&seat.0, &client, back).await;
+            });
+        }
+    });
+}
+
+/// One of the channels that a stream may have at a time.
+pub(crate) struct Seat(pub(crate) Arc<Shared>);
+
+impl Seat {
+    pub(crate) fn take(shared: &Arc<Shared>) -> Option<Self> {
+        let seat = Self(Arc::clone(shared));
+        (shared.channels.fetch_add(1, Ordering::AcqRel) < MOST_CHANNELS).then_some(seat)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.channels.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -8,6 +8,12 @@ pub(crate) fn not_offered(what: &str) -> Fault {
         .with_hint("an admin says in its settings, under `allow`, what it is for")
 }
 
+/// The connection's settings do not list this for forwarding.
+pub(crate) fn not_registered() -> Fault {
+    Fault::new("HOOP-2044", Blame::Policy, "this is not registered for forwarding over this connection")
+        .with_hint("an admin lists what may be reached, and listened on, in its settings, under `forwarding`")
+}
+
 /// The credential is no private key.
 pub(crate) fn not_a_key() -> Fault {
     Fault::new("HOOP-4240", Blame::System, "what the agent finds as this connection's private key is none")

@@ -6,17 +6,20 @@
 //! ```
 //! - `settings` is what an admin writes; `trust` says which host key is right, and derives our own.
 //! - `server` answers the client's library; `channel` prepares one channel and asks; `relay` moves its bytes.
+//! - `forward` carries what is forwarded, both ways, to and from what `place` knows as registered.
 //! - `sftp` reads what a transfer does to files, as its packets pass.
 //! - `upstream` logs in at the host. A connection carries one channel at a time: russh stops reading a connection while one of
 //!   its channels is full, and one that nobody reads must not hold up another.
 //! - The library owns its event loop, so this engine is hosted (see [`hoop_engine::hosted`]): it links tokio, but opens no
 //!   socket, reads no file and knows no other clock than its timers.
 //!
-//! Forwarding of any kind is refused, by policy, and recorded. Protocol: RFC 4251 to 4254.
+//! Protocol: RFC 4251 to 4254, and OpenSSH's PROTOCOL for sockets and the agent.
 
 mod channel;
 mod engine;
 mod fault;
+mod forward;
+mod place;
 mod relay;
 mod server;
 mod settings;

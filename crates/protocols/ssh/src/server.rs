@@ -1,28 +1,20 @@
 //! What the client's library asks of us. Answers at once, or hands over to a task of the channel's own: whatever waits here holds
 //! up the whole connection.
 
-use std::{
-    future::Future,
-    sync::{Arc, atomic::Ordering},
-};
+use std::sync::Arc;
 
-use bytes::Bytes;
-use hoop_engine::{
-    Channel as Wanted, Event, Question,
-    hosted::{Keep, Refused},
-};
-use hoop_recording::event::Form;
+use hoop_engine::{Event, hosted::Keep};
 use russh::{
     Channel, ChannelId, ChannelOpenFailure, Pty,
     server::{Auth, ChannelOpenHandle, Handle, Handler, Msg, Session},
 };
 
-use crate::{channel, engine::Shared};
-
-/// Channels of one connection at the same time.
-const MOST_CHANNELS: usize = 64;
-/// Longest text of what somebody wants forwarded.
-const LONGEST: usize = 1000;
+use crate::{
+    channel,
+    engine::{Seat, Shared},
+    forward::{self, Display},
+    place::Place,
+};
 
 /// The server's side of a client's connection.
 pub(crate) struct ClientSide {
@@ -38,43 +30,30 @@ impl ClientSide {
         Self { shared, name: String::new() }
     }
 
-    /// Runs for as long as the stream does.
-    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let stop = self.shared.stop.clone();
-        self.shared.tasks.spawn(async move {
-            let _ = stop.run_until_cancelled(work).await;
-        });
-    }
-
     async fn open_session(&self, channel: Channel<Msg>, reply: ChannelOpenHandle, handle: Handle) {
-        let shared = Arc::clone(&self.shared);
-        if shared.channels.fetch_add(1, Ordering::AcqRel) >= MOST_CHANNELS {
-            shared.channels.fetch_sub(1, Ordering::AcqRel);
-            reply.reject(ChannelOpenFailure::ResourceShortage).await;
-            return;
-        }
-        self.spawn(async move {
+        let Some(seat) = Seat::take(&self.shared) else {
+            return reply.reject(ChannelOpenFailure::ResourceShortage).await;
+        };
+        self.shared.spawn(async move {
             reply.accept().await;
-            channel::serve(&shared, channel, handle).await;
-            shared.channels.fetch_sub(1, Ordering::AcqRel);
+            channel::serve(&seat.0, channel, handle).await;
         });
     }
 
-    /// Something is to be forwarded: policy is asked, and the recording has both. No way of forwarding is built yet, so a policy
-    /// that allowed one would find nothing that does it: whatever the answer, it is not done.
-    async fn note_forward(shared: &Shared, what: String) {
-        let text: String = what.chars().take(LONGEST).collect();
-        let question = Question::Channel(Wanted::Forward);
-        let asked = shared.host.ask(shared.next(), Form::Forward, Bytes::from(text), &question).await;
-        if let Err(Refused::Over(fault)) = asked {
-            shared.break_off(fault);
-        }
-    }
-
-    /// Answered here: whoever asks without end waits for each answer, and so does their connection.
-    async fn refuse_forward(&self, what: String, reply: ChannelOpenHandle) {
-        Self::note_forward(&self.shared, what).await;
-        reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
+    /// Somebody wants to be connected to `place`, which `asked` says in words.
+    async fn open_onward(
+        &self,
+        asked: String,
+        place: Option<Place>,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+    ) {
+        let Some(seat) = Seat::take(&self.shared) else {
+            return reply.reject(ChannelOpenFailure::ResourceShortage).await;
+        };
+        self.shared.spawn(async move {
+            forward::onward(&seat.0, (asked, place), channel, reply).await;
+        });
     }
 }
 
@@ -120,21 +99,37 @@ impl Handler for ClientSide {
         Ok(())
     }
 
+    /// Only a host has programs that open a display; a client has none.
     async fn channel_open_x11(
         &mut self,
         _: Channel<Msg>,
-        address: &str,
-        port: u32,
+        _: &str,
+        _: u32,
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Answer {
-        self.refuse_forward(format!("x11 from {address}:{port}"), reply).await;
+        reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
+        Ok(())
+    }
+
+    /// The same of what came to a port.
+    async fn channel_open_forwarded_tcpip(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Answer {
+        reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
         Ok(())
     }
 
     async fn channel_open_direct_tcpip(
         &mut self,
-        _: Channel<Msg>,
+        channel: Channel<Msg>,
         host: &str,
         port: u32,
         _: &str,
@@ -142,61 +137,63 @@ impl Handler for ClientSide {
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Answer {
-        self.refuse_forward(format!("direct-tcpip to {host}:{port}"), reply).await;
-        Ok(())
-    }
-
-    async fn channel_open_forwarded_tcpip(
-        &mut self,
-        _: Channel<Msg>,
-        host: &str,
-        port: u32,
-        _: &str,
-        _: u32,
-        reply: ChannelOpenHandle,
-        _: &mut Session,
-    ) -> Answer {
-        self.refuse_forward(format!("forwarded-tcpip of {host}:{port}"), reply).await;
+        let asked = format!("direct-tcpip to {host}:{port}");
+        self.open_onward(asked, Place::port(host, port), channel, reply).await;
         Ok(())
     }
 
     async fn channel_open_direct_streamlocal(
         &mut self,
-        _: Channel<Msg>,
+        channel: Channel<Msg>,
         path: &str,
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Answer {
-        self.refuse_forward(format!("direct-streamlocal to {path}"), reply).await;
+        let asked = format!("direct-streamlocal to {path}");
+        self.open_onward(asked, Place::socket(path), channel, reply).await;
         Ok(())
     }
 
+    /// The library sends the answer when this is done: so long the connection waits, at most for a log-in at the host.
     async fn tcpip_forward(&mut self, address: &str, port: &mut u32, _: &mut Session) -> Answer<bool> {
-        Self::note_forward(&self.shared, format!("tcpip-forward of {address}:{port}")).await;
-        Ok(false)
+        let asked = format!("tcpip-forward of {address}:{port}");
+        let listens = forward::listen(&self.shared, asked, Place::port(address, *port)).await;
+        *port = listens.map_or(*port, u32::from);
+        Ok(listens.is_some())
+    }
+
+    async fn cancel_tcpip_forward(&mut self, address: &str, port: u32, _: &mut Session) -> Answer<bool> {
+        Ok(forward::listen_no_more(&self.shared, Place::port(address, port).as_ref()))
     }
 
     async fn streamlocal_forward(&mut self, path: &str, _: &mut Session) -> Answer<bool> {
-        Self::note_forward(&self.shared, format!("streamlocal-forward of {path}")).await;
-        Ok(false)
+        let asked = format!("streamlocal-forward of {path}");
+        Ok(forward::listen(&self.shared, asked, Place::socket(path)).await.is_some())
     }
 
-    async fn agent_request(&mut self, _: ChannelId, _: &mut Session) -> Answer<bool> {
-        Self::note_forward(&self.shared, "the client's authentication agent".into()).await;
-        Ok(false)
+    async fn cancel_streamlocal_forward(&mut self, path: &str, _: &mut Session) -> Answer<bool> {
+        Ok(forward::listen_no_more(&self.shared, Place::socket(path).as_ref()))
+    }
+
+    async fn agent_request(&mut self, channel: ChannelId, _: &mut Session) -> Answer<bool> {
+        Ok(forward::lend_agent(&self.shared, channel).await)
     }
 
     async fn x11_request(
         &mut self,
         channel: ChannelId,
-        _: bool,
-        _: &str,
-        _: &str,
-        _: u32,
+        single: bool,
+        protocol: &str,
+        cookie: &str,
+        screen: u32,
         session: &mut Session,
     ) -> Answer {
-        Self::note_forward(&self.shared, "the client's display".into()).await;
-        session.channel_failure(channel)
+        let display = Display { single, protocol: protocol.to_owned(), cookie: cookie.to_owned(), screen };
+        if forward::lend_display(&self.shared, channel, display).await {
+            session.channel_success(channel)
+        } else {
+            session.channel_failure(channel)
+        }
     }
 
     /// What is asked before the program starts is taken note of by the channel's task, in order; these two are answered here,

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::{
     engine::SshEngine,
+    place::Registered,
     trust::Trust,
     upstream::{Login, Look},
 };
@@ -25,6 +26,8 @@ const NAME: &str = "ssh";
 const COMMAND_BYTES: u64 = 64 << 20;
 /// Bytes kept of a transfer of files beside what it does to them: none, so that contents lie in one place.
 const FILE_BYTES: u64 = 0;
+/// Places that may be registered for forwarding, each way.
+const MOST_REGISTERED: usize = 200;
 /// Variables that a client may bring along, unless the settings say otherwise: language, and git's protocol.
 const VARIABLES: [&str; 4] = ["LANG", "LANGUAGE", "LC_*", "GIT_PROTOCOL"];
 
@@ -77,9 +80,25 @@ struct Settings {
     /// and `GIT_PROTOCOL`.
     #[serde(default)]
     environment: Option<Vec<String>>,
+    /// What may be forwarded to and from, for people whose access rule has `forwarding`. By default nothing.
+    #[serde(default)]
+    forwarding: Forwards,
     /// How much is kept in recordings. What a terminal shows is always kept whole.
     #[serde(default)]
     recording: Recording,
+}
+
+/// Where forwards may lead, and where they may come from: `host:port`, `host:*`, `[address]:port` or the path of a socket, as the
+/// host resolves them. A name stands for itself alone: `localhost` is not `127.0.0.1`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Forwards {
+    /// What the host may be asked to connect to (`-L`, `-D`, `-W`).
+    #[serde(default)]
+    to: Vec<String>,
+    /// What the host may be asked to listen on (`-R`). `*` as its name: every address of the host.
+    #[serde(default)]
+    listen: Vec<String>,
 }
 
 /// What a session may be.
@@ -105,6 +124,9 @@ struct Recording {
     /// files is always kept.
     #[serde(default)]
     file_bytes: Option<u64>,
+    /// Bytes kept of each forwarded connection (default none).
+    #[serde(default)]
+    forward_bytes: u64,
 }
 
 const fn default_port() -> u16 {
@@ -135,6 +157,9 @@ pub(crate) struct HostSettings {
     variables: Vec<String>,
     pub(crate) command_bytes: u64,
     pub(crate) file_bytes: u64,
+    pub(crate) forward_to: Vec<Registered>,
+    pub(crate) forward_from: Vec<Registered>,
+    pub(crate) forward_bytes: u64,
 }
 
 impl HostSettings {
@@ -183,7 +208,20 @@ impl SshTarget {
         }
         let variables = settings.environment.unwrap_or_else(|| VARIABLES.map(str::to_owned).into());
         variables.iter().try_for_each(|name| check_variable(name))?;
+        let registered = |field: &str, places: &[String]| -> Result<Vec<_>, SettingsError> {
+            if places.len() > MOST_REGISTERED {
+                return Err(wrong(format!("forwarding.{field}: at most {MOST_REGISTERED}")));
+            }
+            let parse = |place: &String| {
+                Registered::parse(place)
+                    .map_err(|what| wrong(format!("forwarding.{field}: {place:?}: {what}")))
+            };
+            places.iter().map(parse).collect()
+        };
         let host = HostSettings {
+            forward_to: registered("to", &settings.forwarding.to)?,
+            forward_from: registered("listen", &settings.forwarding.listen)?,
+            forward_bytes: settings.recording.forward_bytes,
             address: Address { host, port: settings.port },
             trust,
             allow: settings.allow,
@@ -313,6 +351,10 @@ mod tests {
             (json!({"host_authorities": ["nonsense"]}), "host_authorities"),
             (json!({"allow": []}), "allow"),
             (json!({"allow": ["forwards"]}), "forwards"),
+            (json!({"forwarding": {"to": ["db"]}}), "forwarding.to"),
+            (json!({"forwarding": {"listen": ["8080"]}}), "forwarding.listen"),
+            (json!({"forwarding": {"to": ["/run/../x"]}}), "forwarding.to"),
+            (json!({"forwarding": {"anywhere": true}}), "anywhere"),
             (json!({"strict_host_key_checking": "no"}), "strict_host_key_checking"),
         ] {
             let error = configure(&with(change.clone())).err().unwrap_or_default();

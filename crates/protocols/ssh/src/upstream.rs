@@ -1,7 +1,8 @@
 //! Connections to the host: logged in with the connection's credential, each for one channel at a time.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -15,12 +16,15 @@ use hoop_policy::Permit;
 use hoop_recording::event::{Said, Terminal};
 use russh::{
     AlgorithmKind, Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Limits, Preferred, Pty, Sig,
-    client::{self, Handle, Msg},
+    client::{self, ChannelOpenHandle, Handle, Msg},
     keys::{PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate, decode_secret_key},
 };
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::{
     fault,
+    forward::{Back, BackKind, Display, Granted},
+    place::Place,
     settings::{CredentialKind, HostSettings},
     stream::Stream,
     trust::name_of,
@@ -30,6 +34,8 @@ use crate::{
 const LOGIN: Duration = Duration::from_secs(20);
 /// Longest answer to a request on a channel.
 const ANSWER: Duration = Duration::from_secs(20);
+/// Log-ins of one stream at the same time: OpenSSH begins to drop clients at ten (`MaxStartups`).
+const MOST_LOGGING_IN: usize = 4;
 /// Connections kept for the next channel.
 const MOST_IDLE: usize = 4;
 /// Messages of a channel that may wait.
@@ -87,12 +93,29 @@ pub(crate) struct Upstreams {
     host: Host,
     config: Arc<client::Config>,
     idle: Mutex<Vec<Connection>>,
+    /// Log-ins at a time: hosts drop clients that come with many.
+    logging_in: Semaphore,
+    /// What hosts open towards the client.
+    opened: mpsc::Sender<Back>,
     /// What the host called itself last.
     version: Arc<Mutex<String>>,
 }
 
 /// A connection that is logged in.
-pub(crate) struct Connection(Handle<HostSide>);
+pub(crate) struct Connection {
+    handle: Handle<HostSide>,
+    /// What the host may open on it.
+    may_open: Arc<Mutex<MayOpen>>,
+}
+
+/// What a host may open on one connection.
+#[derive(Debug, Default)]
+struct MayOpen {
+    /// What comes to this, as the client asked for it.
+    from: Option<Place>,
+    agent: bool,
+    display: bool,
+}
 
 /// Longest version that a host says (RFC 4253 §4.2).
 const VERSION: usize = 255;
@@ -106,7 +129,8 @@ pub(crate) struct Look {
 impl HostedLook for Look {
     fn run(self: Box<Self>, host: Host, credential: Credential) -> Doing<Result<String, Fault>> {
         Box::pin(async move {
-            let upstreams = Upstreams::new(self.settings, Login::new(self.kind, credential), host);
+            let nobody = mpsc::channel(1).0;
+            let upstreams = Upstreams::new(self.settings, Login::new(self.kind, credential), host, nobody);
             let connection = upstreams.take().await?;
             let version = upstreams.version.lock().unwrap_or_else(PoisonError::into_inner).clone();
             drop(connection);
@@ -116,9 +140,15 @@ impl HostedLook for Look {
 }
 
 impl Upstreams {
-    pub(crate) fn new(settings: Arc<HostSettings>, login: Login, host: Host) -> Self {
-        let config = Arc::new(config(&settings));
-        Self { settings, login, host, config, idle: Mutex::default(), version: Arc::default() }
+    pub(crate) fn new(
+        settings: Arc<HostSettings>,
+        login: Login,
+        host: Host,
+        opened: mpsc::Sender<Back>,
+    ) -> Self {
+        let (config, version) = (Arc::new(config(&settings)), Arc::default());
+        let (idle, logging_in) = (Mutex::default(), Semaphore::new(MOST_LOGGING_IN));
+        Self { settings, login, host, config, idle, logging_in, opened, version }
     }
 
     /// A connection that nobody uses, or a new one.
@@ -126,22 +156,23 @@ impl Upstreams {
         loop {
             let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             match idle {
-                Some(connection) if connection.0.is_closed() => {}
+                Some(connection) if connection.handle.is_closed() => {}
                 Some(connection) => return Ok(connection),
                 None => return self.connect().await,
             }
         }
     }
 
-    /// Keeps a connection whose channel was closed in order.
+    /// Keeps a connection whose channel was closed in order. One on which the host may open something ends with its channel.
     pub(crate) fn give_back(&self, connection: Connection) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < MOST_IDLE && !connection.0.is_closed() {
+        if idle.len() < MOST_IDLE && !connection.handle.is_closed() && connection.opens_nothing() {
             idle.push(connection);
         }
     }
 
     async fn connect(&self) -> Result<Connection, Fault> {
+        let _turn = self.logging_in.acquire().await.map_err(|_| fault::lost())?;
         let late = |_| fault::handshake(&format!("it did not let hoop in within {} s", LOGIN.as_secs()));
         tokio::time::timeout(LOGIN, self.log_in()).await.map_err(late)?
     }
@@ -150,7 +181,10 @@ impl Upstreams {
         let secret = self.login.secret.as_ref().map_err(Clone::clone)?;
         let stream = Stream(self.host.dial().await?);
         let judged = Arc::new(Mutex::new(None));
+        let may_open = Arc::default();
         let side = HostSide {
+            opened: self.opened.clone(),
+            may_open: Arc::clone(&may_open),
             settings: Arc::clone(&self.settings),
             host: self.host.clone(),
             judged: Arc::clone(&judged),
@@ -182,7 +216,7 @@ impl Upstreams {
             }
         };
         match answer {
-            Ok(answer) if answer.success() => Ok(Connection(handle)),
+            Ok(answer) if answer.success() => Ok(Connection { handle, may_open }),
             Ok(_) => Err(fault::login(&format!("its user {user} needs another credential, or one more"))),
             Err(_) => Err(fault::login("it closed the connection during log-in")),
         }
@@ -233,9 +267,24 @@ pub(crate) struct HostSide {
     host: Host,
     judged: Arc<Mutex<Option<Result<String, String>>>>,
     version: Arc<Mutex<String>>,
+    opened: mpsc::Sender<Back>,
+    may_open: Arc<Mutex<MayOpen>>,
 }
 
 impl HostSide {
+    /// What the host opens, if it may and somebody takes it; else it is dropped, which refuses it.
+    fn take(
+        &self,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        kind: impl FnOnce(&MayOpen) -> Option<BackKind>,
+    ) {
+        let kind = kind(&self.may_open.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(kind) = kind {
+            let _ = self.opened.try_send(Back { kind, channel, reply });
+        }
+    }
+
     fn judge(&self, shown: &PublicKeyOrCertificate) -> bool {
         let verdict = self.settings.trust.judge(shown, self.host.now());
         let good = verdict.is_ok();
@@ -245,7 +294,7 @@ impl HostSide {
     }
 }
 
-/// Whatever a host wants to open towards us is refused by dropping `reply`: nothing was asked to be forwarded.
+/// Whatever else a host wants to open towards us is refused by dropping `reply`.
 impl client::Handler for HostSide {
     type Error = russh::Error;
 
@@ -267,43 +316,54 @@ impl client::Handler for HostSide {
 
     async fn server_channel_open_forwarded_tcpip(
         &mut self,
-        _: Channel<Msg>,
+        channel: Channel<Msg>,
         _: &str,
-        _: u32,
-        _: &str,
-        _: u32,
-        reply: client::ChannelOpenHandle,
+        port: u32,
+        host: &str,
+        from_port: u32,
+        reply: ChannelOpenHandle,
         _: &mut client::Session,
     ) -> Result<(), russh::Error> {
-        drop(reply);
+        // The host's own words for where somebody came to are not passed on.
+        self.take(channel, reply, |may| match &may.from {
+            Some(to @ Place::Port(_, listens)) if u32::from(*listens) == port => {
+                Some(BackKind::Came { to: to.clone(), from: Some((named(host), from_port)) })
+            }
+            _ => None,
+        });
         Ok(())
     }
 
     async fn server_channel_open_forwarded_streamlocal(
         &mut self,
-        _: Channel<Msg>,
-        _: &str,
-        reply: client::ChannelOpenHandle,
+        channel: Channel<Msg>,
+        path: &str,
+        reply: ChannelOpenHandle,
         _: &mut client::Session,
     ) -> Result<(), russh::Error> {
-        drop(reply);
+        self.take(channel, reply, |may| match &may.from {
+            Some(to @ Place::Socket(listens)) if listens == path => {
+                Some(BackKind::Came { to: to.clone(), from: None })
+            }
+            _ => None,
+        });
         Ok(())
     }
 
     async fn server_channel_open_agent_forward(
         &mut self,
-        _: Channel<Msg>,
-        reply: client::ChannelOpenHandle,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
         _: &mut client::Session,
     ) -> Result<(), russh::Error> {
-        drop(reply);
+        self.take(channel, reply, |may| may.agent.then_some(BackKind::Agent));
         Ok(())
     }
 
     async fn server_channel_open_session(
         &mut self,
         _: Channel<Msg>,
-        reply: client::ChannelOpenHandle,
+        reply: ChannelOpenHandle,
         _: &mut client::Session,
     ) -> Result<(), russh::Error> {
         drop(reply);
@@ -317,7 +377,7 @@ impl client::Handler for HostSide {
         _: u32,
         _: &str,
         _: u32,
-        reply: client::ChannelOpenHandle,
+        reply: ChannelOpenHandle,
         _: &mut client::Session,
     ) -> Result<(), russh::Error> {
         drop(reply);
@@ -328,7 +388,7 @@ impl client::Handler for HostSide {
         &mut self,
         _: Channel<Msg>,
         _: &str,
-        reply: client::ChannelOpenHandle,
+        reply: ChannelOpenHandle,
         _: &mut client::Session,
     ) -> Result<(), russh::Error> {
         drop(reply);
@@ -337,13 +397,13 @@ impl client::Handler for HostSide {
 
     async fn server_channel_open_x11(
         &mut self,
-        _: Channel<Msg>,
-        _: &str,
-        _: u32,
-        reply: client::ChannelOpenHandle,
+        channel: Channel<Msg>,
+        host: &str,
+        port: u32,
+        reply: ChannelOpenHandle,
         _: &mut client::Session,
     ) -> Result<(), russh::Error> {
-        drop(reply);
+        self.take(channel, reply, |may| may.display.then(|| BackKind::Display { from: (named(host), port) }));
         Ok(())
     }
 }
@@ -356,10 +416,70 @@ impl Connection {
         program: &Program,
         screen: Option<&Screen>,
         variables: &[(String, String)],
+        granted: Granted,
     ) -> Result<AtHost, Fault> {
-        let starting = self.start_now(program, screen, variables);
-        let late = |_| fault::refused("an answer for too long");
-        tokio::time::timeout(ANSWER, starting).await.map_err(late)?
+        in_time(self.start_now(program, screen, variables, granted)).await
+    }
+
+    /// Opens a connection from the host onward: takes the proof that it may be.
+    pub(crate) async fn open(&self, _: Permit, place: &Place) -> Result<AtHost, Fault> {
+        let opening = async {
+            match place {
+                Place::Port(host, port) => {
+                    self.handle.channel_open_direct_tcpip(host, (*port).into(), "127.0.0.1", 0).await
+                }
+                Place::Socket(path) => self.handle.channel_open_direct_streamlocal(path).await,
+            }
+        };
+        in_time(async { opening.await.map_err(|_| fault::refused(&format!("a connection to {place}"))) })
+            .await
+            .map(AtHost::from)
+    }
+
+    /// Has the host listen: takes the proof that it may. Answers with where, if it chose the port.
+    pub(crate) async fn listen(&self, _: Permit, place: Place) -> Result<Place, Fault> {
+        let refused = |_| fault::refused(&format!("to listen on {place}"));
+        // Before it listens: somebody may come at once.
+        self.may_open().from = Some(place.clone());
+        match &place {
+            Place::Socket(path) => {
+                in_time(async { self.handle.streamlocal_forward(path).await.map_err(refused) }).await?;
+                Ok(place)
+            }
+            Place::Port(host, port) => {
+                let listening = self.handle.tcpip_forward(host, (*port).into());
+                let chosen = in_time(async { listening.await.map_err(refused) }).await?;
+                let port = if *port == 0 { u16::try_from(chosen).unwrap_or(0) } else { *port };
+                let place = Place::Port(host.clone(), port);
+                self.may_open().from = Some(place.clone());
+                Ok(place)
+            }
+        }
+    }
+
+    fn may_open(&self) -> MutexGuard<'_, MayOpen> {
+        self.may_open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn opens_nothing(&self) -> bool {
+        matches!(&*self.may_open(), MayOpen { from: None, agent: false, display: false })
+    }
+
+    /// Lends the program the person's agent and display. Where the host does not take them, it runs without, as OpenSSH has it.
+    async fn lend(&self, at_host: &mut AtHost, granted: Granted) -> Result<(), Fault> {
+        if granted.agent.is_some() {
+            self.may_open().agent = true;
+            at_host.write.agent_forward(true).await.map_err(|_| fault::lost())?;
+            self.may_open().agent = at_host.takes().await?;
+        }
+        if let Some((display, _)) = granted.display {
+            let Display { single, protocol, cookie, screen } = display;
+            self.may_open().display = true;
+            let asked = at_host.write.request_x11(true, single, protocol, cookie, screen).await;
+            asked.map_err(|_| fault::lost())?;
+            self.may_open().display = at_host.takes().await?;
+        }
+        Ok(())
     }
 
     async fn start_now(
@@ -367,10 +487,11 @@ impl Connection {
         program: &Program,
         screen: Option<&Screen>,
         variables: &[(String, String)],
+        granted: Granted,
     ) -> Result<AtHost, Fault> {
-        let channel = self.0.channel_open_session().await.map_err(|_| fault::refused("another channel"))?;
-        let (read, write) = channel.split();
-        let mut at_host = AtHost { read, write };
+        let channel =
+            self.handle.channel_open_session().await.map_err(|_| fault::refused("another channel"))?;
+        let mut at_host = AtHost::from(channel);
         for (name, value) in variables {
             // A host that takes no such variable says nothing, as OpenSSH's client has it.
             at_host.write.set_env(false, name.as_str(), value.as_str()).await.map_err(|_| fault::lost())?;
@@ -385,6 +506,7 @@ impl Connection {
                 .map_err(|_| fault::lost())?;
             at_host.answer("a terminal").await?;
         }
+        self.lend(&mut at_host, granted).await?;
         let (asked, what) = match program {
             Program::Shell => (at_host.write.request_shell(true).await, "a shell"),
             Program::Command(text) => (at_host.write.exec(true, text.to_vec()).await, "the command"),
@@ -398,18 +520,40 @@ impl Connection {
     }
 }
 
-/// A program that runs on the host.
+/// Answers of a host do not come for ever.
+async fn in_time<T>(asking: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    tokio::time::timeout(ANSWER, asking).await.map_err(|_| fault::refused("an answer for too long"))?
+}
+
+/// A name or an address that a host says, without what could be anything else.
+fn named(host: &str) -> String {
+    host.chars().filter(char::is_ascii_graphic).take(VERSION).collect()
+}
+
+/// A channel at the host: a program that runs there, or a connection.
 pub(crate) struct AtHost {
     pub(crate) read: ChannelReadHalf,
     pub(crate) write: ChannelWriteHalf<Msg>,
 }
 
+impl From<Channel<Msg>> for AtHost {
+    fn from(channel: Channel<Msg>) -> Self {
+        let (read, write) = channel.split();
+        Self { read, write }
+    }
+}
+
 impl AtHost {
     async fn answer(&mut self, what: &str) -> Result<(), Fault> {
+        if self.takes().await? { Ok(()) } else { Err(fault::refused(what)) }
+    }
+
+    /// Whether the host grants what was asked last.
+    async fn takes(&mut self) -> Result<bool, Fault> {
         loop {
             match self.read.wait().await {
-                Some(ChannelMsg::Success) => return Ok(()),
-                Some(ChannelMsg::Failure) => return Err(fault::refused(what)),
+                Some(ChannelMsg::Success) => return Ok(true),
+                Some(ChannelMsg::Failure) => return Ok(false),
                 Some(ChannelMsg::WindowAdjusted { .. }) => {}
                 Some(ChannelMsg::Close) | None => return Err(fault::lost()),
                 Some(_) => {}
