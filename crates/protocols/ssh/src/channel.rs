@@ -18,8 +18,10 @@ use russh::{
 use crate::{
     engine::Shared,
     fault,
-    relay::{self, Running, ToClient},
+    relay::{self, Files, Running, ToClient},
+    scp::{Scp, ScpCommand},
     settings::Use,
+    sftp::Sftp,
     tally::Tally,
     upstream::{Program, Screen},
 };
@@ -141,8 +143,21 @@ async fn start(shared: &Shared, preparation: &Preparation, program: Program) -> 
     let id = shared.next();
     let terminal = preparation.screen.as_ref().map(|screen| screen.terminal.clone());
     let has_terminal = terminal.is_some();
+    let copies = shared.settings.file_copies;
+    let files = match &program {
+        // A terminal changes the bytes that pass.
+        Program::Command(text) if !has_terminal => {
+            ScpCommand::of(text).map(|command| Files::new("scp", Box::new(Scp::new(command, copies))))
+        }
+        Program::Subsystem(name) if name == "sftp" => Some(Files::new("sftp", Box::new(Sftp::new(copies)))),
+        _ => None,
+    };
     let (wanted, offered, form, text) = match &program {
         Program::Shell => (Wanted::Shell, Use::Shell, Form::Shell { terminal }, Bytes::new()),
+        // What may run commands may run this one, and what is for files may move them by it.
+        Program::Command(text) if files.is_some() && !shared.settings.allow.contains(&Use::Command) => {
+            (Wanted::Files, Use::Files, Form::Command { terminal }, text.clone())
+        }
         Program::Command(text) => (Wanted::Command, Use::Command, Form::Command { terminal }, text.clone()),
         Program::Subsystem(name) if name == "sftp" => {
             (Wanted::Files, Use::Files, Form::Subsystem, Bytes::from(name.clone()))
@@ -169,10 +184,10 @@ async fn start(shared: &Shared, preparation: &Preparation, program: Program) -> 
         Err(Refused::Over(fault)) => return Err(broken(fault)),
     };
     let began = shared.host.now();
-    let limit = match wanted {
-        Wanted::Files => Some(shared.settings.file_bytes),
-        _ if has_terminal => None,
-        _ => Some(shared.settings.command_bytes),
+    let limit = match &files {
+        Some(_) => Some(shared.settings.file_bytes),
+        None if has_terminal => None,
+        None => Some(shared.settings.command_bytes),
     };
     let started = begin(shared, permit, preparation, &program);
     let outcome = tokio::select! {
@@ -183,8 +198,7 @@ async fn start(shared: &Shared, preparation: &Preparation, program: Program) -> 
     match outcome {
         Ok((connection, at_host)) => {
             let tally = Tally::new(id, limit);
-            let moves_files = wanted == Wanted::Files;
-            Ok(Running { id, began, connection, at_host, tally, has_terminal, moves_files })
+            Ok(Running { id, began, connection, at_host, tally, has_terminal, files })
         }
         Err(fault) => {
             let event = Event::Failed {
@@ -221,7 +235,7 @@ fn not_offered(shared: &Shared, wanted: Wanted, offered: Use, text: &Bytes) -> O
     let name = match offered {
         Use::Shell => "shells",
         Use::Command => "commands",
-        Use::Files => "files by sftp",
+        Use::Files => "files",
     };
     (!shared.settings.allow.contains(&offered)).then(|| fault::not_offered(name))
 }

@@ -52,11 +52,11 @@ pub(crate) fn client(what: &str) -> Fault {
 }
 
 /// What the host answers a transfer of files is none.
-pub(crate) fn no_files() -> Fault {
-    Fault::new("HOOP-5036", Blame::Target, "what the host answers to a transfer of files is not sftp")
-        .with_hint(
-            "a shell that greets (in .bashrc) is in the way of every sftp; else look at the host's Subsystem",
-        )
+pub(crate) fn no_files(protocol: &str) -> Fault {
+    let what = format!("what the host answers to a transfer of files is not {protocol}");
+    Fault::new("HOOP-5036", Blame::Target, what).with_hint(
+        "a shell that greets (in .bashrc) is in the way of every transfer; else look at the host's Subsystem",
+    )
 }
 
 /// Whether it is more than one channel's own end: a recording that is broken, and whatever else is not known to be less.

@@ -6,7 +6,7 @@
 //! ```
 //! - `settings` is what an admin writes; `trust` says which host key is right, and derives our own.
 //! - `server` answers the client's library; `channel` prepares one channel and asks; `relay` moves its bytes.
-//! - `sftp` reads what a transfer does to files, as its packets pass.
+//! - `sftp` and `scp` read what a transfer does to files, as it passes; `content` sums up what passes of each.
 //! - `upstream` logs in at the host. A connection carries one channel at a time: russh stops reading a connection while one of
 //!   its channels is full, and one that nobody reads must not hold up another.
 //! - The library owns its event loop, so this engine is hosted (see [`hoop_engine::hosted`]): it links tokio, but opens no
@@ -15,9 +15,11 @@
 //! Forwarding of any kind is refused, by policy, and recorded. Protocol: RFC 4251 to 4254.
 
 mod channel;
+mod content;
 mod engine;
 mod fault;
 mod relay;
+mod scp;
 mod server;
 mod settings;
 mod sftp;

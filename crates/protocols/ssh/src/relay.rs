@@ -17,9 +17,9 @@ use russh::{
 };
 
 use crate::{
+    content::{Source, Transfer, Unreadable},
     engine::Shared,
     fault,
-    sftp::{Source, Transfer},
     tally::Tally,
     upstream::{AtHost, Connection, signal_name},
 };
@@ -39,7 +39,7 @@ pub(crate) struct Running {
     /// What the client types is not kept then: where it is echoed it is part of what is shown, where it is not it is a secret.
     pub(crate) has_terminal: bool,
     /// What it does to files is read as it passes.
-    pub(crate) moves_files: bool,
+    pub(crate) files: Option<Files>,
 }
 
 /// The way to the client of one channel. What goes there was recorded: that is what [`Shown`] says.
@@ -104,10 +104,9 @@ enum Stop {
 
 /// Runs to the end of the program, of the client's channel or of the session.
 pub(crate) async fn run(shared: &Shared, running: Running, from_client: ChannelReadHalf, client: &ToClient) {
-    let Running { id, began, connection, at_host, tally, has_terminal, moves_files } = running;
+    let Running { id, began, connection, at_host, tally, has_terminal, files } = running;
     client.accept().await;
     let AtHost { read: from_host, write: to_host } = at_host;
-    let files = moves_files.then(Files::default);
     let (up, down) = (
         Up { shared, id, tally: &tally, has_terminal, to_host: &to_host, files: files.as_ref() },
         Down { shared, tally: &tally, client, files: files.as_ref() },
@@ -315,8 +314,11 @@ impl Down<'_> {
 }
 
 /// What a transfer does to files, told to the recording: a request before it goes on, an answer before it is shown.
-#[derive(Default)]
-struct Files(Mutex<Transfer>);
+pub(crate) struct Files {
+    /// What they are moved by.
+    protocol: &'static str,
+    transfer: Mutex<Option<Box<dyn Transfer>>>,
+}
 
 impl Source for Shared {
     fn next(&self) -> RequestId {
@@ -329,25 +331,36 @@ impl Source for Shared {
 }
 
 impl Files {
-    fn with<T>(&self, read: impl FnOnce(&mut Transfer) -> T) -> T {
-        read(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    pub(crate) fn new(protocol: &'static str, transfer: Box<dyn Transfer>) -> Self {
+        Self { protocol, transfer: Mutex::new(Some(transfer)) }
+    }
+
+    fn with(
+        &self,
+        read: impl FnOnce(&mut Box<dyn Transfer>) -> Result<Vec<Event>, Unreadable>,
+    ) -> Result<Vec<Event>, Unreadable> {
+        let mut transfer = self.transfer.lock().unwrap_or_else(PoisonError::into_inner);
+        transfer.as_mut().map_or(Err(Unreadable), read)
     }
 
     async fn up(&self, shared: &Shared, data: &Bytes) -> Result<(), Fault> {
         let read = self.with(|transfer| transfer.up(data, shared));
-        let events = read.map_err(|_| fault::client("sends what is no sftp, or too much of it at once"))?;
-        let mut left = events.len();
-        for event in events {
-            left -= 1;
-            // One wait is for all: the last is kept after those before it.
-            let keep = if left == 0 { Keep::First } else { Keep::IfStrict };
+        let events = read.map_err(|Unreadable| {
+            fault::client(&format!("sends what is no {}, or too much of it at once", self.protocol))
+        })?;
+        // One wait is for all: the last request is kept after those before it.
+        let last = events.iter().rposition(|event| matches!(event, Event::Request { .. }));
+        for (at, event) in events.into_iter().enumerate() {
+            let keep = if Some(at) == last { Keep::First } else { Keep::IfStrict };
             shared.host.note(event, keep).await?;
         }
         Ok(())
     }
 
     async fn down(&self, shared: &Shared, data: &Bytes) -> Result<(), Fault> {
-        let events = self.with(|transfer| transfer.down(data, shared)).map_err(|_| fault::no_files())?;
+        let events = self
+            .with(|transfer| transfer.down(data, shared))
+            .map_err(|Unreadable| fault::no_files(self.protocol))?;
         for event in events {
             shared.host.note(event, Keep::IfStrict).await?;
         }
@@ -355,8 +368,8 @@ impl Files {
     }
 
     async fn finish(&self, shared: &Shared) -> Result<(), Fault> {
-        let transfer = self.with(std::mem::take);
-        for event in transfer.finish(shared) {
+        let transfer = self.transfer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        for event in transfer.map(|transfer| transfer.finish(shared)).unwrap_or_default() {
             shared.host.note(event, Keep::IfStrict).await?;
         }
         Ok(())

@@ -105,6 +105,9 @@ struct Recording {
     /// files is always kept.
     #[serde(default)]
     file_bytes: Option<u64>,
+    /// Bytes kept of the content of each file that is read or written (default none).
+    #[serde(default)]
+    file_copies: u64,
 }
 
 const fn default_port() -> u16 {
@@ -135,6 +138,7 @@ pub(crate) struct HostSettings {
     variables: Vec<String>,
     pub(crate) command_bytes: u64,
     pub(crate) file_bytes: u64,
+    pub(crate) file_copies: u64,
 }
 
 impl HostSettings {
@@ -190,6 +194,7 @@ impl SshTarget {
             variables,
             command_bytes: settings.recording.command_bytes.unwrap_or(COMMAND_BYTES),
             file_bytes: settings.recording.file_bytes.unwrap_or(FILE_BYTES),
+            file_copies: settings.recording.file_copies,
         };
         let credential = CredentialSource { user, password: Some(secret) };
         Ok(Self { credential, kind, settings: Arc::new(host) })
