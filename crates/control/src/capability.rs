@@ -233,6 +233,7 @@ impl Capability {
             approved: None,
             read_only: false,
             statements: Vec::new(),
+            commands: Vec::new(),
             masking: self.masking.clone(),
             rego: None,
             rule: self.rule.clone(),

@@ -9,7 +9,7 @@ use hoop_model::{
     SessionId, Timestamp, UserId, UserName,
 };
 use hoop_policy::{
-    Masking, OnlyStatement, Rules, Sha256, StatementRule,
+    CommandRule, Masking, OnlyStatement, Rules, Sha256, StatementRule,
     rego::StatementRego,
     rules::{OpenedBy, RecordingMode},
 };
@@ -73,6 +73,9 @@ pub struct Grant {
     /// What each statement is held against. An agent that does not know this refuses the grant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub statements: Vec<StatementRule>,
+    /// What each command on a host is held against. An agent that does not know this refuses the grant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commands: Vec<CommandRule>,
     /// What is shown of the answers. An agent that does not know this refuses the grant.
     pub masking: Masking,
     /// What their conditions in Rego are asked of. An agent that does not know this refuses the grant.
@@ -108,6 +111,7 @@ impl Grant {
             approved: self.approved.clone(),
             read_only: self.read_only,
             statements: self.statements.clone(),
+            commands: self.commands.clone(),
             masking: self.masking.clone(),
             rego: self.rego.clone(),
         }
@@ -267,6 +271,7 @@ mod tests {
             approved: None,
             read_only: false,
             statements: Vec::new(),
+            commands: Vec::new(),
             masking: hoop_policy::Masking::default(),
             rego: None,
             rule: "engineers".parse().unwrap(),

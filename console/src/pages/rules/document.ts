@@ -34,6 +34,7 @@ export interface Rule {
   allow_replication?: boolean;
   read_only?: boolean;
   statements?: { name: string; action: string }[];
+  commands?: { name: string; action: string }[];
 }
 
 /** A rule for emergencies. */
@@ -102,6 +103,7 @@ function ordinary(rule: Rule): Summary {
       ...(rule.allow_replication ? ['replication allowed'] : []),
       ...(rule.read_only ? ['the database refuses changes'] : []),
       ...(rule.statements ? [`statements: ${rule.statements.map(({ action, name }) => `${action} ${name}`).join(', ')}`] : []),
+      ...(rule.commands ? [`commands: ${rule.commands.map(({ action, name }) => `${action} ${name}`).join(', ')}`] : []),
       ...becomes(rule.become),
     ],
   };

@@ -422,6 +422,7 @@ impl Rule {
             approved: None,
             read_only: self.read_only,
             statements: statements.map(|rule| StatementRule { approval: None, ..rule }).collect(),
+            commands: self.commands.clone(),
             masking: self.masking.masked(),
             rego: None,
         }
@@ -552,6 +553,8 @@ fn stay(
         let same = rego.is_none_or(|rego| rego.is_still(modules, staying.person, staying.connection));
         let same = same && staying.rules.statements == rule.requests().statements;
         let term = term.or((!same).then_some(Term::Statements));
+        let same = staying.rules.commands == rule.commands;
+        let term = term.or((!same).then_some(Term::Commands));
         let term = term.or((rule.read_only && !staying.rules.read_only).then_some(Term::ReadOnly));
         term.or((!is_masked_as(rule, staying, when)).then_some(Term::Masking))
     };

@@ -16,9 +16,11 @@ use russh::{
 };
 
 use crate::{
+    backlog::FromClient,
     engine::Shared,
     fault,
-    relay::{self, Files, Running, ToClient},
+    files::Files,
+    relay::{self, Running, ToClient},
     scp::{Scp, ScpCommand},
     settings::Use,
     sftp::Sftp,
@@ -48,7 +50,8 @@ struct Preparation {
 /// Serves a channel to its end.
 pub(crate) async fn serve(shared: &Shared, channel: Channel<Msg>, handle: Handle) {
     let id = channel.id();
-    let (mut read, write) = channel.split();
+    let (read, write) = channel.split();
+    let mut read = FromClient::new(id.into(), read, &shared.backlog);
     let client = ToClient::new(id, handle, write);
     let mut preparation = Preparation::default();
     let asked = async {
@@ -152,19 +155,22 @@ async fn start(shared: &Shared, preparation: &Preparation, program: Program) -> 
         Program::Subsystem(name) if name == "sftp" => Some(Files::new("sftp", Box::new(Sftp::new(copies)))),
         _ => None,
     };
-    let (wanted, offered, form, text) = match &program {
-        Program::Shell => (Wanted::Shell, Use::Shell, Form::Shell { terminal }, Bytes::new()),
-        // What may run commands may run this one, and what is for files may move them by it.
-        Program::Command(text) if files.is_some() && !shared.settings.allow.contains(&Use::Command) => {
-            (Wanted::Files, Use::Files, Form::Command { terminal }, text.clone())
+    let channel = Question::Channel;
+    let (question, offered, form, text) = match &program {
+        Program::Shell => (channel(Wanted::Shell), Some(Use::Shell), Form::Shell { terminal }, Bytes::new()),
+        Program::Command(text) => {
+            let question = Question::Command { text: text.clone(), moves_files: files.is_some() };
+            // What may run commands may run this one, and what is for files may move them by it.
+            let by_files = files.is_some() && shared.settings.allow.contains(&Use::Files);
+            let offered = if by_files { Use::Files } else { Use::Command };
+            (question, Some(offered), Form::Command { terminal }, text.clone())
         }
-        Program::Command(text) => (Wanted::Command, Use::Command, Form::Command { terminal }, text.clone()),
         Program::Subsystem(name) if name == "sftp" => {
-            (Wanted::Files, Use::Files, Form::Subsystem, Bytes::from(name.clone()))
+            (channel(Wanted::Files), Some(Use::Files), Form::Subsystem, Bytes::from(name.clone()))
         }
         Program::Subsystem(name) => {
             let text = Bytes::from(name.chars().take(64).collect::<String>());
-            (Wanted::Subsystem, Use::Command, Form::Subsystem, text)
+            (channel(Wanted::Subsystem), None, Form::Subsystem, text)
         }
     };
     let broken = |fault: Fault| {
@@ -172,12 +178,12 @@ async fn start(shared: &Shared, preparation: &Preparation, program: Program) -> 
         fault
     };
     preparation.tell(shared).await.map_err(broken)?;
-    if let Some(why) = not_offered(shared, wanted, offered, &text) {
+    if let Some(why) = not_offered(shared, offered, &text) {
         let text = text.slice(..text.len().min(LONGEST_COMMAND));
         shared.host.refuse(id, form, text, &why).await.map_err(broken)?;
         return Err(why);
     }
-    let asked = shared.host.ask(id, form, text, &Question::Channel(wanted)).await;
+    let asked = shared.host.ask(id, form, text, &question).await;
     let permit = match asked {
         Ok(permit) => permit,
         Err(Refused::Denied(fault)) => return Err(fault),
@@ -225,10 +231,8 @@ async fn begin(
     Ok((connection, at_host))
 }
 
-fn not_offered(shared: &Shared, wanted: Wanted, offered: Use, text: &Bytes) -> Option<Fault> {
-    if wanted == Wanted::Subsystem {
-        return Some(fault::not_offered("this subsystem"));
-    }
+fn not_offered(shared: &Shared, offered: Option<Use>, text: &Bytes) -> Option<Fault> {
+    let Some(offered) = offered else { return Some(fault::not_offered("this subsystem")) };
     if text.len() > LONGEST_COMMAND {
         return Some(fault::client("asks for a command that is too long"));
     }

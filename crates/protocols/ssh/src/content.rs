@@ -238,8 +238,11 @@ mod tests {
         format!("{} bytes read, sha256 {}", bytes.len(), hoop_recording::Hash::of(bytes))
     }
 
+    /// What passes, and where it stands.
+    type Piece<'p> = (u64, &'p [u8]);
+
     /// Pieces as they pass, what is told of them, and the copy.
-    fn told(copies: u64, pieces: &[(u64, &[u8])]) -> (String, Vec<u8>, Option<u64>) {
+    fn told(copies: u64, pieces: &[Piece<'_>]) -> (String, Vec<u8>, Option<u64>) {
         let (mut content, mut window, mut events) = (content(copies), Window::default(), Vec::new());
         for (at, data) in pieces {
             content.take(*at, &Bytes::copy_from_slice(data), &mut window, &mut events);
@@ -261,7 +264,7 @@ mod tests {
     #[test]
     fn what_has_no_order_has_no_sum_and_says_why() {
         let big = vec![7; WINDOW];
-        let cases: [(&[(u64, &[u8])], &str); 6] = [
+        let cases: [(&[Piece<'_>], &str); 6] = [
             (&[(0, b"ab"), (1, b"bc")], "some of it passed twice"),
             (&[(0, b"ab"), (0, b"ab")], "some of it passed twice"),
             (&[(4, b"ef"), (4, b"ef"), (0, b"abcd")], "some of it passed twice"),
@@ -280,7 +283,7 @@ mod tests {
     #[test]
     fn a_copy_ends_at_its_limit_and_says_so() {
         let whole = sum(b"hello world");
-        let cut: &[(u64, &[u8])] = &[(6, b"world"), (0, b"hello ")];
+        let cut: &[Piece<'_>] = &[(6, b"world"), (0, b"hello ")];
         assert_eq!(told(0, cut), (whole.clone(), Vec::new(), None));
         assert_eq!(told(8, cut), (whole.clone(), b"hello wo".to_vec(), Some(8)));
         assert_eq!(told(11, cut), (whole, b"hello world".to_vec(), None));
@@ -295,7 +298,7 @@ mod tests {
         ) {
             let whole = pieces.concat();
             let mut at = 0;
-            let mut placed: Vec<(u64, &[u8])> = pieces.iter().map(|piece| {
+            let mut placed: Vec<Piece<'_>> = pieces.iter().map(|piece| {
                 at += piece.len() as u64;
                 (at - piece.len() as u64, &piece[..])
             }).collect();

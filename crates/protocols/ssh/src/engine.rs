@@ -18,7 +18,9 @@ use tokio::sync::{Notify, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    backlog::{Backlog, MESSAGES},
     fault,
+    mask::Mask,
     server::ClientSide,
     settings::HostSettings,
     stream::Stream,
@@ -30,8 +32,6 @@ use crate::{
 const GREETING: Duration = Duration::from_secs(30);
 /// Channels have so long to say good-bye.
 const LAST_WORDS: Duration = Duration::from_millis(600);
-/// Messages of a channel that may wait. With them all full the client's connection stands still, which is the library's way.
-const WAITING: usize = 256;
 /// What a channel may have under way. Bytes.
 const WINDOW: u32 = 1 << 20;
 
@@ -59,6 +59,9 @@ pub(crate) struct Shared {
     pub(crate) settings: Arc<HostSettings>,
     pub(crate) host: Host,
     pub(crate) upstreams: Upstreams,
+    pub(crate) backlog: Arc<Backlog>,
+    /// What hosts print is masked.
+    pub(crate) mask: Option<Mask>,
     /// Who it is, and as whom they are on the host.
     pub(crate) person: String,
     pub(crate) user: String,
@@ -111,6 +114,8 @@ impl SshEngine {
         let _stop = stop.clone().drop_guard();
         let user = login.user().to_owned();
         let shared = Arc::new(Shared {
+            backlog: Arc::default(),
+            mask: Mask::of(&stream.rules.masking, &stream.masking_key),
             upstreams: Upstreams::new(Arc::clone(&settings), login, parts.host.clone()),
             settings,
             host: parts.host,
@@ -174,7 +179,7 @@ fn config(stream_key: &Redacted<[u8; 32]>) -> server::Config {
         keys: vec![own_key(stream_key)],
         window_size: WINDOW,
         maximum_packet_size: 32 << 10,
-        channel_buffer_size: WAITING,
+        channel_buffer_size: MESSAGES,
         event_buffer_size: 64,
         preferred: Preferred {
             cipher: vec![cipher::AES_256_GCM, cipher::AES_256_CTR].into(),

@@ -90,7 +90,7 @@ enum Waiting {
         since: Timestamp,
     },
     /// Its answer is a handle, or a failure.
-    Opening(File),
+    Opening(Box<File>),
     /// Bytes of a file, from this place on.
     Reading(Handle, u64),
     Writing(Handle),
@@ -315,7 +315,7 @@ impl Sftp {
     ) -> Option<()> {
         let (file, event) = File::new(operation, path, None, self.copies, source);
         events.push(event);
-        self.wait(asked_by, Waiting::Opening(file))
+        self.wait(asked_by, Waiting::Opening(Box::new(file)))
     }
 
     /// From one open file to another, without passing here.
@@ -348,7 +348,7 @@ impl Sftp {
         match (kind, waiting) {
             (number::HANDLE, Waiting::Opening(file)) => {
                 let handle = Bytes::copy_from_slice(fields.text()?);
-                let before = self.open.insert(handle, Open { file, closing: false });
+                let before = self.open.insert(handle, Open { file: *file, closing: false });
                 return before.is_none().then_some(());
             }
             (number::DATA, Waiting::Reading(handle, at)) => {
