@@ -658,6 +658,9 @@ pub(crate) struct Export {
     /// Where to; stdout if left away
     #[arg(short, long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+    /// Instead, the copies of files that it has: into this folder, new or empty
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["format", "out"])]
+    pub(crate) files: Option<PathBuf>,
 }
 
 /// Forms of an exported recording.

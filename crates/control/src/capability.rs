@@ -234,6 +234,7 @@ impl Capability {
             read_only: false,
             forwarding: BTreeSet::new(),
             statements: Vec::new(),
+            commands: Vec::new(),
             masking: self.masking.clone(),
             rego: None,
             rule: self.rule.clone(),

@@ -11,7 +11,7 @@ use hoop_model::{
     SessionId, Timestamp, UserId, UserName,
 };
 use hoop_policy::{
-    Forwarding, Masking, OnlyStatement, Rules, Sha256, StatementRule,
+    CommandRule, Forwarding, Masking, OnlyStatement, Rules, Sha256, StatementRule,
     rego::StatementRego,
     rules::{OpenedBy, RecordingMode},
 };
@@ -78,6 +78,9 @@ pub struct Grant {
     /// What each statement is held against. An agent that does not know this refuses the grant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub statements: Vec<StatementRule>,
+    /// What each command on a host is held against. An agent that does not know this refuses the grant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commands: Vec<CommandRule>,
     /// What is shown of the answers. An agent that does not know this refuses the grant.
     pub masking: Masking,
     /// What their conditions in Rego are asked of. An agent that does not know this refuses the grant.
@@ -114,6 +117,7 @@ impl Grant {
             read_only: self.read_only,
             forwarding: self.forwarding.clone(),
             statements: self.statements.clone(),
+            commands: self.commands.clone(),
             masking: self.masking.clone(),
             rego: self.rego.clone(),
         }
@@ -274,6 +278,7 @@ mod tests {
             read_only: false,
             forwarding: BTreeSet::new(),
             statements: Vec::new(),
+            commands: Vec::new(),
             masking: hoop_policy::Masking::default(),
             rego: None,
             rule: "engineers".parse().unwrap(),

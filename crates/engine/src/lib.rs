@@ -107,6 +107,13 @@ pub enum Question {
     Cancel,
     /// See [`Action::Channel`].
     Channel(Channel),
+    /// See [`Action::Command`].
+    Command {
+        /// The text.
+        text: Bytes,
+        /// It does nothing but move files.
+        moves_files: bool,
+    },
 }
 
 impl Question {
@@ -125,6 +132,7 @@ impl Question {
             Self::Replicate => Action::Replicate,
             Self::Cancel => Action::Cancel,
             Self::Channel(channel) => Action::Channel(*channel),
+            Self::Command { text, moves_files } => Action::Command { text, moves_files: *moves_files },
         }
     }
 }

@@ -64,7 +64,7 @@ pub use postgres::{DEEPEST_ARRAY, mask_array, mask_hstore};
 pub use rewrite::{Cell, mask_cell};
 pub use rule::{MaskingKey, Mode, Rule, ShortKey};
 pub use scan::{LONGEST, LOOKAHEAD};
-pub use text::{Masked, Masker, mask_column, mask_text};
+pub use text::{Masked, Masker, Stretch, mask_column, mask_text};
 
 /// What the fuzzer calls: whatever the bytes are, every form ends, and a text cut in two is masked as the whole.
 #[doc(hidden)]

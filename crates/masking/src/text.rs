@@ -52,6 +52,45 @@ pub(crate) fn rewrite_all(text: &[u8], findings: &[(Finding, bool)], rule: &Rule
     Masked { bytes, counts }
 }
 
+/// A stretch of masked text, in the order of the text that it stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stretch {
+    /// It is shown as it is.
+    Same(Vec<u8>),
+    /// So many bytes are not shown; this stands in their place.
+    Masked(usize, Vec<u8>),
+}
+
+/// Where masked text goes.
+trait Sink {
+    fn same(&mut self, text: &[u8]);
+
+    /// So many bytes are not shown; this stands in their place.
+    fn masked(&mut self, bytes: usize, shown: &[u8]);
+}
+
+impl Sink for Vec<u8> {
+    fn same(&mut self, text: &[u8]) {
+        self.extend_from_slice(text);
+    }
+
+    fn masked(&mut self, _: usize, shown: &[u8]) {
+        self.extend_from_slice(shown);
+    }
+}
+
+impl Sink for Vec<Stretch> {
+    fn same(&mut self, text: &[u8]) {
+        if !text.is_empty() {
+            self.push(Stretch::Same(text.to_vec()));
+        }
+    }
+
+    fn masked(&mut self, bytes: usize, shown: &[u8]) {
+        self.push(Stretch::Masked(bytes, shown.to_vec()));
+    }
+}
+
 /// Masks text that comes in pieces; where it is cut does not matter.
 ///
 /// Holds back [`LOOKAHEAD`] bytes and a few more. A match that is longer than
@@ -85,14 +124,35 @@ impl<'a> Masker<'a> {
     /// Takes the next piece; answers what is decided.
     #[must_use]
     pub fn push(&mut self, piece: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.buffer.len() + piece.len());
         self.buffer.extend_from_slice(piece);
-        self.advance(false)
+        self.advance(false, &mut out);
+        out
+    }
+
+    /// The same, for whoever must know which bytes stand for which.
+    #[must_use]
+    pub fn push_stretches(&mut self, piece: &[u8]) -> Vec<Stretch> {
+        let mut out = Vec::new();
+        self.buffer.extend_from_slice(piece);
+        self.advance(false, &mut out);
+        out
     }
 
     /// Answers the rest. What is pushed after it begins in the middle of nowhere: make a new one for another text.
     #[must_use]
     pub fn finish(&mut self) -> Vec<u8> {
-        self.advance(true)
+        let mut out = Vec::with_capacity(self.buffer.len());
+        self.advance(true, &mut out);
+        out
+    }
+
+    /// As [`Self::finish`] and [`Self::push_stretches`].
+    #[must_use]
+    pub fn finish_stretches(&mut self) -> Vec<Stretch> {
+        let mut out = Vec::new();
+        self.advance(true, &mut out);
+        out
     }
 
     /// How many of each kind so far.
@@ -107,29 +167,32 @@ impl<'a> Masker<'a> {
         self.buffer.len()
     }
 
-    fn advance(&mut self, last: bool) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.buffer.len());
+    fn advance(&mut self, last: bool, out: &mut impl Sink) {
         loop {
             match self.scanner.next(self.detectors, &self.buffer, last) {
-                Step::Hit(hit) => self.rewrite(hit, &mut out),
-                Step::Swallowed(end) => self.shown = end,
+                Step::Hit(hit) => self.rewrite(hit, out),
+                Step::Swallowed(end) => {
+                    out.masked(end.saturating_sub(self.shown), &[]);
+                    self.shown = end;
+                }
                 Step::Wait => break,
             }
         }
         // What is decided may be shown, but for the bracket or plus that a telephone begins with.
         let end = if last { self.buffer.len() } else { self.scanner.at().saturating_sub(2) };
         if end > self.shown {
-            out.extend_from_slice(self.buffer.get(self.shown..end).unwrap_or(&[]));
+            out.same(self.buffer.get(self.shown..end).unwrap_or(&[]));
             self.shown = end;
         }
         self.forget();
-        out
     }
 
-    fn rewrite(&mut self, hit: Hit, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.buffer.get(self.shown..hit.start).unwrap_or(&[]));
+    fn rewrite(&mut self, hit: Hit, out: &mut impl Sink) {
+        out.same(self.buffer.get(self.shown..hit.start).unwrap_or(&[]));
         let value = self.buffer.get(hit.start..hit.end).unwrap_or(&[]);
-        rewrite_into(hit.kind, value, hit.long, self.rule, out);
+        let mut shown = Vec::with_capacity(value.len());
+        rewrite_into(hit.kind, value, hit.long, self.rule, &mut shown);
+        out.masked(value.len(), &shown);
         self.counts.add(hit.kind);
         self.shown = hit.end;
     }

@@ -15,6 +15,7 @@
 pub mod bundle;
 pub mod cases;
 mod column;
+mod commands;
 mod explained;
 mod hash;
 mod known;
@@ -27,9 +28,10 @@ mod statements;
 mod terms;
 
 pub use column::{ColumnPattern, NotAColumn};
+pub use commands::{CommandAction, CommandPattern, CommandRule, NotACommand};
 pub use explained::{Explained, Held, Questions, Ruling};
 pub use hash::{NotAHash, Sha256};
-pub use masking::{ColumnFate, ColumnRule, Computed, Keeping, Masking, MaskingRules, Show, View};
+pub use masking::{ColumnFate, ColumnRule, Computed, Hosts, Keeping, Masking, MaskingRules, Show, View};
 pub use rego::BoundValue;
 pub use request::{Action, Channel, Denial, Forwarding, Permit, Rules, Verdict, Warning, Warrant};
 pub use statement::{OnlyStatement, StatementHash};

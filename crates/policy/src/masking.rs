@@ -89,6 +89,9 @@ pub struct MaskingRules {
     /// What becomes of what statements compute where they touch masked columns.
     #[serde(default, skip_serializing_if = "Computed::is_hidden")]
     pub computed: Computed,
+    /// What becomes of what hosts print.
+    #[serde(default, skip_serializing_if = "Hosts::are_refused")]
+    pub hosts: Hosts,
     /// Answers are shown as they are if this rule of the file's `modules` is exactly `true` when the session is opened. What a
     /// session carries has none: only what came of it.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
@@ -103,6 +106,7 @@ impl Default for MaskingRules {
             columns: Vec::new(),
             detect: true,
             computed: Computed::Hide,
+            hosts: Hosts::Refuse,
             unless: None,
         }
     }
@@ -156,6 +160,24 @@ impl Computed {
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
     fn is_hidden(&self) -> bool {
         *self == Self::Hide
+    }
+}
+
+/// What becomes of what a host prints, which has no columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hosts {
+    /// It is not shown: hosts are refused.
+    #[default]
+    Refuse,
+    /// Detectors look through it, as well as they can. Files are refused.
+    Detect,
+}
+
+impl Hosts {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+    fn are_refused(&self) -> bool {
+        *self == Self::Refuse
     }
 }
 
@@ -394,7 +416,7 @@ impl<'de> Deserialize<'de> for Masking {
         impl<'de> Visitor<'de> for Either {
             type Value = Masking;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`none`, or a mapping with mode, modes, columns, detect, computed, unless")
+                f.write_str("`none`, or a mapping with mode, modes, columns, detect, computed, hosts, unless")
             }
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Masking, E> {
                 match text {

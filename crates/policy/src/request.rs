@@ -15,7 +15,8 @@ use hoop_sql::{Class, Copying, Dialect, Reading, Statement, Text, Unreadable, Wa
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BoundValue, Explained, Masking, MaskingRules, Message, Meters, OnlyStatement, StatementRule, Terms, View,
+    BoundValue, CommandAction, CommandRule, Explained, Hosts, Masking, MaskingRules, Message, Meters,
+    OnlyStatement, StatementRule, Terms, View, commands,
     known::{self, Known},
     rego::{Asked, Modules, StatementRego, Values},
     rules::Period,
@@ -44,6 +45,9 @@ pub struct Rules {
     /// What each statement is held against; none: any may run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub statements: Vec<StatementRule>,
+    /// What each command on a host is held against; none: any may run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commands: Vec<CommandRule>,
     /// What is shown of the answers.
     #[serde(default)]
     pub masking: Masking,
@@ -134,6 +138,13 @@ pub enum Action<'a> {
     Cancel,
     /// To open a channel to a host.
     Channel(Channel),
+    /// To run one command on a host, which its shell reads.
+    Command {
+        /// The text.
+        text: &'a [u8],
+        /// It does nothing but move files.
+        moves_files: bool,
+    },
 }
 
 /// What somebody wants of a host.
@@ -141,8 +152,6 @@ pub enum Action<'a> {
 pub enum Channel {
     /// A shell, with a terminal or without.
     Shell,
-    /// One command, which the host's shell reads.
-    Command,
     /// Files, by the subsystem for them.
     Files,
     /// Another subsystem.
@@ -332,6 +341,20 @@ pub enum Denial {
     /// The rule does not allow this forwarding.
     #[error("{0} is not allowed by this session's rule")]
     Forward(Forwarding),
+    /// Output is masked, and what a file holds is not.
+    #[error("this session's rule masks what hosts print, and what files and forwards hold cannot be masked")]
+    MaskedFiles,
+    /// A command rule says no, or none says yes.
+    #[error("{} does not allow this command{}", rule.as_ref().map_or_else(|| "the access rule".to_owned(), |rule| format!("command rule {rule}")), said(message.as_ref()))]
+    Command {
+        /// Which rule; none fits if absent.
+        rule: Option<RuleName>,
+        /// What the rule says to it.
+        message: Option<Message>,
+    },
+    /// There are command rules, and this is no command.
+    #[error("this session is for commands that its rule lists, not for shells or files")]
+    OnlyCommands,
     /// There are statement rules, and this setting might lead around them.
     #[error("setting {setting} at start-up might lead around the statement rules")]
     Risk {
@@ -391,9 +414,18 @@ impl Denial {
             Self::ChannelStatements => {
                 ("HOOP-2040", "an admin gives hosts a rule of their own, without `statements`")
             }
-            Self::ChannelMasking => {
-                ("HOOP-2041", "an admin gives hosts a rule of their own, with `masking: none`")
+            Self::ChannelMasking => (
+                "HOOP-2041",
+                "an admin gives hosts a rule of their own, with `masking: none`, or with `hosts: detect` as a best effort",
+            ),
+            Self::MaskedFiles => {
+                ("HOOP-2045", "an admin gives files and forwards a rule of their own, with `masking: none`")
             }
+            Self::Command { .. } => (
+                "HOOP-2046",
+                "a command must be spelled as the rule has it, from its first character to its last",
+            ),
+            Self::OnlyCommands => ("HOOP-2047", "run one command: `hoop ssh NAME COMMAND`"),
             Self::Forward(_) => (
                 "HOOP-2042",
                 "ask for a connection of its own to what you want to reach; an admin can set `forwarding` in the access rule",
@@ -483,8 +515,12 @@ impl Warrant {
         if matches!(action, Action::Replicate) {
             self.may_replicate()?;
         }
-        if let Action::Channel(channel) = action {
-            return self.may_open(*channel).map(|()| Permit::PLAIN);
+        match action {
+            Action::Channel(channel) => return self.may_open(*channel).map(|()| Permit::PLAIN),
+            Action::Command { text, moves_files } => {
+                return self.may_command(text, *moves_files).map(|()| Permit::PLAIN);
+            }
+            _ => {}
         }
         let Some(Allowed { reading, said }) = self.read(action)? else {
             return self.is_all_approved(action).map(|()| Permit::PLAIN);
@@ -525,16 +561,34 @@ impl Warrant {
         {
             return Err(Denial::Forward(way));
         }
+        self.may_reach_a_host(matches!(channel, Channel::Files | Channel::Forward(_)))?;
+        if self.rules.commands.is_empty() { Ok(()) } else { Err(Denial::OnlyCommands) }
+    }
+
+    fn may_command(&self, text: &[u8], moves_files: bool) -> Result<(), Denial> {
+        self.may_reach_a_host(moves_files)?;
+        match commands::decided(&self.rules.commands, text) {
+            (CommandAction::Allow, _) => Ok(()),
+            (CommandAction::Deny, rule) => Err(Denial::Command {
+                rule: rule.map(|rule| rule.name.clone()),
+                message: rule.and_then(|rule| rule.message.clone()),
+            }),
+        }
+    }
+
+    fn may_reach_a_host(&self, moves_data: bool) -> Result<(), Denial> {
         if self.rules.only.is_some() {
             return Err(Denial::OtherStatement);
         }
         if self.has_fences() {
             return Err(Denial::ChannelStatements);
         }
-        if self.rules.masking != Masking::None {
-            return Err(Denial::ChannelMasking);
+        match self.rules.masking.rules().map(|masking| masking.hosts) {
+            None => Ok(()),
+            Some(Hosts::Detect) if !moves_data => Ok(()),
+            Some(Hosts::Detect) => Err(Denial::MaskedFiles),
+            Some(Hosts::Refuse) => Err(Denial::ChannelMasking),
         }
-        Ok(())
     }
 
     /// What is asked for, if anything depends on it and the statement rules allow it. What was prepared was read then.
@@ -559,7 +613,7 @@ impl Warrant {
             Action::LogIn { risk: Some(setting), .. } if self.has_fences() => {
                 return Err(Denial::Risk { setting: setting.to_owned() });
             }
-            Action::LogIn { .. } | Action::Cancel | Action::Channel(_) => None,
+            Action::LogIn { .. } | Action::Cancel | Action::Channel(_) | Action::Command { .. } => None,
             Action::FunctionCall { .. } | Action::Replicate => {
                 let reading = Arc::new(Reading::of_anything());
                 let said = self.is_allowed(&reading, Values::Given(&[]))?;
@@ -731,7 +785,7 @@ impl Warrant {
             Action::Statement { .. } | Action::Execute { bound: false, .. } => {
                 if self.ran.swap(true, Ordering::AcqRel) { Err(Denial::StatementRan) } else { Ok(()) }
             }
-            Action::FunctionCall { .. } | Action::Replicate | Action::Channel(_) => {
+            Action::FunctionCall { .. } | Action::Replicate | Action::Channel(_) | Action::Command { .. } => {
                 Err(Denial::OtherStatement)
             }
         }
@@ -776,12 +830,18 @@ mod tests {
 
     #[test]
     fn what_cannot_be_judged_or_masked_at_a_host_is_refused() {
-        let decide = |rules: Rules, channel| warrant(rules).decide(&Action::Channel(channel), NOW).map(drop);
+        let decide = |rules: Rules, action: Action<'_>| warrant(rules).decide(&action, NOW).map(drop);
         let plain = Rules { masking: Masking::None, ..Rules::default() };
         let statements: Vec<StatementRule> =
             serde_saphyr::from_str("[{name: reads, action: allow, classes: [read]}]").unwrap();
         let only = Some(OnlyStatement::new("uptime", "clinic"));
-        for channel in [Channel::Shell, Channel::Command, Channel::Files, Channel::Subsystem] {
+        let command = Action::Command { text: b"uptime", moves_files: false };
+        for channel in [
+            command,
+            Action::Channel(Channel::Shell),
+            Action::Channel(Channel::Files),
+            Action::Channel(Channel::Subsystem),
+        ] {
             assert_eq!(decide(plain.clone(), channel), Ok(()));
             assert_eq!(decide(Rules::default(), channel), Err(Denial::ChannelMasking));
             let ruled = Rules { statements: statements.clone(), ..plain.clone() };
@@ -790,7 +850,7 @@ mod tests {
             assert_eq!(decide(single, channel), Err(Denial::OtherStatement));
         }
         for way in [Forwarding::Local, Forwarding::Remote, Forwarding::Agent, Forwarding::X11] {
-            let channel = Channel::Forward(way);
+            let channel = Action::Channel(Channel::Forward(way));
             assert_eq!(decide(plain.clone(), channel), Err(Denial::Forward(way)));
             let others = [Forwarding::Local, Forwarding::Remote, Forwarding::Agent, Forwarding::X11];
             let others = others.into_iter().filter(|other| *other != way).collect();
@@ -800,12 +860,46 @@ mod tests {
             );
             let allowed = Rules { forwarding: BTreeSet::from([way]), ..plain.clone() };
             assert_eq!(decide(allowed.clone(), channel), Ok(()));
-            let masked = Rules { masking: Masking::default(), ..allowed };
+            let masked = Rules { masking: Masking::default(), ..allowed.clone() };
             assert_eq!(decide(masked, channel), Err(Denial::ChannelMasking), "nothing is masked in it");
+            let masking = serde_saphyr::from_str("{hosts: detect}").unwrap();
+            assert_eq!(decide(Rules { masking, ..allowed }, channel), Err(Denial::MaskedFiles));
         }
     }
 
-    const EVERY: [Action<'static>; 9] = [
+    const SCP: Action<'static> = Action::Command { text: b"scp -f /etc/passwd", moves_files: true };
+
+    #[test]
+    fn where_output_is_masked_by_detectors_files_are_refused() {
+        let masking: Masking = serde_saphyr::from_str("{hosts: detect}").unwrap();
+        let warrant = warrant(Rules { masking, ..Rules::default() });
+        let decide = |action| warrant.decide(&action, NOW).map(drop);
+        assert_eq!(decide(Action::Channel(Channel::Shell)), Ok(()));
+        assert_eq!(decide(Action::Command { text: b"uptime", moves_files: false }), Ok(()));
+        assert_eq!(decide(Action::Channel(Channel::Files)), Err(Denial::MaskedFiles));
+        assert_eq!(decide(SCP), Err(Denial::MaskedFiles));
+    }
+
+    #[test]
+    fn where_commands_are_listed_nothing_else_runs() {
+        let commands = serde_saphyr::from_str(
+            "[{name: not-now, action: deny, text: [reboot], message: ask the operators}, {name: look, action: allow, text: [uptime]}]",
+        );
+        let warrant =
+            warrant(Rules { commands: commands.unwrap(), masking: Masking::None, ..Rules::default() });
+        let decide = |action| warrant.decide(&action, NOW).map(drop);
+        let command = |text| decide(Action::Command { text, moves_files: false });
+        assert_eq!(command(b"uptime"), Ok(()));
+        assert_eq!(command(b"uptime; id"), Err(Denial::Command { rule: None, message: None }));
+        let denied = command(b"reboot").unwrap_err().to_string();
+        assert_eq!(denied, "command rule not-now does not allow this command: ask the operators");
+        assert_eq!(decide(SCP), Err(Denial::Command { rule: None, message: None }));
+        for channel in [Channel::Shell, Channel::Files, Channel::Subsystem] {
+            assert_eq!(decide(Action::Channel(channel)), Err(Denial::OnlyCommands));
+        }
+    }
+
+    const EVERY: [Action<'static>; 10] = [
         Action::LogIn { database: "clinic", setting: None, risk: None },
         Action::Statement { text: b"select 1", dialect: SQL },
         Action::Prepare { text: b"select 1", dialect: SQL },
@@ -815,6 +909,7 @@ mod tests {
         Action::Replicate,
         Action::Cancel,
         Action::Channel(Channel::Shell),
+        Action::Command { text: b"uptime", moves_files: false },
     ];
 
     #[test]

@@ -37,6 +37,35 @@ impl Hash {
     }
 }
 
+/// Hashes bytes that come in pieces.
+#[derive(Clone)]
+pub struct Hasher(digest::Context);
+
+impl Default for Hasher {
+    fn default() -> Self {
+        Self(digest::Context::new(&digest::SHA256))
+    }
+}
+
+impl Hasher {
+    /// Takes the next piece.
+    pub fn update(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    /// The hash of all of them.
+    #[must_use]
+    pub fn finish(self) -> Hash {
+        Hash(self.0.finish().as_ref().first_chunk().copied().unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Hasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hasher")
+    }
+}
+
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(&self.0))

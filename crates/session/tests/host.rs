@@ -85,9 +85,12 @@ impl LineEngine {
     async fn serve(&self, client: &mut dyn ByteStream, host: &Host) -> Result<(), Fault> {
         let mut id = 0;
         while let Some(text) = read(client).await {
-            let channel = if self.forward { Channel::Forward } else { Channel::Command };
+            let question = match self.forward {
+                true => Question::Channel(Channel::Forward(hoop_policy::Forwarding::Local)),
+                false => Question::Command { text: text.clone(), moves_files: false },
+            };
             let form = Form::Command { terminal: None };
-            let asked = host.ask(RequestId(id), form, text.clone(), &Question::Channel(channel)).await;
+            let asked = host.ask(RequestId(id), form, text.clone(), &question).await;
             match asked {
                 Ok(permit) => {
                     let mut target = host.dial().await?;

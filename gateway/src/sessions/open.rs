@@ -311,6 +311,7 @@ fn write_grant(opening: &Opening, granted: &Granted, id: SessionId, issued: &Iss
         read_only: granted.terms.rules.read_only,
         forwarding: granted.terms.rules.forwarding.clone(),
         statements: granted.terms.rules.statements.clone(),
+        commands: granted.terms.rules.commands.clone(),
         masking: granted.terms.rules.masking.clone(),
         rego: granted.terms.rules.rego.clone(),
         rule: granted.terms.rule.clone(),

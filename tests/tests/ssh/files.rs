@@ -2,14 +2,15 @@
 
 use std::{fs, path::Path, process::Command};
 
+use hoop_recording::Hash;
 use hoop_testkit::{Sshd, World, run, run_with_input};
 use serde_json::{Value, json};
 
 use super::{done, events, noise, of_kind, with};
 
 /// With `hoop ssh-config` included by a configuration of its own; the folder of that, too.
-fn configured() -> (World, Sshd, String) {
-    let (world, sshd) = with(json!({}));
+fn configured(changes: Value) -> (World, Sshd, String) {
+    let (world, sshd) = with(changes);
     run(world.hoop(&world.engineer).arg("ssh-config"));
     let config = world.engineer.profile.join("ssh/config").display().to_string();
     (world, sshd, config)
@@ -23,7 +24,7 @@ fn program(world: &World, name: &str, config: &str) -> Command {
 
 #[test]
 fn scp_and_sftp_carry_files_unchanged() {
-    let (world, _sshd, config) = configured();
+    let (world, _sshd, config) = configured(json!({}));
     let here = world.folder.path();
     let sent = noise(&here.join("noise"), 20);
     let there = here.join("there");
@@ -68,19 +69,111 @@ fn scp_and_sftp_carry_files_unchanged() {
         })
         .filter(|line| !line.starts_with("change_attributes"))
         .collect();
+    let content = format!("sha256 {}", Hash::of(&sent));
     let size = 20 << 20;
     assert_eq!(
         told,
         [
             "make_folder /made : done".to_owned(),
-            format!("write_file /made/a : closed: 0 bytes read, {size} written"),
+            format!("write_file /made/a : closed: {size} bytes written, {content}"),
             "rename_file /made/a /made/b: done".into(),
-            "list_folder /made/ : closed: 0 bytes read, 0 written".into(),
-            format!("read_file /made/b : closed: {size} bytes read, 0 written"),
+            "list_folder /made/ : closed".into(),
+            format!("read_file /made/b : closed: {size} bytes read, {content}"),
             "remove_file /made/b : done".into(),
             "remove_folder /made : done".into(),
         ]
     );
+}
+
+#[test]
+fn copies_of_files_are_kept_up_to_a_limit_and_written_out_under_harmless_names() {
+    let limit = 3 << 20;
+    let (world, _sshd, config) = configured(json!({"settings": {"recording": {"file_copies": limit}}}));
+    let here = world.folder.path();
+    let (small, large) = (noise(&here.join("small"), 2), noise(&here.join("large"), 5));
+    fs::write(here.join("\u{1b}[31m name"), "hello").unwrap();
+    let script =
+        format!("put {0}/small {0}/there\nget {0}/large {0}/back\nget {0}/*name {0}/other\n", here.display());
+    run_with_input(program(&world, "sftp", &config).args(["-b", "-", "web"]), &script);
+    let session = world.ended_session();
+    let id = session["id"].as_str().unwrap();
+    let folder = here.join("copies");
+    let table = run(world.hoop(&world.admin).args(["sessions", "export", id, "--files"]).arg(&folder));
+    let copy = |name: &str| fs::read(folder.join(name)).unwrap();
+    assert!(copy("0001-written-there") == small && copy("0002-read-large") == large[..limit], "{table}");
+    assert_eq!(copy("0003-read-__31m_name"), b"hello");
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(lines[1].contains(&Hash::of(&small).to_string()) && lines[1].ends_with("all of it, as recorded"));
+    assert!(lines[2].ends_with("not all of it") && !table.contains('\u{1b}'), "{table}");
+    let events = events(&world);
+    assert_eq!(of_kind(&events, "curtailed").iter().filter(|event| event["limit"] == limit).count(), 1);
+}
+
+/// A line for each request about files, with how it ended.
+fn told(events: &[Value]) -> Vec<String> {
+    let requests = of_kind(events, "request").into_iter().filter(|request| request["form"] != "command");
+    requests
+        .map(|request| {
+            let end = events.iter().find(|event| {
+                event["id"] == request["id"] && (event["kind"] == "completed" || event["kind"] == "failed")
+            });
+            let end = end.map(|end| end["tag"].as_str().or(end["message"].as_str()).unwrap_or_default());
+            let second = request["parameters"][0].as_str().unwrap_or_default();
+            format!("{} {second}: {}", request["form"].as_str().unwrap(), end.unwrap_or("no end"))
+        })
+        .collect()
+}
+
+#[test]
+fn scp_of_the_old_kind_is_read_as_files_and_allowed_where_files_are() {
+    let (world, _sshd, config) = configured(json!({"settings": {"allow": ["files"]}}));
+    let here = world.folder.path();
+    let (site, there) = (here.join("site"), here.join("there"));
+    fs::create_dir_all(site.join("deep")).unwrap();
+    fs::create_dir(&there).unwrap();
+    fs::write(site.join("deep/a b"), "hello").unwrap();
+    fs::write(site.join("empty"), "").unwrap();
+    let big = noise(&site.join("noise"), 3);
+    let remote = format!("web:{}", there.display());
+    let scp = |from: &str, to: &str| {
+        let mut scp = program(&world, "scp", &config);
+        done(scp.args(["-O", "-q", "-r", "-p", from, to]))
+    };
+    assert_eq!(scp(&site.display().to_string(), &remote), (String::new(), String::new(), Some(0)));
+    run(Command::new("diff").arg("-r").arg(&site).arg(there.join("site")));
+    let mut put = told(&events(&world));
+    put.sort();
+    let sum = |bytes: &[u8]| format!("{} bytes written, sha256 {}", bytes.len(), Hash::of(bytes));
+    assert_eq!(
+        put,
+        [
+            "make_folder site/deep: done".to_owned(),
+            "make_folder site: done".into(),
+            format!("write_file site/deep/a b: done: {}", sum(b"hello")),
+            format!("write_file site/empty: done: {}", sum(b"")),
+            format!("write_file site/noise: done: {}", sum(&big)),
+        ]
+    );
+
+    assert_eq!(scp(&format!("{remote}/site"), &here.join("back").display().to_string()).2, Some(0));
+    run(Command::new("diff").arg("-r").arg(&site).arg(here.join("back")));
+    let got = told(&events(&world));
+    assert!(
+        got.contains(&format!("read_file site/noise: done: {}", sum(&big).replace("written", "read"))),
+        "{got:?}"
+    );
+
+    let (_, err, code) = scp(&format!("{remote}/nowhere"), "back");
+    assert!(err.contains("No such file") && code == Some(1), "{err}");
+    assert!(told(&events(&world))[0].contains("No such file"));
+    // What a shell would read otherwise is a command, and this connection has none.
+    let (_, err, _) = done(&mut world.ssh(&["web", "scp -t /tmp/x;id"]));
+    assert!(err.contains("HOOP-2043"), "{err}");
+    let mut raw = super::Running::start(&mut world.ssh(&["web", "scp -t /tmp"]));
+    std::io::Write::write_all(raw.0.stdin.as_mut().unwrap(), b"C0644 5 ../../x\nhello").unwrap();
+    let mut err = String::new();
+    std::io::Read::read_to_string(raw.0.stderr.as_mut().unwrap(), &mut err).unwrap();
+    assert!(err.contains("HOOP-5035") && err.contains("no scp"), "{err}");
 }
 
 #[test]

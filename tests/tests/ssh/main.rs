@@ -7,6 +7,7 @@ mod evidence;
 mod files;
 mod forwards;
 mod refused;
+mod rules;
 mod terminal;
 mod ways;
 

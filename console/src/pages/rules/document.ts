@@ -35,6 +35,7 @@ export interface Rule {
   read_only?: boolean;
   forwarding?: string[];
   statements?: { name: string; action: string }[];
+  commands?: { name: string; action: string }[];
 }
 
 /** A rule for emergencies. */
@@ -104,6 +105,7 @@ function ordinary(rule: Rule): Summary {
       ...(rule.forwarding ? [`forwarding: ${rule.forwarding.join(', ')}`] : []),
       ...(rule.read_only ? ['the database refuses changes'] : []),
       ...(rule.statements ? [`statements: ${rule.statements.map(({ action, name }) => `${action} ${name}`).join(', ')}`] : []),
+      ...(rule.commands ? [`commands: ${rule.commands.map(({ action, name }) => `${action} ${name}`).join(', ')}`] : []),
       ...becomes(rule.become),
     ],
   };

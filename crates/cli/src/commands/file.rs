@@ -13,7 +13,7 @@ use crate::failure::Result;
 /// Configurations and keys are small.
 const LARGEST_TEXT: u64 = 8 * 1024 * 1024;
 
-fn unusable(path: &Path, verb: &str, error: &io::Error) -> ClientError {
+pub(super) fn unusable(path: &Path, verb: &str, error: &io::Error) -> ClientError {
     ClientError::usage("HOOP-1016", format!("{} cannot be {verb}: {error}", path.display()))
 }
 

@@ -6,6 +6,7 @@ mod api_token;
 mod audit;
 mod connect;
 mod connections;
+mod copies;
 mod decrypt;
 mod devices;
 mod emergency;

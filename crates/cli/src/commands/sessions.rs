@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     account::{ago, span, word},
-    api,
+    api, copies,
     decrypt::{self, Opened},
     file, findings, verify,
 };
@@ -368,6 +368,10 @@ async fn kill(args: Kill, out: &Out) -> Result {
 
 async fn export(args: &Export, out: &Out) -> Result {
     let api = api()?;
+    if let Some(folder) = &args.files {
+        let body = api.export_session(args.id, ExportFormat::JsonLines).await?;
+        return copies::save(body, folder, out).await;
+    }
     let body = match args.format {
         ExportForm::Raw => api.recording(args.id).await?,
         ExportForm::Jsonl => api.export_session(args.id, ExportFormat::JsonLines).await?,

@@ -8,7 +8,7 @@ use serde_saphyr::Spanned;
 
 use super::facts::{Facts, Lacks, Situation};
 use crate::{
-    StatementAction,
+    CommandAction, StatementAction,
     rules::{Place, PolicyError, place, read_yaml},
 };
 
@@ -42,6 +42,8 @@ pub struct Case {
     pub masked: Option<bool>,
     /// What the session may then run.
     pub statements: Vec<StatementCase>,
+    /// What it may then run on a host.
+    pub commands: Vec<CommandCase>,
 }
 
 /// What must come of a case.
@@ -95,6 +97,19 @@ pub struct StatementCase {
     /// What becomes of it: `ask` where an approval is all that it lacks, `warn` where it may run and something is said to it.
     pub expect: StatementAction,
     /// Which statement rule must say so; any if absent.
+    #[serde(default)]
+    pub rule: Option<RuleName>,
+}
+
+/// A command of a host, and what the rules must say.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommandCase {
+    /// Its text.
+    pub text: String,
+    /// What becomes of it.
+    pub expect: CommandAction,
+    /// Which command rule must say so; any if absent.
     #[serde(default)]
     pub rule: Option<RuleName>,
 }
@@ -206,6 +221,8 @@ struct Written {
     masked: Option<bool>,
     #[serde(default)]
     statements: Vec<StatementCase>,
+    #[serde(default)]
+    commands: Vec<CommandCase>,
 }
 
 impl Cases {
@@ -224,17 +241,20 @@ impl Cases {
         let mut names = BTreeSet::new();
         let read = |written: Spanned<Written>| {
             let place = place(&written.referenced);
-            let Written { name, given: own, expect, masked, statements } = written.value;
+            let Written { name, given: own, expect, masked, statements, commands } = written.value;
             let visible = !name.is_empty() && name.chars().all(crate::rules::is_visible);
             if !visible || name.chars().count() > LONGEST_NAME {
                 return Err(CaseError::Name { place });
             }
             most("statements in a case", statements.len(), MOST_STATEMENTS)?;
+            most("commands in a case", commands.len(), MOST_STATEMENTS)?;
             if !names.insert(name.clone()) {
                 return Err(CaseError::SameName { place, name });
             }
             match own.or(&given).situation(separate_admins) {
-                Ok(situation) => Ok(Case { name, place, situation, expected: expect, masked, statements }),
+                Ok(situation) => {
+                    Ok(Case { name, place, situation, expected: expect, masked, statements, commands })
+                }
                 Err(lacks) => Err(CaseError::Lacks { place, name, lacks }),
             }
         };

@@ -8,10 +8,10 @@ use serde::Serialize;
 use super::{
     coverage::Coverage,
     facts::Situation,
-    file::{Case, Cases, DialectName, Expected, StatementCase},
+    file::{Case, Cases, CommandCase, DialectName, Expected, StatementCase},
 };
 use crate::{
-    BoundValue, Explained, Held, Masking, Rules, StatementAction, StatementRule,
+    BoundValue, CommandAction, Explained, Held, Masking, Rules, StatementAction, StatementRule, commands,
     rego::{Asked, Values},
     rules::{Missing, Policy, Refusal},
 };
@@ -208,10 +208,16 @@ impl Case {
                 for (number, statement) in (1..).zip(&self.statements) {
                     differs.extend(statement.run(number, rule, rules, coverage));
                 }
+                for (number, command) in (1..).zip(&self.commands) {
+                    differs.extend(command.run(number, rule, rules, coverage));
+                }
             }
             _ => {
                 if !self.statements.is_empty() {
                     differs.push("no statement was tried, for nobody was let in".to_owned());
+                }
+                if !self.commands.is_empty() {
+                    differs.push("no command was tried, for nobody was let in".to_owned());
                 }
                 if self.masked.is_some() {
                     differs.push("nothing is masked or shown, for nobody was let in".to_owned());
@@ -257,6 +263,32 @@ impl StatementCase {
             by(self.rule.as_ref()),
             word(decided.action),
             by(last),
+        ))
+    }
+}
+
+impl CommandCase {
+    /// What differs, if anything does.
+    fn run(&self, number: u32, rule: &RuleName, rules: &Rules, coverage: &mut Coverage) -> Option<String> {
+        let (action, by) = commands::decided(&rules.commands, self.text.as_bytes());
+        let by = by.map(|by| &by.name);
+        by.iter().for_each(|by| coverage.count(rule, Some(by)));
+        if action == self.expect && self.rule.as_ref().is_none_or(|expected| Some(expected) == by) {
+            return None;
+        }
+        let word = |action| match action {
+            CommandAction::Allow => "allowed",
+            CommandAction::Deny => "denied",
+        };
+        let named = |rule: Option<&RuleName>| rule.map(|rule| format!(" by {rule}")).unwrap_or_default();
+        let none = if action == CommandAction::Deny && by.is_none() { ": no rule fits" } else { "" };
+        let text: String = self.text.chars().take(60).collect();
+        Some(format!(
+            "command {number} ({text}): expected to be {}{}, but is {}{}{none}",
+            word(self.expect),
+            named(self.rule.as_ref()),
+            word(action),
+            named(by),
         ))
     }
 }

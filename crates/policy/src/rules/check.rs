@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use hoop_masking::Kind;
 use hoop_model::RuleName;
 
 use crate::{
-    ColumnPattern, ColumnRule, Masking, Show, StatementAction, StatementRule,
+    ColumnPattern, ColumnRule, CommandAction, CommandRule, Hosts, Masking, Show, StatementAction,
+    StatementRule,
     rego::{LONGEST_IN_GRANT, ModuleError, Modules, When},
 };
 
@@ -24,6 +26,8 @@ const MOST_WINDOWS: usize = 50;
 const MOST_NETWORKS: usize = 1_000;
 /// Statement rules of one rule: each costs time for each statement.
 const MOST_STATEMENTS: usize = 100;
+/// Patterns of one command rule: each is held against each command.
+const MOST_PATTERNS: usize = 1_000;
 /// Patterns of columns that are held against every column of a database.
 const MOST_WIDE: usize = 100;
 /// Different conditions in Rego: each costs up to its time in a decision.
@@ -128,6 +132,17 @@ pub enum Problem {
         /// What to do.
         what: &'static str,
     },
+    /// A command rule that says what it cannot mean.
+    #[error("command rule {name}: {what}")]
+    MisplacedCommand {
+        /// Of which rule.
+        name: RuleName,
+        /// What to do.
+        what: &'static str,
+    },
+    /// What hosts print is to be looked through, for nothing.
+    #[error("`masking.hosts: detect` without detectors: leave `detect` on, and some kind masked")]
+    NothingToDetect,
     /// A masking rule that does not say what a column holds.
     #[error("masking of {column}: say its `kind`, or mode: clear or mode: null")]
     NoKind {
@@ -229,6 +244,7 @@ fn check_rule(rule: &Rule) -> Result<(), Problem> {
     within("limits.duration", rule.limits.duration)?;
     within("limits.idle", rule.limits.idle)?;
     check_statements(&rule.statements)?;
+    check_commands(&rule.commands, &rule.statements)?;
     check_masking(&rule.masking)?;
     rule.limits.sessions.map_or(Ok(()), |found| range("limits.sessions", found, MOST_SESSIONS))
 }
@@ -266,6 +282,23 @@ fn check_statements(rules: &[StatementRule]) -> Result<(), Problem> {
     }
 }
 
+fn check_commands(rules: &[CommandRule], statements: &[StatementRule]) -> Result<(), Problem> {
+    most("commands", rules.len(), MOST_STATEMENTS)?;
+    let mut names: BTreeSet<_> = statements.iter().map(|rule| &rule.name).collect();
+    for CommandRule { name, action, text, message } in rules {
+        most("commands.text", text.len(), MOST_PATTERNS)?;
+        let what = if !names.insert(name) {
+            "another rule about commands or statements has this name: give each its own"
+        } else if message.is_some() && *action == CommandAction::Allow {
+            "`message` is for rules that deny"
+        } else {
+            continue;
+        };
+        return Err(Problem::MisplacedCommand { name: name.clone(), what });
+    }
+    Ok(())
+}
+
 /// What to do about a field that a statement rule has or lacks.
 fn misplaced(rule: &StatementRule) -> Option<&'static str> {
     let StatementRule { action, approval, message, at_most, rate, .. } = rule;
@@ -292,6 +325,9 @@ fn misplaced(rule: &StatementRule) -> Option<&'static str> {
 
 fn check_masking(masking: &Masking) -> Result<(), Problem> {
     let Some(rules) = masking.rules() else { return Ok(()) };
+    if rules.hosts == Hosts::Detect && !Kind::ALL.into_iter().any(|kind| rules.detectors().looks_for(kind)) {
+        return Err(Problem::NothingToDetect);
+    }
     most("masking.columns", rules.patterns().count(), MOST_ENTRIES)?;
     let wide = rules.patterns().filter(|(pattern, _)| pattern.is_wide()).count();
     most("masking.columns with *", wide, MOST_WIDE)?;

@@ -424,6 +424,7 @@ impl Rule {
             read_only: self.read_only,
             forwarding: self.forwarding.clone(),
             statements: statements.map(|rule| StatementRule { approval: None, ..rule }).collect(),
+            commands: self.commands.clone(),
             masking: self.masking.masked(),
             rego: None,
         }
@@ -556,6 +557,8 @@ fn stay(
         let term = term.or((!same).then_some(Term::Statements));
         let term =
             term.or((!staying.rules.forwarding.is_subset(&rule.forwarding)).then_some(Term::Forwarding));
+        let same = staying.rules.commands == rule.commands;
+        let term = term.or((!same).then_some(Term::Commands));
         let term = term.or((rule.read_only && !staying.rules.read_only).then_some(Term::ReadOnly));
         term.or((!is_masked_as(rule, staying, when)).then_some(Term::Masking))
     };

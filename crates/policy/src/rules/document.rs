@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hoop_model::{GroupName, LabelKey, LabelValue, RuleName, UserName};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Forwarding, Masking, StatementRule, rego::When};
+use crate::{CommandRule, Forwarding, Masking, StatementRule, rego::When};
 
 use super::words::{
     Clock, ConnectionPattern, Day, DecidingRole, MfaMethod, Network, Period, RecordingMode, Retention,
@@ -59,6 +59,9 @@ pub struct Rule {
     /// What each statement is held against, in this order; none: any may run.
     #[serde(default, deserialize_with = "filled", skip_serializing_if = "Vec::is_empty")]
     pub statements: Vec<StatementRule>,
+    /// What each command on a host is held against, in this order; none: any may run. With them nothing but commands may.
+    #[serde(default, deserialize_with = "filled", skip_serializing_if = "Vec::is_empty")]
+    pub commands: Vec<CommandRule>,
     /// What is shown of the answers; what detectors find is masked if absent.
     #[serde(default, skip_serializing_if = "is_default")]
     pub masking: Masking,

@@ -218,6 +218,9 @@ pub enum Term {
     /// Other statement rules hold.
     #[error("its statements are held against other rules")]
     Statements,
+    /// Other command rules hold.
+    #[error("its commands are held against other rules")]
+    Commands,
     /// It may only read.
     #[error("it may only read")]
     ReadOnly,

@@ -116,6 +116,60 @@ fn what_is_not_as_expected_fails_and_says_what_differs() {
 }
 
 #[test]
+fn commands_are_tried_against_the_rules_about_them() {
+    let rules = RULES.replace(
+        "- name: production",
+        "  commands:
+  - {name: no-reboot, action: deny, text: [reboot]}
+  - {name: look, action: allow, text: [uptime, 'df .*']}
+- name: production",
+    );
+    let policy = policy(&rules);
+    let run = |commands: &str| {
+        let case = format!("{GIVEN}- {{name: one, expect: {{allow: analysts}}, commands: [{commands}]}}");
+        let mut coverage = Coverage::of(policy.document());
+        let report = Cases::from_yaml(&case).unwrap().run(&policy, &mut coverage).remove(0);
+        (report.differs, coverage.figures().0)
+    };
+    let all = "{text: uptime, expect: allow, rule: look}, {text: reboot, expect: deny, rule: no-reboot}, \
+        {text: uptime -p, expect: deny}";
+    assert_eq!(run(all), (vec![], 3));
+    for (command, what) in [
+        ("{text: reboot, expect: allow}", "expected to be allowed, but is denied by no-reboot"),
+        ("{text: uptime;id, expect: allow}", "expected to be allowed, but is denied: no rule fits"),
+        // The shell would run `id`: this is what such a test is for.
+        ("{text: df -h;id, expect: deny}", "expected to be denied, but is allowed by look"),
+    ] {
+        let differs = run(command).0.remove(0);
+        assert!(differs.ends_with(what), "{differs}");
+    }
+}
+
+#[test]
+fn rules_about_commands_that_mean_nothing_are_refused() {
+    for (wrong, what) in [
+        (
+            "commands: [{name: a, action: allow, text: [x]}, {name: a, action: deny, text: [y]}]",
+            "give each its own",
+        ),
+        ("commands: [{name: no-billing, action: allow, text: [x]}]", "give each its own"),
+        ("commands: [{name: a, action: allow, text: [x], message: no}]", "for rules that deny"),
+        ("commands: [{name: a, action: allow, text: []}]", "an empty list"),
+        ("commands: []", "an empty list"),
+        ("commands: [{name: a, action: allow}]", "text"),
+        ("commands: [{name: a, action: ask, text: [x]}]", "ask"),
+        ("commands: [{name: a, action: allow, text: ['(']}]", "no regular expression"),
+        ("commands: [{name: a, action: allow, text: ['^x']}]", "leave them out"),
+        ("masking: {hosts: detect, detect: false}", "without detectors"),
+        ("masking: {hosts: maybe}", "maybe"),
+    ] {
+        let rules = RULES.replace("- name: production", &format!("  {wrong}\n- name: production"));
+        let error = AccessPolicy::from_yaml(&rules).unwrap_err().to_string();
+        assert!(error.contains(what), "{wrong}: {error}");
+    }
+}
+
+#[test]
 fn what_decided_is_covered_and_nothing_else() {
     let (reports, coverage) = run("
 - {name: refused, given: {person: {name: eve}}, expect: {refuse: HOOP-2001}}

@@ -16,11 +16,15 @@ use russh::{
 };
 
 use crate::{
+    backlog::FromClient,
     engine::Shared,
     fault,
+    files::Files,
     forward::Granted,
     relay::{self, Running, ToClient},
+    scp::{Scp, ScpCommand},
     settings::Use,
+    sftp::Sftp,
     tally::Tally,
     upstream::{Program, Screen},
 };
@@ -47,7 +51,8 @@ struct Preparation {
 /// Serves a channel to its end.
 pub(crate) async fn serve(shared: &Shared, channel: Channel<Msg>, handle: Handle) {
     let id = channel.id();
-    let (mut read, write) = channel.split();
+    let (read, write) = channel.split();
+    let mut read = FromClient::new(id.into(), read, &shared.backlog);
     let client = ToClient::new(id, handle, write);
     let mut preparation = Preparation::default();
     // Whatever becomes of the channel, what was granted to it is taken.
@@ -167,15 +172,31 @@ async fn start(
     let id = shared.next();
     let terminal = preparation.screen.as_ref().map(|screen| screen.terminal.clone());
     let has_terminal = terminal.is_some();
-    let (wanted, offered, form, text) = match &program {
-        Program::Shell => (Wanted::Shell, Use::Shell, Form::Shell { terminal }, Bytes::new()),
-        Program::Command(text) => (Wanted::Command, Use::Command, Form::Command { terminal }, text.clone()),
+    let copies = shared.settings.file_copies;
+    let files = match &program {
+        // A terminal changes the bytes that pass.
+        Program::Command(text) if !has_terminal => {
+            ScpCommand::of(text).map(|command| Files::new("scp", Box::new(Scp::new(command, copies))))
+        }
+        Program::Subsystem(name) if name == "sftp" => Some(Files::new("sftp", Box::new(Sftp::new(copies)))),
+        _ => None,
+    };
+    let channel = Question::Channel;
+    let (question, offered, form, text) = match &program {
+        Program::Shell => (channel(Wanted::Shell), Some(Use::Shell), Form::Shell { terminal }, Bytes::new()),
+        Program::Command(text) => {
+            let question = Question::Command { text: text.clone(), moves_files: files.is_some() };
+            // What may run commands may run this one, and what is for files may move them by it.
+            let by_files = files.is_some() && shared.settings.allow.contains(&Use::Files);
+            let offered = if by_files { Use::Files } else { Use::Command };
+            (question, Some(offered), Form::Command { terminal }, text.clone())
+        }
         Program::Subsystem(name) if name == "sftp" => {
-            (Wanted::Files, Use::Files, Form::Subsystem, Bytes::from(name.clone()))
+            (channel(Wanted::Files), Some(Use::Files), Form::Subsystem, Bytes::from(name.clone()))
         }
         Program::Subsystem(name) => {
             let text = Bytes::from(name.chars().take(64).collect::<String>());
-            (Wanted::Subsystem, Use::Command, Form::Subsystem, text)
+            (channel(Wanted::Subsystem), None, Form::Subsystem, text)
         }
     };
     let broken = |fault: Fault| {
@@ -183,22 +204,22 @@ async fn start(
         fault
     };
     preparation.tell(shared).await.map_err(broken)?;
-    if let Some(why) = not_offered(shared, wanted, offered, &text) {
+    if let Some(why) = not_offered(shared, offered, &text) {
         let text = text.slice(..text.len().min(LONGEST_COMMAND));
         shared.host.refuse(id, form, text, &why).await.map_err(broken)?;
         return Err(why);
     }
-    let asked = shared.host.ask(id, form, text, &Question::Channel(wanted)).await;
+    let asked = shared.host.ask(id, form, text, &question).await;
     let permit = match asked {
         Ok(permit) => permit,
         Err(Refused::Denied(fault)) => return Err(fault),
         Err(Refused::Over(fault)) => return Err(broken(fault)),
     };
     let began = shared.host.now();
-    let limit = match wanted {
-        Wanted::Files => Some(shared.settings.file_bytes),
-        _ if has_terminal => None,
-        _ => Some(shared.settings.command_bytes),
+    let limit = match &files {
+        Some(_) => Some(shared.settings.file_bytes),
+        None if has_terminal => None,
+        None => Some(shared.settings.command_bytes),
     };
     let started = begin(shared, permit, preparation, granted, &program);
     let outcome = tokio::select! {
@@ -209,8 +230,7 @@ async fn start(
     match outcome {
         Ok((connection, at_host)) => {
             let tally = Tally::new(id, limit);
-            let moves_files = wanted == Wanted::Files;
-            Ok(Running { id, began, connection, at_host, tally, has_terminal, moves_files })
+            Ok(Running { id, began, connection, at_host, tally, has_terminal, files })
         }
         Err(fault) => {
             let event = Event::Failed {
@@ -238,17 +258,15 @@ async fn begin(
     Ok((connection, at_host))
 }
 
-fn not_offered(shared: &Shared, wanted: Wanted, offered: Use, text: &Bytes) -> Option<Fault> {
-    if wanted == Wanted::Subsystem {
-        return Some(fault::not_offered("this subsystem"));
-    }
+fn not_offered(shared: &Shared, offered: Option<Use>, text: &Bytes) -> Option<Fault> {
+    let Some(offered) = offered else { return Some(fault::not_offered("this subsystem")) };
     if text.len() > LONGEST_COMMAND {
         return Some(fault::client("asks for a command that is too long"));
     }
     let name = match offered {
         Use::Shell => "shells",
         Use::Command => "commands",
-        Use::Files => "files by sftp",
+        Use::Files => "files",
     };
     (!shared.settings.allow.contains(&offered)).then(|| fault::not_offered(name))
 }

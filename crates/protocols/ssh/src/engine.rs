@@ -19,8 +19,10 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    backlog::{Backlog, MESSAGES},
     fault,
     forward::{self, Back, Forwards},
+    mask::Mask,
     server::ClientSide,
     settings::HostSettings,
     stream::Stream,
@@ -36,8 +38,6 @@ const MOST_CHANNELS: usize = 64;
 const MOST_BACK: usize = 16;
 /// Channels have so long to say good-bye.
 const LAST_WORDS: Duration = Duration::from_millis(600);
-/// Messages of a channel that may wait. With them all full the client's connection stands still, which is the library's way.
-const WAITING: usize = 256;
 /// What a channel may have under way. Bytes.
 const WINDOW: u32 = 1 << 20;
 
@@ -66,6 +66,9 @@ pub(crate) struct Shared {
     pub(crate) host: Host,
     pub(crate) upstreams: Upstreams,
     pub(crate) forwards: Forwards,
+    pub(crate) backlog: Arc<Backlog>,
+    /// What hosts print is masked.
+    pub(crate) mask: Option<Mask>,
     /// Who it is, and as whom they are on the host.
     pub(crate) person: String,
     pub(crate) user: String,
@@ -129,6 +132,8 @@ impl SshEngine {
         let shared = Arc::new(Shared {
             upstreams: Upstreams::new(Arc::clone(&settings), login, parts.host.clone(), opened),
             forwards: Forwards::default(),
+            backlog: Arc::default(),
+            mask: Mask::of(&stream.rules.masking, &stream.masking_key),
             settings,
             host: parts.host,
             person: stream.person.to_string(),
@@ -223,7 +228,7 @@ fn config(stream_key: &Redacted<[u8; 32]>) -> server::Config {
         keys: vec![own_key(stream_key)],
         window_size: WINDOW,
         maximum_packet_size: 32 << 10,
-        channel_buffer_size: WAITING,
+        channel_buffer_size: MESSAGES,
         event_buffer_size: 64,
         preferred: Preferred {
             cipher: vec![cipher::AES_256_GCM, cipher::AES_256_CTR].into(),

@@ -58,14 +58,20 @@ pub(crate) fn client(what: &str) -> Fault {
 }
 
 /// What the host answers a transfer of files is none.
-pub(crate) fn no_files() -> Fault {
-    Fault::new("HOOP-5036", Blame::Target, "what the host answers to a transfer of files is not sftp")
-        .with_hint(
-            "a shell that greets (in .bashrc) is in the way of every sftp; else look at the host's Subsystem",
-        )
+pub(crate) fn no_files(protocol: &str) -> Fault {
+    let what = format!("what the host answers to a transfer of files is not {protocol}");
+    Fault::new("HOOP-5036", Blame::Target, what).with_hint(
+        "a shell that greets (in .bashrc) is in the way of every transfer; else look at the host's Subsystem",
+    )
+}
+
+/// Too much waits for a program that reads nothing, and other channels of the connection wait with it.
+pub(crate) fn unread() -> Fault {
+    Fault::new("HOOP-5037", Blame::Target, "the program on the host does not read what is sent to it")
+        .with_hint("give it a connection of its own: `ssh -o ControlPath=none`")
 }
 
 /// Whether it is more than one channel's own end: a recording that is broken, and whatever else is not known to be less.
 pub(crate) fn ends_stream(fault: &Fault) -> bool {
-    !matches!(fault.code.as_str(), "HOOP-5034" | "HOOP-5035" | "HOOP-5036")
+    !matches!(fault.code.as_str(), "HOOP-5034" | "HOOP-5035" | "HOOP-5036" | "HOOP-5037")
 }

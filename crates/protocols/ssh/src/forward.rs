@@ -11,7 +11,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -32,8 +32,9 @@ use russh::{
 };
 
 use crate::{
+    backlog::FromClient,
     engine::Shared,
-    fault,
+    fault, locked,
     place::{Place, Registered},
     relay::micros,
     tally::Tally,
@@ -75,16 +76,16 @@ pub(crate) struct Forwards {
 impl Forwards {
     /// What was granted to a channel whose program is about to start.
     pub(crate) fn granted(&self, channel: ChannelId) -> Granted {
-        self.granted.lock().unwrap_or_else(PoisonError::into_inner).remove(&channel).unwrap_or_default()
+        locked(&self.granted).remove(&channel).unwrap_or_default()
     }
 
     fn grant(&self, channel: ChannelId, grant: impl FnOnce(&mut Granted)) {
-        let mut granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut granted = locked(&self.granted);
         grant(granted.entry(channel).or_default());
     }
 
     fn listening(&self) -> MutexGuard<'_, Vec<(Place, Connection)>> {
-        self.listening.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.listening)
     }
 }
 
@@ -308,11 +309,15 @@ async fn carry(shared: &Shared, id: RequestId, at_client: Channel<Msg>, at_host:
     let began = shared.host.now();
     let tally = Tally::new(id, Some(shared.settings.forward_bytes));
     let carried = Carried { shared, tally, onward: AtomicU64::new(0) };
-    let (mut from_client, to_client) = at_client.split();
+    let number = at_client.id().into();
+    let (from_client, to_client) = at_client.split();
+    let mut from_client = FromClient::new(number, from_client, &shared.backlog);
+    let too_much = from_client.over();
     let AtHost { read: mut from_host, write: to_host } = at_host;
     let moved = tokio::select! {
         biased;
         fault = shared.ended() => Err(fault),
+        () = too_much.cancelled() => Err(fault::unread()),
         moved = carried.back(&mut from_host, &to_client) => moved,
         moved = carried.onward(&mut from_client, &to_host) => moved,
     };
@@ -345,7 +350,7 @@ async fn carry(shared: &Shared, id: RequestId, at_client: Channel<Msg>, at_host:
 }
 
 impl Carried<'_> {
-    async fn onward(&self, from: &mut ChannelReadHalf, to: &ChannelWriteHalf<HostMsg>) -> Result<(), Fault> {
+    async fn onward(&self, from: &mut FromClient, to: &ChannelWriteHalf<HostMsg>) -> Result<(), Fault> {
         while let Some(message) = from.wait().await {
             let moved = match message {
                 ChannelMsg::Data { data } => {

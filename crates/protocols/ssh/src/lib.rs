@@ -7,7 +7,9 @@
 //! - `settings` is what an admin writes; `trust` says which host key is right, and derives our own.
 //! - `server` answers the client's library; `channel` prepares one channel and asks; `relay` moves its bytes.
 //! - `forward` carries what is forwarded, both ways, to and from what `place` knows as registered.
-//! - `sftp` reads what a transfer does to files, as its packets pass.
+//! - `sftp` and `scp` read what a transfer does to files, as it passes; `content` sums up what passes of each.
+//! - `backlog` bounds what a client has sent and no program has taken.
+//! - `mask` masks what hosts print, where the rule says so.
 //! - `upstream` logs in at the host. A connection carries one channel at a time: russh stops reading a connection while one of
 //!   its channels is full, and one that nobody reads must not hold up another.
 //! - The library owns its event loop, so this engine is hosted (see [`hoop_engine::hosted`]): it links tokio, but opens no
@@ -15,12 +17,19 @@
 //!
 //! Protocol: RFC 4251 to 4254, and OpenSSH's PROTOCOL for sockets and the agent.
 
+mod backlog;
 mod channel;
+mod content;
 mod engine;
 mod fault;
+mod files;
 mod forward;
+#[doc(hidden)]
+pub mod fuzz;
+mod mask;
 mod place;
 mod relay;
+mod scp;
 mod server;
 mod settings;
 mod sftp;
@@ -29,5 +38,12 @@ mod tally;
 mod trust;
 mod upstream;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 pub use settings::Ssh;
 pub use trust::host_key_line;
+
+/// What another task left behind when it panicked is as good as before: each change of ours is one step.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,13 +1,14 @@
 //! Moves the bytes of one channel, both ways at once: what the client sends is recorded and goes on, what the host says is
 //! recorded and shown. Each way waits only for its own sink, and a channel that stands still holds up no other.
 
-use std::sync::{Mutex, PoisonError};
+use std::{sync::Mutex, time::Duration};
 
 use bytes::Bytes;
 use hoop_engine::{
     Event, RequestId,
     hosted::{Keep, Shown},
 };
+use hoop_masking::Counts;
 use hoop_model::{Fault, Timestamp};
 use hoop_recording::event::{Direction, Said};
 use russh::{
@@ -15,17 +16,26 @@ use russh::{
     client::Msg as HostMsg,
     server::{Handle, Msg},
 };
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
+    backlog::FromClient,
     engine::Shared,
     fault,
-    sftp::{Source, Transfer},
+    files::Files,
+    locked,
+    mask::Veils,
     tally::Tally,
     upstream::{AtHost, Connection, signal_name},
 };
 
 /// Time for words that the client may not be reading.
-const WORDS: std::time::Duration = std::time::Duration::from_millis(300);
+const WORDS: Duration = Duration::from_millis(300);
+/// A host that has told a program's end, and the end of its output, is waited for no longer.
+const LINGER: Duration = Duration::from_secs(1);
+/// The end of output is passed on after so long, if the program's own end does not come meanwhile. A client that has it may close the
+/// channel, and would not hear how the program ended.
+const SILENCE: Duration = Duration::from_millis(200);
 /// The number of standard error among extended data (RFC 4254 §5.2).
 const STDERR: u32 = 1;
 
@@ -39,7 +49,7 @@ pub(crate) struct Running {
     /// What the client types is not kept then: where it is echoed it is part of what is shown, where it is not it is a secret.
     pub(crate) has_terminal: bool,
     /// What it does to files is read as it passes.
-    pub(crate) moves_files: bool,
+    pub(crate) files: Option<Files>,
 }
 
 /// The way to the client of one channel. What goes there was recorded: that is what [`Shown`] says.
@@ -72,9 +82,18 @@ impl ToClient {
         let _ = self.handle.exit_status_request(self.id, status).await;
     }
 
-    async fn exit_signal(&self, signal: Sig, core_dumped: bool) {
-        let _ =
-            self.handle.exit_signal_request(self.id, signal, core_dumped, String::new(), String::new()).await;
+    /// How the program ended, as far as the host said it.
+    async fn exit(&self, exit: &Exit) {
+        match exit {
+            Exit::Status(status) => self.exit_status(*status).await,
+            Exit::Signal { signal, core_dumped, .. } => {
+                let (handle, signal) = (&self.handle, signal.clone());
+                let _ = handle
+                    .exit_signal_request(self.id, signal, *core_dumped, String::new(), String::new())
+                    .await;
+            }
+            Exit::Unsaid | Exit::Left => {}
+        }
     }
 
     async fn eof(&self) {
@@ -89,7 +108,11 @@ impl ToClient {
 /// How a program ended, as far as the host said it.
 enum Exit {
     Status(u32),
-    Signal(String),
+    Signal {
+        name: String,
+        signal: Sig,
+        core_dumped: bool,
+    },
     /// The host closed the channel without a word.
     Unsaid,
     /// The client closed it.
@@ -103,18 +126,20 @@ enum Stop {
 }
 
 /// Runs to the end of the program, of the client's channel or of the session.
-pub(crate) async fn run(shared: &Shared, running: Running, from_client: ChannelReadHalf, client: &ToClient) {
-    let Running { id, began, connection, at_host, tally, has_terminal, moves_files } = running;
+pub(crate) async fn run(shared: &Shared, running: Running, from_client: FromClient, client: &ToClient) {
+    let Running { id, began, connection, at_host, tally, has_terminal, files } = running;
     client.accept().await;
     let AtHost { read: from_host, write: to_host } = at_host;
-    let files = moves_files.then(Files::default);
+    let veils = shared.mask.as_ref().map(|mask| Mutex::new(Veils::new(mask)));
     let (up, down) = (
         Up { shared, id, tally: &tally, has_terminal, to_host: &to_host, files: files.as_ref() },
-        Down { shared, tally: &tally, client, files: files.as_ref() },
+        Down { shared, tally: &tally, client, files: files.as_ref(), veils: veils.as_ref() },
     );
+    let over = from_client.over();
     let stop = tokio::select! {
         biased;
         fault = shared.ended() => Stop::Fault(fault),
+        () = over.cancelled() => Stop::Fault(fault::unread()),
         stop = down.run(from_host) => stop,
         stop = up.run(from_client) => stop,
     };
@@ -127,6 +152,10 @@ pub(crate) async fn run(shared: &Shared, running: Running, from_client: ChannelR
         if let Some(files) = &files {
             files.finish(shared).await?;
         }
+        if let Some(veils) = &veils {
+            let counts = locked(veils).counts();
+            tell_masked(shared, id, counts).await?;
+        }
         tell_end(shared, id, began, &tally, &exit, fault.as_ref()).await
     };
     if let Err(fault) = ended.await {
@@ -135,10 +164,22 @@ pub(crate) async fn run(shared: &Shared, running: Running, from_client: ChannelR
     if let Some(fault) = &fault {
         let _ = tokio::time::timeout(WORDS, client.error(Shown::own_words(fault))).await;
         client.exit_status(255).await;
-    } else if !matches!(exit, Exit::Left) {
-        shared.upstreams.give_back(connection);
+    } else {
+        // The recording has it by now.
+        client.exit(&exit).await;
+        if !matches!(exit, Exit::Left) {
+            shared.upstreams.give_back(connection);
+        }
     }
     client.close().await;
+}
+
+async fn tell_masked(shared: &Shared, id: RequestId, counts: Counts) -> Result<(), Fault> {
+    let counts: Vec<_> = counts.iter().map(|(kind, count)| (kind.name().to_owned(), count)).collect();
+    if counts.is_empty() {
+        return Ok(());
+    }
+    shared.host.note(Event::Masked { id, counts }, Keep::IfStrict).await
 }
 
 async fn tell_end(
@@ -160,7 +201,7 @@ async fn tell_end(
         None => {
             let tag: Bytes = match exit {
                 Exit::Status(status) => format!("exit {status}").into(),
-                Exit::Signal(signal) => format!("signal {signal}").into(),
+                Exit::Signal { name, .. } => format!("signal {name}").into(),
                 Exit::Unsaid => "closed by the host".into(),
                 Exit::Left => "closed by the client".into(),
             };
@@ -186,7 +227,7 @@ struct Up<'a> {
 }
 
 impl Up<'_> {
-    async fn run(&self, mut from_client: ChannelReadHalf) -> Stop {
+    async fn run(&self, mut from_client: FromClient) -> Stop {
         while let Some(message) = from_client.wait().await {
             let moved = match message {
                 ChannelMsg::Data { data } => self.input(data).await,
@@ -256,49 +297,98 @@ struct Down<'a> {
     tally: &'a Tally,
     client: &'a ToClient,
     files: Option<&'a Files>,
+    veils: Option<&'a Mutex<Veils<'a>>>,
 }
 
 impl Down<'_> {
-    async fn run(&self, mut from_host: ChannelReadHalf) -> Stop {
-        let mut exit = None;
-        loop {
-            let Some(message) = from_host.wait().await else {
-                // Without a close it is the connection that is gone.
-                return exit.map_or_else(|| Stop::Fault(fault::lost()), Stop::Exit);
-            };
-            let shown = match message {
-                ChannelMsg::Data { data } => self.show(data, Direction::Out).await,
-                ChannelMsg::ExtendedData { data, .. } => self.show(data, Direction::Error).await,
-                ChannelMsg::Eof => {
-                    self.client.eof().await;
-                    Ok(())
-                }
-                ChannelMsg::ExitStatus { exit_status } => {
-                    exit = Some(Exit::Status(exit_status));
-                    self.client.exit_status(exit_status).await;
-                    Ok(())
-                }
-                ChannelMsg::ExitSignal { signal_name: signal, core_dumped, .. } => {
-                    let name = signal_name(&signal);
-                    let signal =
-                        if matches!(signal, Sig::Custom(_)) { Sig::Custom(name.clone()) } else { signal };
-                    exit = Some(Exit::Signal(name));
-                    self.client.exit_signal(signal, core_dumped).await;
-                    Ok(())
-                }
-                ChannelMsg::Close => return Stop::Exit(exit.unwrap_or(Exit::Unsaid)),
-                _ => Ok(()),
-            };
-            if let Err(fault) = shown {
+    async fn run(&self, from_host: ChannelReadHalf) -> Stop {
+        match self.move_all(from_host).await {
+            Ok(exit) => Stop::Exit(exit),
+            Err(fault) => {
                 if fault::ends_stream(&fault) {
                     self.shared.break_off(fault.clone());
                 }
-                return Stop::Fault(fault);
+                Stop::Fault(fault)
             }
         }
     }
 
+    /// To the program's end. It is passed on by whoever has recorded it.
+    async fn move_all(&self, mut from_host: ChannelReadHalf) -> Result<Exit, Fault> {
+        let (mut exit, mut silence) = (None, None);
+        loop {
+            let due = match (silence, &exit) {
+                (Some(since), None) => Some(since + SILENCE),
+                (Some(since), Some(_)) => Some(since + LINGER),
+                (None, _) => self.veils.and_then(|veils| locked(veils).due()),
+            };
+            let message = match due {
+                None => from_host.wait().await,
+                Some(due) => match timeout_at(due, from_host.wait()).await {
+                    Ok(message) => message,
+                    Err(_) if silence.is_some() && exit.is_some() => Some(ChannelMsg::Close),
+                    Err(_) => {
+                        if silence.take().is_some() {
+                            self.client.eof().await;
+                        }
+                        self.let_go(Some(Instant::now())).await?;
+                        continue;
+                    }
+                },
+            };
+            match message {
+                Some(ChannelMsg::Data { data }) => self.pass(data, Direction::Out).await?,
+                Some(ChannelMsg::ExtendedData { data, .. }) => self.pass(data, Direction::Error).await?,
+                Some(ChannelMsg::Eof) => {
+                    self.let_go(None).await?;
+                    silence = Some(Instant::now());
+                }
+                Some(ChannelMsg::ExitStatus { exit_status }) => exit = Some(Exit::Status(exit_status)),
+                Some(ChannelMsg::ExitSignal { signal_name: signal, core_dumped, .. }) => {
+                    let name = signal_name(&signal);
+                    let signal =
+                        if matches!(signal, Sig::Custom(_)) { Sig::Custom(name.clone()) } else { signal };
+                    exit = Some(Exit::Signal { name, signal, core_dumped });
+                }
+                Some(ChannelMsg::Close) => {
+                    self.let_go(None).await?;
+                    return Ok(exit.unwrap_or(Exit::Unsaid));
+                }
+                // Without a close it is the connection that is gone.
+                None => {
+                    self.let_go(None).await?;
+                    return exit.ok_or_else(fault::lost);
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// What the host says, masked where the rule says so.
+    async fn pass(&self, data: Bytes, direction: Direction) -> Result<(), Fault> {
+        match self.veils {
+            Some(veils) => {
+                let data = locked(veils).push(direction, &data);
+                self.show(data, direction).await
+            }
+            None => self.show(data, direction).await,
+        }
+    }
+
+    /// Shows what has been held back for too long by now, or all of it.
+    async fn let_go(&self, now: Option<Instant>) -> Result<(), Fault> {
+        let Some(veils) = self.veils else { return Ok(()) };
+        let held = locked(veils).let_go(now);
+        for (direction, data) in held {
+            self.show(data, direction).await?;
+        }
+        Ok(())
+    }
+
     async fn show(&self, data: Bytes, direction: Direction) -> Result<(), Fault> {
+        if data.is_empty() {
+            return Ok(());
+        }
         if let Some(files) = self.files.filter(|_| direction == Direction::Out) {
             files.down(self.shared, &data).await?;
         }
@@ -310,55 +400,6 @@ impl Down<'_> {
         };
         // A client that is gone closes its channel; the other way sees that.
         let _ = sent;
-        Ok(())
-    }
-}
-
-/// What a transfer does to files, told to the recording: a request before it goes on, an answer before it is shown.
-#[derive(Default)]
-struct Files(Mutex<Transfer>);
-
-impl Source for Shared {
-    fn next(&self) -> RequestId {
-        self.next()
-    }
-
-    fn now(&self) -> Timestamp {
-        self.host.now()
-    }
-}
-
-impl Files {
-    fn with<T>(&self, read: impl FnOnce(&mut Transfer) -> T) -> T {
-        read(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    async fn up(&self, shared: &Shared, data: &Bytes) -> Result<(), Fault> {
-        let read = self.with(|transfer| transfer.up(data, shared));
-        let events = read.map_err(|_| fault::client("sends what is no sftp, or too much of it at once"))?;
-        let mut left = events.len();
-        for event in events {
-            left -= 1;
-            // One wait is for all: the last is kept after those before it.
-            let keep = if left == 0 { Keep::First } else { Keep::IfStrict };
-            shared.host.note(event, keep).await?;
-        }
-        Ok(())
-    }
-
-    async fn down(&self, shared: &Shared, data: &Bytes) -> Result<(), Fault> {
-        let events = self.with(|transfer| transfer.down(data, shared)).map_err(|_| fault::no_files())?;
-        for event in events {
-            shared.host.note(event, Keep::IfStrict).await?;
-        }
-        Ok(())
-    }
-
-    async fn finish(&self, shared: &Shared) -> Result<(), Fault> {
-        let transfer = self.with(std::mem::take);
-        for event in transfer.finish(shared) {
-            shared.host.note(event, Keep::IfStrict).await?;
-        }
         Ok(())
     }
 }

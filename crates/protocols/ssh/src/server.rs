@@ -196,6 +196,17 @@ impl Handler for ClientSide {
         }
     }
 
+    /// The library has put it in the channel's way; too much of it stops the connection here.
+    async fn data(&mut self, channel: ChannelId, data: &[u8], _: &mut Session) -> Answer {
+        self.shared.backlog.came(channel.into(), data.len()).await;
+        Ok(())
+    }
+
+    async fn extended_data(&mut self, channel: ChannelId, _: u32, data: &[u8], _: &mut Session) -> Answer {
+        self.shared.backlog.came(channel.into(), data.len()).await;
+        Ok(())
+    }
+
     /// What is asked before the program starts is taken note of by the channel's task, in order; these two are answered here,
     /// because an answer that came later could be taken for another one's.
     async fn pty_request(

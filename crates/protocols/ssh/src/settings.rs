@@ -127,6 +127,9 @@ struct Recording {
     /// Bytes kept of each forwarded connection (default none).
     #[serde(default)]
     forward_bytes: u64,
+    /// Bytes kept of the content of each file that is read or written (default none).
+    #[serde(default)]
+    file_copies: u64,
 }
 
 const fn default_port() -> u16 {
@@ -160,6 +163,7 @@ pub(crate) struct HostSettings {
     pub(crate) forward_to: Vec<Registered>,
     pub(crate) forward_from: Vec<Registered>,
     pub(crate) forward_bytes: u64,
+    pub(crate) file_copies: u64,
 }
 
 impl HostSettings {
@@ -228,6 +232,7 @@ impl SshTarget {
             variables,
             command_bytes: settings.recording.command_bytes.unwrap_or(COMMAND_BYTES),
             file_bytes: settings.recording.file_bytes.unwrap_or(FILE_BYTES),
+            file_copies: settings.recording.file_copies,
         };
         let credential = CredentialSource { user, password: Some(secret) };
         Ok(Self { credential, kind, settings: Arc::new(host) })

@@ -2,7 +2,7 @@
 
 use std::{
     future::Future,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -24,6 +24,7 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::{
     fault,
     forward::{Back, BackKind, Display, Granted},
+    locked,
     place::Place,
     settings::{CredentialKind, HostSettings},
     stream::Stream,
@@ -132,7 +133,7 @@ impl HostedLook for Look {
             let nobody = mpsc::channel(1).0;
             let upstreams = Upstreams::new(self.settings, Login::new(self.kind, credential), host, nobody);
             let connection = upstreams.take().await?;
-            let version = upstreams.version.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let version = locked(&upstreams.version).clone();
             drop(connection);
             Ok(version)
         })
@@ -154,7 +155,7 @@ impl Upstreams {
     /// A connection that nobody uses, or a new one.
     pub(crate) async fn take(&self) -> Result<Connection, Fault> {
         loop {
-            let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let idle = locked(&self.idle).pop();
             match idle {
                 Some(connection) if connection.handle.is_closed() => {}
                 Some(connection) => return Ok(connection),
@@ -165,7 +166,7 @@ impl Upstreams {
 
     /// Keeps a connection whose channel was closed in order. One on which the host may open something ends with its channel.
     pub(crate) fn give_back(&self, connection: Connection) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = locked(&self.idle);
         if idle.len() < MOST_IDLE && !connection.handle.is_closed() && connection.opens_nothing() {
             idle.push(connection);
         }
@@ -191,7 +192,7 @@ impl Upstreams {
             version: Arc::clone(&self.version),
         };
         let connecting = client::connect_stream(Arc::clone(&self.config), stream, side).await;
-        let judged = judged.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let judged = locked(&judged).take();
         let mut handle = match (connecting, judged) {
             (Ok(handle), Some(Ok(key))) => {
                 self.tell(&key).await?;
@@ -279,7 +280,7 @@ impl HostSide {
         reply: ChannelOpenHandle,
         kind: impl FnOnce(&MayOpen) -> Option<BackKind>,
     ) {
-        let kind = kind(&self.may_open.lock().unwrap_or_else(PoisonError::into_inner));
+        let kind = kind(&locked(&self.may_open));
         if let Some(kind) = kind {
             let _ = self.opened.try_send(Back { kind, channel, reply });
         }
@@ -289,7 +290,7 @@ impl HostSide {
         let verdict = self.settings.trust.judge(shown, self.host.now());
         let good = verdict.is_ok();
         let verdict = verdict.map(|()| name_of(&shown.public_key()));
-        *self.judged.lock().unwrap_or_else(PoisonError::into_inner) = Some(verdict);
+        *locked(&self.judged) = Some(verdict);
         good
     }
 }
@@ -310,7 +311,7 @@ impl client::Handler for HostSide {
     ) -> Result<(), russh::Error> {
         let version = String::from_utf8_lossy(session.remote_sshid());
         let version = version.chars().filter(|c| !c.is_control()).take(VERSION).collect();
-        *self.version.lock().unwrap_or_else(PoisonError::into_inner) = version;
+        *locked(&self.version) = version;
         Ok(())
     }
 
@@ -458,7 +459,7 @@ impl Connection {
     }
 
     fn may_open(&self) -> MutexGuard<'_, MayOpen> {
-        self.may_open.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.may_open)
     }
 
     fn opens_nothing(&self) -> bool {

@@ -27,7 +27,12 @@ impl<'p> Fields<'p> {
         self.take(usize::try_from(length).ok()?)
     }
 
-    pub(super) fn skip(&mut self, count: usize) -> Option<()> {
-        self.take(count).map(drop)
+    pub(super) fn place(&mut self) -> Option<u64> {
+        self.take(8)?.try_into().ok().map(u64::from_be_bytes)
+    }
+
+    /// Bytes that are left.
+    pub(super) const fn left(&self) -> usize {
+        self.0.len()
     }
 }

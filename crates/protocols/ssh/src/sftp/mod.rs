@@ -1,7 +1,7 @@
 //! What a transfer of files does, read from the packets as they pass (draft-ietf-secsh-filexfer-02, which OpenSSH speaks).
 //!
-//! Nothing is changed and nothing is answered here: packets go on as they came. Of each only the beginning is looked at, so that
-//! the content of files is never held. Requests that open, list, change or remove something become requests of the recording,
+//! Nothing is changed and nothing is answered here: packets go on as they came. Of each only the beginning is held; the content of files
+//! is summed up as it passes (see `content`). Requests that open, list, change or remove something become requests of the recording,
 //! with their answers; what only looks (`stat`, `realpath`) does not. Bytes that cannot be read end the transfer: what it would do
 //! unread, nobody could tell afterwards.
 
@@ -12,15 +12,14 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use hoop_engine::{Event, RequestId, Timestamp};
-use hoop_recording::event::{FileOperation, Form, Parameter};
+use hoop_recording::event::FileOperation;
 
-use cut::Cut;
+use crate::content::{Content, File, LONGEST_MESSAGE, Source, Transfer, Unreadable, Window, asked, micros};
+use cut::{Cut, Piece};
 use fields::Fields;
 
 /// Requests that wait for their answers, and files that are open. A client with more is not read any further.
 const MOST: usize = 4096;
-/// Characters kept of what a host says about a failure.
-const LONGEST_MESSAGE: usize = 300;
 
 /// Numbers of packets (§3 of the draft).
 mod number {
@@ -51,7 +50,7 @@ mod number {
 }
 
 /// Extensions that only look, or are about files whose opening was told.
-const HARMLESS: [&[u8]; 9] = [
+const HARMLESS: [&[u8]; 8] = [
     b"statvfs@openssh.com",
     b"fstatvfs@openssh.com",
     b"fsync@openssh.com",
@@ -59,7 +58,6 @@ const HARMLESS: [&[u8]; 9] = [
     b"expand-path@openssh.com",
     b"home-directory",
     b"users-groups-by-id@openssh.com",
-    b"copy-data",
     b"check-file-handle",
 ];
 
@@ -67,26 +65,22 @@ const HARMLESS: [&[u8]; 9] = [
 const READS: u32 = 1;
 const WRITES: u32 = 2 | 4 | 8 | 16;
 
-/// A number for the next request of the recording, and the time.
-pub(crate) trait Source {
-    fn next(&self) -> RequestId;
-    fn now(&self) -> Timestamp;
-}
-
 /// One transfer, as it is read.
 #[derive(Debug, Default)]
-pub(crate) struct Transfer {
+pub(crate) struct Sftp {
+    /// Bytes of each file that the recording keeps.
+    copies: u64,
     up: Cut,
     down: Cut,
     /// Requests of the client by their own numbers.
     waiting: HashMap<u32, Waiting>,
     /// Files and folders that are open, by the host's handles.
     open: HashMap<Bytes, Open>,
+    window: Window,
+    /// Where the rest of the last packet belongs, of the client's and of the host's.
+    writing: Option<Flow>,
+    reading: Option<Flow>,
 }
-
-/// These bytes are no packets, or ask for more at once than is followed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Unreadable;
 
 #[derive(Debug)]
 enum Waiting {
@@ -96,27 +90,49 @@ enum Waiting {
         since: Timestamp,
     },
     /// Its answer is a handle, or a failure.
-    Opening(Open),
-    /// Bytes of a file.
-    Reading(Bytes),
+    Opening(Box<File>),
+    /// Bytes of a file, from this place on.
+    Reading(Handle, u64),
+    Writing(Handle),
     Closing(Bytes),
 }
 
 #[derive(Debug)]
 struct Open {
-    path: Bytes,
-    id: RequestId,
-    since: Timestamp,
-    read: u64,
-    written: u64,
+    file: File,
+    /// The client has asked to close it: its handle may be another file's at any moment.
+    closing: bool,
 }
 
-impl Transfer {
-    /// What the client sends. Answers with what the recording is to keep before it goes on.
-    pub(crate) fn up(&mut self, data: &Bytes, source: &dyn Source) -> Result<Vec<Event>, Unreadable> {
+/// Handles are given anew: with whose it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Handle {
+    name: Bytes,
+    file: RequestId,
+}
+
+/// Content that a packet carries.
+#[derive(Debug)]
+struct Flow {
+    handle: Handle,
+    at: u64,
+    left: usize,
+}
+
+impl Transfer for Sftp {
+    fn up(&mut self, data: &Bytes, source: &dyn Source) -> Result<Vec<Event>, Unreadable> {
         let mut events = Vec::new();
-        for packet in &self.up.feed(data, MOST_OF_A_REQUEST).ok_or(Unreadable)? {
-            self.request(packet, source, &mut events).ok_or(Unreadable)?;
+        for piece in self.up.feed(data, MOST_OF_A_REQUEST).ok_or(Unreadable)? {
+            match piece {
+                Piece::Begin(packet, more) => {
+                    self.writing = None;
+                    self.request(&packet, more, source, &mut events).ok_or(Unreadable)?;
+                }
+                Piece::More(data) => {
+                    let flow = self.writing.take();
+                    self.writing = self.flow(flow, &data, |file| &mut file.written, &mut events);
+                }
+            }
             if self.waiting.len() > MOST || self.open.len() > MOST {
                 return Err(Unreadable);
             }
@@ -124,23 +140,82 @@ impl Transfer {
         Ok(events)
     }
 
-    /// What the host answers.
-    pub(crate) fn down(&mut self, data: &Bytes, source: &dyn Source) -> Result<Vec<Event>, Unreadable> {
+    fn down(&mut self, data: &Bytes, source: &dyn Source) -> Result<Vec<Event>, Unreadable> {
         let mut events = Vec::new();
-        for packet in &self.down.feed(data, MOST_OF_AN_ANSWER).ok_or(Unreadable)? {
-            self.answer(packet, source, &mut events).ok_or(Unreadable)?;
+        for piece in self.down.feed(data, MOST_OF_AN_ANSWER).ok_or(Unreadable)? {
+            match piece {
+                Piece::Begin(packet, more) => {
+                    self.reading = None;
+                    self.answer(&packet, more, source, &mut events).ok_or(Unreadable)?;
+                }
+                Piece::More(data) => {
+                    let flow = self.reading.take();
+                    self.reading = self.flow(flow, &data, |file| &mut file.read, &mut events);
+                }
+            }
         }
         Ok(events)
     }
 
-    /// The transfer is over: what is still open is told of.
-    pub(crate) fn finish(mut self, source: &dyn Source) -> Vec<Event> {
-        let mut open: Vec<Open> = self.open.drain().map(|(_, open)| open).collect();
-        open.sort_by_key(|open| open.id);
-        open.into_iter().map(|open| open.completed("left open", source)).collect()
+    fn finish(mut self: Box<Self>, source: &dyn Source) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut open: Vec<Bytes> = self.open.keys().cloned().collect();
+        open.sort_by_key(|handle| self.open.get(handle).map(|open| open.file.id));
+        open.iter().for_each(|handle| self.close(handle, "left open", source, &mut events));
+        events
+    }
+}
+
+impl Sftp {
+    /// The recording keeps so many bytes of each file.
+    pub(crate) fn new(copies: u64) -> Self {
+        Self { copies, ..Self::default() }
     }
 
-    fn request(&mut self, packet: &[u8], source: &dyn Source, events: &mut Vec<Event>) -> Option<()> {
+    /// A file is over. What the host has not said to be written is not summed up.
+    fn close(&mut self, handle: &Bytes, how: &str, source: &dyn Source, events: &mut Vec<Event>) {
+        let Some(Open { mut file, .. }) = self.open.remove(handle) else { return };
+        let is_unsaid =
+            |waiting: &Waiting| matches!(waiting, Waiting::Writing(handle) if handle.file == file.id);
+        if self.waiting.values().any(is_unsaid) {
+            file.written.lose("the host has not confirmed all of it", &mut self.window, events);
+        }
+        events.push(file.completed(how, &mut self.window, source));
+    }
+
+    /// The handle of an open file. Nobody writes to what they have not been told is open; who guesses is not followed.
+    fn handle(&self, name: &[u8]) -> Option<Handle> {
+        let open = self.open.get(name).filter(|open| !open.closing)?;
+        Some(Handle { name: Bytes::copy_from_slice(name), file: open.file.id })
+    }
+
+    fn file(&mut self, handle: &Handle) -> Option<&mut File> {
+        self.open.get_mut(&handle.name).map(|open| &mut open.file).filter(|file| file.id == handle.file)
+    }
+
+    /// Takes content, and answers where the rest of it belongs.
+    fn flow(
+        &mut self,
+        flow: Option<Flow>,
+        data: &Bytes,
+        which: fn(&mut File) -> &mut Content,
+        events: &mut Vec<Event>,
+    ) -> Option<Flow> {
+        let Flow { handle, at, left } = flow?;
+        let data = data.slice(..left.min(data.len()));
+        let open = self.open.get_mut(&handle.name).filter(|open| open.file.id == handle.file)?;
+        which(&mut open.file).take(at, &data, &mut self.window, events);
+        let at = at.checked_add(data.len() as u64)?;
+        (left > data.len()).then(|| Flow { handle, at, left: left - data.len() })
+    }
+
+    fn request(
+        &mut self,
+        packet: &Bytes,
+        more: usize,
+        source: &dyn Source,
+        events: &mut Vec<Event>,
+    ) -> Option<()> {
         let mut fields = Fields::of(packet);
         let kind = fields.byte()?;
         let mut once = |transfer: &mut Self, number, operation, path: &[u8], second: Option<&[u8]>| {
@@ -163,19 +238,22 @@ impl Transfer {
                 self.opening(asked_by, FileOperation::List, path, source, events)?;
             }
             number::READ => {
-                let (asked_by, handle) = (fields.number()?, fields.text()?);
-                self.wait(asked_by, Waiting::Reading(Bytes::copy_from_slice(handle)))?;
+                let (asked_by, handle, at) = (fields.number()?, fields.text()?, fields.place()?);
+                let handle = self.handle(handle)?;
+                self.wait(asked_by, Waiting::Reading(handle, at))?;
             }
             number::WRITE => {
-                let (_, handle) = (fields.number()?, fields.text()?);
-                fields.skip(8)?;
-                let length = fields.number()?;
-                if let Some(open) = self.open.get_mut(handle) {
-                    open.written += u64::from(length);
-                }
+                let (asked_by, handle, at) = (fields.number()?, fields.text()?, fields.place()?);
+                let handle = self.handle(handle)?;
+                let (flow, data) = content(handle.clone(), at, packet, more, fields)?;
+                self.wait(asked_by, Waiting::Writing(handle))?;
+                self.writing = self.flow(Some(flow), &data, |file| &mut file.written, events);
             }
             number::CLOSE => {
                 let (asked_by, handle) = (fields.number()?, fields.text()?);
+                if let Some(open) = self.open.get_mut(handle) {
+                    open.closing = true;
+                }
                 self.wait(asked_by, Waiting::Closing(Bytes::copy_from_slice(handle)))?;
             }
             number::REMOVE | number::MKDIR | number::RMDIR | number::SETSTAT => {
@@ -189,7 +267,8 @@ impl Transfer {
             }
             number::FSETSTAT => {
                 let (asked_by, handle) = (fields.number()?, fields.text()?);
-                let path = self.open.get(handle).map(|open| open.path.clone()).unwrap_or_default();
+                let handle = self.handle(handle)?;
+                let path = self.file(&handle)?.path.clone();
                 once(self, asked_by, FileOperation::Attributes, &path, None)?;
             }
             number::RENAME | number::SYMLINK => {
@@ -200,6 +279,9 @@ impl Transfer {
             }
             number::EXTENDED => {
                 let (asked_by, name) = (fields.number()?, fields.text()?);
+                if name == b"copy-data" {
+                    return self.copied_by_the_host(&mut fields, events);
+                }
                 let operation = match name {
                     b"posix-rename@openssh.com" => FileOperation::Rename,
                     b"hardlink@openssh.com" => FileOperation::Link,
@@ -231,10 +313,17 @@ impl Transfer {
         source: &dyn Source,
         events: &mut Vec<Event>,
     ) -> Option<()> {
-        let (id, since) = (source.next(), source.now());
-        let open = Open { path: Bytes::copy_from_slice(path), id, since, read: 0, written: 0 };
-        events.push(asked(open.id, operation, path, None));
-        self.wait(asked_by, Waiting::Opening(open))
+        let (file, event) = File::new(operation, path, None, self.copies, source);
+        events.push(event);
+        self.wait(asked_by, Waiting::Opening(Box::new(file)))
+    }
+
+    /// From one open file to another, without passing here.
+    fn copied_by_the_host(&mut self, fields: &mut Fields<'_>, events: &mut Vec<Event>) -> Option<()> {
+        let (_from, _, _, to) = (fields.text()?, fields.place()?, fields.place()?, fields.text()?);
+        let open = self.open.get_mut(to)?;
+        open.file.written.lose("the host copied some of it by itself", &mut self.window, events);
+        Some(())
     }
 
     /// A number stands for one request at a time: else answers would be taken for those of others.
@@ -242,39 +331,49 @@ impl Transfer {
         self.waiting.insert(number, waiting).is_none().then_some(())
     }
 
-    fn answer(&mut self, packet: &[u8], source: &dyn Source, events: &mut Vec<Event>) -> Option<()> {
+    fn answer(
+        &mut self,
+        packet: &Bytes,
+        more: usize,
+        source: &dyn Source,
+        events: &mut Vec<Event>,
+    ) -> Option<()> {
         let mut fields = Fields::of(packet);
         let kind = fields.byte()?;
         if kind == number::VERSION {
             // Later ones are laid out otherwise.
             return fields.number().filter(|version| *version <= 3).map(|_| ());
         }
-        if !matches!(kind, number::STATUS | number::HANDLE | number::DATA) {
-            // names, attributes, and answers of extensions.
-            if let Some(asked_by) = fields.number() {
-                self.waiting.remove(&asked_by);
-            }
-            return Some(());
-        }
         let Some(waiting) = self.waiting.remove(&fields.number()?) else { return Some(()) };
         match (kind, waiting) {
-            (number::HANDLE, Waiting::Opening(open)) => {
-                self.open.insert(Bytes::copy_from_slice(fields.text()?), open);
+            (number::HANDLE, Waiting::Opening(file)) => {
+                let handle = Bytes::copy_from_slice(fields.text()?);
+                let before = self.open.insert(handle, Open { file: *file, closing: false });
+                return before.is_none().then_some(());
             }
-            (number::DATA, Waiting::Reading(handle)) => {
-                let length = fields.number()?;
-                if let Some(open) = self.open.get_mut(&handle) {
-                    open.read += u64::from(length);
-                }
+            (number::DATA, Waiting::Reading(handle, at)) => {
+                let (flow, data) = content(handle, at, packet, more, fields)?;
+                // What is answered after the end of its file is nobody's.
+                self.file(&flow.handle)?;
+                self.reading = self.flow(Some(flow), &data, |file| &mut file.read, events);
             }
             (number::STATUS, waiting) => {
                 let code = fields.number()?;
                 let message = fields.text().unwrap_or_default();
                 self.status(waiting, code, message, source, events);
             }
+            (_, Waiting::Writing(handle)) => self.refused(&handle, events),
+            // Names, attributes, and answers of extensions.
             _ => {}
         }
         Some(())
+    }
+
+    fn refused(&mut self, handle: &Handle, events: &mut Vec<Event>) {
+        let open = self.open.get_mut(&handle.name).filter(|open| open.file.id == handle.file);
+        if let Some(open) = open {
+            open.file.written.lose("the host did not take all of it", &mut self.window, events);
+        }
     }
 
     fn status(
@@ -300,13 +399,10 @@ impl Transfer {
                 duration_us: micros(source.now(), since),
             }),
             Waiting::Once { id, since } => events.push(failed(id, since)),
-            Waiting::Opening(open) => events.push(failed(open.id, open.since)),
-            Waiting::Closing(handle) => {
-                if let Some(open) = self.open.remove(&handle) {
-                    events.push(open.completed("closed", source));
-                }
-            }
-            Waiting::Reading(_) => {}
+            Waiting::Opening(file) => events.push(failed(file.id, file.since)),
+            Waiting::Closing(handle) => self.close(&handle, "closed", source, events),
+            Waiting::Writing(handle) if code != 0 => self.refused(&handle, events),
+            Waiting::Reading(..) | Waiting::Writing(_) => {}
         }
     }
 }
@@ -315,30 +411,17 @@ impl Transfer {
 const MOST_OF_A_REQUEST: usize = 512 << 10;
 const MOST_OF_AN_ANSWER: usize = 4 << 20;
 
-impl Open {
-    fn completed(self, how: &str, source: &dyn Source) -> Event {
-        let tag = format!("{how}: {} bytes read, {} written", self.read, self.written);
-        let duration_us = micros(source.now(), self.since);
-        Event::Completed {
-            id: self.id,
-            tag: tag.into(),
-            rows: 0,
-            bytes: self.read + self.written,
-            duration_us,
-        }
-    }
-}
-
-fn asked(id: RequestId, operation: FileOperation, path: &[u8], second: Option<&[u8]>) -> Event {
-    let parameters = second
-        .map(|path| Parameter { binary: false, value: Some(Bytes::copy_from_slice(path)) })
-        .into_iter()
-        .collect();
-    Event::Request { id, form: Form::File { operation }, text: Bytes::copy_from_slice(path), parameters }
-}
-
-fn micros(now: Timestamp, since: Timestamp) -> u64 {
-    u64::try_from(now.since(since).as_micros()).unwrap_or(u64::MAX)
+/// The content of a packet, which its fields have come to: how it goes on, and what of it is here.
+fn content(
+    handle: Handle,
+    at: u64,
+    packet: &Bytes,
+    more: usize,
+    mut fields: Fields<'_>,
+) -> Option<(Flow, Bytes)> {
+    let left = usize::try_from(fields.number()?).ok()?;
+    let here = packet.slice(packet.len() - fields.left()..);
+    (left <= here.len() + more).then_some((Flow { handle, at, left }, here))
 }
 
 #[cfg(test)]

@@ -2,6 +2,10 @@
 
 use std::{cell::Cell, time::Duration};
 
+use hoop_recording::{
+    Hash,
+    event::{Direction, Form},
+};
 use proptest::prelude::*;
 
 use super::*;
@@ -71,7 +75,7 @@ fn session() -> Vec<(Way, Vec<u8>)> {
 
 /// What is seen of it, with each way cut into pieces of this many bytes.
 fn seen(piece: usize) -> Vec<Event> {
-    let (mut transfer, clock) = (Transfer::default(), Clock(Cell::new(0)));
+    let (mut transfer, clock) = (Sftp::default(), Clock(Cell::new(0)));
     let mut events = Vec::new();
     for (way, bytes) in session() {
         for piece in bytes.chunks(piece) {
@@ -82,7 +86,7 @@ fn seen(piece: usize) -> Vec<Event> {
             });
         }
     }
-    events.extend(transfer.finish(&clock));
+    events.extend(Box::new(transfer).finish(&clock));
     events
 }
 
@@ -110,13 +114,13 @@ fn what_is_done_to_files_is_told_with_how_it_ended() {
         told,
         [
             "1 Write /srv/a ",
-            "1 closed: 0 bytes read, 5 written (5)",
+            "1 closed: 5 bytes written, sha256 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824 (5)",
             "2 Rename /srv/a /srv/b",
             "2 done (0)",
             "3 Read /etc/shadow ",
             "3 failed 3 Permission denied",
             "4 List /srv ",
-            "4 left open: 0 bytes read, 0 written (0)",
+            "4 left open (0)",
         ]
     );
 }
@@ -135,36 +139,139 @@ fn what_is_no_packet_ends_the_transfer() {
     // Lengths that lie, a path longer than its packet, a shell's greeting.
     let long_path = packet(13, &[&number(1), &number(1000), b"/short"]);
     for lie in [&number(0)[..], &number(u32::MAX), &long_path, b"Welcome to web-1!\n"] {
-        let told = Transfer::default().up(&Bytes::copy_from_slice(lie), &clock);
+        let told = Sftp::default().up(&Bytes::copy_from_slice(lie), &clock);
         assert_eq!(told, Err(Unreadable), "{lie:?}");
     }
     let greeting = Bytes::from_static(b"Welcome to web-1!\n");
-    assert_eq!(Transfer::default().down(&greeting, &clock), Err(Unreadable));
+    assert_eq!(Sftp::default().down(&greeting, &clock), Err(Unreadable));
+}
+
+/// A transfer with `/a` open for writing as `h`, and `/b` for reading as `r`.
+fn with_open_files(copies: u64) -> (Sftp, Clock) {
+    let (mut transfer, clock) = (Sftp::new(copies), Clock(Cell::new(0)));
+    for (asked_by, path, flags, handle) in [(1, b"/a", 2, b"h"), (2, b"/b", 1, b"r")] {
+        let open = packet(3, &[&number(asked_by), &text(path), &number(flags), &number(0)]);
+        transfer.up(&open.into(), &clock).unwrap();
+        transfer.down(&packet(102, &[&number(asked_by), &text(handle)]).into(), &clock).unwrap();
+    }
+    (transfer, clock)
+}
+
+fn write(asked_by: u32, at: u64, data: &[u8]) -> Bytes {
+    packet(6, &[&number(asked_by), &text(b"h"), &at.to_be_bytes(), &text(data)]).into()
+}
+
+fn status(asked_by: u32, code: u32) -> Bytes {
+    packet(101, &[&number(asked_by), &number(code), &text(b""), &text(b"")]).into()
+}
+
+fn read(asked_by: u32, at: u64) -> Bytes {
+    packet(5, &[&number(asked_by), &text(b"r"), &at.to_be_bytes(), &number(1 << 20)]).into()
+}
+
+/// How the two files ended.
+fn ends(transfer: Sftp, clock: &Clock) -> [String; 2] {
+    let tags = Box::new(transfer).finish(clock).into_iter().filter_map(|event| match event {
+        Event::Completed { tag, .. } => Some(String::from_utf8(tag.into()).unwrap()),
+        _ => None,
+    });
+    tags.collect::<Vec<_>>().try_into().unwrap()
 }
 
 #[test]
-fn the_content_of_files_is_not_held() {
-    let (mut transfer, clock) = (Transfer::default(), Clock(Cell::new(0)));
-    transfer.up(&packet(3, &[&number(1), &text(b"/a"), &number(2), &number(0)]).into(), &clock).unwrap();
-    transfer.down(&packet(102, &[&number(1), &text(b"h")]).into(), &clock).unwrap();
+fn content_is_summed_up_and_copied_as_it_passes_however_large_its_packets() {
     let content = vec![7; 200 << 10];
-    for asked_by in 2..50 {
-        let write = packet(6, &[&number(asked_by), &text(b"h"), &[0; 8], &text(&content)]);
-        assert_eq!(transfer.up(&write.into(), &clock), Ok(Vec::new()));
+    let whole = content.repeat(20);
+    for piece in [1 << 10, 100 << 10, usize::MAX] {
+        let (mut transfer, clock) = with_open_files(u64::MAX);
+        let mut copy = Vec::new();
+        for number in 0..20 {
+            let packet = write(number, u64::from(number) * (200 << 10), &content);
+            for piece in packet.chunks(piece) {
+                for event in transfer.up(&Bytes::copy_from_slice(piece), &clock).unwrap() {
+                    let Event::Copy { data, direction: Direction::In, .. } = event else {
+                        panic!("{event:?}")
+                    };
+                    copy.extend_from_slice(&data);
+                }
+            }
+            transfer.down(&status(number, 0), &clock).unwrap();
+        }
+        assert!(copy == whole);
+        let told = format!("left open: {} bytes written, sha256 {}", whole.len(), Hash::of(&whole));
+        assert_eq!(ends(transfer, &clock)[0], told);
     }
-    let events = transfer.finish(&clock);
-    let [Event::Completed { bytes, .. }] = events[..] else { panic!("{events:?}") };
-    assert_eq!(bytes, 48 * (200 << 10));
+}
+
+#[test]
+fn answers_may_come_in_any_order_and_are_summed_up_by_their_place() {
+    let (mut transfer, clock) = with_open_files(100);
+    for (asked_by, at) in [(1, 0), (2, 5), (3, 10)] {
+        transfer.up(&read(asked_by, at), &clock).unwrap();
+    }
+    let mut copies = Vec::new();
+    for (asked_by, data) in [(3, b"third"), (1, b"first"), (2, b"secon")] {
+        let answer = packet(103, &[&number(asked_by), &text(data)]);
+        copies.extend(transfer.down(&answer.into(), &clock).unwrap());
+    }
+    assert_eq!(copies.len(), 3);
+    let told = format!("left open: 15 bytes read, sha256 {}", Hash::of(b"firstseconthird"));
+    assert_eq!(ends(transfer, &clock)[1], told);
+}
+
+#[test]
+fn what_the_host_has_not_taken_has_no_sum() {
+    for (code, why) in
+        [(Some(4), "the host did not take all of it"), (None, "the host has not confirmed all of it")]
+    {
+        let (mut transfer, clock) = with_open_files(0);
+        transfer.up(&write(1, 0, b"hello"), &clock).unwrap();
+        if let Some(code) = code {
+            transfer.down(&status(1, code), &clock).unwrap();
+        }
+        assert_eq!(ends(transfer, &clock)[0], format!("left open: 5 bytes written, no sha256: {why}"));
+    }
+    let (mut transfer, clock) = with_open_files(0);
+    let copies = [&number(1)[..], &text(b"copy-data"), &text(b"r"), &[0; 16], &text(b"h"), &[0; 8]];
+    transfer.up(&packet(200, &copies).into(), &clock).unwrap();
+    assert!(ends(transfer, &clock)[0].ends_with("no sha256: the host copied some of it by itself"));
+}
+
+#[test]
+fn bytes_go_to_no_file_but_the_one_that_was_told_to_be_open() {
+    // A handle that nobody has been told yet.
+    let guessed = packet(6, &[&number(1), &text(b"guessed"), &[0; 8], &text(b"evil")]);
+    let (mut transfer, clock) = with_open_files(0);
+    assert_eq!(transfer.up(&guessed.into(), &clock), Err(Unreadable));
+    // One that is about to be closed, and may be another file's when the bytes arrive.
+    let (mut transfer, clock) = with_open_files(0);
+    transfer.up(&packet(4, &[&number(1), &text(b"h")]).into(), &clock).unwrap();
+    assert_eq!(transfer.up(&write(2, 0, b"evil"), &clock), Err(Unreadable));
+    // A host that answers a read after it has closed the file, or gives one handle twice.
+    let (mut transfer, clock) = with_open_files(0);
+    transfer.up(&read(1, 0), &clock).unwrap();
+    transfer.up(&packet(4, &[&number(2), &text(b"r")]).into(), &clock).unwrap();
+    transfer.down(&status(2, 0), &clock).unwrap();
+    let late = packet(103, &[&number(1), &text(b"late")]);
+    assert_eq!(transfer.down(&late.into(), &clock), Err(Unreadable));
+    let (mut transfer, clock) = with_open_files(0);
+    transfer.up(&packet(11, &[&number(1), &text(b"/c")]).into(), &clock).unwrap();
+    let twice = packet(102, &[&number(1), &text(b"h")]);
+    assert_eq!(transfer.down(&twice.into(), &clock), Err(Unreadable));
+}
+
+#[test]
+fn content_longer_than_its_packet_is_a_lie() {
+    let (mut transfer, clock) = with_open_files(0);
+    let lie = packet(6, &[&number(1), &text(b"h"), &[0; 8], &number(100), b"short"]);
+    assert_eq!(transfer.up(&lie.into(), &clock), Err(Unreadable));
 }
 
 #[test]
 fn a_client_that_asks_without_end_is_not_followed_without_end() {
-    let (mut transfer, clock) = (Transfer::default(), Clock(Cell::new(0)));
-    let followed = (0..20_000_u32).take_while(|asked_by| {
-        let read = packet(5, &[&number(*asked_by), &text(b"h"), &[0; 8], &number(1)]);
-        transfer.up(&read.into(), &clock).is_ok()
-    });
-    assert_eq!(followed.count(), 4096);
+    let (mut transfer, clock) = with_open_files(0);
+    let followed = (0..20_000_u32).take_while(|asked_by| transfer.up(&read(*asked_by, 0), &clock).is_ok());
+    assert_eq!(followed.count(), MOST);
 }
 
 proptest! {
@@ -172,17 +279,17 @@ proptest! {
     fn no_bytes_make_it_panic(
         pieces in proptest::collection::vec((any::<bool>(), proptest::collection::vec(any::<u8>(), 0..300)), 0..30),
     ) {
-        let (mut transfer, clock) = (Transfer::default(), Clock(Cell::new(0)));
+        let (mut transfer, clock) = (Sftp::default(), Clock(Cell::new(0)));
         for (up, piece) in pieces {
             let piece = Bytes::from(piece);
             let _ = if up { transfer.up(&piece, &clock) } else { transfer.down(&piece, &clock) };
         }
-        transfer.finish(&clock);
+        Box::new(transfer).finish(&clock);
     }
 
     #[test]
     fn nor_do_packets_with_one_thing_wrong(at in 0_usize..14, place in 0_usize..100, byte in any::<u8>()) {
-        let (mut transfer, clock) = (Transfer::default(), Clock(Cell::new(0)));
+        let (mut transfer, clock) = (Sftp::default(), Clock(Cell::new(0)));
         for (number, (way, mut bytes)) in session().into_iter().enumerate() {
             if number == at && let Some(spoilt) = bytes.get_mut(place) { *spoilt = byte; }
             let _ = match way {
@@ -190,6 +297,6 @@ proptest! {
                 Way::Down => transfer.down(&bytes.into(), &clock),
             };
         }
-        transfer.finish(&clock);
+        Box::new(transfer).finish(&clock);
     }
 }

@@ -1,12 +1,18 @@
 //! Clients that do what no OpenSSH does.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use hoop_engine::CloseReason;
-use russh::keys::{PrivateKey, PrivateKeyWithHashAlg, ssh_key::private::Ed25519Keypair};
+use russh::{
+    ChannelMsg,
+    keys::{PrivateKey, PrivateKeyWithHashAlg, ssh_key::private::Ed25519Keypair},
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{Person, Stage, heard, host::PASSWORD};
@@ -58,6 +64,53 @@ async fn a_command_longer_than_any_is_not_passed_on() {
     let (_, err, status) = person.command(&"x".repeat(200 << 10)).await;
     assert!(err.contains("HOOP-5035") && status == Some(255), "{err}");
     assert_eq!(person.host.ran.load(Ordering::SeqCst), 0);
+    assert_eq!(person.command("hello").await.0, "ran hello");
+}
+
+/// Of two programs that read nothing one is ended, so that what is beside them goes on.
+#[tokio::test]
+async fn what_nobody_reads_is_bounded_and_holds_up_the_others_for_a_while_only() {
+    let person = Stage::new(PASSWORD).await.connect().await;
+    let mut deaf = Vec::new();
+    for _ in 0..2 {
+        let mut channel = person.handle.channel_open_session().await.unwrap();
+        channel.exec(true, "deaf").await.unwrap();
+        while !matches!(channel.wait().await.unwrap(), ChannelMsg::Success) {}
+        deaf.push(channel);
+    }
+    let accepted = AtomicUsize::new(0);
+    let [one, other] = <[_; 2]>::try_from(deaf).unwrap();
+    let flood = |write: russh::ChannelWriteHalf<russh::client::Msg>| {
+        let accepted = &accepted;
+        async move {
+            while write.data_bytes(vec![0; 32 << 10]).await.is_ok() {
+                accepted.fetch_add(32 << 10, Ordering::SeqCst);
+            }
+        }
+    };
+    let (mut one, write) = one.split();
+    let (mut other, other_write) = other.split();
+    // From here on a minute passes as soon as nothing moves any more.
+    tokio::time::pause();
+    let ended = async {
+        let said = |message| match message {
+            Some(ChannelMsg::ExtendedData { data, .. }) => String::from_utf8_lossy(&data).into_owned(),
+            _ => String::new(),
+        };
+        loop {
+            let text = tokio::select! { one = one.wait() => said(one), other = other.wait() => said(other) };
+            if text.contains("HOOP-5037") {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = ended => {}
+        _ = async { tokio::join!(flood(write), flood(other_write)) } => panic!("it took all of it"),
+    }
+    tokio::time::resume();
+    let accepted = accepted.load(Ordering::SeqCst);
+    assert!(accepted < 40 << 20, "{accepted} bytes were taken for programs that read nothing");
     assert_eq!(person.command("hello").await.0, "ran hello");
 }
 

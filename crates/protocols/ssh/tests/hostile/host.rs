@@ -106,6 +106,7 @@ async fn obey(command: &str, id: ChannelId, handle: &Handle, channel: &Channel<M
             let _ = channel.data_bytes("waiting").await;
             return;
         }
+        "deaf" => std::future::pending().await,
         "hang up" => {
             let _ = handle.disconnect(Disconnect::ByApplication, "gone".into(), String::new()).await;
             return;

@@ -5,8 +5,11 @@ mod client;
 mod host;
 
 use std::{
-    sync::{Arc, Mutex},
-    task::{Context, Poll},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -34,23 +37,41 @@ use tokio::{
 use host::{BadHost, PASSWORD};
 
 #[derive(Default)]
-pub(crate) struct Notes(Mutex<Vec<Event>>);
+pub(crate) struct Notes {
+    events: Mutex<Vec<Event>>,
+    /// Who waits for the record of a program's end, where that is kept back.
+    waits: Mutex<Option<Waker>>,
+    keeps_ends_back: AtomicBool,
+}
 
 impl Notes {
     pub(crate) fn all(&self) -> String {
-        format!("{:?}", self.0.lock().unwrap())
+        format!("{:?}", self.events.lock().unwrap())
+    }
+
+    fn is_end(&self, mark: Mark) -> bool {
+        let events = self.events.lock().unwrap();
+        matches!(events.get(usize::try_from(mark.0).unwrap() - 1), Some(Event::Completed { .. }))
     }
 }
 
 impl Tape for Notes {
     fn append(&self, record: Record) -> Result<Mark, TapeError> {
-        let mut notes = self.0.lock().unwrap();
+        let mut notes = self.events.lock().unwrap();
         notes.push(record.event);
         Ok(Mark(notes.len().try_into().unwrap()))
     }
 
-    fn poll_kept(&self, _: Mark, _: &mut Context<'_>) -> Poll<Result<(), TapeError>> {
+    fn poll_kept(&self, mark: Mark, cx: &mut Context<'_>) -> Poll<Result<(), TapeError>> {
+        if self.keeps_ends_back.load(Ordering::SeqCst) && self.is_end(mark) {
+            *self.waits.lock().unwrap() = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
         Poll::Ready(Ok(()))
+    }
+
+    fn is_strict(&self) -> bool {
+        true
     }
 
     fn poll_ready(&self, _: &mut Context<'_>) -> Poll<Result<(), TapeError>> {
@@ -194,6 +215,31 @@ async fn a_password_lets_in_and_a_wrong_one_is_shown_to_nobody() {
     let (out, err, status) = bad.command("hello").await;
     assert!(out.is_empty() && err.contains("HOOP-5032") && status == Some(255), "{err}");
     assert!(!err.contains("canary") && !bad.notes.all().contains("canary"), "{err}");
+}
+
+#[tokio::test]
+async fn how_a_program_ended_is_recorded_before_it_is_told() {
+    let person = Stage::new(PASSWORD).await.connect().await;
+    let notes = Arc::clone(&person.notes);
+    notes.keeps_ends_back.store(true, Ordering::SeqCst);
+    let mut channel = person.handle.channel_open_session().await.unwrap();
+    channel.exec(true, "hello").await.unwrap();
+    let released = async {
+        while notes.waits.lock().unwrap().is_none() {
+            tokio::task::yield_now().await;
+        }
+        // What is on its way to the client arrives: everything here runs on one thread.
+        for _ in 0..10_000 {
+            tokio::task::yield_now().await;
+        }
+        notes.keeps_ends_back.store(false, Ordering::SeqCst);
+        notes.waits.lock().unwrap().take().unwrap().wake();
+    };
+    let ended = async {
+        while !matches!(channel.wait().await.unwrap(), ChannelMsg::ExitStatus { exit_status: 0 }) {}
+        assert!(!notes.keeps_ends_back.load(Ordering::SeqCst), "told before it was recorded");
+    };
+    tokio::join!(released, ended);
 }
 
 #[tokio::test]
