@@ -194,7 +194,7 @@ impl LiveSession {
             tape: self.stream_tape(),
             warrant: Arc::clone(&self.warrant),
             activity: Arc::clone(&self.activity),
-            ending: self.terminator.listen(),
+            terminator: self.terminator.clone(),
             limits: Limits::default(),
             stream_key: self.secret.stream_key(),
         }

@@ -101,6 +101,9 @@ pub trait Services: Send + Sync {
     /// The client did something: it is not idle.
     fn touch(&self);
 
+    /// Ends the whole session, before anybody is told anything else: its target is not what it was. Other faults end their stream.
+    fn end_session(&self, fault: Fault);
+
     /// Waits for the end of this stream: then there is a moment to tell the client why.
     fn ended(&self) -> Doing<Fault>;
 }
@@ -233,6 +236,11 @@ impl Host {
     /// The client did something: it is not idle.
     pub fn touch(&self) {
         self.0.touch();
+    }
+
+    /// Ends the whole session, before anybody is told anything else: its target is not what it was.
+    pub fn end_session(&self, fault: Fault) {
+        self.0.end_session(fault);
     }
 
     /// Waits for the end of this stream, and says why.

@@ -215,6 +215,8 @@ codes! {
     AccountRemoved = "account.removed";
     /// The account of a session that is over could not be removed, or one of its name is somebody else's.
     AccountLeft = "account.left";
+    /// A target showed another host key than the one it is known by; the session ended.
+    OtherHostKey = "session.other_host_key";
     /// A way in while the gateway is down was made: holder, agent, connection and limits are among the facts.
     CapabilityMade = "capability.made";
     /// It was taken back.

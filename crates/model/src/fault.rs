@@ -63,6 +63,9 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// The code of a target that shows another key than the one it is known by: its session ends, and somebody is told.
+    pub const OTHER_HOST_KEY: &str = "HOOP-5031";
+
     /// A fault without a hint.
     pub fn new(code: &'static str, blame: Blame, message: impl Into<String>) -> Self {
         Self { code: Code::new(code), blame, message: message.into(), hint: None }

@@ -20,7 +20,7 @@ struct Stage {
 pub struct Ending(watch::Receiver<Stage>);
 
 /// Says the end. Dropping it without a word ends nothing.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Terminator(watch::Sender<Stage>);
 
 /// A pair of the two.

@@ -35,7 +35,7 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
-    Activity, Dial, Ending, Limits, Mark, Pipe, StreamEnd, Tape, TapeError,
+    Activity, Dial, Ending, Limits, Mark, Pipe, StreamEnd, Tape, TapeError, Terminator,
     crossing::Crossing,
     drive::describe,
     ending::{Ear, News},
@@ -61,8 +61,8 @@ pub struct HostParts<C> {
     pub warrant: Arc<Warrant>,
     /// What the session does.
     pub activity: Arc<Activity>,
-    /// Says when the session is to end.
-    pub ending: Ending,
+    /// Says when the session is to end; the engine may, too.
+    pub terminator: Terminator,
     /// Bounds.
     pub limits: Limits,
     /// See [`HostedParts::stream_key`].
@@ -78,7 +78,8 @@ pub async fn host<C: Pipe>(parts: HostParts<C>) -> StreamEnd {
         tape: parts.tape,
         activity: Arc::clone(&parts.activity),
         dial: parts.dial,
-        ending: parts.ending.clone(),
+        ending: parts.terminator.listen(),
+        terminator: parts.terminator.clone(),
         over: CancellationToken::new(),
         wanted: AtomicU64::new(0),
         kept: watch::channel(Ok(0)).0,
@@ -92,7 +93,7 @@ pub async fn host<C: Pipe>(parts: HostParts<C>) -> StreamEnd {
         stream_key: parts.stream_key,
     });
     let mut driver = Driver {
-        ear: Ear::new(parts.ending),
+        ear: Ear::new(parts.terminator.listen()),
         engine: Some(engine),
         crossing: Some(Crossing::new(parts.client, near, parts.activity)),
         desk: Arc::clone(&desk),
@@ -208,6 +209,7 @@ struct Desk {
     activity: Arc<Activity>,
     dial: Arc<dyn Dial>,
     ending: Ending,
+    terminator: Terminator,
     /// The engine is over: its streams break.
     over: CancellationToken,
     /// Up to here somebody waits for the recording to be kept.
@@ -275,6 +277,10 @@ impl Services for Shared {
         self.0.activity.touch(now());
     }
 
+    fn end_session(&self, fault: Fault) {
+        self.0.terminator.end(fault);
+    }
+
     fn ended(&self) -> Doing<Fault> {
         Box::pin(self.0.ending.clone().ended())
     }
@@ -311,6 +317,8 @@ impl Services for Bare {
     }
 
     fn touch(&self) {}
+
+    fn end_session(&self, _: Fault) {}
 
     fn ended(&self) -> Doing<Fault> {
         Box::pin(std::future::pending())

@@ -195,7 +195,7 @@ const FAREWELL: Duration = Duration::from_millis(300);
 async fn stage(engine: impl HostedEngine + 'static, tape: TestTape) -> Stage {
     let (client, near) = tokio::io::duplex(64 << 10);
     let target = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (terminator, ending) = ending();
+    let (terminator, _) = ending();
     let tape = Arc::new(tape);
     let now = Timestamp::from(jiff::Timestamp::now());
     let rules = Rules { masking: Masking::None, ..Rules::default() };
@@ -207,7 +207,7 @@ async fn stage(engine: impl HostedEngine + 'static, tape: TestTape) -> Stage {
         tape: Arc::clone(&tape) as _,
         warrant: Arc::new(Warrant::new(rules, now.after(Duration::from_secs(600)))),
         activity: Arc::new(Activity::new(now)),
-        ending,
+        terminator: terminator.clone(),
         limits: Limits { farewell: FAREWELL, ..Limits::default() },
         stream_key: Redacted::new([0; 32]),
     };

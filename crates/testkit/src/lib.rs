@@ -14,6 +14,7 @@
 pub mod authenticator;
 #[cfg(feature = "world")]
 mod browser;
+mod chat;
 mod cutter;
 mod daemon;
 mod disk;
@@ -40,6 +41,7 @@ mod world;
 
 #[cfg(feature = "world")]
 pub use browser::{Browser, Reply};
+pub use chat::chat;
 pub use cutter::Cutter;
 pub use daemon::{Daemon, binary, free_port, wait_until};
 pub use disk::SmallDisk;

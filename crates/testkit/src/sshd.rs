@@ -39,7 +39,12 @@ impl Sshd {
         Self::with("")
     }
 
-    /// With more lines in its configuration; the first of a name counts.
+    /// One that lets nobody in but by a certificate of its authority.
+    pub fn taking_certificates() -> Self {
+        Self::with("TrustedUserCAKeys {folder}/authority.pub\nAuthorizedKeysFile none")
+    }
+
+    /// With more lines in its configuration, `{folder}` standing for its folder; the first of a name counts.
     pub fn with(lines: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (path, port) = (folder.path(), free_port());
@@ -48,6 +53,7 @@ impl Sshd {
         ssh_key(&path.join("user"));
         ssh_key(&path.join("authority"));
         fs::copy(path.join("user.pub"), path.join("authorized_keys")).unwrap();
+        let lines = lines.replace("{folder}", &path.display().to_string());
         let at = |name: &str| path.join(name).display().to_string();
         // It takes every variable and every forward: what is refused through hoop, hoop refused.
         let config = format!(
@@ -77,6 +83,11 @@ impl Sshd {
     /// Its public key, as `known_hosts` has it.
     pub fn host_key(&self) -> String {
         public(&self.folder.path().join("host.pub"))
+    }
+
+    /// The private key of that authority.
+    pub fn authority(&self) -> PathBuf {
+        self.folder.path().join("authority")
     }
 
     /// The key of an authority that could certify it.

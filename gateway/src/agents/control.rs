@@ -297,6 +297,9 @@ async fn ended_by_agent(
     }
     let reason: String = ended.reason.chars().filter(|c| !c.is_control()).take(500).collect();
     let code = if ended.code.is_empty() { "closed".to_owned() } else { clip(&ended.code) };
+    if code == Fault::OTHER_HOST_KEY {
+        sessions::other_host_key(hub, session, &actor(agent), &reason).await?;
+    }
     sessions::end_as(hub, session.id, &actor(agent), &reason, &code, None).await.map(|_| ())
 }
 

@@ -22,6 +22,7 @@ pub(crate) use self::open::{Opening, definition_of, open, renew_certificate, set
 use crate::{
     agents::control,
     hub::{Hub, Shared, event, now},
+    notices::{Notice, Topic},
 };
 
 /// The client hears from its agent why its session ended; connections that are still there after this are cut. With the
@@ -258,6 +259,23 @@ async fn write_end(
         Err(StoreError::Conflict(Conflict::Changed)) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// A target showed another key, which ended this session: told once, whoever else ended it meanwhile.
+pub(crate) async fn other_host_key(
+    hub: &Shared,
+    session: &SessionRecord,
+    actor: &Actor,
+    reason: &str,
+) -> Result<(), StoreError> {
+    let facts = json!({ "user": session.user_name, "connection": session.connection_name, "reason": reason });
+    let told = event(actor, EventCode::OtherHostKey, subjects(session), facts);
+    let title = format!("{} shows another host key than the one that is known", session.connection_name);
+    let notice = Notice::new(Topic::HostKeyChanged, now(), title)
+        .fact("connection", &session.connection_name)
+        .fact("user", &session.user_name)
+        .fact("reason", reason);
+    hub.store.append(&[hub.notices.tell(told, &notice)]).await.map(drop)
 }
 
 /// A code as a metric's label: agents send codes, and a label must not grow with what they say.

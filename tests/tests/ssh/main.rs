@@ -6,6 +6,7 @@ mod ends;
 mod evidence;
 mod files;
 mod forwards;
+mod logins;
 mod refused;
 mod rules;
 mod terminal;

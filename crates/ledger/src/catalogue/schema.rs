@@ -73,6 +73,7 @@ pub const fn schema(code: Code) -> &'static [Fact] {
         Code::SessionDenied => &[CONNECTION, DENIAL, ADDRESS],
         Code::SessionOpened => &[USER, CONNECTION, AGENT, RULE, POLICY_VERSION, POLICY_SHA256],
         Code::SessionEnded => &[SESSION_REASON, CODE, RECORDED],
+        Code::OtherHostKey => &[USER, CONNECTION, SESSION_REASON],
         Code::SessionKilled => &[SESSION_REASON, CODE],
         Code::RecordingSealed | Code::RecordingInterrupted => {
             &[MANIFEST, SIGNER, CONTENTS, FINDINGS, OWN, ENDING, SESSION_REASON, BYTES, RETAIN_UNTIL, RELAY]

@@ -178,9 +178,11 @@ pub const fn mapped(code: Code) -> Mapped {
         | Code::BreakGlassReviewed => good(ApiActivity, OTHER),
         Code::GatewayStarted => good(ApplicationLifecycle, 3),
         Code::GatewayStopped => good(ApplicationLifecycle, 4),
-        Code::JoinTokenRefused | Code::TicketRefused | Code::NoticeFailed | Code::AccountLeft => {
-            finding(Severity::Medium)
-        }
+        Code::JoinTokenRefused
+        | Code::TicketRefused
+        | Code::NoticeFailed
+        | Code::AccountLeft
+        | Code::OtherHostKey => finding(Severity::Medium),
         Code::PasskeyCopied
         | Code::SealedCodesUsed
         | Code::BreakGlassStarted

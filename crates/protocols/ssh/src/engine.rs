@@ -22,12 +22,13 @@ use crate::{
     backlog::{Backlog, MESSAGES},
     fault,
     forward::{self, Back, Forwards},
+    login::Login,
     mask::Mask,
     server::ClientSide,
     settings::HostSettings,
     stream::Stream,
     trust::own_key,
-    upstream::{Login, Upstreams},
+    upstream::Upstreams,
 };
 
 /// From the client's first byte until it is let in.

@@ -20,6 +20,20 @@ pub(crate) fn not_a_key() -> Fault {
         .with_hint("it must be an OpenSSH or PKCS#8 key in PEM, without a passphrase")
 }
 
+/// A name that a certificate cannot carry.
+pub(crate) fn name() -> Fault {
+    Fault::new("HOOP-5040", Blame::Policy, "a certificate for the host cannot carry this person's name")
+        .with_hint(
+            "names of letters, digits and . _ - @ + can stand in it; an admin gives the person such a name",
+        )
+}
+
+/// The authority's key signs nothing.
+pub(crate) fn no_certificate() -> Fault {
+    Fault::new("HOOP-5041", Blame::System, "the agent could not make a certificate for the host")
+        .with_hint("the authority's key must be Ed25519, ECDSA or RSA; the agent's log says more")
+}
+
 /// No handshake with the host.
 pub(crate) fn handshake(what: &str) -> Fault {
     Fault::new("HOOP-5030", Blame::Target, format!("no SSH with the host: {what}"))
@@ -28,9 +42,24 @@ pub(crate) fn handshake(what: &str) -> Fault {
 
 /// Another key than the pinned one.
 pub(crate) fn host_key(what: &str) -> Fault {
-    Fault::new("HOOP-5031", Blame::Target, format!("THE HOST'S KEY IS NOT THE ONE THAT IS KNOWN: {what}")).with_hint(
+    Fault::new(
+        Fault::OTHER_HOST_KEY,
+        Blame::Target,
+        format!("THE HOST'S KEY IS NOT THE ONE THAT IS KNOWN: {what}"),
+    )
+    .with_hint(
         "somebody may stand between the agent and the host; if it was set up anew, an admin pins its new key",
     )
+}
+
+/// No key is pinned yet.
+pub(crate) fn no_host_key(what: &str) -> Fault {
+    Fault::new(
+        "HOOP-5042",
+        Blame::System,
+        format!("no key of the host is pinned yet, and none is trusted unseen: {what}"),
+    )
+    .with_hint("an admin compares that key by another way, and puts it into `host_keys` of the connection")
 }
 
 /// The host does not let the connection's user in.

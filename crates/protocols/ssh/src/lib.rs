@@ -10,7 +10,8 @@
 //! - `sftp` and `scp` read what a transfer does to files, as it passes; `content` sums up what passes of each.
 //! - `backlog` bounds what a client has sent and no program has taken.
 //! - `mask` masks what hosts print, where the rule says so.
-//! - `upstream` logs in at the host. A connection carries one channel at a time: russh stops reading a connection while one of
+//! - `login` proves to the host that hoop may come in.
+//! - `upstream` connects to the host. A connection carries one channel at a time: russh stops reading a connection while one of
 //!   its channels is full, and one that nobody reads must not hold up another.
 //! - The library owns its event loop, so this engine is hosted (see [`hoop_engine::hosted`]): it links tokio, but opens no
 //!   socket, reads no file and knows no other clock than its timers.
@@ -26,6 +27,7 @@ mod files;
 mod forward;
 #[doc(hidden)]
 pub mod fuzz;
+mod login;
 mod mask;
 mod place;
 mod relay;

@@ -1,6 +1,6 @@
 //! A connection's settings: the JSON an admin writes, checked once, and the [`Target`] made of it.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use hoop_engine::{
     Address, Credential, CredentialSource, Protocol, RecordingLimits, SecretSource, SettingsError, Started,
@@ -12,9 +12,10 @@ use serde::Deserialize;
 
 use crate::{
     engine::SshEngine,
+    login::{CertificateLimits, Login},
     place::Registered,
     trust::Trust,
-    upstream::{Login, Look},
+    upstream::Look,
 };
 
 /// SSH.
@@ -26,6 +27,8 @@ const NAME: &str = "ssh";
 const COMMAND_BYTES: u64 = 64 << 20;
 /// Bytes kept of a transfer of files beside what it does to them: none, so that contents lie in one place.
 const FILE_BYTES: u64 = 0;
+/// Principals, and addresses, of one connection's certificates.
+const MOST_NAMED: usize = 20;
 /// Places that may be registered for forwarding, each way.
 const MOST_REGISTERED: usize = 200;
 /// Variables that a client may bring along, unless the settings say otherwise: language, and git's protocol.
@@ -64,7 +67,18 @@ struct Settings {
     /// Where the agent finds a private key that lets that user in, written as `password` is. In place of a password.
     #[serde(default)]
     private_key: Option<String>,
-    /// The host's public keys, as `known_hosts` has them: `ssh-ed25519 AAAA…`. Any other key is refused.
+    /// Where the agent finds the private key of an SSH authority that the host takes users from (`TrustedUserCAKeys`), written as
+    /// `password` is. In place of a password: each log-in gets a certificate of its own, good for minutes.
+    #[serde(default)]
+    user_authority: Option<String>,
+    /// Whom the host lets in by such a certificate. By default `user`.
+    #[serde(default)]
+    principals: Vec<String>,
+    /// Addresses and networks from which such a certificate is good: the agent's, as the host sees it. By default any.
+    #[serde(default)]
+    source_addresses: Vec<String>,
+    /// The host's public keys, as `known_hosts` has them: `ssh-ed25519 AAAA…`. Any other key is refused; without any
+    /// nobody gets in, and a test of the connection tells which key the host shows, for an admin to compare and put here.
     #[serde(default)]
     host_keys: Vec<String>,
     /// Public keys of authorities that certify hosts. A certificate must name the host.
@@ -149,6 +163,7 @@ fn wrong(what: impl Into<String>) -> SettingsError {
 pub(crate) enum CredentialKind {
     Password,
     PrivateKey,
+    Authority,
 }
 
 /// What an engine needs of the settings.
@@ -156,6 +171,8 @@ pub(crate) enum CredentialKind {
 pub(crate) struct HostSettings {
     pub(crate) address: Address,
     pub(crate) trust: Trust,
+    pub(crate) kind: CredentialKind,
+    pub(crate) certificates: CertificateLimits,
     pub(crate) allow: BTreeSet<Use>,
     variables: Vec<String>,
     pub(crate) command_bytes: u64,
@@ -181,7 +198,6 @@ impl HostSettings {
 #[derive(Debug)]
 struct SshTarget {
     credential: CredentialSource,
-    kind: CredentialKind,
     settings: Arc<HostSettings>,
 }
 
@@ -200,11 +216,13 @@ impl SshTarget {
         let secret = |field: &str, source: &str| {
             source.parse::<SecretSource>().map_err(|what| wrong(format!("{field}: {what}")))
         };
-        let (kind, secret) = match (&settings.password, &settings.private_key) {
-            (Some(password), None) => (CredentialKind::Password, secret("password", password)?),
-            (None, Some(key)) => (CredentialKind::PrivateKey, secret("private_key", key)?),
-            _ => return Err(wrong("password, private_key: one of the two")),
+        let (kind, secret) = match (&settings.password, &settings.private_key, &settings.user_authority) {
+            (Some(password), None, None) => (CredentialKind::Password, secret("password", password)?),
+            (None, Some(key), None) => (CredentialKind::PrivateKey, secret("private_key", key)?),
+            (None, None, Some(key)) => (CredentialKind::Authority, secret("user_authority", key)?),
+            _ => return Err(wrong("password, private_key, user_authority: one of them")),
         };
+        let certificates = certificates(kind, &user, settings.principals, settings.source_addresses)?;
         let name = settings.host_name.as_deref().unwrap_or(&host);
         let trust = Trust::new(&settings.host_keys, &settings.host_authorities, name).map_err(wrong)?;
         if settings.allow.is_empty() {
@@ -228,6 +246,8 @@ impl SshTarget {
             forward_bytes: settings.recording.forward_bytes,
             address: Address { host, port: settings.port },
             trust,
+            kind,
+            certificates,
             allow: settings.allow,
             variables,
             command_bytes: settings.recording.command_bytes.unwrap_or(COMMAND_BYTES),
@@ -235,7 +255,7 @@ impl SshTarget {
             file_copies: settings.recording.file_copies,
         };
         let credential = CredentialSource { user, password: Some(secret) };
-        Ok(Self { credential, kind, settings: Arc::new(host) })
+        Ok(Self { credential, settings: Arc::new(host) })
     }
 }
 
@@ -248,6 +268,40 @@ fn text(field: &str, value: &str, most: usize) -> Result<String, SettingsError> 
         }
         v => Ok(v.to_owned()),
     }
+}
+
+/// Principals and addresses stand in lists that are split at commas, and some hosts take patterns for them.
+fn certificates(
+    kind: CredentialKind,
+    user: &str,
+    principals: Vec<String>,
+    addresses: Vec<String>,
+) -> Result<CertificateLimits, SettingsError> {
+    if kind != CredentialKind::Authority {
+        return match principals.is_empty() && addresses.is_empty() {
+            true => Ok(CertificateLimits::default()),
+            false => Err(wrong("principals, source_addresses: they are for user_authority")),
+        };
+    }
+    let principals = if principals.is_empty() { vec![user.to_owned()] } else { principals };
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '@' | '+' | ':');
+    let is_principal = |name: &String| (1..=255).contains(&name.len()) && name.chars().all(is_plain);
+    if principals.len() > MOST_NAMED || !principals.iter().all(is_principal) {
+        return Err(wrong("principals: expected at most 20 names of letters, digits and . _ - @ + :"));
+    }
+    let is_network = |text: &String| {
+        let (address, length) = text.split_once('/').unwrap_or((text, "0"));
+        let longest = match address.parse() {
+            Ok(IpAddr::V4(_)) => 32,
+            Ok(IpAddr::V6(_)) => 128,
+            Err(_) => return false,
+        };
+        length.parse::<u8>().is_ok_and(|length| length <= longest)
+    };
+    if addresses.len() > MOST_NAMED || !addresses.iter().all(is_network) {
+        return Err(wrong("source_addresses: expected at most 20 addresses or networks like 10.0.0.0/8"));
+    }
+    Ok(CertificateLimits { principals, addresses })
 }
 
 fn is_variable(name: &str) -> bool {
@@ -302,7 +356,7 @@ impl Target for SshTarget {
     }
 
     fn look_hosted(&self) -> Option<Box<dyn HostedLook>> {
-        Some(Box::new(Look { settings: Arc::clone(&self.settings), kind: self.kind }))
+        Some(Box::new(Look(Arc::clone(&self.settings))))
     }
 
     fn recording_limits(&self) -> RecordingLimits {
@@ -310,7 +364,8 @@ impl Target for SshTarget {
     }
 
     fn start(&self, stream: StreamContext, credential: Credential, _: Timestamp) -> Started {
-        let login = Login::new(self.kind, credential);
+        let HostSettings { kind, certificates, .. } = &*self.settings;
+        let login = Login::new(*kind, credential, certificates, Some(&stream));
         Started::Hosted(Box::new(SshEngine::new(Arc::clone(&self.settings), login, stream)))
     }
 }
@@ -349,9 +404,17 @@ mod tests {
             (json!({"port": 0}), "port"),
             (json!({"user": "a\nb"}), "user"),
             (json!({"password": "hunter2"}), "password"),
-            (json!({"password": null}), "one of the two"),
-            (json!({"private_key": "file:/k"}), "one of the two"),
-            (json!({"host_keys": []}), "host_keys"),
+            (json!({"password": null}), "one of them"),
+            (json!({"private_key": "file:/k"}), "one of them"),
+            (json!({"user_authority": "file:/k"}), "one of them"),
+            (json!({"principals": ["root"]}), "user_authority"),
+            (json!({"password": null, "user_authority": "file:/k", "principals": ["a,root"]}), "principals"),
+            (json!({"password": null, "user_authority": "file:/k", "principals": ["*"]}), "principals"),
+            (json!({"password": null, "user_authority": "file:/k", "user": "a*"}), "principals"),
+            (
+                json!({"password": null, "user_authority": "file:/k", "source_addresses": ["10.0.0.0/33"]}),
+                "source_addresses",
+            ),
             (json!({"host_keys": ["web ssh-ed25519 AAAA"]}), "host_keys"),
             (json!({"host_authorities": ["nonsense"]}), "host_authorities"),
             (json!({"allow": []}), "allow"),

@@ -1,7 +1,7 @@
 //! Which key of a host is right, and which is ours.
 //!
 //! A host's key is pinned, or certified by an authority that is pinned. Nothing is learned by itself: a key that is not known
-//! ends the session, whatever was seen before. Ours is derived for each session, from what only its two ends and the gateway
+//! ends the session, whatever was seen before; where none is known yet, an admin is told which one the host shows. Ours is derived for each session, from what only its two ends and the gateway
 //! that minted it know, so that the client has one to compare with.
 
 use hoop_model::{Redacted, Timestamp};
@@ -45,16 +45,19 @@ impl Trust {
             authorities: keys("host_authorities", authorities)?,
             name: name.to_owned(),
         };
-        if trust.pins.is_empty() && trust.authorities.is_empty() {
-            return Err("host_keys: at least one key (`ssh-keyscan HOST`, compared by another way), or \
-                        host_authorities; no host is trusted because it was the first to answer"
-                .into());
-        }
         Ok(trust)
     }
 
-    /// Kinds of keys that the host is asked for: those that are pinned and no others.
+    /// Nothing is known of the host yet: whatever it shows is only told.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.pins.is_empty() && self.authorities.is_empty()
+    }
+
+    /// Kinds of keys that the host is asked for: those that are pinned and no others; the best it has, if none is.
     pub(crate) fn key_kinds(&self) -> Vec<Algorithm> {
+        if self.is_empty() {
+            return all_kinds();
+        }
         kinds(self.pins.iter().map(PublicKey::algorithm))
     }
 
@@ -63,9 +66,7 @@ impl Trust {
         if self.authorities.is_empty() {
             return Vec::new();
         }
-        let curves = [EcdsaCurve::NistP256, EcdsaCurve::NistP384, EcdsaCurve::NistP521];
-        let ecdsa = curves.into_iter().map(|curve| Algorithm::Ecdsa { curve });
-        kinds([Algorithm::Ed25519].into_iter().chain(ecdsa).chain([Algorithm::Rsa { hash: None }]))
+        all_kinds()
     }
 
     /// Whether what the host shows is right at `now`; else what is wrong with it.
@@ -95,6 +96,10 @@ impl Trust {
     }
 
     fn other_key(&self, shown: &PublicKey) -> String {
+        if self.is_empty() {
+            let line = PublicKey::new(shown.key_data().clone(), "").to_openssh().unwrap_or_default();
+            return format!("it shows `{}` ({})", line.trim_end(), name_of(shown));
+        }
         let pins: Vec<_> = self.pins.iter().map(name_of).collect();
         format!("it shows {}, and pinned is {}", name_of(shown), pins.join(" or "))
     }
@@ -103,6 +108,12 @@ impl Trust {
 /// A key as people compare it.
 pub(crate) fn name_of(key: &PublicKey) -> String {
     format!("{} {}", key.algorithm().as_str(), key.fingerprint(HashAlg::Sha256))
+}
+
+fn all_kinds() -> Vec<Algorithm> {
+    let curves = [EcdsaCurve::NistP256, EcdsaCurve::NistP384, EcdsaCurve::NistP521];
+    let ecdsa = curves.into_iter().map(|curve| Algorithm::Ecdsa { curve });
+    kinds([Algorithm::Ed25519].into_iter().chain(ecdsa).chain([Algorithm::Rsa { hash: None }]))
 }
 
 /// Without repetition. RSA keys sign with SHA-2 alone.
@@ -184,8 +195,10 @@ mod tests {
 
     #[test]
     fn no_host_is_trusted_without_a_key() {
+        let unknown = Trust::new(&[], &[], "web").unwrap();
+        assert!(unknown.judge(&shown(1), NOW).unwrap_err().contains(line(1).trim()));
+        assert!(!unknown.key_kinds().is_empty());
         for (pins, authorities) in [
-            (vec![], vec![]),
             (vec!["ssh-ed25519".to_owned()], vec![]),
             (vec!["web ssh-ed25519 AAAA".to_owned()], vec![]),
             (vec![], vec!["ssh-dss AAAA".to_owned()]),

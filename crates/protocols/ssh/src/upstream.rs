@@ -11,13 +11,13 @@ use hoop_engine::{
     Credential, Event,
     hosted::{Doing, Host, HostedLook, Keep},
 };
-use hoop_model::{Fault, Redacted};
+use hoop_model::Fault;
 use hoop_policy::Permit;
 use hoop_recording::event::{Said, Terminal};
 use russh::{
     AlgorithmKind, Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Limits, Preferred, Pty, Sig,
     client::{self, ChannelOpenHandle, Handle, Msg},
-    keys::{PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate, decode_secret_key},
+    keys::PublicKeyOrCertificate,
 };
 use tokio::sync::{Semaphore, mpsc};
 
@@ -25,8 +25,9 @@ use crate::{
     fault,
     forward::{Back, BackKind, Display, Granted},
     locked,
+    login::Login,
     place::Place,
-    settings::{CredentialKind, HostSettings},
+    settings::HostSettings,
     stream::Stream,
     trust::name_of,
 };
@@ -41,35 +42,6 @@ const MOST_LOGGING_IN: usize = 4;
 const MOST_IDLE: usize = 4;
 /// Messages of a channel that may wait.
 const WAITING: usize = 64;
-
-/// What lets hoop in.
-pub(crate) struct Login {
-    user: String,
-    secret: Result<Secret, Fault>,
-}
-
-enum Secret {
-    Password(Redacted<String>),
-    Key(Arc<PrivateKey>),
-}
-
-impl Login {
-    pub(crate) fn new(kind: CredentialKind, credential: Credential) -> Self {
-        let Credential { user, password } = credential;
-        let secret = match (kind, password) {
-            (_, None) => Err(fault::login("there is no credential for it")),
-            (CredentialKind::Password, Some(password)) => Ok(Secret::Password(password)),
-            (CredentialKind::PrivateKey, Some(text)) => decode_secret_key(text.expose(), None)
-                .map(|key| Secret::Key(Arc::new(key)))
-                .map_err(|_| fault::not_a_key()),
-        };
-        Self { user, secret }
-    }
-
-    pub(crate) fn user(&self) -> &str {
-        &self.user
-    }
-}
 
 /// What is to run on the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,16 +94,15 @@ struct MayOpen {
 const VERSION: usize = 255;
 
 /// Whether a host lets the connection's user in.
-pub(crate) struct Look {
-    pub(crate) settings: Arc<HostSettings>,
-    pub(crate) kind: CredentialKind,
-}
+pub(crate) struct Look(pub(crate) Arc<HostSettings>);
 
 impl HostedLook for Look {
     fn run(self: Box<Self>, host: Host, credential: Credential) -> Doing<Result<String, Fault>> {
         Box::pin(async move {
             let nobody = mpsc::channel(1).0;
-            let upstreams = Upstreams::new(self.settings, Login::new(self.kind, credential), host, nobody);
+            let settings = self.0;
+            let login = Login::new(settings.kind, credential, &settings.certificates, None);
+            let upstreams = Upstreams::new(settings, login, host, nobody);
             let connection = upstreams.take().await?;
             let version = locked(&upstreams.version).clone();
             drop(connection);
@@ -179,7 +150,7 @@ impl Upstreams {
     }
 
     async fn log_in(&self) -> Result<Connection, Fault> {
-        let secret = self.login.secret.as_ref().map_err(Clone::clone)?;
+        self.login.is_good()?;
         let stream = Stream(self.host.dial().await?);
         let judged = Arc::new(Mutex::new(None));
         let may_open = Arc::default();
@@ -198,35 +169,30 @@ impl Upstreams {
                 self.tell(&key).await?;
                 handle
             }
-            (_, Some(Err(what))) => return Err(fault::host_key(&what)),
-            (Ok(_), None) => return Err(fault::host_key("it showed none")),
+            (_, Some(Err(what))) if self.settings.trust.is_empty() => return Err(fault::no_host_key(&what)),
+            (_, Some(Err(what))) => return Err(self.another_host(&what)),
+            (Ok(_), None) => return Err(self.another_host("it showed none")),
             (Err(error), _) => return Err(self.explain(&error)),
         };
-        let user = self.login.user.as_str();
-        let answer = match secret {
-            Secret::Password(password) => {
-                handle.authenticate_password(user, password.expose().as_str()).await
-            }
-            Secret::Key(key) => {
-                let hash = match key.algorithm().is_rsa() {
-                    true => handle.best_supported_rsa_hash().await.ok().flatten().flatten(),
-                    false => None,
-                };
-                let key = PrivateKeyWithHashAlg::new(Arc::clone(key), hash);
-                handle.authenticate_publickey(user, key).await
-            }
-        };
-        match answer {
-            Ok(answer) if answer.success() => Ok(Connection { handle, may_open }),
-            Ok(_) => Err(fault::login(&format!("its user {user} needs another credential, or one more"))),
-            Err(_) => Err(fault::login("it closed the connection during log-in")),
-        }
+        self.login.at(&mut handle, self.host.now()).await?;
+        Ok(Connection { handle, may_open })
+    }
+
+    /// Somebody else may stand in the host's place: nothing of this session goes on.
+    fn another_host(&self, what: &str) -> Fault {
+        let fault = fault::host_key(what);
+        self.host.end_session(fault.clone());
+        fault
     }
 
     async fn tell(&self, key: &str) -> Result<(), Fault> {
         let address = &self.settings.address;
-        let text =
-            format!("connected to {}:{} as {}, host key {key}", address.host, address.port, self.login.user);
+        let text = format!(
+            "connected to {}:{} as {}, host key {key}",
+            address.host,
+            address.port,
+            self.login.user()
+        );
         self.host.note(Event::Said { kind: Said::Notice, text: text.into() }, Keep::IfStrict).await
     }
 

@@ -1,14 +1,17 @@
 //! A host that does what it is told in its commands, and worse.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use russh::{
     Channel, ChannelId, ChannelMsg, Disconnect,
     keys::{PrivateKey, ssh_key::private::Ed25519Keypair},
-    server::{Auth, ChannelOpenHandle, Config, Handle, Handler, Msg, Session, run_stream},
+    server::{Auth, ChannelOpenHandle, Config, Handle, Handler, Msg, Response, Session, run_stream},
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 
@@ -21,6 +24,8 @@ pub(crate) struct BadHost {
     pub(crate) key: String,
     /// Commands that reached it.
     pub(crate) ran: Arc<AtomicUsize>,
+    /// Answers to its prompts.
+    pub(crate) told: Arc<Mutex<Vec<String>>>,
     task: JoinHandle<()>,
 }
 
@@ -34,10 +39,11 @@ impl BadHost {
             ..Config::default()
         });
         let ran = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&ran);
+        let told = Arc::<Mutex<Vec<String>>>::default();
+        let (counted, heard) = (Arc::clone(&ran), Arc::clone(&told));
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let side = Side { ran: Arc::clone(&counted) };
+                let side = Side { ran: Arc::clone(&counted), told: Arc::clone(&heard) };
                 let config = Arc::clone(&config);
                 tokio::spawn(async move {
                     if let Ok(running) = run_stream(config, stream, side).await {
@@ -46,7 +52,7 @@ impl BadHost {
                 });
             }
         });
-        Self { key: line, ran, task }
+        Self { key: line, ran, told, task }
     }
 }
 
@@ -58,13 +64,45 @@ impl Drop for BadHost {
 
 struct Side {
     ran: Arc<AtomicUsize>,
+    told: Arc<Mutex<Vec<String>>>,
 }
 
 impl Handler for Side {
     type Error = russh::Error;
 
+    /// The user of prompts has no password otherwise.
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, russh::Error> {
         Ok(if user == "deploy" && password == PASSWORD { Auth::Accept } else { Auth::reject() })
+    }
+
+    /// Asks for the password by a prompt that hides it; the one who is nosy shows it, the one who is greedy asks again and again.
+    async fn auth_keyboard_interactive<'a>(
+        &'a mut self,
+        user: &str,
+        _: &str,
+        response: Option<Response<'a>>,
+    ) -> Result<Auth, russh::Error> {
+        let Some(response) = response else {
+            let prompt = |text: &'static str, echo| (Cow::Borrowed(text), echo);
+            let prompts = match user {
+                "prompted" | "greedy" => vec![prompt("Password: ", false)],
+                "nosy" => vec![prompt("Tell me: ", true)],
+                "double" => vec![prompt("Password: ", false), prompt("Code: ", false)],
+                _ => return Ok(Auth::reject()),
+            };
+            return Ok(Auth::Partial { name: "".into(), instructions: "".into(), prompts: prompts.into() });
+        };
+        let answers: Vec<_> = response.map(|answer| String::from_utf8_lossy(&answer).into_owned()).collect();
+        self.told.lock().unwrap().extend(answers.clone());
+        Ok(match user {
+            "prompted" if answers == [PASSWORD] => Auth::Accept,
+            "greedy" => Auth::Partial {
+                name: "".into(),
+                instructions: "".into(),
+                prompts: vec![(Cow::Borrowed("Again: "), false)].into(),
+            },
+            _ => Auth::reject(),
+        })
     }
 
     async fn channel_open_session(

@@ -105,11 +105,15 @@ const STREAM_KEY: [u8; 32] = [9; 32];
 
 impl Stage {
     pub(crate) async fn new(password: &str) -> Self {
+        Self::as_user("deploy", password).await
+    }
+
+    pub(crate) async fn as_user(user: &str, password: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let host = BadHost::start(listener);
         let settings = serde_json::json!({
-            "host": "127.0.0.1", "port": address.port(), "user": "deploy", "password": "env:X", "host_keys": [host.key],
+            "host": "127.0.0.1", "port": address.port(), "user": user, "password": "env:X", "host_keys": [host.key],
         });
         let context = StreamContext {
             session: SessionId::generate(),
@@ -122,14 +126,13 @@ impl Stage {
             login_timeout: Duration::from_secs(10),
         };
         let now = Timestamp::from(jiff::Timestamp::now());
-        let credential =
-            Credential { user: "deploy".into(), password: Some(Redacted::new(password.to_owned())) };
+        let credential = Credential { user: user.into(), password: Some(Redacted::new(password.to_owned())) };
         let Started::Hosted(engine) = Ssh.configure(&settings).unwrap().start(context, credential, now)
         else {
             unreachable!("it is hosted")
         };
         let (client, near) = tokio::io::duplex(64 << 10);
-        let (terminator, ending) = ending();
+        let (terminator, _) = ending();
         let notes = Arc::new(Notes::default());
         let rules = Rules { masking: Masking::None, ..Rules::default() };
         let parts = HostParts {
@@ -140,7 +143,7 @@ impl Stage {
             tape: Arc::clone(&notes) as _,
             warrant: Arc::new(Warrant::new(rules, now.after(Duration::from_secs(600)))),
             activity: Arc::new(Activity::new(now)),
-            ending,
+            terminator: terminator.clone(),
             limits: Limits::default(),
             stream_key: Redacted::new(STREAM_KEY),
         };
@@ -215,6 +218,20 @@ async fn a_password_lets_in_and_a_wrong_one_is_shown_to_nobody() {
     let (out, err, status) = bad.command("hello").await;
     assert!(out.is_empty() && err.contains("HOOP-5032") && status == Some(255), "{err}");
     assert!(!err.contains("canary") && !bad.notes.all().contains("canary"), "{err}");
+}
+
+/// A password is told to a prompt that hides it, once, and to no other.
+#[tokio::test]
+async fn prompts_are_answered_as_far_as_they_are_ours_to_answer() {
+    let good = Stage::as_user("prompted", PASSWORD).await.connect().await;
+    assert_eq!(good.command("hello").await, ("ran hello".into(), String::new(), Some(0)));
+    for (user, told) in [("nosy", 0), ("double", 0), ("greedy", 1)] {
+        let bad = Stage::as_user(user, PASSWORD).await.connect().await;
+        let (_, err, status) = bad.command("hello").await;
+        assert!(err.contains("HOOP-5032") && status == Some(255), "{user}: {err}");
+        assert_eq!(bad.host.told.lock().unwrap().len(), told, "{user}");
+        assert!(!bad.notes.all().contains(PASSWORD));
+    }
 }
 
 #[tokio::test]
