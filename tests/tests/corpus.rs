@@ -31,17 +31,21 @@ struct Target {
     seeds: fn() -> Vec<(&'static str, Vec<u8>)>,
 }
 
-const TARGETS: [Target; 12] = [
+const TARGETS: [Target; 16] = [
     Target { name: "backup_lines", body: hoop_gateway::backup::fuzz_lines, seeds: lines_of_backups },
     Target { name: "client_hello", body: hoop_tunnel::fuzz_client_hello, seeds: hellos },
+    Target { name: "host_output", body: hoop_ssh::fuzz::output, seeds: outputs },
     Target { name: "ledger_reader", body: hoop_ledger::fuzz_reader, seeds: ledgers },
     Target { name: "masking", body: hoop_masking::fuzz, seeds: answers },
     Target { name: "postgres_client", body: hoop_postgres::fuzz::client, seeds: client_messages },
     Target { name: "postgres_target", body: hoop_postgres::fuzz::target, seeds: target_messages },
     Target { name: "recording_reader", body: hoop_recording::fuzz_reader, seeds: recordings },
     Target { name: "scim_reader", body: hoop_scim::fuzz_reader, seeds: provisioning },
+    Target { name: "scp", body: hoop_ssh::fuzz::scp, seeds: scp },
     Target { name: "sealed_reader", body: hoop_recording::fuzz_sealed, seeds: backups },
+    Target { name: "sftp", body: hoop_ssh::fuzz::sftp, seeds: sftp },
     Target { name: "statements", body: hoop_sql::fuzz, seeds: statements },
+    Target { name: "terminal", body: hoop_recording::fuzz_terminal, seeds: outputs },
     Target { name: "tunnel_frames", body: hoop_tunnel::fuzz_frames, seeds: frames },
     Target { name: "witness_proofs", body: hoop_ledger::fuzz::proofs, seeds: proofs },
 ];
@@ -99,6 +103,80 @@ fn seeds_and_past_findings_pass() {
             (target.body)(&bytes);
         }
     }
+}
+
+/// What hosts print.
+fn outputs() -> Vec<(&'static str, Vec<u8>)> {
+    let texts = [
+        ("colours", "ssn 1\u{1b}[1;31m23-45-\u{1b}[0m6789 and m.g@exam\u{1b}[Kple.org\r\n"),
+        (
+            "screen",
+            "\u{1b}[?1049h\u{1b}[2J\u{1b}[5;9H123-45-6789\u{1b}[6;1H(212) 555-0123\u{1b}M\u{1b}7\u{1b}(B\u{9b}3D",
+        ),
+        (
+            "unseen",
+            "\u{1b}]0;title\u{7}\u{1b}]52;c;aGk=\u{1b}\\\u{1b}P1$r\u{1b}\\\u{90}x\u{9c}\u{1b}[6n\u{e}\u{0}",
+        ),
+    ];
+    texts.into_iter().map(|(name, text)| (name, text.as_bytes().to_vec())).collect()
+}
+
+/// A piece of a channel: whose it is, and how long.
+fn piece(by_client: bool, bytes: &[u8]) -> Vec<u8> {
+    let head = u8::try_from(bytes.len() << 1).unwrap() | u8::from(by_client);
+    [&[head], bytes].concat()
+}
+
+fn scp() -> Vec<(&'static str, Vec<u8>)> {
+    let run = |to_host: bool| {
+        let said: [(bool, &[u8]); 14] = [
+            (false, b"\0"),
+            (true, b"T1700000000 0 1700000000 0\n"),
+            (false, b"\0"),
+            (true, b"D0755 0 site\n"),
+            (false, b"\0"),
+            (true, b"C0644 5 a b\n"),
+            (false, b"\0"),
+            (true, b"hello\0"),
+            (false, b"\0"),
+            (true, b"C0644 9 no\n"),
+            (false, b"\x01scp: no: Permission denied\n"),
+            (true, b"\x01scp: gone: No such file\n"),
+            (true, b"E\n"),
+            (false, b"\0"),
+        ];
+        let pieces = said.into_iter().flat_map(|(by_source, bytes)| piece(by_source == to_host, bytes));
+        [u8::from(!to_host)].into_iter().chain(pieces).collect()
+    };
+    vec![("put", run(true)), ("get", run(false))]
+}
+
+fn sftp() -> Vec<(&'static str, Vec<u8>)> {
+    let text = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat();
+    let packet = |by_client: bool, kind: u8, asked_by: u32, rest: &[&[u8]]| {
+        let body = [&[kind][..], &asked_by.to_be_bytes(), &rest.concat()].concat();
+        piece(by_client, &text(&body))
+    };
+    let number = |number: u32| number.to_be_bytes();
+    let done = |asked_by| packet(false, 101, asked_by, &[&number(0), &text(b""), &text(b"")]);
+    let open = |flags: u32| {
+        let opened = packet(true, 3, 1, &[&text(b"/a"), &number(flags), &number(0)]);
+        [packet(true, 1, 3, &[]), packet(false, 2, 3, &[]), opened, packet(false, 102, 1, &[&text(b"h")])]
+            .concat()
+    };
+    let write =
+        |asked_by, at: u64| packet(true, 6, asked_by, &[&text(b"h"), &at.to_be_bytes(), &text(b"hello")]);
+    let close = [packet(true, 4, 9, &[&text(b"h")]), done(9)].concat();
+    let read = |asked_by, at: u64| packet(true, 5, asked_by, &[&text(b"h"), &at.to_be_bytes(), &number(5)]);
+    let data = |asked_by| packet(false, 103, asked_by, &[&text(b"hello")]);
+    let rename = packet(true, 200, 4, &[&text(b"posix-rename@openssh.com"), &text(b"/a"), &text(b"/b")]);
+    vec![
+        (
+            "put",
+            [open(2), write(2, 5), write(3, 0), done(2), done(3), close.clone(), rename, done(4)].concat(),
+        ),
+        ("get", [open(1), read(2, 0), read(3, 5), data(3), data(2), close].concat()),
+    ]
 }
 
 /// What providers send: filters, paths, resources, patches.

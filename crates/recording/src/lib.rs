@@ -58,10 +58,24 @@ pub fn fuzz_reader(data: &[u8]) {
     let _ = verify_chain(data, Trust::Header);
     let _ = tables_of(&redact_literals(data));
     let _ = scan(data);
-    let _ = terminal::Harmless::for_terminals().show(data);
     if let Ok(reader) = Reader::open(data, &NullKey) {
         reader.take(10_000).for_each(drop);
     }
+}
+
+/// The same for what a terminal showed: what is left only draws, and where it was cut changes nothing.
+#[doc(hidden)]
+pub fn fuzz_terminal(data: &[u8]) {
+    let (head, tail) = data.split_at(data.len() / 2);
+    let mut harmless = terminal::Harmless::for_terminals();
+    let pieces = harmless.show(head) + &harmless.show(tail);
+    assert!(pieces == terminal::Harmless::for_terminals().show(data), "a cut changes what is shown");
+    let hidden = |c: char| matches!(c, '\0'..='\u{7}' | '\u{10}'..='\u{1a}' | '\u{1c}'..='\u{1f}' | '\u{7f}'..='\u{9f}');
+    assert!(!pieces.contains(hidden) && !pieces.contains("\u{1b}]") && !pieces.contains("\u{1b}P"));
+    let again = terminal::Harmless::for_terminals().show(pieces.as_bytes());
+    assert!(again == pieces, "what only draws passes as it is");
+    let text = terminal::Text::default().show(data);
+    assert!(!text.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t')), "text drives a terminal");
 }
 
 /// The same for a sealed backup: as a file, and as the bytes of a piece that was decrypted. What it gives was signed for.

@@ -168,15 +168,15 @@ impl Content {
     fn pass(&mut self, data: &Bytes, events: &mut Vec<Event>) {
         let Order::Kept { hasher, next, .. } = &mut self.order else { return };
         hasher.update(data);
-        let room = usize::try_from(self.copies.saturating_sub(*next)).unwrap_or(usize::MAX);
-        *next = next.saturating_add(data.len() as u64);
-        if room == 0 {
-            return;
-        }
+        let before = *next;
+        *next = before.saturating_add(data.len() as u64);
+        let room = usize::try_from(self.copies.saturating_sub(before)).unwrap_or(usize::MAX);
         let copy = data.slice(..room.min(data.len()));
-        let is_cut = copy.len() < data.len();
-        events.push(Event::Copy { id: self.id, direction: self.direction, data: copy });
-        if is_cut {
+        if !copy.is_empty() {
+            events.push(Event::Copy { id: self.id, direction: self.direction, data: copy });
+        }
+        // Said by the first byte beyond, also where a piece ends at the limit.
+        if self.copies > 0 && (before..*next).contains(&self.copies) {
             events.push(Event::Curtailed { id: self.id, limit: self.copies });
         }
     }
@@ -187,7 +187,7 @@ impl Content {
             return;
         };
         window.0 += room(&ahead);
-        if next < self.copies {
+        if self.copies > 0 && next <= self.copies {
             events.push(Event::Curtailed { id: self.id, limit: next });
         }
     }
@@ -286,6 +286,7 @@ mod tests {
         let cut: &[Piece<'_>] = &[(6, b"world"), (0, b"hello ")];
         assert_eq!(told(0, cut), (whole.clone(), Vec::new(), None));
         assert_eq!(told(8, cut), (whole.clone(), b"hello wo".to_vec(), Some(8)));
+        assert_eq!(told(6, cut), (whole.clone(), b"hello ".to_vec(), Some(6)), "where a piece ends, too");
         assert_eq!(told(11, cut), (whole, b"hello world".to_vec(), None));
         assert_eq!(told(9, &[]), (sum(b""), Vec::new(), None), "an empty file has a sum too");
     }

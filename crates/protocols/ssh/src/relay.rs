@@ -158,14 +158,15 @@ pub(crate) async fn run(shared: &Shared, running: Running, from_client: FromClie
         }
         tell_end(shared, id, began, &tally, &exit, fault.as_ref()).await
     };
-    if let Err(fault) = ended.await {
+    let recorded = ended.await;
+    let is_recorded = recorded.is_ok();
+    if let Err(fault) = recorded {
         shared.break_off(fault);
     }
     if let Some(fault) = &fault {
         let _ = tokio::time::timeout(WORDS, client.error(Shown::own_words(fault))).await;
         client.exit_status(255).await;
-    } else {
-        // The recording has it by now.
+    } else if is_recorded {
         client.exit(&exit).await;
         if !matches!(exit, Exit::Left) {
             shared.upstreams.give_back(connection);

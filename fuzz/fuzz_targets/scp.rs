@@ -1,0 +1,4 @@
+//! One by scp.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| hoop_ssh::fuzz::scp(data));
