@@ -72,8 +72,6 @@ fn another_key_ends_the_whole_session_and_raises_an_alarm() {
     sshd.swap_key();
     let (_, err, code) = done(&mut world.ssh(&["web", "true"]));
     assert!(err.contains("HOOP-5031") && code == Some(255), "{err}");
-    let session = world.ended_session();
-    assert!(session["end_reason"].as_str().unwrap().contains("SHA256:"), "{session}");
     assert_eq!(of_kind(&events(&world), "failed")[0]["code"], "HOOP-5031");
     let alarm = "web shows another host key than the one that is known";
     wait_until("the alarm", || heard.lock().unwrap().contains(alarm).then_some(()));
