@@ -350,6 +350,15 @@ fn session_endpoints() -> Vec<Endpoint> {
             .answers::<sessions_api::Timeline>()
             .token(EVIDENCE),
         Endpoint::get(
+            "/sessions/{id}/terminal",
+            Who::Evidence,
+            "What one of its terminals showed, and shows.",
+            evidence::terminal::terminal,
+        )
+        .query(&[("stream", Type::Integer), ("request", Type::Integer), ("follow", Type::Boolean)])
+        .answers_media("application/x-asciicast")
+        .token(EVIDENCE),
+        Endpoint::get(
             "/sessions/{id}/recording",
             Who::Evidence,
             "Its recording, encrypted.",

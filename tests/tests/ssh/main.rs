@@ -6,6 +6,7 @@ mod ends;
 mod evidence;
 mod files;
 mod refused;
+mod replay;
 mod terminal;
 mod ways;
 

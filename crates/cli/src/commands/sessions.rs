@@ -1,5 +1,7 @@
 //! `hoop sessions`.
 
+use std::{io::IsTerminal as _, time::Duration};
+
 use hoop_api::sessions::{SessionView, TimelineNote};
 use hoop_client::{Api, ClientError, ExportFormat, events::EventReader};
 use hoop_model::{SessionId, Timestamp};
@@ -17,6 +19,7 @@ use crate::{
     failure::Result,
     output::{Look, Out, Table, facts, text},
     replay::{self, Pace},
+    screen,
 };
 
 /// As many as the API gives at once.
@@ -165,9 +168,12 @@ fn rules(session: &SessionView) -> String {
 // --- replay
 
 async fn replay(args: &Replay, out: &Out) -> Result {
-    let pace = Pace::new(args.speed, args.no_wait);
+    let longest = Duration::try_from_secs_f64(args.idle_limit).map_err(|_| {
+        ClientError::usage("HOOP-1015", "a pause cannot be cut to that").hint("--idle-limit 2, in seconds")
+    })?;
+    let player = Player::new(Pace::new(args.speed, args.no_wait, longest), args.from);
     let Some(key) = &args.key else {
-        return replay_session(&api()?, wanted(args.id)?, pace, out).await;
+        return replay_session(&api()?, wanted(args.id)?, player, out).await;
     };
     let key = decrypt::private_key(key)?;
     let opened = match &args.file {
@@ -177,10 +183,10 @@ async fn replay(args: &Replay, out: &Out) -> Result {
             out.waiting("Fetching", decrypt::fetch(&api, wanted(args.id)?, key)).await?
         }
     };
-    replay_opened(opened, pace, out).await
+    replay_opened(opened, player, out).await
 }
 
-async fn replay_session(api: &Api, id: SessionId, pace: Pace, out: &Out) -> Result {
+async fn replay_session(api: &Api, id: SessionId, mut player: Player, out: &Out) -> Result {
     let mut first = out.waiting("Asking the gateway", api.timeline(id, 0, STATEMENTS)).await?;
     if out.is_json() {
         let mut statements = std::mem::take(&mut first.statements);
@@ -199,7 +205,8 @@ async fn replay_session(api: &Api, id: SessionId, pace: Pace, out: &Out) -> Resu
     }
     let session = &first.session;
     heading(&format!("{} on {}, {}", session.user, session.connection, seconds(session.started_at)), out)?;
-    let mut player = Player::new(pace);
+    player.screens = std::io::stdout().is_terminal().then(|| (api.clone(), id));
+    player.started_at = Some(session.started_at);
     let mut page = first;
     let mut from = 0;
     loop {
@@ -223,7 +230,7 @@ async fn replay_session(api: &Api, id: SessionId, pace: Pace, out: &Out) -> Resu
     ending(&page.ending, ended, out)
 }
 
-async fn replay_opened(opened: Opened, pace: Pace, out: &Out) -> Result {
+async fn replay_opened(opened: Opened, mut player: Player, out: &Out) -> Result {
     let (header, timeline) = (&opened.header, &opened.timeline);
     let (how, ended) = opened.ended();
     if out.is_json() {
@@ -233,7 +240,7 @@ async fn replay_opened(opened: Opened, pace: Pace, out: &Out) -> Result {
         }))?;
     } else {
         heading(&format!("{} of {}", header.session, seconds(header.started_at)), out)?;
-        let mut player = Player::new(pace);
+        player.started_at = Some(header.started_at);
         let mut notes = timeline.notes.iter().peekable();
         for (index, view) in (0..).zip(&timeline.statements) {
             while let Some(note) = notes.next_if(|note| note.before <= index) {
@@ -292,35 +299,70 @@ fn statement(value: &Value) -> Result<StatementView> {
 /// Plays statements in their own time.
 struct Player {
     pace: Pace,
+    /// What was before is left out.
+    from: Duration,
+    started_at: Option<Timestamp>,
     last: Option<Timestamp>,
+    /// Where terminals can be had, if they are to be drawn.
+    screens: Option<(Api, SessionId)>,
 }
 
 impl Player {
-    const fn new(pace: Pace) -> Self {
-        Self { pace, last: None }
+    const fn new(pace: Pace, from: Duration) -> Self {
+        Self { pace, from, started_at: None, last: None, screens: None }
     }
 
     async fn play(&mut self, view: &StatementView, out: &Out) -> Result {
-        if !replay::is_shown(view) {
+        let took = replay::duration(view);
+        let began = self.started_at.map(|start| view.at.since(start)).unwrap_or_default();
+        let ended_before = view.duration_us.is_some() && began + took < self.from;
+        if !replay::is_shown(view) || (ended_before && !self.from.is_zero()) {
             return Ok(());
         }
         let since = self.last.map(|last| view.at.since(last)).unwrap_or_default();
         tokio::time::sleep(self.pace.pause(since)).await;
         out.line(replay::question(view, out).trim_end())?;
-        let took = replay::duration(view);
-        tokio::time::sleep(self.pace.pause(took)).await;
-        out.line(replay::reply(view, out).trim_end())?;
-        out.line("")?;
         self.last = Some(view.at.after(took));
-        Ok(())
+        match (&self.screens, view.terminal, self.pace) {
+            (Some((api, id)), Some(terminal), Pace::Times(..)) => {
+                let body = api.terminal(*id, stream(view)?, view.id.0, false).await?;
+                out.note(
+                    out.look(Look::Dim, &format!("{} × {} characters", terminal.columns, terminal.rows)),
+                );
+                told(screen::play(body, self.pace, self.from.saturating_sub(began)).await?, out)
+            }
+            _ => {
+                tokio::time::sleep(self.pace.pause(took)).await;
+                out.line(replay::reply(view, out).trim_end())?;
+                if view.output_omitted > 0 {
+                    let rest = "all that was printed: hoop sessions export SESSION -f jsonl";
+                    out.line(out.look(Look::Yellow, rest))?;
+                }
+                Ok(out.line("")?)
+            }
+        }
     }
+}
+
+/// Every terminal belongs to one.
+fn stream(view: &StatementView) -> Result<u32> {
+    Ok(view.stream.map(|stream| stream.0).ok_or_else(not_understood)?)
+}
+
+fn told(end: screen::End, out: &Out) -> Result {
+    let line = match end {
+        screen::End::Exit(status) => format!("exit {status}"),
+        screen::End::Open => "no more of it is recorded".to_owned(),
+    };
+    Ok(out.line(out.look(Look::Dim, &line))?)
 }
 
 async fn tail(id: SessionId, out: &Out) -> Result {
     let api = api()?;
     let mut body = api.follow_timeline(id, 0).await?;
     let mut events = EventReader::default();
-    let mut player = Player::new(Pace::AtOnce);
+    let mut player = Player::new(Pace::AtOnce, Duration::ZERO);
+    let draws = std::io::stdout().is_terminal();
     let mut over = false;
     while let Some(piece) = body.next().await? {
         for event in events.push(&piece)? {
@@ -336,7 +378,14 @@ async fn tail(id: SessionId, out: &Out) -> Result {
                 let note: TimelineNote = serde_json::from_value(value).map_err(|_| not_understood())?;
                 show_note(&note.at, &note.kind, &note.text, out)?;
             } else {
-                player.play(&statement(&value)?, out).await?;
+                let view = statement(&value)?;
+                if draws && view.terminal.is_some() {
+                    out.line(replay::question(&view, out).trim_end())?;
+                    let body = api.terminal(id, stream(&view)?, view.id.0, true).await?;
+                    told(screen::play(body, Pace::AtOnce, Duration::ZERO).await?, out)?;
+                } else {
+                    player.play(&view, out).await?;
+                }
             }
         }
     }
