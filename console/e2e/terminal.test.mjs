@@ -4,7 +4,8 @@ import { test } from 'node:test';
 
 import { shot, signIn } from './browser.mjs';
 import { HOST, hostSession } from './mock/host.mjs';
-import { as, PHONE, staysNarrow, suite } from './suite.mjs';
+import { host } from './mock/shell.mjs';
+import { as, PHONE, prove, staysNarrow, suite } from './suite.mjs';
 
 const here = suite();
 const PATH = `/sessions/${HOST}`;
@@ -38,8 +39,13 @@ test('a shell is replayed: played, paused, sought, at another speed, with its pa
   await page.getByRole('slider', { name: 'Place in the terminal' }).focus();
   await page.keyboard.press('Home');
   await until(page, 'the beginning', (shown) => !shown.includes('cat message'));
+  // The clock is that of the wall; the way to go is short while pauses are cut.
+  await page.getByText(/^0:00 \/ 10:0\d$/).waitFor();
+  const length = async () => Number(await page.getByRole('slider', { name: 'Place in the terminal' }).getAttribute('aria-valuemax'));
+  assert.ok((await length()) < 10_000);
   await page.getByLabel('Cut pauses to 2 s').uncheck();
-  await page.getByText(/\/ 10:0\d/).waitFor();
+  await page.getByRole('slider', { name: 'Place in the terminal' }).waitFor();
+  assert.ok((await length()) > 600_000);
 });
 
 test('what was shown is found, and sought', async () => {
@@ -135,4 +141,67 @@ test('on a phone the screen fits', async () => {
   await shows(page, 'ada@web-1:~$');
   await staysNarrow(page);
   await shot(page, 'terminal-phone');
+});
+
+test('a terminal in the browser: opened from the list, typed into, resized, ended', async () => {
+  const { page, mock } = here;
+  mock.state.connections.push(host());
+  await signIn(page, as('ada'));
+  await page.getByText('hoop ssh web-1').waitFor();
+  await page.getByRole('link', { name: 'Open a terminal on web-1' }).click();
+  await page.getByText('connected', { exact: true }).waitFor();
+  await shows(page, 'ada@web-1:~$');
+  await page.keyboard.type('echo hello there');
+  await page.keyboard.press('Enter');
+  await until(page, 'the answer', (shown) => shown.split('hello there').length === 3);
+  const [asked] = mock.state.terminals;
+  assert.ok(asked.columns > 80 && asked.rows > 20, JSON.stringify(asked));
+  await page.setViewportSize({ width: 900, height: 700 });
+  await page.waitForFunction(() => document.querySelector('.xterm-screen').clientWidth < 700);
+  const sizes = mock.state.terminalSaid.filter(({ kind }) => kind === 'resize').map(({ columns }) => columns);
+  assert.ok(sizes.at(-1) < asked.columns, `it was told of the new size: ${sizes}`);
+  await shot(page, 'terminal-in-browser');
+  await page.keyboard.type('exit');
+  await page.keyboard.press('Enter');
+  await page.getByText('The shell ended with exit code 0').waitFor();
+  await shot(page, 'terminal-over');
+  await page.getByRole('button', { name: 'Open again' }).click();
+  await shows(page, 'ada@web-1:~$');
+});
+
+test('a terminal: what the host prints acts on nothing, and a kill says why', async () => {
+  const { page, mock } = here;
+  mock.state.connections.push(host());
+  await signIn(page, as('ada'), '/terminal/web-1');
+  await shows(page, 'ada@web-1:~$');
+  await page.evaluate(() => navigator.clipboard.writeText('mine'));
+  const title = await page.title();
+  mock.state.print('\u001b]52;c;ZXZpbA==\u0007\u001b]0;evil\u0007\u001b]8;;https://evil.example\u0007link\u001b]8;;\u0007<img src=x onerror=alert(1)>\u001b[38;2;1;2;3mdone');
+  await shows(page, 'done');
+  assert.equal(await page.title(), title);
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), 'mine');
+  assert.equal(await page.locator('.xterm a, .xterm img').count(), 0);
+  mock.state.killTerminal('the session is over: grace ended this session: enough');
+  await page.getByText('grace ended this session: enough').waitFor();
+  await page.getByText('HOOP-4245').waitFor();
+});
+
+test('a terminal: a reason and a fresh factor are asked for where they are needed', async () => {
+  const { page, mock } = here;
+  mock.state.connections.push(host({ needs: ['a reason'] }));
+  mock.state.refuseTerminal = [{ code: 'HOOP-2003', message: 'the second factor was proven too long ago' }];
+  await signIn(page, as('ada'), '/terminal/web-1');
+  await page.getByLabel('Reason').fill('ticket 4711');
+  await page.getByRole('button', { name: 'Open terminal' }).click();
+  await prove(page);
+  await shows(page, 'ada@web-1:~$');
+  assert.deepEqual(mock.state.terminals.map(({ reason }) => reason), ['ticket 4711', 'ticket 4711']);
+});
+
+test('a terminal is not offered where a rule keeps the gateway from reading along', async () => {
+  const { page, mock } = here;
+  mock.state.connections.push(host({ needs: ['end to end'] }));
+  await signIn(page, as('ada'));
+  await page.getByText('hoop ssh web-1').waitFor();
+  assert.equal(await page.getByRole('link', { name: 'Open a terminal on web-1' }).count(), 0);
 });

@@ -113,6 +113,7 @@ function Controls({ player, total, partial, fetchingMore }: ControlsProps) {
       </ActionIcon>
       <NativeSelect
         size="xs"
+        w={64}
         aria-label="Speed"
         value={String(player.speed)}
         onChange={(event) => player.setSpeed(Number(event.currentTarget.value))}
@@ -122,7 +123,7 @@ function Controls({ player, total, partial, fetchingMore }: ControlsProps) {
           { value: '16', label: '16×' },
         ]}
       />
-      <Badge variant="default" ml="auto" tt="none">
+      <Badge variant="default" ml="auto" tt="none" miw="max-content">
         {count(total)}
         {partial ? '+' : ''} {fetchingMore ? '…' : 'statements'}
       </Badge>

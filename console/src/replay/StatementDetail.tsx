@@ -41,7 +41,10 @@ export function StatementDetail({ statement, place, screen }: Props) {
         </Group>
         <Asked statement={statement} />
         {statement.denied ? <Refused refusal={statement.denied} title="Refused by policy: it never reached the target" color="orange" /> : null}
-        {statement.error ? <Refused refusal={statement.error} title="Failed at the target" color="red" /> : null}
+        {statement.error ? (
+          // What the target said has a code of its own.
+          <Refused refusal={statement.error} title={statement.error.code.startsWith('HOOP-') ? 'Ended by hoop' : 'Failed at the target'} color="red" />
+        ) : null}
         <Figures statement={statement} />
         {statement.curtailed === undefined ? null : (
           <Alert color="yellow" variant="light" title="Not all of it was kept">

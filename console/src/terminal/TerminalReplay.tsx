@@ -1,7 +1,7 @@
 /** A recorded terminal: played, paused, sought and searched; of a session that goes on, watched. */
 import { ActionIcon, Alert, Badge, Button, Checkbox, Group, Loader, NativeSelect, Slider, Stack, Text, TextInput, Tooltip } from '@mantine/core';
 import { useHotkeys } from '@mantine/hooks';
-import { type ReactNode, useEffect, useMemo, useRef, useState } from 'react';
+import { type ReactNode, useDeferredValue, useEffect, useMemo, useRef, useState } from 'react';
 
 import { counted } from '../lib/format';
 import { PauseIcon, PlayIcon } from '../ui/icons';
@@ -104,7 +104,7 @@ function useScreen(size: Size | undefined): [React.RefObject<HTMLDivElement | nu
   return [box, screen];
 }
 
-function Place({ playback: { time, length, seek } }: { playback: Playback }) {
+function Place({ playback: { time, length, clockAt, seek } }: { playback: Playback }) {
   const [dragged, setDragged] = useState<number>();
   const at = dragged ?? time;
   return (
@@ -117,7 +117,7 @@ function Place({ playback: { time, length, seek } }: { playback: Playback }) {
         max={Math.max(1, length)}
         step={1}
         value={at}
-        label={clock}
+        label={(to) => clock(clockAt(to))}
         thumbLabel="Place in the terminal"
         onChange={setDragged}
         onChangeEnd={(to) => {
@@ -126,7 +126,7 @@ function Place({ playback: { time, length, seek } }: { playback: Playback }) {
         }}
       />
       <span className={classes.clock}>
-        {clock(at)} / {clock(length)}
+        {clock(clockAt(at))} / {clock(clockAt(length))}
       </span>
     </>
   );
@@ -172,7 +172,8 @@ function Search({ cast, count, onChoose }: { cast: Cast; count: number; onChoose
   const [chosen, setChosen] = useState<number>();
   const searching = words.trim() !== '';
   // Made when somebody searches, and again when more was shown.
-  const lines = useMemo(() => (searching ? linesOf(cast.frames.slice(0, count)) : []), [searching, cast, count]);
+  const settled = useDeferredValue(count);
+  const lines = useMemo(() => (searching ? linesOf(cast.frames.slice(0, settled)) : []), [searching, cast, settled]);
   const hits = useMemo(() => find(lines, words), [lines, words]);
   const choose = (index: number) => {
     const hit = hits[index];

@@ -23,6 +23,15 @@ export function countAt(places: readonly number[], time: number): number {
   return low;
 }
 
+/** What the clock said then, at this time of a replay whose pauses are cut: since the terminal was there. */
+export function clockAt(frames: readonly Frame[], places: readonly number[], time: number): number {
+  const count = countAt(places, time);
+  const [before, after] = [frames[count - 1], frames[count]];
+  if (!before) return 0;
+  const passed = time - (places[count - 1] ?? 0);
+  return after ? Math.min(before.at + passed, after.at) : before.at;
+}
+
 /** `1:05`, `1:02:03`. */
 export function clock(milliseconds: number): string {
   const seconds = Math.floor(Math.max(0, milliseconds) / 1_000);

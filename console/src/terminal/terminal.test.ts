@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 
 import { Cast, type Frame } from './cast';
 import { find, linesOf, MOST_HITS } from './lines';
-import { clock, countAt, placesOf } from './places';
+import { clock, clockAt, countAt, placesOf } from './places';
 
 const HEADER = '{"version":3,"term":{"cols":100,"rows":30}}\n';
 
@@ -42,6 +42,9 @@ test('pauses are cut, and a place tells how much is drawn', () => {
   expect(placesOf(frames, Infinity)).toEqual([0, 500, 60_500]);
   const places = placesOf(frames, 2_000);
   expect([-1, 0, 499, 500, 2_499, 2_500, 9_999].map((time) => countAt(places, time))).toEqual([0, 1, 1, 2, 2, 3, 3]);
+  expect([-1, 0, 499, 500, 1_500, 2_499, 2_500, 9_999].map((time) => clockAt(frames, places, time))).toEqual([
+    0, 0, 499, 500, 1_500, 2_499, 60_500, 60_500,
+  ]);
   expect([0, 65_000, 3_723_000, -5].map(clock)).toEqual(['0:00', '1:05', '1:02:03', '0:00']);
 });
 

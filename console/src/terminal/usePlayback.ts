@@ -2,7 +2,7 @@
 import { useCallback, useEffect, useEffectEvent, useMemo, useRef, useState } from 'react';
 
 import type { Cast } from './cast';
-import { countAt, placesOf } from './places';
+import { clockAt, countAt, placesOf } from './places';
 import type { Screen } from './screen';
 
 /** So often the time shown moves. */
@@ -13,6 +13,8 @@ export interface Playback {
   time: number;
   length: number;
   playing: boolean;
+  /** What the clock said at a time of the replay, in milliseconds since the terminal was there. */
+  clockAt: (time: number) => number;
   /** At the end of what goes on. */
   following: boolean;
   toggle: () => void;
@@ -97,5 +99,6 @@ export function usePlayback(cast: Cast, count: number, screen: Screen | undefine
     setPlaying(false);
     setFollowing(true);
   }, []);
-  return { time, length, playing, following, toggle, seek, seekFrame, follow };
+  const clock = useCallback((at: number) => clockAt(cast.frames, places, at), [cast, places]);
+  return { time, length, clockAt: clock, playing, following, toggle, seek, seekFrame, follow };
 }
