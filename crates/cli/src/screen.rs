@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use hoop_client::{Body, ClientError};
 use hoop_recording::terminal::Harmless;
 use serde_json::Value;
@@ -17,6 +18,28 @@ use crate::replay::Pace;
 const LONGEST: usize = 64 << 20;
 /// Back to the first screen, with a cursor, the whole height, plain text and plain letters.
 const AS_IT_WAS: &str = "\u{1b}[?1049l\u{1b}[?25h\u{1b}[?7h\u{1b}[r\u{1b}[0m\u{1b}(B\u{f}\r\n";
+
+/// At once so much of what is held.
+const PIECE: usize = 64 << 10;
+
+/// Where a cast comes from.
+pub(crate) enum Source {
+    /// The gateway, as it sends it.
+    Gateway(Body),
+    /// A recording that was decrypted here.
+    Held(Bytes),
+}
+
+impl Source {
+    async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
+        match self {
+            Self::Gateway(body) => body.next().await,
+            Self::Held(bytes) => {
+                Ok(Some(bytes.split_to(PIECE.min(bytes.len()))).filter(|piece| !piece.is_empty()))
+            }
+        }
+    }
+}
 
 /// How what was played ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,10 +60,10 @@ enum Line {
 }
 
 /// Plays a cast. What was shown before `from` is drawn at once.
-pub(crate) async fn play(body: Body, pace: Pace, from: Duration) -> Result<End, ClientError> {
+pub(crate) async fn play(cast: Source, pace: Pace, from: Duration) -> Result<End, ClientError> {
     let mut screen = Screen { harmless: Harmless::for_terminals(), pace, from, at: Duration::ZERO };
     let playing = tokio::select! {
-        end = screen.play(body) => end,
+        end = screen.play(cast) => end,
         _ = tokio::signal::ctrl_c() => Err(ClientError::usage("HOOP-1063", "the replay was stopped")),
     };
     write(AS_IT_WAS)?;
@@ -55,9 +78,9 @@ struct Screen {
 }
 
 impl Screen {
-    async fn play(&mut self, mut body: Body) -> Result<End, ClientError> {
+    async fn play(&mut self, mut cast: Source) -> Result<End, ClientError> {
         let mut held: Vec<u8> = Vec::new();
-        while let Some(piece) = body.next().await? {
+        while let Some(piece) = cast.next().await? {
             held.extend_from_slice(&piece);
             while let Some(end) = held.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = held.drain(..=end).collect();

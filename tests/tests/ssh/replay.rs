@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use expectrl::{Expect as _, session::OsSession};
 use hoop_testkit::{World, run, wait_until};
-use serde_json::Value;
 
 use super::{done, hospital, terminal::shell};
 
@@ -27,6 +26,14 @@ fn on_a_terminal(world: &World, words: &[&str]) -> OsSession {
 fn all_of(mut session: OsSession) -> String {
     let found = session.expect(expectrl::Eof).unwrap();
     String::from_utf8_lossy(found.as_bytes()).into_owned()
+}
+
+/// The session that is open, by its id.
+fn live(world: &World) -> String {
+    wait_until("the session", || {
+        let live = world.json(&world.admin, &["sessions", "ls", "--live"]);
+        live[0]["id"].as_str().map(str::to_owned)
+    })
 }
 
 /// A session with one shell that printed this, by its id.
@@ -57,6 +64,16 @@ fn a_shell_is_played_on_a_terminal_and_is_text_elsewhere() {
 
     let text = run(world.hoop(&world.admin).args(["sessions", "replay", &id, "--no-wait"]));
     assert!(text.contains("begin") && text.contains("end") && !text.contains('\u{1b}'), "{text:?}");
+    // Offline, from the recording and the organisation's key, it is the same.
+    let (file, key) =
+        (world.folder.path().join("a.hoopr"), world.folder.path().join("gateway/keys/recording.pem"));
+    let (file, key) = (file.to_str().unwrap(), key.to_str().unwrap());
+    run(world.hoop(&world.admin).args(["sessions", "export", &id, "-f", "raw", "-o", file]));
+    let words = ["replay", "--file", file, "--key", key, "--speed", "100"];
+    let offline = all_of(on_a_terminal(&world, &words));
+    assert!(offline.contains("be\u{1b}[1mgin") && offline.contains("exit 3"), "{offline:?}");
+    assert!(!offline.contains("\u{1b}]") && !offline.contains("evil"), "{offline:?}");
+
     let reads = run(world.hoop(&world.admin).args(["audit", "ls", "--code", "recording.read", "-o", "json"]));
     assert!(reads.contains("\"terminal\""), "looking at it is an event: {reads}");
 }
@@ -111,16 +128,29 @@ fn of_several_terminals_each_is_played() {
 }
 
 #[test]
+fn who_may_not_look_any_more_sees_no_more() {
+    let (world, _sshd) = hospital();
+    let mut shell = shell(&world);
+    shell.send_line("PS1=; echo re''ady").unwrap();
+    shell.expect("ready").unwrap();
+    let mut watcher = on_a_terminal(&world, &["tail", &live(&world)]);
+    watcher.expect("ready").unwrap();
+    run(world.hoop(&world.admin).arg("logout"));
+    // The shell goes on; the watching does not.
+    let began = Instant::now();
+    let rest = all_of(watcher);
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}: {rest}", began.elapsed());
+    shell.send_line("echo al''ive").unwrap();
+    shell.expect("alive").unwrap();
+}
+
+#[test]
 fn a_running_shell_is_watched_until_it_is_ended() {
     let (world, _sshd) = hospital();
     let mut shell = shell(&world);
     shell.send_line("PS1=; echo re''ady").unwrap();
     shell.expect("ready").unwrap();
-    let id = wait_until("the session", || {
-        let live = run(world.hoop(&world.admin).args(["sessions", "ls", "--live", "-o", "json"]));
-        let live: Value = serde_json::from_str(&live).unwrap();
-        live[0]["id"].as_str().map(str::to_owned)
-    });
+    let id = live(&world);
     let mut watcher = on_a_terminal(&world, &["tail", &id]);
     watcher.expect("ready").unwrap();
     shell.send_line("printf 'see\\033[31mn %s\\n' $((40+2)); printf '\\033]52;c;ZXZpbA==\\007'").unwrap();

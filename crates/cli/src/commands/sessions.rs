@@ -1,11 +1,12 @@
 //! `hoop sessions`.
 
-use std::{io::IsTerminal as _, time::Duration};
+use std::{collections::HashMap, io::IsTerminal as _, time::Duration};
 
+use bytes::Bytes;
 use hoop_api::sessions::{SessionView, TimelineNote};
 use hoop_client::{Api, ClientError, ExportFormat, events::EventReader};
 use hoop_model::{SessionId, Timestamp};
-use hoop_recording::StatementView;
+use hoop_recording::{StatementView, terminal::Which};
 use serde_json::{Value, json};
 
 use super::{
@@ -19,7 +20,7 @@ use crate::{
     failure::Result,
     output::{Look, Out, Table, facts, text},
     replay::{self, Pace},
-    screen,
+    screen::{self, Source},
 };
 
 /// As many as the API gives at once.
@@ -205,7 +206,7 @@ async fn replay_session(api: &Api, id: SessionId, mut player: Player, out: &Out)
     }
     let session = &first.session;
     heading(&format!("{} on {}, {}", session.user, session.connection, seconds(session.started_at)), out)?;
-    player.screens = std::io::stdout().is_terminal().then(|| (api.clone(), id));
+    player.screens = Screens::Gateway(api.clone(), id);
     player.started_at = Some(session.started_at);
     let mut page = first;
     let mut from = 0;
@@ -230,7 +231,8 @@ async fn replay_session(api: &Api, id: SessionId, mut player: Player, out: &Out)
     ending(&page.ending, ended, out)
 }
 
-async fn replay_opened(opened: Opened, mut player: Player, out: &Out) -> Result {
+async fn replay_opened(mut opened: Opened, mut player: Player, out: &Out) -> Result {
+    player.screens = Screens::Held(std::mem::take(&mut opened.terminals));
     let (header, timeline) = (&opened.header, &opened.timeline);
     let (how, ended) = opened.ended();
     if out.is_json() {
@@ -303,13 +305,35 @@ struct Player {
     from: Duration,
     started_at: Option<Timestamp>,
     last: Option<Timestamp>,
-    /// Where terminals can be had, if they are to be drawn.
-    screens: Option<(Api, SessionId)>,
+    screens: Screens,
+}
+
+/// Where what terminals showed can be had.
+enum Screens {
+    Nowhere,
+    Gateway(Api, SessionId),
+    Held(HashMap<Which, Bytes>),
+}
+
+impl Screens {
+    /// That of a statement, if there is one to be drawn, and something to draw on.
+    async fn of(&self, view: &StatementView) -> Result<Option<Source>> {
+        if view.terminal.is_none() || !std::io::stdout().is_terminal() {
+            return Ok(None);
+        }
+        Ok(match self {
+            Self::Nowhere => None,
+            Self::Gateway(api, id) => {
+                Some(Source::Gateway(api.terminal(*id, stream(view)?, view.id.0, false).await?))
+            }
+            Self::Held(casts) => casts.get(&(view.stream, view.id)).cloned().map(Source::Held),
+        })
+    }
 }
 
 impl Player {
     const fn new(pace: Pace, from: Duration) -> Self {
-        Self { pace, from, started_at: None, last: None, screens: None }
+        Self { pace, from, started_at: None, last: None, screens: Screens::Nowhere }
     }
 
     async fn play(&mut self, view: &StatementView, out: &Out) -> Result {
@@ -323,15 +347,10 @@ impl Player {
         tokio::time::sleep(self.pace.pause(since)).await;
         out.line(replay::question(view, out).trim_end())?;
         self.last = Some(view.at.after(took));
-        match (&self.screens, view.terminal, self.pace) {
-            (Some((api, id)), Some(terminal), Pace::Times(..)) => {
-                let body = api.terminal(*id, stream(view)?, view.id.0, false).await?;
-                out.note(
-                    out.look(Look::Dim, &format!("{} × {} characters", terminal.columns, terminal.rows)),
-                );
-                told(screen::play(body, self.pace, self.from.saturating_sub(began)).await?, out)
-            }
-            _ => {
+        let screen = if self.pace == Pace::AtOnce { None } else { self.screens.of(view).await? };
+        match screen {
+            Some(cast) => told(screen::play(cast, self.pace, self.from.saturating_sub(began)).await?, out),
+            None => {
                 tokio::time::sleep(self.pace.pause(took)).await;
                 out.line(replay::reply(view, out).trim_end())?;
                 if view.output_omitted > 0 {
@@ -382,7 +401,7 @@ async fn tail(id: SessionId, out: &Out) -> Result {
                 if draws && view.terminal.is_some() {
                     out.line(replay::question(&view, out).trim_end())?;
                     let body = api.terminal(id, stream(&view)?, view.id.0, true).await?;
-                    told(screen::play(body, Pace::AtOnce, Duration::ZERO).await?, out)?;
+                    told(screen::play(Source::Gateway(body), Pace::AtOnce, Duration::ZERO).await?, out)?;
                 } else {
                     player.play(&view, out).await?;
                 }

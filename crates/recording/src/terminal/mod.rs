@@ -55,6 +55,11 @@ impl<W: Write> TerminalCast<W> {
         Self { wanted: Some(which), ..self }
     }
 
+    /// What was written to.
+    pub fn into_inner(self) -> W {
+        self.out
+    }
+
     /// What ran in it has ended: no more is written.
     #[must_use]
     pub fn is_over(&self) -> bool {
