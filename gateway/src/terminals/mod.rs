@@ -67,6 +67,8 @@ const LOOK: Duration = Duration::from_millis(1_000);
 const SIGN_OF_LIFE: Duration = Duration::from_secs(20);
 /// For the last words.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// The status of a shell that did not end by itself.
+const BROKEN: u32 = 255;
 /// While somebody types, their sign-in is in use: noted so often.
 const TOUCH: Duration = Duration::from_secs(60);
 
@@ -256,14 +258,26 @@ impl Terminal {
             }
             End::Left => return TerminalSays::Ended { exit: None },
             End::Cut => self.end_reason().await.unwrap_or_else(over),
-            // An agent that ends a session ends its shells, with a status too.
-            End::Exit(exit) => match self.end_reason().await {
+            End::Exit(exit) => match self.why_exit(exit).await {
                 Some(fault) => fault,
                 None if exit.is_some() => return TerminalSays::Ended { exit },
                 None => no_shell("the host closed the connection"),
             },
         };
         failed(fault.into())
+    }
+
+    /// An agent that ends a session ends its shells first, as if broken, and then says why.
+    async fn why_exit(&self, exit: Option<u32>) -> Option<Fault> {
+        let told = async {
+            loop {
+                match self.end_reason().await {
+                    None if exit.is_none_or(|status| status == BROKEN) => sleep(LOOK / 10).await,
+                    reason => return reason,
+                }
+            }
+        };
+        timeout(FAREWELL, told).await.unwrap_or_default()
     }
 
     /// Why somebody ended the session, if somebody did.

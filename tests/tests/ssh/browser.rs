@@ -299,6 +299,13 @@ fn whoever_ends_it_it_is_over_in_two_seconds() {
         run(world.hoop(&world.admin).args(["sessions", "kill", session, "--reason", "enough"]));
     };
     ended(&kill, "HOOP-4245");
+    // The agent ends what is idle, and says so.
+    world.rule(json!({"limits": {"idle": "2s"}}));
+    let mut page = Page::open(&world, &browser, "web");
+    page.told("opened");
+    page.expect("automatic logoff");
+    assert_eq!(page.failed(), "HOOP-4245", "{}", page.shown);
+    world.rule(json!({}));
     // What it rests on is forbidden while it runs.
     let forbid = |_: &str| {
         world.rule(json!({"conditions": {"end_to_end_only": true}}));
