@@ -104,6 +104,12 @@ const connections = createRoute({
   component: lazyRouteComponent(() => import('./pages/connections/Connections'), 'Connections'),
 });
 
+const terminal = createRoute({
+  getParentRoute: () => shell,
+  path: '/terminal/$connection',
+  component: lazyRouteComponent(() => import('./pages/terminal/TerminalPage'), 'TerminalPage'),
+});
+
 const sessions = createRoute({
   getParentRoute: () => shell,
   path: '/sessions',
@@ -214,7 +220,7 @@ export const router = createRouter({
       cli,
       device,
       stepUp,
-      shell.addChildren([connections, sessions, session, requests, request, rules, audit, people, person, service, group, waysIn, agents, account]),
+      shell.addChildren([connections, terminal, sessions, session, requests, request, rules, audit, people, person, service, group, waysIn, agents, account]),
     ]),
   ]),
   parseSearch,

@@ -38,6 +38,10 @@ pub(crate) struct Hub {
     pub(crate) trying: Arc<Semaphore>,
     /// How many recordings are exported at once; shared with the threads that do it.
     pub(crate) exporting: Arc<Semaphore>,
+    /// How many terminals in browsers there are at once.
+    pub(crate) terminals: Arc<Semaphore>,
+    /// How many terminals are watched at once: each has a thread.
+    pub(crate) watching: Arc<Semaphore>,
     pub(crate) metrics: Metrics,
     /// People are told by these.
     pub(crate) notices: Notices,

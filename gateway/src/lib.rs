@@ -27,6 +27,7 @@ mod relay;
 mod requests;
 mod rules;
 mod sessions;
+mod terminals;
 
 use std::{
     net::SocketAddr,
@@ -67,6 +68,10 @@ const RENEW_EVERY: Duration = Duration::from_secs(86_400);
 const HEAVY: usize = 2;
 /// Exports at once: each holds a thread for as long as its reader takes.
 const EXPORTS: usize = 8;
+/// Terminals in browsers at once.
+const TERMINALS: usize = 1_000;
+/// Terminals watched at once.
+const WATCHED: usize = 64;
 
 /// Why a gateway does not start: the operator's settings, files or network.
 #[derive(Debug, thiserror::Error)]
@@ -148,6 +153,8 @@ impl Gateway {
             reading: Arc::new(Semaphore::new(HEAVY)),
             trying: Arc::new(Semaphore::new(HEAVY)),
             exporting: Arc::new(Semaphore::new(EXPORTS)),
+            terminals: Arc::new(Semaphore::new(TERMINALS)),
+            watching: Arc::new(Semaphore::new(WATCHED)),
             metrics: hoop_telemetry::start_metrics()?,
             notices: notices::Notices::new(&config.channels, &config.public_host),
             oidc: http::oidc::Provider::new(config.oidc.clone()),

@@ -172,7 +172,7 @@ impl Question {
         Self { person, connection: facts(connection, definition), address }
     }
 
-    /// Sessions are made by connectors that keep the gateway from reading along: there are no others yet.
+    /// By a connector that keeps the gateway from reading along; whoever has another says so.
     pub(crate) fn asking<'a>(
         &'a self,
         reason: Option<&'a str>,

@@ -198,7 +198,7 @@ function user(person, active, locked, last_login_at) {
   return { ...person, source: person.name.includes('@') ? 'oidc' : 'builtin', locked, active, last_login_at };
 }
 
-function session(id, userName, connectionName, state, more) {
+export function session(id, userName, connectionName, state, more) {
   return {
     id,
     user: userName,

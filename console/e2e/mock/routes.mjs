@@ -1,5 +1,6 @@
 /** The API of the mocked gateway for those who are signed in: method, path, answer. `undefined` answers 204. */
 import { LEDGER_SIZE, manyStatements, notes, statement, statements } from './data.mjs';
+import { cast, hostStatements, liveCast } from './host.mjs';
 import { MANAGE_ROUTES } from './manage.mjs';
 import { Refused } from './refused.mjs';
 import { REQUEST_ROUTES } from './requests.mjs';
@@ -46,6 +47,7 @@ export const ROUTES = [
   ['POST', /^\/sessions\/([^/]+)\/end$/, (call) => void kill({ ...call, body: { reason: 'done' } })],
   ['POST', /^\/sessions\/([^/]+)\/kill$/, kill],
   ['GET', /^\/sessions\/([^/]+)\/timeline$/, timeline],
+  ['GET', /^\/sessions\/([^/]+)\/terminal$/, terminal],
   ['POST', /^\/sessions\/([^/]+)\/verify$/, verify],
   ['GET', /^\/audit\/events$/, events],
   ['GET', /^\/audit\/verify$/, () => ({ clean: true, events: LEDGER_SIZE, root: HASH, findings: [] })],
@@ -148,10 +150,11 @@ function timeline({ state, query, parts: [id], response }) {
   const after = Number(query.get('after') ?? 0);
   if (query.get('follow') === 'true') return follow(state, response, after);
   const whole = state.many ? [...statements(), ...manyStatements(20, 3_000)] : statements();
-  const all = session.state === 'interrupted' ? [] : whole;
+  const ofHost = session.protocol === 'ssh' ? hostStatements(session.state === 'live') : undefined;
+  const all = ofHost ?? (session.state === 'interrupted' ? [] : whole);
   const limit = Number(query.get('limit') ?? 500);
   const more = after + limit < all.length;
-  const noted = session.state === 'interrupted' ? [] : notes();
+  const noted = ofHost || session.state === 'interrupted' ? [] : notes();
   const here = noted.filter(({ before }) => after <= before && (before < after + limit || !more));
   const ended = {
     ended: { reason: 'the client closed the last stream' },
@@ -166,6 +169,13 @@ function timeline({ state, query, parts: [id], response }) {
     ending: session.state === 'ended' ? 'sealed' : session.state,
     ...(ended ? { ended } : {}),
   };
+}
+
+function terminal({ state, query, parts: [id], response }) {
+  find(state, id);
+  if (query.get('follow') === 'true') liveCast(response, state);
+  else response.writeHead(200, { 'content-type': 'application/x-asciicast' }).end(cast(Number(query.get('request'))));
+  return STREAMING;
 }
 
 function follow(state, response, after) {

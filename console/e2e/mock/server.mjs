@@ -12,6 +12,7 @@ import { totp } from '../totp.mjs';
 import { PASSWORD, PEOPLE, SECRET, world } from './data.mjs';
 import { Refused } from './refused.mjs';
 import { ROUTES, STREAMING } from './routes.mjs';
+import { openShell } from './shell.mjs';
 
 const DIST = new URL('../../dist/', import.meta.url).pathname;
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
@@ -25,6 +26,7 @@ export async function startMock() {
       send(response, refused.status, refused.body);
     });
   });
+  server.on('upgrade', (request, socket) => openShell(state, cookieOf(state, request), request, socket));
   await new Promise((done) => server.listen(0, '127.0.0.1', done));
   const stop = () =>
     new Promise((done) => {
@@ -53,9 +55,12 @@ async function answer(state, request, response) {
   if (result !== STREAMING) send(response, result === undefined ? 204 : 200, result);
 }
 
+function cookieOf(state, request) {
+  return state.cookies.get(/hoop=([0-9a-f]+)/.exec(request.headers.cookie ?? '')?.[1]);
+}
+
 function signedIn(state, request) {
-  const cookie = /hoop=([0-9a-f]+)/.exec(request.headers.cookie ?? '')?.[1];
-  const me = state.cookies.get(cookie);
+  const me = cookieOf(state, request);
   if (!me) throw new Refused(401, 'HOOP-3003', 'You are not signed in.', 'Sign in.');
   if (request.method !== 'GET' && request.headers['x-hoop-csrf'] !== me.csrf) {
     throw new Refused(403, 'HOOP-3004', 'The request did not come from the console.', 'Reload the page.');

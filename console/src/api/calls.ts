@@ -318,6 +318,13 @@ export const timeline = (id: string, after: number, limit: number): Promise<Time
 export const timelineStream = (id: string, after: number): string =>
   `/api/v1/sessions/${encodeURIComponent(id)}/timeline?follow=true&after=${after}`;
 
+/** What a terminal of it showed, as an asciicast; with `follow` also what it shows from now on. */
+export async function terminal(id: string, stream: number, request: number, follow: boolean, signal: AbortSignal) {
+  const query = { stream, request, follow };
+  const asked = client.GET('/api/v1/sessions/{id}/terminal', { params: { path: { id }, query }, parseAs: 'stream', signal });
+  return (await unwrap(asked)) as unknown as ReadableStream<Uint8Array<ArrayBuffer>>;
+}
+
 export const verifySession = (id: string): Promise<VerifyReport> =>
   unwrap(client.POST('/api/v1/sessions/{id}/verify', { params: { path: { id } } }));
 

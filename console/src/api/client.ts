@@ -22,6 +22,9 @@ export function rememberCsrf(token: string | null | undefined): void {
   csrf = token ?? undefined;
 }
 
+/** For what has no headers: a WebSocket says it in its first message. */
+export const csrfToken = (): string | undefined => csrf;
+
 const addHeaders: Middleware = {
   onRequest({ request }) {
     // What a page asks by itself with nobody there keeps no sign-in alive.

@@ -4,7 +4,7 @@
  */
 
 /** What the gateway answers when a second factor is missing or too old. */
-const NEEDED = 'HOOP-2003';
+export const NEEDED = 'HOOP-2003';
 const OWN_PATH = '/api/v1/auth/step-up';
 const BY_PASSKEY = `${OWN_PATH}/passkey`;
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
@@ -31,11 +31,17 @@ export async function fetchWithFactor(request: Request, fetch: (request: Request
   const again = request.clone();
   const response = await fetch(request);
   if (asker === undefined || !(await isNeeded(response))) return response;
-  // Two changes at once ask once.
+  return (await prove()) ? fetch(again) : response;
+}
+
+/** Asks for the factor; resolves to whether it was proven. */
+export function prove(): Promise<boolean> {
+  if (asker === undefined) return Promise.resolve(false);
+  // Two at once ask once.
   asking ??= asker().finally(() => {
     asking = undefined;
   });
-  return (await asking) ? fetch(again) : response;
+  return asking;
 }
 
 async function isNeeded(response: Response): Promise<boolean> {

@@ -1,7 +1,7 @@
 /** A session's replay: the timeline beside the chosen statement, stepped through by keys, buttons, or in its own time. */
 import { ActionIcon, Badge, Checkbox, Group, Kbd, NativeSelect, Text, Tooltip } from '@mantine/core';
 import { useHotkeys } from '@mantine/hooks';
-import { useCallback, useMemo, useState } from 'react';
+import { type ReactNode, useCallback, useMemo, useState } from 'react';
 
 import type { Session } from '../api/calls';
 import { count } from '../lib/format';
@@ -25,11 +25,13 @@ interface Props {
   fetchingMore?: boolean;
   /** More may arrive by itself. */
   follow?: boolean;
+  /** The screen of what ran in a terminal. */
+  screenOf?: (statement: Statement) => ReactNode;
 }
 
 const NONE: readonly Note[] = [];
 
-export function Replay({ session, statements: all, notes = NONE, end, more, fetchingMore = false, follow = false }: Props) {
+export function Replay({ session, statements: all, notes = NONE, end, more, fetchingMore = false, follow = false, screenOf }: Props) {
   const [whole, setWhole] = useState(false);
   const statements = useMemo(() => (whole ? all : all.filter((one) => !isPreparation(one))), [whole, all]);
   const shownEnd = more === undefined && !fetchingMore ? end : undefined;
@@ -47,15 +49,17 @@ export function Replay({ session, statements: all, notes = NONE, end, more, fetc
     ['End', () => go(statements.length - 1)],
   ]);
   // A button in focus is pressed by the space bar: it must not also play.
-  useHotkeys([['space', toggle]], ['INPUT', 'TEXTAREA', 'SELECT', 'BUTTON', 'A']);
+  const chosen = statements[player.at];
+  const screen = chosen?.inTerminal ? screenOf?.(chosen) : undefined;
+  // A screen that is shown is what plays then.
+  useHotkeys([['space', () => void (screen ?? toggle())]], ['INPUT', 'TEXTAREA', 'SELECT', 'BUTTON', 'A']);
   const nextFailure = useCallback(() => {
     const found = statements.findIndex((statement, at) => at > player.at && (statement.error || statement.denied));
     if (found >= 0) go(found);
   }, [statements, player.at, go]);
   useHotkeys([['e', nextFailure]]);
-  const chosen = statements[player.at];
   return (
-    <div className={classes.replay}>
+    <div className={classes.replay} data-screen={screen === undefined ? undefined : true}>
       <div className={classes.side}>
         <Controls player={player} total={statements.length} fetchingMore={fetchingMore} partial={more !== undefined} />
         <StatementList
@@ -78,7 +82,9 @@ export function Replay({ session, statements: all, notes = NONE, end, more, fetc
         </Text>
       </div>
       <div className={classes.main} aria-live={player.playing ? 'off' : 'polite'}>
-        {chosen ? <StatementDetail statement={chosen} place={`${count(player.at + 1)} of ${count(statements.length)}`} /> : null}
+        {chosen ? (
+          <StatementDetail statement={chosen} place={`${count(player.at + 1)} of ${count(statements.length)}`} screen={screen} />
+        ) : null}
       </div>
     </div>
   );
@@ -107,6 +113,7 @@ function Controls({ player, total, partial, fetchingMore }: ControlsProps) {
       </ActionIcon>
       <NativeSelect
         size="xs"
+        w={64}
         aria-label="Speed"
         value={String(player.speed)}
         onChange={(event) => player.setSpeed(Number(event.currentTarget.value))}
@@ -116,7 +123,7 @@ function Controls({ player, total, partial, fetchingMore }: ControlsProps) {
           { value: '16', label: '16×' },
         ]}
       />
-      <Badge variant="default" ml="auto" tt="none">
+      <Badge variant="default" ml="auto" tt="none" miw="max-content">
         {count(total)}
         {partial ? '+' : ''} {fetchingMore ? '…' : 'statements'}
       </Badge>

@@ -1,14 +1,23 @@
-/** One statement whole: text, bind values, how it ended, what it returned. */
+/** One statement whole: text, bind values, how it ended, what it returned; of a host what was printed, or its screen. */
 import { Alert, Badge, Code, Group, Paper, Stack, Table, Text, Title } from '@mantine/core';
+
+import type { ReactNode } from 'react';
 
 import { bytes, count, counted, duration } from '../lib/format';
 import { Time } from '../ui/Time';
 import { Visible } from '../ui/Visible';
 import { ResultTable } from './ResultTable';
 import { Sql } from './Sql';
-import { type Cell, formLabel, type Refusal, type Statement, tellsRows } from './statement';
+import { type Cell, formLabel, isOfHost, type Refusal, type Statement, tellsRows } from './statement';
 
-export function StatementDetail({ statement, place }: { statement: Statement; place: string }) {
+interface Props {
+  statement: Statement;
+  place: string;
+  /** Its terminal, if it ran in one. */
+  screen?: ReactNode;
+}
+
+export function StatementDetail({ statement, place, screen }: Props) {
   return (
     <Paper withBorder p="md" component="section" aria-label="Statement">
       <Stack gap="sm">
@@ -30,10 +39,12 @@ export function StatementDetail({ statement, place }: { statement: Statement; pl
             <Time at={statement.at} />
           </Text>
         </Group>
-        {statement.text === '' ? <Text c="dimmed">This form carries no text.</Text> : <Sql text={statement.text} />}
-        {statement.parameters.length > 0 ? <Parameters values={statement.parameters} /> : null}
+        <Asked statement={statement} />
         {statement.denied ? <Refused refusal={statement.denied} title="Refused by policy: it never reached the target" color="orange" /> : null}
-        {statement.error ? <Refused refusal={statement.error} title="Failed at the target" color="red" /> : null}
+        {statement.error ? (
+          // What the target said has a code of its own.
+          <Refused refusal={statement.error} title={statement.error.code.startsWith('HOOP-') ? 'Ended by hoop' : 'Failed at the target'} color="red" />
+        ) : null}
         <Figures statement={statement} />
         {statement.curtailed === undefined ? null : (
           <Alert color="yellow" variant="light" title="Not all of it was kept">
@@ -45,16 +56,57 @@ export function StatementDetail({ statement, place }: { statement: Statement; pl
             Masked: <Visible text={statement.masked.map(([kind, count]) => `${count} ${kind}`).join(', ')} oneLine />
           </Text>
         )}
-        {statement.output === '' ? null : (
-          <Code block mah={480} style={{ overflow: 'auto' }} aria-label="Output">
-            <Visible text={statement.output} />
-          </Code>
-        )}
+        {screen ?? <Printed statement={statement} />}
         {statement.rows.length > 0 || statement.columns.length > 0 ? (
           <ResultTable key={statement.key} columns={statement.columns} rows={statement.rows} />
         ) : null}
       </Stack>
     </Paper>
+  );
+}
+
+function Asked({ statement }: { statement: Statement }) {
+  if (isOfHost(statement)) {
+    return statement.text === '' ? null : (
+      <Code block aria-label="Statement text">
+        <Visible text={[statement.text, ...statement.parameters.map((path) => `→ ${path ?? ''}`)].join('\n')} />
+      </Code>
+    );
+  }
+  return (
+    <>
+      {statement.text === '' ? <Text c="dimmed">This form carries no text.</Text> : <Sql text={statement.text} />}
+      {statement.parameters.length > 0 ? <Parameters values={statement.parameters} /> : null}
+    </>
+  );
+}
+
+/** What a command printed, its two streams apart. */
+function Printed({ statement }: { statement: Statement }) {
+  return (
+    <>
+      <Stream name="Output" text={statement.output} />
+      <Stream name="Standard error" text={statement.errorOutput} />
+      {statement.outputOmitted > 0 ? (
+        <Alert color="yellow" variant="light">
+          {bytes(statement.outputOmitted)} more was printed and is recorded: the download as JSON lines has all of it.
+        </Alert>
+      ) : null}
+    </>
+  );
+}
+
+function Stream({ name, text }: { name: string; text: string }) {
+  if (text === '') return null;
+  return (
+    <div>
+      <Text size="xs" c="dimmed" mb={2}>
+        {name}
+      </Text>
+      <Code block mah={480} style={{ overflow: 'auto' }} aria-label={name}>
+        <Visible text={text} />
+      </Code>
+    </div>
   );
 }
 
@@ -90,8 +142,8 @@ function Figures({ statement }: { statement: Statement }) {
     statement.tag === undefined ? undefined : <Visible key="tag" text={statement.tag} oneLine />,
     tellsRows(statement) ? counted(statement.rowsCount, 'row') : undefined,
     statement.durationUs === undefined ? undefined : duration(statement.durationUs),
-    statement.copiedIn > 0 ? `${bytes(statement.copiedIn)} copied in` : undefined,
-    statement.copiedOut > 0 ? `${bytes(statement.copiedOut)} copied out` : undefined,
+    statement.copiedIn > 0 ? `${bytes(statement.copiedIn)} ${isOfHost(statement) ? 'sent' : 'copied in'}` : undefined,
+    statement.copiedOut > 0 ? `${bytes(statement.copiedOut)} ${isOfHost(statement) ? 'received' : 'copied out'}` : undefined,
     statement.rowsOmitted > 0 ? `first ${count(statement.rows.length)} rows shown, ${count(statement.rowsOmitted)} more recorded` : undefined,
   ].filter((figure) => figure !== undefined);
   if (figures.length === 0) return null;

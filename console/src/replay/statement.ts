@@ -14,6 +14,7 @@ export interface Statement {
   /** Place in the session, unique: stream and number within it. */
   readonly key: string;
   readonly stream: number | undefined;
+  readonly id: number | undefined;
   readonly at: string;
   /** By which wire form: `query`, `prepare`, `bind`, `execute`, … */
   readonly form: string;
@@ -37,6 +38,12 @@ export interface Statement {
   readonly masked: readonly (readonly [string, number])[];
   /** What a host's shell or command printed, as text. */
   readonly output: string;
+  /** What it printed apart from that, as its errors. */
+  readonly errorOutput: string;
+  /** Bytes that it printed and that are left out of both. */
+  readonly outputOmitted: number;
+  /** It ran in a terminal. */
+  readonly inTerminal: boolean;
 }
 
 /** How a statement ended, for its colour and its word. */
@@ -65,6 +72,7 @@ export function readStatement(raw: unknown, index: number): Statement | undefine
   return {
     key: `${stream ?? '-'}:${id ?? `#${index}`}`,
     stream,
+    id,
     at: string(raw['at']) ?? '',
     form: string(raw['form']) ?? 'request',
     text: string(raw['text']) ?? '',
@@ -85,13 +93,46 @@ export function readStatement(raw: unknown, index: number): Statement | undefine
       return known === undefined ? [] : [[kind, known] as const];
     }),
     output: string(raw['output']) ?? '',
+    errorOutput: string(raw['error_output']) ?? '',
+    outputOmitted: number(raw['output_omitted']) ?? 0,
+    inTerminal: isRecord(raw['terminal']),
   };
+}
+
+/** Forms of hosts: their text is no SQL. */
+const OF_HOSTS = new Set(['shell', 'command', 'subsystem', 'forward']);
+const OF_FILES: Record<string, string> = {
+  read_file: 'read',
+  write_file: 'write',
+  read_and_write_file: 'read and write',
+  list_folder: 'list',
+  remove_file: 'remove',
+  rename_file: 'rename',
+  make_folder: 'make folder',
+  remove_folder: 'remove folder',
+  change_attributes: 'change attributes of',
+  link_file: 'link',
+};
+
+/** Done on a host, and not asked of a database? */
+export function isOfHost(statement: Statement): boolean {
+  return OF_HOSTS.has(statement.form) || statement.form in OF_FILES;
 }
 
 /** What is the text of the list: the statement, or what stands for it where the form has none. */
 export function headline(statement: Statement): string {
   if (statement.form === 'log_in') return `(log in) ${statement.text}`.trim();
+  if (statement.form === 'forward') return `forward ${statement.text}`;
+  if (statement.form === 'subsystem') return `${statement.text} (subsystem)`;
+  const verb = OF_FILES[statement.form];
+  if (verb !== undefined) return [verb, statement.text, ...secondPath(statement)].join(' ');
   return statement.text.trim() === '' ? `(${formLabel(statement.form)})` : statement.text.trim();
+}
+
+/** Where to a file is renamed or linked. */
+function secondPath(statement: Statement): string[] {
+  const [path] = statement.parameters;
+  return typeof path === 'string' ? ['to', path] : [];
 }
 
 /** Is its number of rows worth telling? Not of what returns and changes none by its nature. */

@@ -17,6 +17,7 @@ pub mod rules;
 pub mod sealed_codes;
 pub mod services;
 pub mod sessions;
+pub mod terminals;
 
 pub use hoop_model::Fault;
 use serde::{Deserialize, Serialize};

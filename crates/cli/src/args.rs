@@ -34,7 +34,7 @@ pub(crate) use self::services::{
 };
 pub(crate) use self::ssh::{SshArgs, SshConfig};
 pub(crate) use self::statement::OneStatement;
-use crate::output::Format;
+use crate::{output::Format, replay};
 
 /// Exit codes, as the help shows them.
 pub(crate) const EXIT_CODES: &str = "\
@@ -489,10 +489,11 @@ pub(crate) enum Sessions {
     Ls(SessionsLs),
     /// Show one session
     Show(OneSession),
-    /// Play what somebody did and saw, statement by statement
+    /// Play what somebody did and saw, statement by statement; a shell as its terminal showed it
     #[command(after_help = "\
 Examples:
   hoop sessions replay ses_...                          in its own time, pauses cut to two seconds
+  hoop sessions replay ses_... --speed 4 --from 12:30   four times as fast, from there on
   hoop sessions replay ses_... --no-wait | less         all at once
   hoop sessions replay ses_... --key auditor.pem        where the gateway cannot decrypt
   hoop sessions replay --file a.hoopr --key org.pem     offline, from an exported recording")]
@@ -600,7 +601,13 @@ pub(crate) struct Replay {
     /// So many times as fast
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
     pub(crate) speed: f64,
-    /// All at once
+    /// Begin there: 90, 1:30 or 1:02:03 since the session's start
+    #[arg(long, default_value = "0", value_name = "TIME", value_parser = replay::place)]
+    pub(crate) from: Duration,
+    /// Cut pauses to so many seconds
+    #[arg(long, default_value_t = 2.0, value_name = "SECONDS")]
+    pub(crate) idle_limit: f64,
+    /// All at once, and terminals as text
     #[arg(long)]
     pub(crate) no_wait: bool,
     #[command(flatten)]

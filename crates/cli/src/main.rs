@@ -8,6 +8,7 @@ mod output;
 mod paste;
 mod prompt;
 mod replay;
+mod screen;
 
 use std::process::ExitCode;
 

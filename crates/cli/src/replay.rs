@@ -8,30 +8,27 @@ use hoop_recording::{StatementView, export::answer};
 
 use crate::output::{Look, Out, text};
 
-/// Nobody watches a coffee break.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-
 /// How fast to play.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Pace {
     /// All at once.
     AtOnce,
-    /// So many times as fast as it happened.
-    Times(f64),
+    /// So many times as fast as it happened, and no pause longer than this: nobody watches a coffee break.
+    Times(f64, Duration),
 }
 
 impl Pace {
     /// From the arguments. A speed that is none plays all at once.
-    pub(crate) fn new(speed: f64, no_wait: bool) -> Self {
-        if no_wait || !speed.is_finite() || speed <= 0.0 { Self::AtOnce } else { Self::Times(speed) }
+    pub(crate) fn new(speed: f64, no_wait: bool, longest: Duration) -> Self {
+        if no_wait || !speed.is_finite() || speed <= 0.0 { Self::AtOnce } else { Self::Times(speed, longest) }
     }
 
     /// How long to wait for what took `length`.
     pub(crate) fn pause(self, length: Duration) -> Duration {
         match self {
             Self::AtOnce => Duration::ZERO,
-            Self::Times(speed) => Duration::try_from_secs_f64(length.as_secs_f64() / speed)
-                .map_or(LONGEST_PAUSE, |pause| pause.min(LONGEST_PAUSE)),
+            Self::Times(speed, longest) => Duration::try_from_secs_f64(length.as_secs_f64() / speed)
+                .map_or(longest, |pause| pause.min(longest)),
         }
     }
 }
@@ -68,6 +65,17 @@ pub(crate) fn reply(view: &StatementView, out: &Out) -> String {
         return format!("{}\n", out.look(Look::Red, shown.trim_end()));
     }
     shown.into_owned()
+}
+
+/// A place in a session: `90`, `1:30`, `1:02:03`, since its start.
+pub(crate) fn place(text: &str) -> Result<Duration, String> {
+    let wrong = || "seconds, or minutes and seconds: 90, 1:30, 1:02:03".to_owned();
+    let parts: Vec<u64> = text.split(':').map(str::parse).collect::<Result<_, _>>().map_err(|_| wrong())?;
+    if parts.len() > 3 || parts.iter().skip(1).any(|part| *part >= 60) {
+        return Err(wrong());
+    }
+    let seconds = parts.iter().try_fold(0_u64, |all, part| all.checked_mul(60)?.checked_add(*part));
+    seconds.map(Duration::from_secs).ok_or_else(wrong)
 }
 
 /// How long it took.
@@ -123,14 +131,23 @@ mod tests {
     #[test]
     fn pauses_are_scaled_and_bounded() {
         let second = Duration::from_secs(1);
-        assert_eq!(Pace::new(1.0, false).pause(second), second);
-        assert_eq!(Pace::new(4.0, false).pause(second), Duration::from_millis(250));
-        assert_eq!(Pace::new(1.0, false).pause(Duration::from_secs(3600)), Duration::from_secs(2));
-        assert_eq!(Pace::new(1e-300, false).pause(second), Duration::from_secs(2));
-        for pace in
-            [Pace::new(1.0, true), Pace::new(0.0, false), Pace::new(-1.0, false), Pace::new(f64::NAN, false)]
-        {
+        let pace = |speed, no_wait| Pace::new(speed, no_wait, Duration::from_secs(2));
+        assert_eq!(pace(1.0, false).pause(second), second);
+        assert_eq!(pace(4.0, false).pause(second), Duration::from_millis(250));
+        assert_eq!(pace(1.0, false).pause(Duration::from_secs(3600)), Duration::from_secs(2));
+        assert_eq!(pace(1e-300, false).pause(second), Duration::from_secs(2));
+        for pace in [pace(1.0, true), pace(0.0, false), pace(-1.0, false), pace(f64::NAN, false)] {
             assert_eq!(pace.pause(second), Duration::ZERO);
+        }
+    }
+
+    #[test]
+    fn places_are_read_as_people_write_them() {
+        for (text, seconds) in [("0", 0), ("90", 90), ("1:30", 90), ("01:02:03", 3723)] {
+            assert_eq!(place(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "x", "1:60", "1:2:3:4", "-1", "1.5", "99999999999999999999:00"] {
+            assert!(place(text).is_err(), "{text}");
         }
     }
 

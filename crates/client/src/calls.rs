@@ -421,6 +421,16 @@ impl Api {
         self.stream(&format!("/sessions/{id}/timeline"), &query).await
     }
 
+    /// What one of its terminals showed, as an asciicast; with `follow` also what it shows from now on.
+    pub async fn terminal(&self, id: SessionId, stream: u32, request: u64, follow: bool) -> Result<Body> {
+        let query = [
+            ("stream", stream.to_string()),
+            ("request", request.to_string()),
+            ("follow", follow.to_string()),
+        ];
+        self.stream(&format!("/sessions/{id}/terminal"), &query).await
+    }
+
     /// The gateway checks a recording.
     pub async fn verify_session(&self, id: SessionId) -> Result<VerifyReport> {
         self.send(Method::POST, &format!("/sessions/{id}/verify"), &serde_json::json!({})).await

@@ -244,6 +244,7 @@ impl Capability {
             target_user: self.target_user.clone(),
             request: None,
             opened_by: OpenedBy::Capability,
+            through_gateway: false,
             allowed_because: format!("capability {} while the gateway was down", self.id),
         }
     }

@@ -102,6 +102,9 @@ pub struct Grant {
     pub request: Option<RequestId>,
     /// How it was let in.
     pub opened_by: OpenedBy,
+    /// Its connector is in the gateway, which reads along: a terminal in the browser.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub through_gateway: bool,
     /// Which condition allowed it.
     pub allowed_because: String,
 }
@@ -288,6 +291,7 @@ mod tests {
             target_user: None,
             request: None,
             opened_by: OpenedBy::Rule,
+            through_gateway: false,
             allowed_because: "member of dba".into(),
         }
     }

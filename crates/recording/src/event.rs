@@ -205,6 +205,17 @@ pub enum Form {
     },
 }
 
+impl Form {
+    /// The terminal of what runs in one.
+    #[must_use]
+    pub const fn terminal(&self) -> Option<&Terminal> {
+        match self {
+            Self::Shell { terminal } | Self::Command { terminal } => terminal.as_ref(),
+            _ => None,
+        }
+    }
+}
+
 /// What is done to a file or folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileOperation {

@@ -290,9 +290,15 @@ impl<W: Write> Cast<W> {
 #[must_use]
 pub fn answer(view: &StatementView) -> String {
     let mut text = table(view);
-    text.push_str(&view.output);
-    if !view.output.is_empty() && !view.output.ends_with('\n') {
-        text.push('\n');
+    for (title, printed) in [("", &view.output), ("standard error:\n", &view.error_output)] {
+        if !printed.is_empty() {
+            text.push_str(title);
+            text.push_str(printed);
+            text.push_str(if printed.ends_with('\n') { "" } else { "\n" });
+        }
+    }
+    if view.output_omitted > 0 {
+        text.push_str(&format!("... {} more bytes were printed, and are recorded\n", view.output_omitted));
     }
     let hidden = view.rows_omitted + view.rows.len().saturating_sub(CAST_ROWS) as u64;
     if hidden > 0 {

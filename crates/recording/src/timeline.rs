@@ -15,7 +15,7 @@ use crate::{
     cells::{self, bounded, column_name, render, render_parameter},
     event::{Column, Direction, Event, FileOperation, Form, Parameter, Record, RequestId, Said},
     names::Names,
-    terminal::Text,
+    terminal::{self, Text},
     visible::{visible, visible_bytes, visible_lines},
 };
 
@@ -101,6 +101,29 @@ pub struct StatementView {
     /// What a host's shell or command printed, as text; of a terminal, as it came and not as it stood on the screen.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub output: String,
+    /// What it printed apart from that, as its errors.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub error_output: String,
+    /// Bytes that it printed and that are left out of both.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub output_omitted: u64,
+    /// The terminal that it had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal: Option<TerminalView>,
+}
+
+/// The size of a terminal, at first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TerminalView {
+    /// Width in characters.
+    pub columns: u32,
+    /// Height in characters.
+    pub rows: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Something that happened outside any statement.
@@ -167,7 +190,13 @@ struct Open {
     name: Bytes,
     columns: Vec<Column>,
     /// It prints text, in pieces that may split a character.
-    prints: Option<Text>,
+    prints: Option<Printing>,
+}
+
+#[derive(Debug, Default)]
+struct Printing {
+    output: Text,
+    errors: Text,
 }
 
 impl Builder {
@@ -208,7 +237,7 @@ impl Builder {
                     Direction::Out | Direction::Error => view.copied_out += data.len() as u64,
                 });
                 if *direction != Direction::In {
-                    self.printed(record, *id, data);
+                    self.printed(record, *id, *direction, data);
                 }
             }
             Event::Resized { .. } => {}
@@ -279,7 +308,7 @@ impl Builder {
         let (source, name) = (self.source(record.stream, form), name_given(form));
         let (text, parameters) = self.resolve((record.stream, id), form, shown, values);
         self.left = self.left.saturating_sub(text.len() + length_of(&parameters));
-        let prints = matches!(form, Form::Shell { .. } | Form::Command { .. }).then(Text::default);
+        let prints = matches!(form, Form::Shell { .. } | Form::Command { .. }).then(Printing::default);
         let open = Open { index: self.timeline.statements.len(), name, columns: Vec::new(), prints };
         self.open.insert((record.stream, id), open);
         self.sources.push(source);
@@ -303,6 +332,9 @@ impl Builder {
             curtailed: None,
             masked: BTreeMap::new(),
             output: String::new(),
+            error_output: String::new(),
+            output_omitted: 0,
+            terminal: form.terminal().map(terminal::size),
         });
     }
 
@@ -372,20 +404,23 @@ impl Builder {
     }
 
     /// Text of a host, up to the limits.
-    fn printed(&mut self, record: &Record, id: RequestId, data: &Bytes) {
+    fn printed(&mut self, record: &Record, id: RequestId, direction: Direction, data: &Bytes) {
         let Some(open) = self.open.get_mut(&(record.stream, id)) else { return };
-        let (Some(text), Some(view)) = (&mut open.prints, self.timeline.statements.get_mut(open.index))
+        let (Some(printing), Some(view)) = (&mut open.prints, self.timeline.statements.get_mut(open.index))
         else {
             return;
         };
-        let room = self.limits.text.saturating_sub(view.output.len()).min(self.left);
-        if room == 0 {
-            return;
-        }
+        let (text, shown) = match direction {
+            Direction::Error if view.terminal.is_none() => (&mut printing.errors, &mut view.error_output),
+            _ => (&mut printing.output, &mut view.output),
+        };
         // No more bytes become text than there is room for.
-        let shown = visible_lines(&text.show(data.get(..room).unwrap_or(data)));
-        self.left = self.left.saturating_sub(shown.len());
-        view.output.push_str(&shown);
+        let room = self.limits.text.saturating_sub(shown.len()).min(self.left).min(data.len());
+        let (head, rest) = data.split_at(room);
+        view.output_omitted += rest.len() as u64;
+        let more = visible_lines(&text.show(head));
+        self.left = self.left.saturating_sub(more.len());
+        shown.push_str(&more);
     }
 
     fn note(&mut self, record: &Record) {

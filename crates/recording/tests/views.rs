@@ -5,8 +5,9 @@ use bytes::Bytes;
 use hoop_model::{StreamId, Timestamp};
 use hoop_recording::{
     Event, Limits, Record, RequestId,
-    event::{Column, Direction, Form, Parameter, Said},
+    event::{Column, Direction, Form, Parameter, Said, Terminal},
     export, timeline,
+    timeline::TerminalView,
 };
 use serde_json::{Value, json};
 
@@ -16,6 +17,10 @@ fn record(ms: i64, event: Event) -> Record {
         stream: Some(StreamId(0)),
         event,
     }
+}
+
+const fn id(number: u64) -> RequestId {
+    RequestId(number)
 }
 
 fn query(id: u64, text: &'static str) -> Event {
@@ -156,6 +161,40 @@ fn the_timeline_is_bounded_and_says_so() {
     assert_eq!((timeline.statements[0].rows.len(), timeline.statements[0].rows_omitted), (1, 1));
     assert_eq!(timeline.statements[0].rows[0][1].as_deref(), Some("Ada…"));
     assert_eq!(timeline.statements[0].text, "SELECT id,…");
+}
+
+#[test]
+fn what_a_host_printed_is_kept_apart_and_what_is_left_out_is_counted() {
+    let ran = |number, terminal| Event::Request {
+        id: id(number),
+        form: Form::Command { terminal },
+        text: "make".into(),
+        parameters: vec![],
+    };
+    let said =
+        |number, direction, data: &'static str| Event::Copy { id: id(number), direction, data: data.into() };
+    let screen = Terminal { name: "xterm".into(), columns: 80, rows: 1_000_000 };
+    let records = [
+        record(1, ran(0, None)),
+        record(2, said(0, Direction::Out, "12345678")),
+        record(3, said(0, Direction::Error, "warning\n")),
+        record(4, said(0, Direction::Out, "90abc")),
+        record(5, ran(1, Some(screen))),
+        record(6, said(1, Direction::Out, "a\r\n")),
+        record(7, said(1, Direction::Error, "b")),
+    ];
+    let timeline = timeline(records, &Limits { text: 10, ..Limits::default() });
+    let [command, shell] = &timeline.statements[..] else { panic!("{timeline:?}") };
+    assert_eq!((&*command.output, &*command.error_output), ("1234567890", "warning\n"));
+    assert_eq!((command.output_omitted, command.terminal), (3, None));
+    assert_eq!((&*shell.output, &*shell.error_output), ("a\nb", ""), "a terminal has both on one screen");
+    assert_eq!(
+        shell.terminal,
+        Some(TerminalView { columns: 80, rows: 300 }),
+        "no player draws a million rows"
+    );
+    let told = export::answer(command);
+    assert!(told.contains("standard error:\nwarning\n... 3 more bytes were printed"), "{told}");
 }
 
 #[test]

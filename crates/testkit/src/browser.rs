@@ -109,6 +109,26 @@ impl Browser {
         reply
     }
 
+    /// The CSRF token that it remembers.
+    pub fn csrf(&self) -> &str {
+        &self.csrf
+    }
+
+    /// Its cookie for the gateway, as a header has it; empty if there is none.
+    pub fn cookie(&self) -> String {
+        let jar = fs::read_to_string(&self.jar).unwrap_or_default();
+        let found = jar.lines().rev().find_map(|line| match line.split('\t').collect::<Vec<_>>()[..] {
+            [.., name, value] if name.starts_with("__Host-") => Some(format!("{name}={value}")),
+            _ => None,
+        });
+        found.unwrap_or_default()
+    }
+
+    /// The CA of the gateway.
+    pub fn ca(&self) -> &Path {
+        &self.ca
+    }
+
     /// The same browser after it forgot its CSRF token.
     pub fn forget_csrf(&mut self) {
         self.csrf.clear();

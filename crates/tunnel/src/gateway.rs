@@ -157,7 +157,9 @@ impl GatewayDial {
 }
 
 /// Somebody else at the other end, or a certificate that is refused, stays so; everything else may pass.
-fn classify(error: &InnerTlsError) -> DialFailure {
+/// Whether a handshake with the agent that failed may be tried again.
+#[must_use]
+pub fn classify(error: &InnerTlsError) -> DialFailure {
     let permanent = match error {
         InnerTlsError::Handshake(error) => error
             .get_ref()

@@ -1,6 +1,8 @@
 //! Reading recordings: replay as a timeline, as it happens or afterwards; download; export; verification. Every read is an
 //! event of the ledger, written before the first byte is shown.
 
+pub(super) mod terminal;
+
 use std::{convert::Infallible, io::BufReader, sync::Arc, time::Duration};
 
 use axum::{
@@ -324,6 +326,8 @@ async fn follow_on(
             let count = shown.statements.len();
             for (index, statement) in shown.statements.into_iter().enumerate().skip(next) {
                 let done = statement.tag.is_some() || statement.error.is_some() || statement.denied.is_some();
+                // What runs in a terminal is watched there while it runs.
+                let done = done || statement.terminal.is_some();
                 if !(done || over || still >= PATIENCE || index + 1 < count) {
                     break;
                 }
@@ -468,6 +472,12 @@ fn write_export(
 struct Pieces {
     sender: mpsc::Sender<Result<axum::body::Bytes, std::io::Error>>,
     left: u64,
+}
+
+impl Pieces {
+    fn is_unread(&self) -> bool {
+        self.sender.is_closed()
+    }
 }
 
 impl std::io::Write for Pieces {

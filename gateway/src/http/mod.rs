@@ -34,8 +34,9 @@ mod sessions;
 mod setup;
 mod step_up;
 mod table;
+mod terminals;
 pub(crate) mod throttle;
-mod tokens;
+pub(crate) mod tokens;
 mod trial;
 
 use std::{
@@ -350,6 +351,15 @@ fn session_endpoints() -> Vec<Endpoint> {
             .answers::<sessions_api::Timeline>()
             .token(EVIDENCE),
         Endpoint::get(
+            "/sessions/{id}/terminal",
+            Who::Evidence,
+            "What one of its terminals showed, and shows.",
+            evidence::terminal::terminal,
+        )
+        .query(&[("stream", Type::Integer), ("request", Type::Integer), ("follow", Type::Boolean)])
+        .answers_media("application/x-asciicast")
+        .token(EVIDENCE),
+        Endpoint::get(
             "/sessions/{id}/recording",
             Who::Evidence,
             "Its recording, encrypted.",
@@ -361,6 +371,14 @@ fn session_endpoints() -> Vec<Endpoint> {
             .query(&[("format", Type::String)])
             .answers_media("text/plain")
             .token(EVIDENCE),
+        Endpoint::get(
+            "/terminals",
+            Who::Browser,
+            "Opens a host in a terminal of the browser: a WebSocket.",
+            terminals::open,
+        )
+        .answers_nothing()
+        .in_emergency(),
         Endpoint::post("/sessions/{id}/verify", Who::Evidence, "Checks its recording.", evidence::verify)
             .answers::<VerifyReport>()
             .token(EVIDENCE),

@@ -98,6 +98,11 @@ impl Problematic {
         self.status
     }
 
+    /// As a message has it, where there is no status to tell.
+    pub(crate) fn into_problem(self) -> Problem {
+        Problem::from(&*self.fault)
+    }
+
     /// The same with a hint.
     pub(crate) fn hint(mut self, hint: &str) -> Self {
         self.fault.hint = Some(hint.to_owned());

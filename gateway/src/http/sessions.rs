@@ -35,7 +35,8 @@ pub(super) async fn open(
     From(address): From,
     Json(request): Json<OpenSession>,
 ) -> Answer<Json<SessionOpened>> {
-    let opening = Opening { caller: caller.signed_in, actor: caller.actor, address, request };
+    let opening =
+        Opening { caller: caller.signed_in, actor: caller.actor, address, request, end_to_end: true };
     Ok(Json(Box::pin(sessions::open(&hub, opening)).await?))
 }
 

@@ -189,7 +189,7 @@ pub(crate) async fn no_longer(
         target_user: target_user.as_ref(),
         rules: &grant.rules(),
         approvals: &standing.approvals,
-        end_to_end: true,
+        end_to_end: !grant.through_gateway,
     };
     Ok(match in_force.policy.may_stay(&staying, now()) {
         // A session runs under its grant: its agent knows nothing else. If that would be narrower now, it is over.

@@ -17,11 +17,12 @@ use hoop_ledger::event::EventCode;
 use hoop_model::{Actor, AgentId, SessionId};
 use hoop_store::SessionState;
 use hoop_tunnel::{
+    dispatch::Dispatch,
     relay::{self, RelayLimits},
     ticket::{Claim, Ticket, TicketError},
 };
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream},
     time::{Instant, timeout, timeout_at},
 };
 
@@ -34,6 +35,8 @@ use crate::{
 
 /// How long somebody waits for an agent's connection.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Bytes on the way to a connector in this process.
+const WITHIN: usize = 64 << 10;
 const FIRST_WRITE: Duration = Duration::from_secs(5);
 
 /// What the relay keeps.
@@ -144,6 +147,26 @@ pub(crate) async fn ticket(
     copy(&live, pipe, agent).await;
     drop(stream);
     Ok(())
+}
+
+/// A connection for a connector in this process; it goes on as one that came by TCP, from its ClientHello on.
+pub(crate) fn within(hub: &Shared) -> DuplexStream {
+    let (ours, theirs) = tokio::io::duplex(WITHIN);
+    let task = hub.clone();
+    hub.tasks.spawn(async move {
+        let mut pipe = Pipe::Within(theirs);
+        let opening = websocket::open(&mut pipe, task.config.limits.pre_auth_bytes);
+        let opened = tokio::select! {
+            biased;
+            () = task.stopping.cancelled() => return,
+            opened = timeout(task.config.limits.handshake_timeout, opening) => opened,
+        };
+        let Ok(Some((Dispatch::Session(used), hello))) = opened else { return };
+        if let Err(why) = ticket(&task, &used, hello, pipe, ()).await {
+            why.count();
+        }
+    });
+    ours
 }
 
 fn admit(live: &Live, ticket: &Ticket) -> Result<(), Refused> {

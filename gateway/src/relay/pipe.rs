@@ -1,4 +1,5 @@
-//! A connection that can be relayed: TCP, or the same bytes inside a WebSocket where something in front terminates TLS.
+//! A connection that can be relayed: TCP, or the same bytes inside a WebSocket where something in front terminates TLS, or within
+//! this process.
 
 use std::{
     io,
@@ -10,17 +11,19 @@ use hoop_tunnel::websocket::WebSocketIo;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
     net::TcpStream,
 };
 
-/// One of the two.
+/// One of them.
 #[derive(Debug)]
 pub(crate) enum Pipe {
     /// The usual case, without a box: its relay is the gateway's hot path.
     Tcp(TcpStream),
     /// The fallback.
     Web(Box<WebSocketIo<TokioIo<Upgraded>>>),
+    /// From within this process: the connector of a terminal in the browser.
+    Within(DuplexStream),
 }
 
 impl AsyncRead for Pipe {
@@ -32,6 +35,7 @@ impl AsyncRead for Pipe {
         match &mut *self {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Web(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Within(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -41,6 +45,7 @@ impl AsyncWrite for Pipe {
         match &mut *self {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Web(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Within(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -48,6 +53,7 @@ impl AsyncWrite for Pipe {
         match &mut *self {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Web(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Within(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -55,6 +61,7 @@ impl AsyncWrite for Pipe {
         match &mut *self {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Web(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Within(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

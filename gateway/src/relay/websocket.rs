@@ -122,7 +122,8 @@ async fn go_on(door: &Listener, mut pipe: Pipe, from: ClientAddress, half: Half,
     }
 }
 
-async fn open(pipe: &mut Pipe, limit: usize) -> Option<(Dispatch, Vec<u8>)> {
+/// Reads up to the end of the `ClientHello`.
+pub(super) async fn open(pipe: &mut Pipe, limit: usize) -> Option<(Dispatch, Vec<u8>)> {
     let mut peek = HelloPeek::default();
     let mut buffer = [0_u8; 2048];
     let mut total = 0;

@@ -44,6 +44,8 @@ pub(crate) struct Opening {
     pub(crate) actor: Actor,
     pub(crate) address: IpAddr,
     pub(crate) request: OpenSession,
+    /// Whether the gateway cannot read along: its connector is elsewhere.
+    pub(crate) end_to_end: bool,
 }
 
 /// Everything that was decided before anything was written.
@@ -235,7 +237,10 @@ async fn decide(
     let statement = opening.request.statement.as_ref();
     let single = statement.map(|statement| statements::single(definition, statement)).transpose()?;
     let reason = opening.request.reason.as_deref();
-    let asking = question.asking(reason, single.as_ref(), &standing.approvals, running);
+    let asking = Asking {
+        end_to_end: opening.end_to_end,
+        ..question.asking(reason, single.as_ref(), &standing.approvals, running)
+    };
     let refusal = match in_force.policy.decide(&asking, at) {
         Ok(terms) => {
             let request = terms.approval_used.and_then(|used| standing.behind(used));
@@ -321,6 +326,7 @@ fn write_grant(opening: &Opening, granted: &Granted, id: SessionId, issued: &Iss
         target_user: granted.terms.target_user.as_ref().map(ToString::to_string),
         request: granted.request,
         opened_by: granted.opened_by,
+        through_gateway: !opening.end_to_end,
         allowed_because: granted.terms.because.clone(),
     }
 }
@@ -389,7 +395,7 @@ async fn keep(
         "break_glass": grant.opened_by != OpenedBy::Rule, "retention": retention,
         "retention_seconds": retention.map(|retention| retention.duration().as_secs()), "target_user": grant.target_user, "only": grant.only, "statement_rule": grant.approved, "read_only": grant.read_only,
         "forwarding": grant.forwarding,
-        "end_to_end": true,
+        "end_to_end": opening.end_to_end,
     });
     let subjects = [
         grant.session.into(),

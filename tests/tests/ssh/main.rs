@@ -1,6 +1,7 @@
 //! SSH through hoop: the real OpenSSH client and what runs over it, a real OpenSSH server, and everything between them ours.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod browser;
 mod channels;
 mod ends;
 mod evidence;
@@ -8,6 +9,7 @@ mod files;
 mod forwards;
 mod logins;
 mod refused;
+mod replay;
 mod rules;
 mod terminal;
 mod ways;

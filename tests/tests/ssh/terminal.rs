@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{events, hospital, of_kind, said};
 
-fn shell(world: &World) -> OsSession {
+pub(crate) fn shell(world: &World) -> OsSession {
     let mut command = world.ssh(&["web"]);
     command.env("TERM", "xterm-256color");
     let mut shell = OsSession::spawn(command).unwrap();

@@ -5,11 +5,11 @@ import { useDisclosure } from '@mantine/hooks';
 import type * as calls from '../../api/calls';
 import { useMe, useRights } from '../../queries';
 import { Copyable } from '../../ui/Copyable';
-import { TextLink } from '../../ui/RouterLink';
+import { ButtonLink, TextLink } from '../../ui/RouterLink';
 import { approvalWanted } from '../requests/standing';
 import { Asked } from './Asked';
 import { BreakGlass } from './BreakGlass';
-import { commands, forms } from './commands';
+import { commands, forms, hasTerminal } from './commands';
 
 interface CardProps {
   connection: calls.Connection;
@@ -84,6 +84,17 @@ export function ConnectionCard({ connection, onEdit, onTest, onScan, onDelete }:
         ) : null}
         <Group gap="xs">
           {connection.break_glass ? <BreakGlass connection={connection.name} /> : null}
+          {hasTerminal(connection) ? (
+            <ButtonLink
+              to="/terminal/$connection"
+              params={{ connection: connection.name }}
+              size="compact-xs"
+              variant="light"
+              aria-label={`Open a terminal on ${connection.name}`}
+            >
+              Open terminal
+            </ButtonLink>
+          ) : null}
           {connection.may_connect && programs.length > 0 ? (
             <Button size="compact-xs" variant="subtle" onClick={toggle} aria-expanded={shown}>
               {shown ? 'Hide' : 'psql, URL and JDBC forms'}

@@ -13,10 +13,16 @@ const CLIENT: Record<string, string> = { postgres: 'psql' };
 
 export function commands(connection: Pick<Connection, 'name' | 'protocol'>): Command[] {
   const client = CLIENT[connection.protocol];
+  if (connection.protocol === 'ssh') return [{ label: 'Open a shell', text: `hoop ssh ${connection.name}` }];
   return [
     ...(client ? [{ label: `Run ${client}`, text: `hoop connect ${connection.name} -- ${client}` }] : []),
     { label: 'Open a local port', text: `hoop connect ${connection.name}` },
   ];
+}
+
+/** Can it be opened in the browser? The gateway reads along then, which a rule may forbid. */
+export function hasTerminal({ protocol, may_connect, needs }: Pick<Connection, 'protocol' | 'may_connect' | 'needs'>): boolean {
+  return protocol === 'ssh' && may_connect && !(needs ?? []).includes('end to end');
 }
 
 /** The forms for programs, with the usual local port: the command prints the real ones. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { commands, forms } from './commands';
+import { commands, forms, hasTerminal } from './commands';
 import { EMPTY, problems, toDefinition, toDraft } from './settings';
 
 const FILLED = {
@@ -53,4 +53,13 @@ test('a hostile database name does not leave its quotes', () => {
   expect(psql?.text).toBe(`psql "host=127.0.0.1 port=5432 user='ada@example.org' dbname='a\\\\'b\\"\\$(x)\\\`y\\\`\\\\\\\\' sslmode=disable"`);
   expect(url?.text).toContain('postgresql://ada%40example.org@127.0.0.1');
   expect(url?.text).not.toMatch(/["$`\\]/);
+});
+
+test('a host is opened by ssh, and in the browser where no rule forbids it', () => {
+  const host = { name: 'web-1', protocol: 'ssh', may_connect: true, needs: [] };
+  expect(commands(host)).toEqual([{ label: 'Open a shell', text: 'hoop ssh web-1' }]);
+  expect(hasTerminal(host)).toBe(true);
+  expect(hasTerminal({ ...host, needs: ['a reason', 'end to end'] })).toBe(false);
+  expect(hasTerminal({ ...host, may_connect: false })).toBe(false);
+  expect(hasTerminal({ ...host, protocol: 'postgres' })).toBe(false);
 });

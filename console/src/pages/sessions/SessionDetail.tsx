@@ -1,14 +1,15 @@
 /** One session: its facts, whether its recording is whole, and what happened in it. */
-import { Alert, Badge, Button, Group, Menu, Paper, SimpleGrid, Stack, Text, Title } from '@mantine/core';
+import { Alert, Badge, Button, Group, Loader, Menu, Paper, SimpleGrid, Stack, Text, Title } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { getRouteApi, useNavigate } from '@tanstack/react-router';
-import type { ReactNode } from 'react';
+import { lazy, type ReactNode, Suspense } from 'react';
 
 import * as calls from '../../api/calls';
 import { bytes, count, counted, span } from '../../lib/format';
 import { isOpen, sessionQuery, useMe, useRights } from '../../queries';
 import { Replay } from '../../replay/Replay';
 import { isGap } from '../../replay/rows';
+import type { Statement } from '../../replay/statement';
 import { MOST, type TimelineState, useTimeline } from '../../replay/useTimeline';
 import { Empty, Fetched } from '../../ui/Fetched';
 import { Page } from '../../ui/Page';
@@ -20,6 +21,9 @@ import { EndButton } from './EndButton';
 import { KillButton } from './KillButton';
 import { StateBadge } from './StateBadge';
 import { Verification } from './Verification';
+
+/** With the terminal emulator: fetched when there is a terminal to show. */
+const TerminalReplay = lazy(async () => ({ default: (await import('../../terminal/TerminalReplay')).TerminalReplay }));
 
 const route = getRouteApi('/signed-in/shell/sessions/$id');
 
@@ -144,6 +148,19 @@ function Facts({ session }: { session: calls.Session }) {
 function Recorded({ session }: { session: calls.Session }) {
   const live = isOpen(session.state);
   const timeline = useTimeline(session.id, live);
+  const { manages } = useRights();
+  const screenOf = ({ key, stream, id, tag }: Statement) =>
+    stream === undefined || id === undefined ? undefined : (
+      <Suspense key={key} fallback={<Loader size="sm" />}>
+        <TerminalReplay
+          session={session.id}
+          stream={stream}
+          request={id}
+          live={live && tag === undefined}
+          actions={live && manages ? <KillButton session={session} size="compact-xs" /> : undefined}
+        />
+      </Suspense>
+    );
   return (
     <Stack gap="sm" component="section" aria-label="Replay">
       <Group justify="space-between">
@@ -180,6 +197,7 @@ function Recorded({ session }: { session: calls.Session }) {
               more={timeline.more}
               fetchingMore={timeline.fetchingMore}
               follow={live}
+              screenOf={screenOf}
             />
           )}
         </Fetched>

@@ -1,6 +1,7 @@
 //! Recordings decrypted here, with the private half of their key: to be played, or written in another form. Nobody is asked.
 
 use std::{
+    collections::HashMap,
     fs::File,
     io::{self, BufWriter, Read, Write},
     path::Path,
@@ -10,8 +11,8 @@ use bytes::Bytes;
 use hoop_client::{Api, ClientError, profile};
 use hoop_model::SessionId;
 use hoop_recording::{
-    Ended, Ending, Header, Manifest, Reader, Record, RecordingPrivateKey, Timeline, export as exports,
-    terminal::TerminalCast,
+    Ended, Ending, Event, Header, Manifest, Reader, Record, RecordingPrivateKey, Timeline, export as exports,
+    terminal::{TerminalCast, Which},
     timeline::{Builder, Limits},
 };
 
@@ -27,6 +28,8 @@ use crate::{
 pub(super) struct Opened {
     pub(super) header: Header,
     pub(super) timeline: Timeline,
+    /// What its terminals showed, each as an asciicast; none where that is too much to hold.
+    pub(super) terminals: HashMap<Which, Bytes>,
     pub(super) ending: Option<Ending>,
     /// What stands before a damaged place is shown all the same.
     pub(super) broken: Option<ClientError>,
@@ -36,6 +39,44 @@ impl Opened {
     /// As [`ended`].
     pub(super) fn ended(&self) -> (&'static str, Option<(&str, Option<&str>)>) {
         ended(self.ending.as_ref())
+    }
+}
+
+/// Bytes that terminals showed, held to be drawn.
+const MOST_SHOWN: usize = 128 << 20;
+
+/// Gathers what all terminals of a recording showed.
+#[derive(Default)]
+struct Terminals {
+    casts: HashMap<Which, TerminalCast<Vec<u8>>>,
+    shown: usize,
+}
+
+impl Terminals {
+    fn push(&mut self, record: &Record) -> io::Result<()> {
+        let id = match &record.event {
+            Event::Request { id, form, .. } if form.terminal().is_some() => {
+                let which = (record.stream, *id);
+                self.casts.insert(which, TerminalCast::new("", Vec::new()).of(which));
+                id
+            }
+            Event::Copy { id, data, .. } => {
+                self.shown = self.shown.saturating_add(data.len());
+                id
+            }
+            Event::Resized { id, .. } | Event::Completed { id, .. } | Event::Failed { id: Some(id), .. } => {
+                id
+            }
+            _ => return Ok(()),
+        };
+        if self.shown > MOST_SHOWN {
+            self.casts.clear();
+        }
+        self.casts.get_mut(&(record.stream, *id)).map_or(Ok(()), |cast| cast.push(record))
+    }
+
+    fn finish(self) -> HashMap<Which, Bytes> {
+        self.casts.into_iter().map(|(which, cast)| (which, cast.into_inner().into())).collect()
     }
 }
 
@@ -118,12 +159,13 @@ fn unreadable(what: &str, error: &dyn std::fmt::Display) -> ClientError {
 
 /// Decrypts all of it for showing.
 pub(super) fn open(input: impl Read, what: &str, key: &RecordingPrivateKey) -> Result<Opened> {
-    let mut builder = Builder::new(Limits::default());
+    let (mut builder, mut terminals) = (Builder::new(Limits::default()), Terminals::default());
     let read = records(input, what, key, |record| {
         builder.push(&record);
-        Ok(())
+        terminals.push(&record)
     })?;
-    Ok(Opened { header: read.header, timeline: builder.finish(), ending: read.ending, broken: read.broken })
+    let (timeline, terminals) = (builder.finish(), terminals.finish());
+    Ok(Opened { header: read.header, timeline, terminals, ending: read.ending, broken: read.broken })
 }
 
 /// Fetches a session's recording as it is stored, and decrypts it here.

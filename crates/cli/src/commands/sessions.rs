@@ -1,9 +1,12 @@
 //! `hoop sessions`.
 
+use std::{collections::HashMap, io::IsTerminal as _, time::Duration};
+
+use bytes::Bytes;
 use hoop_api::sessions::{SessionView, TimelineNote};
 use hoop_client::{Api, ClientError, ExportFormat, events::EventReader};
 use hoop_model::{SessionId, Timestamp};
-use hoop_recording::StatementView;
+use hoop_recording::{StatementView, terminal::Which};
 use serde_json::{Value, json};
 
 use super::{
@@ -17,6 +20,7 @@ use crate::{
     failure::Result,
     output::{Look, Out, Table, facts, text},
     replay::{self, Pace},
+    screen::{self, Source},
 };
 
 /// As many as the API gives at once.
@@ -165,9 +169,12 @@ fn rules(session: &SessionView) -> String {
 // --- replay
 
 async fn replay(args: &Replay, out: &Out) -> Result {
-    let pace = Pace::new(args.speed, args.no_wait);
+    let longest = Duration::try_from_secs_f64(args.idle_limit).map_err(|_| {
+        ClientError::usage("HOOP-1015", "a pause cannot be cut to that").hint("--idle-limit 2, in seconds")
+    })?;
+    let player = Player::new(Pace::new(args.speed, args.no_wait, longest), args.from);
     let Some(key) = &args.key else {
-        return replay_session(&api()?, wanted(args.id)?, pace, out).await;
+        return replay_session(&api()?, wanted(args.id)?, player, out).await;
     };
     let key = decrypt::private_key(key)?;
     let opened = match &args.file {
@@ -177,10 +184,10 @@ async fn replay(args: &Replay, out: &Out) -> Result {
             out.waiting("Fetching", decrypt::fetch(&api, wanted(args.id)?, key)).await?
         }
     };
-    replay_opened(opened, pace, out).await
+    replay_opened(opened, player, out).await
 }
 
-async fn replay_session(api: &Api, id: SessionId, pace: Pace, out: &Out) -> Result {
+async fn replay_session(api: &Api, id: SessionId, mut player: Player, out: &Out) -> Result {
     let mut first = out.waiting("Asking the gateway", api.timeline(id, 0, STATEMENTS)).await?;
     if out.is_json() {
         let mut statements = std::mem::take(&mut first.statements);
@@ -199,7 +206,8 @@ async fn replay_session(api: &Api, id: SessionId, pace: Pace, out: &Out) -> Resu
     }
     let session = &first.session;
     heading(&format!("{} on {}, {}", session.user, session.connection, seconds(session.started_at)), out)?;
-    let mut player = Player::new(pace);
+    player.screens = Screens::Gateway(api.clone(), id);
+    player.started_at = Some(session.started_at);
     let mut page = first;
     let mut from = 0;
     loop {
@@ -223,7 +231,8 @@ async fn replay_session(api: &Api, id: SessionId, pace: Pace, out: &Out) -> Resu
     ending(&page.ending, ended, out)
 }
 
-async fn replay_opened(opened: Opened, pace: Pace, out: &Out) -> Result {
+async fn replay_opened(mut opened: Opened, mut player: Player, out: &Out) -> Result {
+    player.screens = Screens::Held(std::mem::take(&mut opened.terminals));
     let (header, timeline) = (&opened.header, &opened.timeline);
     let (how, ended) = opened.ended();
     if out.is_json() {
@@ -233,7 +242,7 @@ async fn replay_opened(opened: Opened, pace: Pace, out: &Out) -> Result {
         }))?;
     } else {
         heading(&format!("{} of {}", header.session, seconds(header.started_at)), out)?;
-        let mut player = Player::new(pace);
+        player.started_at = Some(header.started_at);
         let mut notes = timeline.notes.iter().peekable();
         for (index, view) in (0..).zip(&timeline.statements) {
             while let Some(note) = notes.next_if(|note| note.before <= index) {
@@ -292,35 +301,87 @@ fn statement(value: &Value) -> Result<StatementView> {
 /// Plays statements in their own time.
 struct Player {
     pace: Pace,
+    /// What was before is left out.
+    from: Duration,
+    started_at: Option<Timestamp>,
     last: Option<Timestamp>,
+    screens: Screens,
+}
+
+/// Where what terminals showed can be had.
+enum Screens {
+    Nowhere,
+    Gateway(Api, SessionId),
+    Held(HashMap<Which, Bytes>),
+}
+
+impl Screens {
+    /// That of a statement, if there is one to be drawn, and something to draw on.
+    async fn of(&self, view: &StatementView) -> Result<Option<Source>> {
+        if view.terminal.is_none() || !std::io::stdout().is_terminal() {
+            return Ok(None);
+        }
+        Ok(match self {
+            Self::Nowhere => None,
+            Self::Gateway(api, id) => {
+                Some(Source::Gateway(api.terminal(*id, stream(view)?, view.id.0, false).await?))
+            }
+            Self::Held(casts) => casts.get(&(view.stream, view.id)).cloned().map(Source::Held),
+        })
+    }
 }
 
 impl Player {
-    const fn new(pace: Pace) -> Self {
-        Self { pace, last: None }
+    const fn new(pace: Pace, from: Duration) -> Self {
+        Self { pace, from, started_at: None, last: None, screens: Screens::Nowhere }
     }
 
     async fn play(&mut self, view: &StatementView, out: &Out) -> Result {
-        if !replay::is_shown(view) {
+        let took = replay::duration(view);
+        let began = self.started_at.map(|start| view.at.since(start)).unwrap_or_default();
+        let ended_before = view.duration_us.is_some() && began + took < self.from;
+        if !replay::is_shown(view) || (ended_before && !self.from.is_zero()) {
             return Ok(());
         }
         let since = self.last.map(|last| view.at.since(last)).unwrap_or_default();
         tokio::time::sleep(self.pace.pause(since)).await;
         out.line(replay::question(view, out).trim_end())?;
-        let took = replay::duration(view);
-        tokio::time::sleep(self.pace.pause(took)).await;
-        out.line(replay::reply(view, out).trim_end())?;
-        out.line("")?;
         self.last = Some(view.at.after(took));
-        Ok(())
+        let screen = if self.pace == Pace::AtOnce { None } else { self.screens.of(view).await? };
+        match screen {
+            Some(cast) => told(screen::play(cast, self.pace, self.from.saturating_sub(began)).await?, out),
+            None => {
+                tokio::time::sleep(self.pace.pause(took)).await;
+                out.line(replay::reply(view, out).trim_end())?;
+                if view.output_omitted > 0 {
+                    let rest = "all that was printed: hoop sessions export SESSION -f jsonl";
+                    out.line(out.look(Look::Yellow, rest))?;
+                }
+                Ok(out.line("")?)
+            }
+        }
     }
+}
+
+/// Every terminal belongs to one.
+fn stream(view: &StatementView) -> Result<u32> {
+    Ok(view.stream.map(|stream| stream.0).ok_or_else(not_understood)?)
+}
+
+fn told(end: screen::End, out: &Out) -> Result {
+    let line = match end {
+        screen::End::Exit(status) => format!("exit {status}"),
+        screen::End::Open => "no more of it is recorded".to_owned(),
+    };
+    Ok(out.line(out.look(Look::Dim, &line))?)
 }
 
 async fn tail(id: SessionId, out: &Out) -> Result {
     let api = api()?;
     let mut body = api.follow_timeline(id, 0).await?;
     let mut events = EventReader::default();
-    let mut player = Player::new(Pace::AtOnce);
+    let mut player = Player::new(Pace::AtOnce, Duration::ZERO);
+    let draws = std::io::stdout().is_terminal();
     let mut over = false;
     while let Some(piece) = body.next().await? {
         for event in events.push(&piece)? {
@@ -336,7 +397,14 @@ async fn tail(id: SessionId, out: &Out) -> Result {
                 let note: TimelineNote = serde_json::from_value(value).map_err(|_| not_understood())?;
                 show_note(&note.at, &note.kind, &note.text, out)?;
             } else {
-                player.play(&statement(&value)?, out).await?;
+                let view = statement(&value)?;
+                if draws && view.terminal.is_some() {
+                    out.line(replay::question(&view, out).trim_end())?;
+                    let body = api.terminal(id, stream(&view)?, view.id.0, true).await?;
+                    told(screen::play(Source::Gateway(body), Pace::AtOnce, Duration::ZERO).await?, out)?;
+                } else {
+                    player.play(&view, out).await?;
+                }
             }
         }
     }

@@ -150,6 +150,7 @@ facts! {
     FOLLOW = public "follow" Flag, "Whether it was watched while it was made.";
     AFTER = public "after" Number, "From which event on.";
     LIMIT = public "limit" Number, "At most so many.";
+    TERMINAL = public "terminal" Text, "Which terminal: its stream, and its number there.";
     FORMAT = public "format" Text, "In which form.";
     CLEAN = public "clean" Flag, "Whether nothing is wrong.";
     HEAD = public "head" Text, "Hash of its last chunk, hex.";

@@ -90,7 +90,7 @@ pub const fn schema(code: Code) -> &'static [Fact] {
         Code::GatewayRestored => &[CHECKPOINT_SIZE, LEDGER_SIZE, MADE_AT, FINDING_COUNT, BACKUP_SIGNER],
         Code::HoldPlaced => &[HOLD, HELD_NAME, HOLD_REASON],
         Code::HoldReleased => &[HOLD, HELD_NAME, HOLD_REASON, PLACED_BY, PLACED_AT],
-        Code::RecordingRead => &[FOLLOW, AFTER, LIMIT],
+        Code::RecordingRead => &[FOLLOW, AFTER, LIMIT, TERMINAL],
         Code::RecordingExported => &[FORMAT],
         Code::RecordingVerified => &[CLEAN, FINDINGS, HEAD],
         Code::AccountMade | Code::AccountRemoved | Code::AccountLeft => {

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 pub use harmless::{Harmless, Text};
 
 use crate::{
-    event::{Direction, Event, Form, Record, RequestId, Terminal},
+    event::{Direction, Event, Record, RequestId, Terminal},
+    timeline::TerminalView,
     visible::{visible, visible_bytes},
 };
 
@@ -21,11 +22,15 @@ use crate::{
 const MOST_COLUMNS: u32 = 500;
 const MOST_ROWS: u32 = 300;
 
-/// Writes the first terminal of a recording as an asciicast (version 3), record by record.
+/// Which terminal of a recording: what ran in it, by stream and number there.
+pub type Which = (Option<StreamId>, RequestId);
+
+/// Writes one terminal of a recording as an asciicast (version 3), record by record: the first, unless another is wanted.
 #[derive(Debug)]
 pub struct TerminalCast<W> {
     out: W,
     title: String,
+    wanted: Option<Which>,
     shown: Option<Shown>,
 }
 
@@ -41,7 +46,24 @@ struct Shown {
 impl<W: Write> TerminalCast<W> {
     /// Begins.
     pub fn new(title: &str, out: W) -> Self {
-        Self { out, title: visible(title), shown: None }
+        Self { out, title: visible(title), wanted: None, shown: None }
+    }
+
+    /// This one.
+    #[must_use]
+    pub fn of(self, which: Which) -> Self {
+        Self { wanted: Some(which), ..self }
+    }
+
+    /// What was written to.
+    pub fn into_inner(self) -> W {
+        self.out
+    }
+
+    /// What ran in it has ended: no more is written.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.shown.as_ref().is_some_and(|shown| shown.over)
     }
 
     /// Takes the next record.
@@ -63,7 +85,7 @@ impl<W: Write> TerminalCast<W> {
                 ("o", text)
             }
             Event::Resized { id, columns, rows } if mine(id) => {
-                let (columns, rows) = size(*columns, *rows);
+                let (columns, rows) = bounded(*columns, *rows);
                 ("r", format!("{columns}x{rows}"))
             }
             Event::Completed { id, tag, .. } if mine(id) => {
@@ -94,12 +116,12 @@ impl<W: Write> TerminalCast<W> {
 
     fn begin(&mut self, record: &Record) -> io::Result<()> {
         let Event::Request { id, form, text, .. } = &record.event else { return Ok(()) };
-        let (Form::Shell { terminal: Some(terminal) } | Form::Command { terminal: Some(terminal) }) = form
-        else {
+        let Some(terminal) = form.terminal() else { return Ok(()) };
+        if self.wanted.is_some_and(|wanted| wanted != (record.stream, *id)) {
             return Ok(());
-        };
-        let Terminal { name, columns, rows } = terminal;
-        let (columns, rows) = size(*columns, *rows);
+        }
+        let TerminalView { columns, rows } = size(terminal);
+        let name = &terminal.name;
         self.shown = Some(Shown {
             stream: record.stream,
             id: *id,
@@ -123,7 +145,13 @@ impl<W: Write> TerminalCast<W> {
     }
 }
 
-fn size(columns: u32, rows: u32) -> (u32, u32) {
+/// As a player is told of it.
+pub(crate) fn size(terminal: &Terminal) -> TerminalView {
+    let (columns, rows) = bounded(terminal.columns, terminal.rows);
+    TerminalView { columns, rows }
+}
+
+fn bounded(columns: u32, rows: u32) -> (u32, u32) {
     (columns.clamp(1, MOST_COLUMNS), rows.clamp(1, MOST_ROWS))
 }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
+use crate::event::Form;
 
 fn shown(text: &str) -> String {
     Harmless::for_terminals().show(text.as_bytes())

@@ -1,0 +1,103 @@
+/** A terminal on a host, for who has no command line at hand. */
+import { Alert, Badge, Button, Group, Loader, Stack, Text, TextInput } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { getRouteApi } from '@tanstack/react-router';
+import { lazy, Suspense, useState } from 'react';
+
+import * as calls from '../../api/calls';
+import { NEEDED, prove } from '../../api/stepUp';
+import type { Ended } from '../../terminal/shell';
+import { Fetched } from '../../ui/Fetched';
+import { Page } from '../../ui/Page';
+import { ProblemAlert } from '../../ui/ProblemAlert';
+import { TextLink } from '../../ui/RouterLink';
+
+/** With the terminal emulator. */
+const ShellScreen = lazy(async () => ({ default: (await import('../../terminal/ShellScreen')).ShellScreen }));
+
+const route = getRouteApi('/signed-in/shell/terminal/$connection');
+
+export function TerminalPage() {
+  const { connection } = route.useParams();
+  const query = useQuery({ queryKey: ['connections', false], queryFn: () => calls.connections(false) });
+  return (
+    <Page
+      title={connection}
+      about={
+        <>
+          <TextLink to="/connections" size="sm">
+            Connections
+          </TextLink>{' '}
+          / terminal
+        </>
+      }
+    >
+      <Fetched query={query}>
+        {(all) => <Opening key={connection} connection={connection} asks={all.find((one) => one.name === connection)?.needs ?? []} />}
+      </Fetched>
+    </Page>
+  );
+}
+
+type Where = { at: 'asking' } | { at: 'open'; attempt: number; session?: string } | { at: 'over'; end: Ended };
+
+function Opening({ connection, asks }: { connection: string; asks: readonly string[] }) {
+  const wantsReason = asks.includes('a reason');
+  const [reason, setReason] = useState('');
+  const [where, setWhere] = useState<Where>(wantsReason ? { at: 'asking' } : { at: 'open', attempt: 0 });
+  const over = async (end: Ended) => {
+    // As with every change: the factor is asked for where it is needed, and then it goes on.
+    const again = end.kind === 'failed' && end.problem.code === NEEDED && (await prove());
+    setWhere(again ? { at: 'open', attempt: Date.now() } : { at: 'over', end });
+  };
+  const open = () => setWhere({ at: 'open', attempt: Date.now() });
+  if (where.at === 'open') {
+    return (
+      <Stack gap="xs">
+        <Group gap="sm">
+          <Badge color={where.session ? 'teal' : 'gray'} variant="dot" tt="none" role="status">
+            {where.session ? 'connected' : 'connecting'}
+          </Badge>
+          <Text size="xs" c="dimmed">
+            Recorded. For files, forwards and scripts use <code>hoop ssh {connection}</code>.
+          </Text>
+        </Group>
+        <Suspense fallback={<Loader size="sm" />}>
+          <ShellScreen
+            key={where.attempt}
+            connection={connection}
+            reason={reason.trim()}
+            onOpened={(session) => setWhere({ ...where, session })}
+            onEnded={(end) => void over(end)}
+          />
+        </Suspense>
+      </Stack>
+    );
+  }
+  return (
+    <Stack gap="md" align="flex-start" component="form" onSubmit={(event) => (event.preventDefault(), open())}>
+      {where.at === 'over' ? <Over end={where.end} /> : null}
+      {wantsReason ? (
+        <TextInput
+          label="Reason"
+          description="Stands in the ledger, beside your name"
+          required
+          maxLength={500}
+          w="min(100%, 480px)"
+          value={reason}
+          onChange={(event) => setReason(event.currentTarget.value)}
+        />
+      ) : null}
+      <Button type="submit">{where.at === 'over' ? 'Open again' : 'Open terminal'}</Button>
+    </Stack>
+  );
+}
+
+function Over({ end }: { end: Ended }) {
+  if (end.kind === 'failed') return <ProblemAlert error={end.problem} />;
+  return (
+    <Alert color="gray" variant="light" role="status">
+      The shell ended{end.code === undefined ? '' : ` with exit code ${end.code}`}.
+    </Alert>
+  );
+}
