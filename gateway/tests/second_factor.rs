@@ -80,6 +80,8 @@ const HARMLESS: [(&str, &str); 15] = [
 ];
 /// The provider decides whether it saw one.
 const AT_THE_PROVIDER: (&str, &str) = ("GET", "/api/v1/auth/step-up/oidc");
+/// The session that is opened by it asks for a factor like any other: the same decision.
+const TERMINAL: (&str, &str) = ("GET", "/api/v1/terminals");
 /// And this ends a session of one's own.
 const ENDS: (&str, &str) = ("POST", "/api/v1/sessions/{id}/end");
 /// These are for people who are about to sign in; a second factor is asked for behind them.
@@ -124,7 +126,8 @@ async fn every_route_that_matters_asks_for_a_second_factor() {
         if who == Who::Browser {
             let worth = matches!(row.1, "/api/v1/cli-login" | "/api/v1/device/approve");
             let the_way_to_one = row.1.starts_with("/api/v1/auth/step-up/passkey");
-            assert!(worth || the_way_to_one || row == AT_THE_PROVIDER || endpoint.fresh, "{row:?}");
+            let elsewhere = [AT_THE_PROVIDER, TERMINAL].contains(&row);
+            assert!(worth || the_way_to_one || elsewhere || endpoint.fresh, "{row:?}");
             continue;
         }
         // For programs alone: whoever signed in, with whatever, gets nowhere.

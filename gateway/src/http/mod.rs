@@ -377,8 +377,7 @@ fn session_endpoints() -> Vec<Endpoint> {
             "Opens a host in a terminal of the browser: a WebSocket.",
             terminals::open,
         )
-        .answers_nothing()
-        .in_emergency(),
+        .answers_nothing(),
         Endpoint::post("/sessions/{id}/verify", Who::Evidence, "Checks its recording.", evidence::verify)
             .answers::<VerifyReport>()
             .token(EVIDENCE),

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: the same loads directly, through pgbouncer and through hoop, in one run on one machine; and how
-//! long policy takes to decide, how fast answers are masked, and how long a session takes to end that is no longer allowed.
+//! long policy takes to decide, how fast answers are masked, what a host's sessions take, and how long a session takes to end
+//! that is no longer allowed.
 
 mod load;
 mod masking;
@@ -8,6 +9,7 @@ mod policy;
 mod recording;
 mod revoke;
 mod rows;
+mod ssh;
 
 use std::{
     path::{Path, PathBuf},
@@ -39,6 +41,7 @@ enum What {
     Policy(policy::Policy),
     Recording(recording::Recording),
     Revoke(revoke::Revoke),
+    Ssh(ssh::Ssh),
 }
 
 /// PostgreSQL: pgbench, COPY, session opening, idle sessions; rate, latency, CPU and memory.
@@ -105,6 +108,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         What::Policy(options) => policy::run(options),
         What::Recording(options) => recording::run(options),
         What::Revoke(options) => revoke::run(options),
+        What::Ssh(options) => ssh::run(options),
     }
 }
 

@@ -32,8 +32,8 @@ pub(super) fn figures(printed: &str) -> Result<Vec<(&str, f64, &'static str)>> {
     printed.lines().map(figure).collect()
 }
 
-/// What issue 2 asks for: a case, what it is compared with, and the bound.
-const GOALS: [(&str, Goal); 9] = [
+/// What is asked for: a case, what it is compared with, and the bound.
+const GOALS: [(&str, Goal); 14] = [
     ("select.prepared.c16.rate", Goal::AtLeast(0.6, "pgbouncer")),
     ("select.prepared.c16.cpu.total", Goal::AtMost(6.5)),
     ("select.prepared.c1.latency_mean", Goal::AtMost(350.0)),
@@ -43,11 +43,20 @@ const GOALS: [(&str, Goal); 9] = [
     ("idle.gateway", Goal::AtMost(48.0)),
     ("idle.agent", Goal::AtMost(160.0)),
     ("open.p50", Goal::AtMost(25.0)),
+    ("ssh.out.rate", Goal::AtLeast(0.7, "direct")),
+    ("ssh.in.rate", Goal::AtLeast(0.7, "direct")),
+    ("ssh.true.p50", Goal::TimesAtMost(1.3, "direct")),
+    ("ssh.echo.p99", Goal::MoreByAtMost(5.0, "direct")),
+    ("ssh.idle.agent", Goal::AtMost(400.0)),
 ];
 
 enum Goal {
     /// So many times another path's figure, or more.
     AtLeast(f64, &'static str),
+    /// So many times another path's figure, or less.
+    TimesAtMost(f64, &'static str),
+    /// So much more than another path's figure, or less.
+    MoreByAtMost(f64, &'static str),
     /// So much or less.
     AtMost(f64),
 }
@@ -121,6 +130,14 @@ impl Rows {
             Goal::AtLeast(times, path) => {
                 let reached = hoop / self.value(case, path)?;
                 (reached, format!("at least {times} of {path}"), reached >= *times)
+            }
+            Goal::TimesAtMost(times, path) => {
+                let reached = hoop / self.value(case, path)?;
+                (reached, format!("at most {times} of {path}"), reached <= *times)
+            }
+            Goal::MoreByAtMost(more, path) => {
+                let reached = hoop - self.value(case, path)?;
+                (reached, format!("at most {more} more than {path}"), reached <= *more)
             }
             Goal::AtMost(most) => (hoop, format!("at most {most}"), hoop <= *most),
         };

@@ -28,6 +28,7 @@ use crate::{
 };
 pub(crate) use people::hoop;
 pub(crate) use postgres::{Cluster, DATABASE, ROLE, Size};
+pub(crate) use sshd::user_key as host_key;
 pub(crate) use state::State;
 use state::{Binaries, write_secret};
 

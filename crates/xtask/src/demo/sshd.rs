@@ -23,7 +23,7 @@ fn folder(state: &State) -> PathBuf {
 }
 
 /// The private key with which the agent logs in; it lies where the agent may read.
-pub(super) fn user_key(state: &State) -> PathBuf {
+pub(crate) fn user_key(state: &State) -> PathBuf {
     state.folder.join("agent/demo_host.key")
 }
 
