@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use hoop_ledger::{Draft, EventCode, Facts, Subject};
-use hoop_model::{Actor, Timestamp};
+use hoop_model::{Actor, Timestamp, UserId};
 use hoop_store::{NewEvent, Store};
 use hoop_telemetry::Metrics;
 use tokio::sync::{Notify, Semaphore};
@@ -14,8 +14,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     agents::Agents, checkpoints::Publishing, config::Config, connection_tests::ConnectionTests,
-    http::throttle::Throttle, keys::Keys, live::LiveSessions, notices::Notices, recordings::Recordings,
-    relay::Relay, rules::Rules,
+    http::throttle::Throttle, keys::Keys, listener::limits::Each, live::LiveSessions, notices::Notices,
+    recordings::Recordings, relay::Relay, rules::Rules,
 };
 
 /// Shared by every task of the gateway.
@@ -40,6 +40,8 @@ pub(crate) struct Hub {
     pub(crate) exporting: Arc<Semaphore>,
     /// How many terminals in browsers there are at once.
     pub(crate) terminals: Arc<Semaphore>,
+    /// And of one person.
+    pub(crate) terminals_each: Each<UserId>,
     /// How many terminals are watched at once: each has a thread.
     pub(crate) watching: Arc<Semaphore>,
     pub(crate) metrics: Metrics,

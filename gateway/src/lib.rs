@@ -56,6 +56,7 @@ pub use self::listener::tls::TlsError;
 use self::{
     config::Config,
     hub::{Hub, Shared, event, now},
+    listener::limits::Each,
     listener::tls,
 };
 
@@ -70,6 +71,8 @@ const HEAVY: usize = 2;
 const EXPORTS: usize = 8;
 /// Terminals in browsers at once.
 const TERMINALS: usize = 1_000;
+/// And of one person.
+const TERMINALS_EACH: usize = 20;
 /// Terminals watched at once.
 const WATCHED: usize = 64;
 
@@ -154,6 +157,7 @@ impl Gateway {
             trying: Arc::new(Semaphore::new(HEAVY)),
             exporting: Arc::new(Semaphore::new(EXPORTS)),
             terminals: Arc::new(Semaphore::new(TERMINALS)),
+            terminals_each: Each::new(TERMINALS_EACH),
             watching: Arc::new(Semaphore::new(WATCHED)),
             metrics: hoop_telemetry::start_metrics()?,
             notices: notices::Notices::new(&config.channels, &config.public_host),

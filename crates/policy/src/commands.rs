@@ -46,15 +46,17 @@ impl CommandRule {
     }
 }
 
-/// What becomes of a command, and by which rule. What is not UTF-8 fits no rule that allows, and any that denies.
+/// What becomes of a command, and by which rule. What is not UTF-8, or has a line end or another control character in it, fits no rule
+/// that allows, and any that denies: `\s` fits a line end, behind which the host's shell begins another command.
 pub(crate) fn decided<'r>(rules: &'r [CommandRule], text: &[u8]) -> (CommandAction, Option<&'r CommandRule>) {
     if rules.is_empty() {
         return (CommandAction::Allow, None);
     }
-    let text = std::str::from_utf8(text);
+    let is_plain = |text: &&str| !text.chars().any(|c| c.is_control() && c != '\t');
+    let text = std::str::from_utf8(text).ok().filter(is_plain);
     let by = rules.iter().find(|rule| match text {
-        Ok(text) => rule.fits(text),
-        Err(_) => rule.action == CommandAction::Deny,
+        Some(text) => rule.fits(text),
+        None => rule.action == CommandAction::Deny,
     });
     (by.map_or(CommandAction::Deny, |rule| rule.action), by)
 }
@@ -148,8 +150,8 @@ mod tests {
             ("systemctl restart web", Some(CommandAction::Allow)),
             ("systemctl restart db", Some(CommandAction::Deny)),
             ("systemctl restart web;id", None),
-            ("systemctl restart web\nid", None),
-            ("uptime\n", None),
+            ("systemctl restart web\nid", Some(CommandAction::Deny)),
+            ("uptime\n", Some(CommandAction::Deny)),
             (" uptime", None),
             ("xuptime", None),
             ("uptime | sh", None),
@@ -164,7 +166,13 @@ mod tests {
     fn what_is_no_text_is_allowed_by_nothing() {
         let anything = rules("[{name: any, action: allow, text: ['(?s).*']}]");
         assert_eq!(by(&anything, b"id"), Some(CommandAction::Allow));
-        assert_eq!(by(&anything, b"id \xff"), None);
+        for text in [&b"id \xff"[..], b"id\nid", b"id\rid", b"id\0", b"id \x1b[2K"] {
+            assert_eq!(by(&anything, text), None);
+        }
+        assert_eq!(
+            by(&rules(r"[{name: r, action: allow, text: ['restart\s+[a-z]+']}]"), b"restart\nreboot"),
+            None
+        );
         let denied = rules("[{name: no, action: deny, text: [id]}]");
         assert_eq!(by(&denied, b"uptime \xff"), Some(CommandAction::Deny));
     }

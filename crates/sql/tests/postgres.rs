@@ -512,6 +512,30 @@ fn columns_of(text: &str) -> (Vec<String>, bool) {
     (named, columns.whole_rows)
 }
 
+/// A `WITH` that is none hides no call: the label of a column, `WITH ORDINALITY`.
+#[test]
+fn what_only_looks_like_a_with_hides_no_call() {
+    for text in [
+        "create table t as select c, 1 as with from (select 2) as materialized (a), dblink('x', 'y') as (c text)",
+        "prepare p as select c, 1 as with from (select 2) as materialized (a), dblink('x', 'y') as (c text)",
+        "insert into t select c from generate_series(1, 1) with ordinality as materialized (a, b), dblink('x', 'y') as (c text)",
+        "explain select c from generate_series(1, 1) with ordinality as materialized (a, b), dblink('x', 'y') as (c text)",
+        "insert into t select c, 1 as with from (select 2) as not (a), dblink('x', 'y') as (c text)",
+        "declare d cursor for select c, 1 as for, 2 as with from (select 2) as materialized (a), dblink('x', 'y') as (c text)",
+    ] {
+        let wanted = Wanted { spelling: false, answer: false, mentions: false, columns: false };
+        let cut = Text::new(text.as_bytes(), Dialect::Postgres(Mode::default()));
+        let calls = |reading: &hoop_sql::Reading| {
+            reading
+                .statements
+                .iter()
+                .any(|one| one.unknown_functions.iter().any(|name| name.name == "dblink"))
+        };
+        assert!(cut.by_words(wanted).is_none_or(|reading| calls(&reading)), "{text}");
+        assert!(calls(&cut.parsed()), "{text}");
+    }
+}
+
 #[test]
 fn columns_are_what_is_surely_nothing_else() {
     for (text, named) in [

@@ -31,11 +31,12 @@ pub(super) async fn open(
         return Err(Problematic::forbidden("HOOP-3031", "this request comes from no page of the console"));
     }
     let upgrade = upgrade.map_err(|_| Problematic::bad_request("this path is for WebSocket upgrades"))?;
+    let own = hub.terminals_each.admit(caller.signed_in.user.id).ok_or_else(|| Problematic::too_many(10))?;
     let one_of_few = Arc::clone(&hub.terminals).try_acquire_owned().map_err(|_| Problematic::too_many(10))?;
     let counted = hub.tasks.token();
     let upgrade = upgrade.max_message_size(terminals::LONGEST).max_frame_size(terminals::LONGEST);
     Ok(upgrade.on_upgrade(async move |socket| {
-        let _held = (one_of_few, counted);
+        let _held = (own, one_of_few, counted);
         Box::pin(terminals::serve(hub, caller, address, socket)).await;
     }))
 }

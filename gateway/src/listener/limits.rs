@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    hash::Hash,
     net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -19,45 +20,44 @@ pub(crate) fn neighbourhood(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Counts connections by address.
+/// Counts what each has open: connections by address, terminals by person.
 #[derive(Debug, Clone)]
-pub(crate) struct PerAddress {
+pub(crate) struct Each<K: Eq + Hash> {
     limit: usize,
-    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    open: Arc<Mutex<HashMap<K, usize>>>,
 }
 
-/// One counted connection; counted down when dropped.
+/// One that is counted; counted down when dropped.
 #[derive(Debug)]
-pub(crate) struct Counted {
-    address: IpAddr,
-    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+pub(crate) struct Counted<K: Eq + Hash> {
+    whose: K,
+    open: Arc<Mutex<HashMap<K, usize>>>,
 }
 
-impl PerAddress {
+impl<K: Eq + Hash + Copy> Each<K> {
     pub(crate) fn new(limit: usize) -> Self {
         Self { limit, open: Arc::default() }
     }
 
-    /// Counts one more, unless the address has its fill.
-    pub(crate) fn admit(&self, address: IpAddr) -> Option<Counted> {
-        let address = neighbourhood(address);
+    /// Counts one more, unless they have their fill.
+    pub(crate) fn admit(&self, whose: K) -> Option<Counted<K>> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = open.entry(address).or_default();
+        let count = open.entry(whose).or_default();
         if *count >= self.limit {
             return None;
         }
         *count += 1;
-        Some(Counted { address, open: Arc::clone(&self.open) })
+        Some(Counted { whose, open: Arc::clone(&self.open) })
     }
 }
 
-impl Drop for Counted {
+impl<K: Eq + Hash> Drop for Counted<K> {
     fn drop(&mut self) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = open.get_mut(&self.address) {
+        if let Some(count) = open.get_mut(&self.whose) {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                open.remove(&self.address);
+                open.remove(&self.whose);
             }
         }
     }
@@ -68,7 +68,7 @@ impl Drop for Counted {
 pub(crate) struct Place {
     /// Counted until the last of its holders is done.
     #[expect(dead_code, reason = "held, never read")]
-    pub(crate) counted: Arc<Counted>,
+    pub(crate) counted: Arc<Counted<IpAddr>>,
     /// Where what is not authenticated yet waits.
     pub(crate) half_open: HalfOpen,
 }
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn an_address_has_its_fill_and_gets_its_places_back() {
-        let limit = PerAddress::new(2);
+        let limit = Each::new(2);
         let (one, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
         let first = limit.admit(one).unwrap();
         let _second = limit.admit(one).unwrap();
@@ -144,11 +144,11 @@ mod tests {
 
     #[test]
     fn one_network_of_ipv6_is_one_address() {
-        let limit = PerAddress::new(1);
+        let limit = Each::new(1);
         let address = |text: &str| text.parse::<IpAddr>().unwrap();
-        let _first = limit.admit(address("2001:db8:0:1::1")).unwrap();
-        assert!(limit.admit(address("2001:db8:0:1:ffff::2")).is_none());
-        assert!(limit.admit(address("2001:db8:0:2::1")).is_some());
+        let _first = limit.admit(neighbourhood(address("2001:db8:0:1::1"))).unwrap();
+        assert!(limit.admit(neighbourhood(address("2001:db8:0:1:ffff::2"))).is_none());
+        assert!(limit.admit(neighbourhood(address("2001:db8:0:2::1"))).is_some());
         assert_eq!(neighbourhood(address("::ffff:10.0.0.1")), address("10.0.0.1"));
     }
 

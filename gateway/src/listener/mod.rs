@@ -34,7 +34,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tower::ServiceExt as _;
 
 use self::{
-    limits::{Half, HalfOpen, PerAddress, Place},
+    limits::{Each, Half, HalfOpen, Place, neighbourhood},
     prefixed::Prefixed,
 };
 use crate::{
@@ -70,7 +70,7 @@ fn refuse(reason: &'static str) {
 /// Accepts until the gateway stops.
 pub(crate) async fn serve(listener: Listener, socket: TcpListener) {
     let limits = &listener.hub.config.limits;
-    let per_address = PerAddress::new(limits.connections_per_address);
+    let per_address = Each::new(limits.connections_per_address);
     let half_open = HalfOpen::new(limits.half_open);
     let listener = Arc::new(listener);
     loop {
@@ -89,7 +89,7 @@ pub(crate) async fn serve(listener: Listener, socket: TcpListener) {
             }
         };
         metrics::counter!("hoop_connections_total").increment(1);
-        let Some(counted) = per_address.admit(canonical(from)) else {
+        let Some(counted) = per_address.admit(neighbourhood(canonical(from))) else {
             refuse("too_many_from_address");
             continue;
         };

@@ -78,6 +78,8 @@ pub(crate) struct Shared {
     pub(crate) tasks: TaskTracker,
     /// Everything of this stream stops.
     pub(crate) stop: CancellationToken,
+    /// The client has hung up.
+    pub(crate) gone: CancellationToken,
     pub(crate) let_in: Notify,
     requests: AtomicU64,
     /// Once nothing may go on, why.
@@ -142,6 +144,7 @@ impl SshEngine {
             channels: AtomicUsize::new(0),
             tasks: TaskTracker::new(),
             stop,
+            gone: CancellationToken::new(),
             let_in: Notify::new(),
             requests: AtomicU64::new(0),
             broken: watch::channel(None).0,
@@ -169,7 +172,12 @@ impl SshEngine {
         let fault = tokio::select! {
             biased;
             fault = shared.ended() => fault,
-            _ = &mut running => return CloseReason::Client,
+            _ = &mut running => {
+                // What its channels have to record yet, they do; whatever they move ends with it.
+                shared.gone.cancel();
+                wait_for_channels(&shared).await;
+                return CloseReason::Client;
+            }
             () = late => fault::client("did not ask to be let in for too long"),
         };
         say_good_bye(&shared, &handle, &fault).await;
@@ -212,10 +220,14 @@ impl Drop for Seat {
 
 /// Channels tell their own clients; then the connection ends, with the reason.
 async fn say_good_bye(shared: &Shared, handle: &server::Handle, fault: &Fault) {
-    shared.tasks.close();
-    let _ = tokio::time::timeout(LAST_WORDS, shared.tasks.wait()).await;
+    wait_for_channels(shared).await;
     let text = format!("{} ({})", fault.message, fault.code);
     let _ = handle.disconnect(Disconnect::ByApplication, text, String::new()).await;
+}
+
+async fn wait_for_channels(shared: &Shared) {
+    shared.tasks.close();
+    let _ = tokio::time::timeout(LAST_WORDS, shared.tasks.wait()).await;
 }
 
 /// The client has proven its session to the tunnel; inside, `none` lets it in. No compression: it is a way to make a small

@@ -45,6 +45,8 @@ use crate::{
 const MOST_LISTENING: usize = 16;
 /// Longest text of what somebody wants forwarded, characters.
 const LONGEST: usize = 1000;
+/// Longest name of a display's protocol, and cookie; that of MIT-MAGIC-COOKIE-1 has 32 characters.
+const LONGEST_COOKIE: usize = 256;
 /// Longest that a client may take to open what it asked for.
 const ANSWER: Duration = Duration::from_secs(20);
 /// Longest that a host may take to close what the client closed, for its connection to be used again.
@@ -79,9 +81,14 @@ impl Forwards {
         locked(&self.granted).remove(&channel).unwrap_or_default()
     }
 
-    fn grant(&self, channel: ChannelId, grant: impl FnOnce(&mut Granted)) {
-        let mut granted = locked(&self.granted);
-        grant(granted.entry(channel).or_default());
+    /// From now on something may be granted to this channel, whose program has not started.
+    pub(crate) fn expect(&self, channel: ChannelId) {
+        locked(&self.granted).insert(channel, Granted::default());
+    }
+
+    /// Whether it was granted: only to a channel that waits for its program.
+    fn grant(&self, channel: ChannelId, grant: impl FnOnce(&mut Granted)) -> bool {
+        locked(&self.granted).get_mut(&channel).map(grant).is_some()
     }
 
     fn listening(&self) -> MutexGuard<'_, Vec<(Place, Connection)>> {
@@ -251,15 +258,16 @@ pub(crate) fn listen_no_more(shared: &Shared, place: Option<&Place>) -> bool {
 pub(crate) async fn lend_agent(shared: &Shared, channel: ChannelId) -> bool {
     let asked = "the client's authentication agent".to_owned();
     let permit = ask(shared, shared.next(), Forwarding::Agent, asked, true).await;
-    permit.map(|permit| shared.forwards.grant(channel, |granted| granted.agent = Some(permit))).is_ok()
+    permit.is_ok_and(|permit| shared.forwards.grant(channel, |granted| granted.agent = Some(permit)))
 }
 
 /// The same of their display.
 pub(crate) async fn lend_display(shared: &Shared, channel: ChannelId, display: Display) -> bool {
-    let permit = ask(shared, shared.next(), Forwarding::X11, "the client's display".to_owned(), true).await;
-    permit
-        .map(|permit| shared.forwards.grant(channel, |granted| granted.display = Some((display, permit))))
-        .is_ok()
+    let fits = display.protocol.len().max(display.cookie.len()) <= LONGEST_COOKIE;
+    let permit = ask(shared, shared.next(), Forwarding::X11, "the client's display".to_owned(), fits).await;
+    permit.is_ok_and(|permit| {
+        shared.forwards.grant(channel, |granted| granted.display = Some((display, permit)))
+    })
 }
 
 /// Opens to the client what the host opened to us, and carries it to its end.
@@ -318,10 +326,13 @@ async fn carry(shared: &Shared, id: RequestId, at_client: Channel<Msg>, at_host:
         biased;
         fault = shared.ended() => Err(fault),
         () = too_much.cancelled() => Err(fault::unread()),
+        () = shared.gone.cancelled() => Ok(()),
         moved = carried.back(&mut from_host, &to_client) => moved,
         moved = carried.onward(&mut from_client, &to_host) => moved,
     };
-    let _ = tokio::join!(to_host.close(), to_client.close());
+    // Who takes nothing does not keep the end from being told.
+    let closing = async { tokio::join!(to_host.close(), to_client.close()) };
+    let _ = tokio::time::timeout(LAST_CLOSE, closing).await;
     let (onward, total) = (carried.onward.load(Ordering::Relaxed), carried.tally.total());
     let duration_us = micros(shared, began);
     let event = match &moved {

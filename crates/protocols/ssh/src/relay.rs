@@ -140,10 +140,12 @@ pub(crate) async fn run(shared: &Shared, running: Running, from_client: FromClie
         biased;
         fault = shared.ended() => Stop::Fault(fault),
         () = over.cancelled() => Stop::Fault(fault::unread()),
+        () = shared.gone.cancelled() => Stop::Exit(Exit::Left),
         stop = down.run(from_host) => stop,
         stop = up.run(from_client) => stop,
     };
-    let _ = to_host.close().await;
+    // A host that takes nothing does not keep the end from being told.
+    let _ = tokio::time::timeout(WORDS, to_host.close()).await;
     let (fault, exit) = match stop {
         Stop::Exit(exit) => (None, exit),
         Stop::Fault(fault) => (Some(fault), Exit::Unsaid),

@@ -35,6 +35,7 @@ impl ClientSide {
             return reply.reject(ChannelOpenFailure::ResourceShortage).await;
         };
         self.shared.spawn(async move {
+            seat.0.forwards.expect(channel.id());
             reply.accept().await;
             channel::serve(&seat.0, channel, handle).await;
         });

@@ -2,7 +2,10 @@
 
 use std::{
     future::Future,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -81,6 +84,13 @@ pub(crate) struct Connection {
     may_open: Arc<Mutex<MayOpen>>,
 }
 
+/// What was granted on it ends with it, however long its library takes to hang up.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        *self.may_open() = MayOpen::default();
+    }
+}
+
 /// What a host may open on one connection.
 #[derive(Debug, Default)]
 struct MayOpen {
@@ -157,6 +167,7 @@ impl Upstreams {
         let side = HostSide {
             opened: self.opened.clone(),
             may_open: Arc::clone(&may_open),
+            is_known: AtomicBool::new(false),
             settings: Arc::clone(&self.settings),
             host: self.host.clone(),
             judged: Arc::clone(&judged),
@@ -198,8 +209,10 @@ impl Upstreams {
 
     fn explain(&self, error: &russh::Error) -> Fault {
         match error {
-            russh::Error::NoCommonAlgo { kind: AlgorithmKind::Key, .. } => {
-                fault::host_key("it has no key of a kind that is pinned")
+            russh::Error::NoCommonAlgo { kind: AlgorithmKind::Key, .. }
+                if !self.settings.trust.is_empty() =>
+            {
+                self.another_host("it has no key of a kind that is pinned")
             }
             russh::Error::NoCommonAlgo { kind, .. } => {
                 fault::handshake(&format!("it offers no {kind:?} algorithm that hoop uses"))
@@ -236,6 +249,8 @@ pub(crate) struct HostSide {
     version: Arc<Mutex<String>>,
     opened: mpsc::Sender<Back>,
     may_open: Arc<Mutex<MayOpen>>,
+    /// It has shown the right key once.
+    is_known: AtomicBool,
 }
 
 impl HostSide {
@@ -255,6 +270,11 @@ impl HostSide {
     fn judge(&self, shown: &PublicKeyOrCertificate) -> bool {
         let verdict = self.settings.trust.judge(shown, self.host.now());
         let good = verdict.is_ok();
+        if let (Err(what), true) = (&verdict, self.is_known.load(Ordering::Relaxed)) {
+            // At a new exchange of keys in the midst of a session.
+            self.host.end_session(fault::host_key(what));
+        }
+        self.is_known.fetch_or(good, Ordering::Relaxed);
         let verdict = verdict.map(|()| name_of(&shown.public_key()));
         *locked(&self.judged) = Some(verdict);
         good

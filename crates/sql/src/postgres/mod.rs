@@ -132,17 +132,15 @@ fn by_words(tokens: &[Token<'_>], verdict: &Verdict, places: &Places) -> Option<
 /// `REFERENCES`), and `EXECUTE` runs what was prepared before.
 fn says_what_it_makes(tokens: &[Token<'_>], verdict: &Verdict) -> bool {
     let words = places::Words(tokens);
-    let kind = if matches!(words.at(1), "temp" | "temporary" | "unlogged") { 2 } else { 1 };
-    let name = if words.if_not_exists(kind + 1) { kind + 4 } else { kind + 1 };
     let is_filled = |behind: usize| {
         words.at(behind) == "as" && matches!(words.at(behind + 1), "select" | "values" | "with")
     };
     let is_made = match words.at(0) {
         "select" | "with" => true,
-        "create" if words.at(kind) == "table" => {
-            objects::chain(tokens, name).is_some_and(|(end, _)| is_filled(end))
-        }
-        _ => false,
+        _ => words
+            .made_table()
+            .and_then(|name| objects::chain(tokens, name))
+            .is_some_and(|(end, _)| is_filled(end)),
     };
     is_made && !verdict.runs_others()
 }

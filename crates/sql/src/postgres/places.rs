@@ -115,13 +115,15 @@ struct Given {
 fn given(words: Words<'_, '_>) -> (Vec<Given>, bool) {
     let (mut all, mut certain, mut depth) = (Vec::new(), true, 0_usize);
     let (mut leading, mut others) = (Vec::new(), Vec::new());
+    let within = words.query_within();
+    let leads_none = |at: usize| matches!(words.at(at + 1), "time" | "ordinality" | "ties");
     for (at, token) in words.0.iter().enumerate() {
         match token {
             Token::Sign(b'(') => depth += 1,
             Token::Sign(b')') => depth = depth.saturating_sub(1),
-            _ if words.at(at) != "with" => {}
+            _ if words.at(at) != "with" || leads_none(at) => {}
             _ if at == 0 || words.is_sign(at - 1, b'(') => leading.push((at, depth)),
-            _ if depth == 0 && words.leads_within(at) => leading.push((at, depth)),
+            _ if within == Some(at) => leading.push((at, depth)),
             _ => others.push(at),
         }
     }
@@ -129,8 +131,7 @@ fn given(words: Words<'_, '_>) -> (Vec<Given>, bool) {
         let end = if depth == 0 { words.0.len() } else { words.behind(at - 1) };
         certain &= give(words, at + 1, end, &mut all).is_some();
     }
-    let leads_none = |at: &usize| matches!(words.at(at + 1), "time" | "ordinality" | "ties");
-    (all, certain && leading.len() <= MOST_GIVEN && others.iter().all(leads_none))
+    (all, certain && leading.len() <= MOST_GIVEN && others.is_empty())
 }
 
 /// Nothing where the list is not read to its end.
@@ -212,23 +213,38 @@ impl<'t> Words<'_, 't> {
         matches!(self.0.get(at), Some(Token::Sign(found)) if *found == sign)
     }
 
-    /// A `WITH` of `EXPLAIN WITH`, `EXPLAIN (…) WITH`, `INSERT INTO t WITH`, `PREPARE p AS WITH`, `CREATE TABLE t AS WITH`,
-    /// `DECLARE c CURSOR FOR WITH`.
-    fn leads_within(&self, with: usize) -> bool {
+    /// Where the query begins that stands within `EXPLAIN`, `INSERT INTO t`, `PREPARE p AS`, `CREATE TABLE t AS` or `DECLARE c CURSOR
+    /// FOR`. Elsewhere a `WITH` leads nothing: `SELECT 1 AS with` names a column.
+    fn query_within(&self) -> Option<usize> {
+        let behind_list = |at: usize| if self.is_sign(at, b'(') { self.behind(at) } else { at };
+        let behind_as = |at: usize| (self.at(at) == "as").then_some(at + 1);
         match self.at(0) {
-            "explain" => {
-                matches!(self.before(with, 1), "explain" | "analyze" | "analyse" | "verbose")
-                    || self.is_sign(with - 1, b')')
+            "explain" if self.is_sign(1, b'(') => Some(self.behind(1)),
+            "explain" => (1..).find(|at| !matches!(self.at(*at), "analyze" | "analyse" | "verbose")),
+            "insert" => {
+                let (mut at, _) = chain(self.0, 2)?;
+                if self.at(at) == "as" {
+                    at += 2;
+                }
+                at = behind_list(at);
+                Some(if self.at(at) == "overriding" { at + 3 } else { at })
             }
-            "insert" => self.before(with, 1) != "as",
-            "prepare" | "create" => self.before(with, 1) == "as",
-            "declare" => self.before(with, 1) == "for",
-            _ => false,
+            "prepare" => behind_as(behind_list(2)),
+            "create" => behind_as(chain(self.0, self.made_table()?)?.0),
+            "declare" => self.0.iter().position(|token| token.is("for")).map(|at| at + 1),
+            _ => None,
         }
     }
 
+    /// Where the name stands that `CREATE TABLE` gives.
+    pub(super) fn made_table(&self) -> Option<usize> {
+        let kind = if matches!(self.at(1), "temp" | "temporary" | "unlogged") { 2 } else { 1 };
+        let name = if self.if_not_exists(kind + 1) { kind + 4 } else { kind + 1 };
+        (self.at(0) == "create" && self.at(kind) == "table").then_some(name)
+    }
+
     /// `CREATE TABLE IF NOT EXISTS t`.
-    pub(super) fn if_not_exists(&self, at: usize) -> bool {
+    fn if_not_exists(&self, at: usize) -> bool {
         self.at(at) == "if" && self.at(at + 1) == "not" && self.at(at + 2) == "exists"
     }
 
