@@ -18,8 +18,10 @@ use hoop_recording::event::FileOperation;
 
 use crate::content::{Content, File, LONGEST_MESSAGE, Source, Transfer, Unreadable, Window, asked, micros};
 
-/// Longest line, and longest path of folders within folders.
-const LONGEST: usize = 16 << 10;
+/// Longest line, its end included. OpenSSH cuts one after 2047 bytes and takes what follows for the next, or for content.
+const LONGEST_LINE: usize = 1024;
+/// Longest path of folders within folders.
+const LONGEST_PATH: usize = 16 << 10;
 
 /// A command that is scp and nothing else, whatever shell reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,7 +167,7 @@ impl Scp {
                 Sent::Line(line) => {
                     let end = data.iter().position(|byte| *byte == b'\n');
                     line.extend_from_slice(&data.split_to(end.map_or(data.len(), |end| end + 1)));
-                    if line.len() > LONGEST {
+                    if line.len() > LONGEST_LINE {
                         return None;
                     }
                     if end.is_some() {
@@ -232,7 +234,7 @@ impl Scp {
     fn within(&self, name: &[u8]) -> Option<Vec<u8>> {
         let parts: Vec<&[u8]> = self.folders.iter().map(|folder| &folder[..]).chain([name]).collect();
         let path = parts.join(&b'/');
-        (path.len() <= LONGEST).then_some(path)
+        (path.len() <= LONGEST_PATH).then_some(path)
     }
 
     fn content(&mut self, data: &mut Bytes, events: &mut Vec<Event>) -> Option<()> {
@@ -280,7 +282,8 @@ impl Scp {
             }
             (Some(why), byte) => {
                 why.push(byte);
-                (why.len() <= LONGEST).then_some(())
+                // Its end is still to come.
+                (why.len() < LONGEST_LINE).then_some(())
             }
         }
     }

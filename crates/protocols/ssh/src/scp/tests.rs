@@ -225,6 +225,27 @@ fn what_could_mean_something_else_at_the_other_end_ends_the_transfer() {
     }
 }
 
+/// OpenSSH reads a line into 2047 bytes: what is longer would be a message here and a file over there.
+#[test]
+fn a_line_that_the_other_end_may_cut_ends_the_transfer() {
+    let evil: &[u8] = &[b"\x01", &[b'x'; 2046][..], b"C0755 4 evil\n"].concat();
+    let of = |length: usize| [b"\x01", &vec![b'x'; length - 2][..], b"\n"].concat();
+    let (fits, long) = (of(LONGEST_LINE), of(LONGEST_LINE + 1));
+    let ready: (Way, &[u8]) = (Down, b"\0");
+    let announced: (Way, &[u8]) = (Up, b"C0644 5 a\n");
+    let places: [&[(Way, &[u8])]; 3] =
+        [&[ready], &[ready, announced, ready, (Up, b"hello")], &[ready, announced]];
+    for (before, way) in places.into_iter().zip([Up, Up, Down]) {
+        for piece in [1, 1000, usize::MAX] {
+            let ends = |line| seen("scp -t /a", &[before, &[(way, line)]].concat(), piece).is_err();
+            let lines = [&fits[..], &long, evil];
+            assert_eq!(lines.map(ends), [false, true, true], "{} in pieces of {piece}", before.len());
+        }
+    }
+    let name = [b"C0644 5 ", &[b'x'; LONGEST_LINE][..], b"\n"].concat();
+    assert_eq!(seen("scp -t /a", &[ready, (Up, &name)], usize::MAX), Err(Unreadable));
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_it_panic(

@@ -1,5 +1,8 @@
 //! Fields of a packet: every read can fail, and none goes past the end.
 
+/// Longest handle (§3 of the draft).
+pub(super) const LONGEST_HANDLE: usize = 256;
+
 /// What is left of a packet's beginning.
 pub(super) struct Fields<'p>(&'p [u8]);
 
@@ -25,6 +28,10 @@ impl<'p> Fields<'p> {
     pub(super) fn text(&mut self) -> Option<&'p [u8]> {
         let length = self.number()?;
         self.take(usize::try_from(length).ok()?)
+    }
+
+    pub(super) fn handle(&mut self) -> Option<&'p [u8]> {
+        self.text().filter(|handle| handle.len() <= LONGEST_HANDLE)
     }
 
     pub(super) fn place(&mut self) -> Option<u64> {

@@ -8,7 +8,7 @@
 mod cut;
 mod fields;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use bytes::Bytes;
 use hoop_engine::{Event, RequestId, Timestamp};
@@ -20,6 +20,8 @@ use fields::Fields;
 
 /// Requests that wait for their answers, and files that are open. A client with more is not read any further.
 const MOST: usize = 4096;
+/// Bytes of the paths of files that are open, or asked to be.
+const MOST_OF_PATHS: usize = 4 << 20;
 
 /// Numbers of packets (§3 of the draft).
 mod number {
@@ -47,6 +49,9 @@ mod number {
     pub(super) const STATUS: u8 = 101;
     pub(super) const HANDLE: u8 = 102;
     pub(super) const DATA: u8 = 103;
+    pub(super) const NAME: u8 = 104;
+    pub(super) const ATTRS: u8 = 105;
+    pub(super) const EXTENDED_REPLY: u8 = 201;
 }
 
 /// Extensions that only look, or are about files whose opening was told.
@@ -64,6 +69,7 @@ const HARMLESS: [&[u8]; 8] = [
 /// Flags of `OPEN` (§6.3).
 const READS: u32 = 1;
 const WRITES: u32 = 2 | 4 | 8 | 16;
+const APPENDS: u32 = 4;
 
 /// One transfer, as it is read.
 #[derive(Debug, Default)]
@@ -76,6 +82,8 @@ pub(crate) struct Sftp {
     waiting: HashMap<u32, Waiting>,
     /// Files and folders that are open, by the host's handles.
     open: HashMap<Bytes, Open>,
+    /// Bytes of their paths, and of those that are asked to be opened.
+    paths: usize,
     window: Window,
     /// Where the rest of the last packet belongs, of the client's and of the host's.
     writing: Option<Flow>,
@@ -95,6 +103,21 @@ enum Waiting {
     Reading(Handle, u64),
     Writing(Handle),
     Closing(Bytes),
+    /// Nothing is told of its answer. It is awaited all the same: else its number could stand for another request too.
+    Looks,
+}
+
+impl Waiting {
+    /// Whether it can be answered by a packet of this kind.
+    const fn is_answered_by(&self, kind: u8) -> bool {
+        match kind {
+            number::STATUS => true,
+            number::HANDLE => matches!(self, Self::Opening(_)),
+            number::DATA => matches!(self, Self::Reading(..)),
+            number::NAME | number::ATTRS | number::EXTENDED_REPLY => matches!(self, Self::Looks),
+            _ => false,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -133,7 +156,7 @@ impl Transfer for Sftp {
                     self.writing = self.flow(flow, &data, |file| &mut file.written, &mut events);
                 }
             }
-            if self.waiting.len() > MOST || self.open.len() > MOST {
+            if self.waiting.len() > MOST || self.open.len() > MOST || self.paths > MOST_OF_PATHS {
                 return Err(Unreadable);
             }
         }
@@ -175,6 +198,7 @@ impl Sftp {
     /// A file is over. What the host has not said to be written is not summed up.
     fn close(&mut self, handle: &Bytes, how: &str, source: &dyn Source, events: &mut Vec<Event>) {
         let Some(Open { mut file, .. }) = self.open.remove(handle) else { return };
+        self.paths -= file.path.len();
         let is_unsaid =
             |waiting: &Waiting| matches!(waiting, Waiting::Writing(handle) if handle.file == file.id);
         if self.waiting.values().any(is_unsaid) {
@@ -231,26 +255,32 @@ impl Sftp {
                     (_, true) => FileOperation::Write,
                     _ => FileOperation::Read,
                 };
-                self.opening(asked_by, operation, path, source, events)?;
+                let mut file = self.asked_to_open(operation, path, source, events);
+                if flags & APPENDS != 0 {
+                    // The host writes where the file ends, and not where the client says.
+                    file.written.lose("it was opened to append", &mut self.window, events);
+                }
+                self.wait(asked_by, Waiting::Opening(Box::new(file)))?;
             }
             number::OPENDIR => {
                 let (asked_by, path) = (fields.number()?, fields.text()?);
-                self.opening(asked_by, FileOperation::List, path, source, events)?;
+                let folder = self.asked_to_open(FileOperation::List, path, source, events);
+                self.wait(asked_by, Waiting::Opening(Box::new(folder)))?;
             }
             number::READ => {
-                let (asked_by, handle, at) = (fields.number()?, fields.text()?, fields.place()?);
+                let (asked_by, handle, at) = (fields.number()?, fields.handle()?, fields.place()?);
                 let handle = self.handle(handle)?;
                 self.wait(asked_by, Waiting::Reading(handle, at))?;
             }
             number::WRITE => {
-                let (asked_by, handle, at) = (fields.number()?, fields.text()?, fields.place()?);
+                let (asked_by, handle, at) = (fields.number()?, fields.handle()?, fields.place()?);
                 let handle = self.handle(handle)?;
                 let (flow, data) = content(handle.clone(), at, packet, more, fields)?;
                 self.wait(asked_by, Waiting::Writing(handle))?;
                 self.writing = self.flow(Some(flow), &data, |file| &mut file.written, events);
             }
             number::CLOSE => {
-                let (asked_by, handle) = (fields.number()?, fields.text()?);
+                let (asked_by, handle) = (fields.number()?, fields.handle()?);
                 if let Some(open) = self.open.get_mut(handle) {
                     open.closing = true;
                 }
@@ -266,7 +296,7 @@ impl Sftp {
                 once(self, fields.number()?, operation, fields.text()?, None)?;
             }
             number::FSETSTAT => {
-                let (asked_by, handle) = (fields.number()?, fields.text()?);
+                let (asked_by, handle) = (fields.number()?, fields.handle()?);
                 let handle = self.handle(handle)?;
                 let path = self.file(&handle)?.path.clone();
                 once(self, asked_by, FileOperation::Attributes, &path, None)?;
@@ -280,42 +310,44 @@ impl Sftp {
             number::EXTENDED => {
                 let (asked_by, name) = (fields.number()?, fields.text()?);
                 if name == b"copy-data" {
-                    return self.copied_by_the_host(&mut fields, events);
+                    self.copied_by_the_host(&mut fields, events)?;
+                    return self.wait(asked_by, Waiting::Looks);
                 }
                 let operation = match name {
                     b"posix-rename@openssh.com" => FileOperation::Rename,
                     b"hardlink@openssh.com" => FileOperation::Link,
                     b"lsetstat@openssh.com" => FileOperation::Attributes,
+                    looks if HARMLESS.contains(&looks) => return self.wait(asked_by, Waiting::Looks),
                     // What does something that is not known here does not go on.
-                    looks => return HARMLESS.contains(&looks).then_some(()),
+                    _ => return None,
                 };
                 let path = fields.text()?;
                 let second = if operation == FileOperation::Attributes { None } else { Some(fields.text()?) };
                 once(self, asked_by, operation, path, second)?;
             }
-            number::INIT
-            | number::LSTAT
+            number::INIT => {}
+            number::LSTAT
             | number::FSTAT
             | number::READDIR
             | number::REALPATH
             | number::STAT
-            | number::READLINK => {}
+            | number::READLINK => self.wait(fields.number()?, Waiting::Looks)?,
             _ => return None,
         }
         Some(())
     }
 
-    fn opening(
+    fn asked_to_open(
         &mut self,
-        asked_by: u32,
         operation: FileOperation,
         path: &[u8],
         source: &dyn Source,
         events: &mut Vec<Event>,
-    ) -> Option<()> {
+    ) -> File {
         let (file, event) = File::new(operation, path, None, self.copies, source);
         events.push(event);
-        self.wait(asked_by, Waiting::Opening(Box::new(file)))
+        self.paths += path.len();
+        file
     }
 
     /// From one open file to another, without passing here.
@@ -328,7 +360,10 @@ impl Sftp {
 
     /// A number stands for one request at a time: else answers would be taken for those of others.
     fn wait(&mut self, number: u32, waiting: Waiting) -> Option<()> {
-        self.waiting.insert(number, waiting).is_none().then_some(())
+        // What waits stays: a write that is not confirmed has no sum, however the transfer ends.
+        let Entry::Vacant(free) = self.waiting.entry(number) else { return None };
+        free.insert(waiting);
+        Some(())
     }
 
     fn answer(
@@ -344,10 +379,12 @@ impl Sftp {
             // Later ones are laid out otherwise.
             return fields.number().filter(|version| *version <= 3).map(|_| ());
         }
-        let Some(waiting) = self.waiting.remove(&fields.number()?) else { return Some(()) };
-        match (kind, waiting) {
+        let asked_by = fields.number()?;
+        // What answers nothing that was asked could be anything to the client, also content.
+        self.waiting.get(&asked_by).filter(|waiting| waiting.is_answered_by(kind))?;
+        match (kind, self.waiting.remove(&asked_by)?) {
             (number::HANDLE, Waiting::Opening(file)) => {
-                let handle = Bytes::copy_from_slice(fields.text()?);
+                let handle = Bytes::copy_from_slice(fields.handle()?);
                 let before = self.open.insert(handle, Open { file: *file, closing: false });
                 return before.is_none().then_some(());
             }
@@ -362,7 +399,6 @@ impl Sftp {
                 let message = fields.text().unwrap_or_default();
                 self.status(waiting, code, message, source, events);
             }
-            (_, Waiting::Writing(handle)) => self.refused(&handle, events),
             // Names, attributes, and answers of extensions.
             _ => {}
         }
@@ -399,10 +435,13 @@ impl Sftp {
                 duration_us: micros(source.now(), since),
             }),
             Waiting::Once { id, since } => events.push(failed(id, since)),
-            Waiting::Opening(file) => events.push(failed(file.id, file.since)),
+            Waiting::Opening(file) => {
+                self.paths -= file.path.len();
+                events.push(failed(file.id, file.since));
+            }
             Waiting::Closing(handle) => self.close(&handle, "closed", source, events),
             Waiting::Writing(handle) if code != 0 => self.refused(&handle, events),
-            Waiting::Reading(..) | Waiting::Writing(_) => {}
+            Waiting::Reading(..) | Waiting::Writing(_) | Waiting::Looks => {}
         }
     }
 }

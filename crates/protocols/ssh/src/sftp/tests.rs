@@ -274,6 +274,140 @@ fn a_client_that_asks_without_end_is_not_followed_without_end() {
     assert_eq!(followed.count(), MOST);
 }
 
+/// Each request that only looks, under a number.
+fn looks(asked_by: u32) -> Vec<Bytes> {
+    let (asked_by, handle) = (number(asked_by), text(b"r"));
+    let of = |kind| packet(kind, &[&asked_by, &handle]).into();
+    let copies = [&asked_by[..], &text(b"copy-data"), &handle, &[0; 16], &text(b"h"), &[0; 8]];
+    let extended = HARMLESS.iter().map(|name| packet(200, &[&asked_by, &text(name), &handle]).into());
+    let looks = [7, 8, 12, 16, 17, 19].into_iter().map(of);
+    looks.chain(extended).chain([packet(200, &copies).into()]).collect()
+}
+
+#[test]
+fn a_number_of_a_request_that_looks_is_no_other_request_s() {
+    let remove: Bytes = packet(13, &[&number(7), &text(b"/c")]).into();
+    for look in looks(7) {
+        for other in [read(7, 0), remove.clone(), look.clone()] {
+            let (mut transfer, clock) = with_open_files(0);
+            transfer.up(&look, &clock).unwrap();
+            assert_eq!(transfer.up(&other, &clock), Err(Unreadable), "{look:?} {other:?}");
+            let (mut transfer, clock) = with_open_files(0);
+            transfer.up(&other, &clock).unwrap();
+            assert_eq!(transfer.up(&look, &clock), Err(Unreadable), "{other:?} {look:?}");
+        }
+    }
+}
+
+#[test]
+fn what_looks_is_answered_and_its_number_is_free_again() {
+    let (mut transfer, clock) = with_open_files(0);
+    for look in looks(7) {
+        for kind in [101, 104, 105, 201] {
+            transfer.up(&look, &clock).unwrap();
+            let told = transfer.down(&packet(kind, &[&number(7), &number(0)]).into(), &clock);
+            assert_eq!(told, Ok(Vec::new()), "{kind} to {look:?}");
+        }
+    }
+}
+
+#[test]
+fn what_answers_nothing_that_was_asked_ends_the_transfer() {
+    let answer = |kind| Bytes::from(packet(kind, &[&number(7), &text(b"x"), &text(b"")]));
+    let asked = |packet: Vec<u8>| Some(Bytes::from(packet));
+    let look = asked(packet(7, &[&number(7), &text(b"/c")]));
+    let open = asked(packet(3, &[&number(7), &text(b"/c"), &number(1), &number(0)]));
+    let remove = asked(packet(13, &[&number(7), &text(b"/c")]));
+    let close = asked(packet(4, &[&number(7), &text(b"h")]));
+    let cases: [(Option<Bytes>, &[u8]); 7] = [
+        (None, &[101, 102, 103, 104, 105, 201, 5]),
+        (look, &[102, 103, 5]),
+        (open, &[103, 104, 105, 201]),
+        (remove, &[102, 103, 104, 105, 201]),
+        (close, &[102, 103, 104, 105, 201]),
+        (Some(read(7, 0)), &[102, 104, 105, 201]),
+        (Some(write(7, 0, b"hello")), &[102, 103, 104, 105, 201]),
+    ];
+    for (asked, kinds) in cases {
+        for kind in kinds {
+            let (mut transfer, clock) = with_open_files(0);
+            asked.iter().for_each(|asked| drop(transfer.up(asked, &clock).unwrap()));
+            assert_eq!(transfer.down(&answer(*kind), &clock), Err(Unreadable), "{kind} to {asked:?}");
+        }
+    }
+}
+
+#[test]
+fn a_write_is_not_confirmed_by_what_ends_the_transfer() {
+    let look = packet(7, &[&number(1), &text(b"/c")]);
+    let attributes = packet(105, &[&number(1), &number(0)]);
+    for (way, end) in [(Way::Up, look), (Way::Down, attributes)] {
+        let (mut transfer, clock) = with_open_files(0);
+        transfer.up(&write(1, 0, b"hello"), &clock).unwrap();
+        let told = match way {
+            Way::Up => transfer.up(&end.into(), &clock),
+            Way::Down => transfer.down(&end.into(), &clock),
+        };
+        assert_eq!(told, Err(Unreadable));
+        let ends = ends(transfer, &clock);
+        assert!(ends[0].ends_with("no sha256: the host has not confirmed all of it"), "{ends:?}");
+    }
+}
+
+/// The host writes at the end, whatever place it is told: there the second half stands first.
+#[test]
+fn what_is_appended_has_neither_sum_nor_copy() {
+    for flags in [2 | 4, 1 | 2 | 4 | 8, 4] {
+        let (mut transfer, clock) = (Sftp::new(100), Clock(Cell::new(0)));
+        let open = packet(3, &[&number(1), &text(b"/a"), &number(flags), &number(0)]);
+        let mut events = transfer.up(&open.into(), &clock).unwrap();
+        transfer.down(&packet(102, &[&number(1), &text(b"h")]).into(), &clock).unwrap();
+        for (asked_by, at, half) in [(1, 5, b"world"), (2, 0, b"hello")] {
+            events.extend(transfer.up(&write(asked_by, at, half), &clock).unwrap());
+            transfer.down(&status(asked_by, 0), &clock).unwrap();
+        }
+        assert!(
+            matches!(events[..], [Event::Request { .. }, Event::Curtailed { limit: 0, .. }]),
+            "{events:?}"
+        );
+        let told = Box::new(transfer).finish(&clock);
+        let [Event::Completed { tag, .. }] = &told[..] else { panic!("{told:?}") };
+        let why = "10 bytes written, no sha256: it was opened to append";
+        assert!(String::from_utf8_lossy(tag).ends_with(why), "{tag:?}");
+    }
+}
+
+#[test]
+fn long_paths_and_handles_are_not_held_without_end() {
+    const LONG: usize = 64 << 10;
+    let (mut transfer, clock) = (Sftp::default(), Clock(Cell::new(0)));
+    let open =
+        |asked_by| packet(3, &[&number(asked_by), &text(&[b'x'; LONG]), &number(1), &number(0)]).into();
+    // Those that are refused or closed make room again.
+    for asked_by in 0..200 {
+        transfer.up(&open(asked_by), &clock).unwrap();
+        if asked_by % 2 == 0 {
+            transfer.down(&packet(102, &[&number(asked_by), &text(b"h")]).into(), &clock).unwrap();
+            transfer.up(&packet(4, &[&number(asked_by), &text(b"h")]).into(), &clock).unwrap();
+        }
+        transfer.down(&status(asked_by, 4), &clock).unwrap();
+    }
+    let followed = (0..200).take_while(|asked_by| {
+        let opened = packet(102, &[&number(*asked_by), &text(&number(*asked_by))]);
+        transfer.up(&open(*asked_by), &clock).is_ok()
+            && (asked_by % 2 == 0 || transfer.down(&opened.into(), &clock).is_ok())
+    });
+    assert_eq!(followed.count(), MOST_OF_PATHS / LONG);
+
+    let handle = |length| Bytes::from(packet(4, &[&number(7), &text(&vec![b'h'; length])]));
+    assert_eq!(with_open_files(0).0.up(&handle(256), &clock), Ok(Vec::new()));
+    assert_eq!(with_open_files(0).0.up(&handle(257), &clock), Err(Unreadable));
+    let (mut transfer, clock) = with_open_files(0);
+    transfer.up(&packet(11, &[&number(1), &text(b"/c")]).into(), &clock).unwrap();
+    let opened = packet(102, &[&number(1), &text(&[b'h'; 257])]);
+    assert_eq!(transfer.down(&opened.into(), &clock), Err(Unreadable));
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_it_panic(
