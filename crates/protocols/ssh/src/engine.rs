@@ -189,8 +189,8 @@ impl SshEngine {
 
 /// What hosts open towards the client, each as a channel of its own.
 fn take_back(shared: &Arc<Shared>, client: &server::Handle, mut opened: mpsc::Receiver<Back>) {
-    let (all, client) = (Arc::clone(shared), client.clone());
-    shared.spawn(async move {
+    let (all, client, stop) = (Arc::clone(shared), client.clone(), shared.stop.clone());
+    let taking = async move {
         while let Some(back) = opened.recv().await {
             // Without a seat it is dropped, which refuses it.
             let Some(seat) = Seat::take(&all) else { continue };
@@ -199,6 +199,10 @@ fn take_back(shared: &Arc<Shared>, client: &server::Handle, mut opened: mpsc::Re
                 forward::back(&seat.0, &client, back).await;
             });
         }
+    };
+    // Not among the tasks whose end is waited for: it has none of its own.
+    tokio::spawn(async move {
+        let _ = stop.run_until_cancelled(taking).await;
     });
 }
 
