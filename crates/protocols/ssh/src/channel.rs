@@ -233,12 +233,7 @@ async fn start(
             Ok(Running { id, began, connection, at_host, tally, has_terminal, files })
         }
         Err(fault) => {
-            let event = Event::Failed {
-                id: Some(id),
-                code: fault.code.to_string().into(),
-                message: fault.message.clone().into(),
-                duration_us: relay::micros(shared, began),
-            };
+            let event = fault::failed(id, &fault, relay::micros(shared, began));
             shared.host.note(event, Keep::IfStrict).await.map_err(broken)?;
             Err(fault)
         }

@@ -25,6 +25,22 @@ pub(crate) trait Source {
     fn now(&self) -> Timestamp;
 }
 
+/// Numbers requests; its time stands still.
+#[cfg(test)]
+pub(crate) struct Clock(pub(crate) std::cell::Cell<u64>);
+
+#[cfg(test)]
+impl Source for Clock {
+    fn next(&self) -> RequestId {
+        self.0.set(self.0.get() + 1);
+        RequestId(self.0.get())
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(1_700_000_000_000_000)
+    }
+}
+
 /// A protocol that moves files, read as it passes. Nothing is changed, and nothing is answered.
 pub(crate) trait Transfer: Send {
     /// What the client sends. Answers with what the recording is to keep before it goes on.

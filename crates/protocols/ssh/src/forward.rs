@@ -172,13 +172,7 @@ async fn note(shared: &Shared, event: Event, keep: Keep) {
 
 /// It was permitted, and came to nothing.
 async fn failed(shared: &Shared, id: RequestId, fault: &Fault) {
-    let event = Event::Failed {
-        id: Some(id),
-        code: fault.code.to_string().into(),
-        message: fault.message.clone().into(),
-        duration_us: 0,
-    };
-    note(shared, event, Keep::IfStrict).await;
+    note(shared, fault::failed(id, fault, 0), Keep::IfStrict).await;
 }
 
 fn is_registered(known: &[Registered], place: Option<&Place>) -> bool {
@@ -340,12 +334,7 @@ async fn carry(shared: &Shared, id: RequestId, at_client: Channel<Msg>, at_host:
             let tag = format!("{onward} bytes onward, {} back", total - onward).into();
             Event::Completed { id, tag, rows: 0, bytes: total, duration_us }
         }
-        Err(fault) => Event::Failed {
-            id: Some(id),
-            code: fault.code.to_string().into(),
-            message: fault.message.clone().into(),
-            duration_us,
-        },
+        Err(fault) => fault::failed(id, fault, duration_us),
     };
     note(shared, event, Keep::IfStrict).await;
     if let Err(fault) = moved {

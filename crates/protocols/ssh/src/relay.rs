@@ -195,12 +195,7 @@ async fn tell_end(
 ) -> Result<(), Fault> {
     let duration_us = micros(shared, began);
     let event = match fault {
-        Some(fault) => Event::Failed {
-            id: Some(id),
-            code: fault.code.to_string().into(),
-            message: fault.message.clone().into(),
-            duration_us,
-        },
+        Some(fault) => fault::failed(id, fault, duration_us),
         None => {
             let tag: Bytes = match exit {
                 Exit::Status(status) => format!("exit {status}").into(),

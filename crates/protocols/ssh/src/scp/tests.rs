@@ -5,19 +5,7 @@ use std::cell::Cell;
 use proptest::prelude::*;
 
 use super::*;
-
-struct Clock(Cell<u64>);
-
-impl Source for Clock {
-    fn next(&self) -> RequestId {
-        self.0.set(self.0.get() + 1);
-        RequestId(self.0.get())
-    }
-
-    fn now(&self) -> Timestamp {
-        Timestamp::from_micros(1_700_000_000_000_000)
-    }
-}
+use crate::content::Clock;
 
 fn of(text: &str) -> Option<(String, bool)> {
     ScpCommand::of(&Bytes::copy_from_slice(text.as_bytes()))

@@ -1,6 +1,6 @@
 //! Packets as bytes, split anywhere, and bytes of anybody.
 
-use std::{cell::Cell, time::Duration};
+use std::cell::Cell;
 
 use hoop_recording::{
     Hash,
@@ -9,19 +9,7 @@ use hoop_recording::{
 use proptest::prelude::*;
 
 use super::*;
-
-struct Clock(Cell<u64>);
-
-impl Source for Clock {
-    fn next(&self) -> RequestId {
-        self.0.set(self.0.get() + 1);
-        RequestId(self.0.get())
-    }
-
-    fn now(&self) -> Timestamp {
-        Timestamp::from_micros(1_700_000_000_000_000).after(Duration::from_secs(0))
-    }
-}
+use crate::content::Clock;
 
 fn packet(kind: u8, fields: &[&[u8]]) -> Vec<u8> {
     let mut body = vec![kind];
