@@ -76,7 +76,8 @@ pub(crate) async fn serve(shared: &Shared, channel: Channel<Msg>, handle: Handle
     };
     let Some(program) = program else { return client.close().await };
     shared.host.touch();
-    match start(shared, &preparation, granted.take(), program).await {
+    // Boxed: a channel that runs holds no room for its start.
+    match Box::pin(start(shared, &preparation, granted.take(), program)).await {
         Ok(running) => relay::run(shared, running, read, &client).await,
         Err(fault) => refuse(&client, &fault).await,
     }

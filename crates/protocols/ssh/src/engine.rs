@@ -94,7 +94,8 @@ impl Shared {
 
     /// Runs for as long as the stream does.
     pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let stop = self.stop.clone();
+        // Boxed, or the task would have room for it twice: as what it was given, and as what it runs.
+        let (stop, work) = (self.stop.clone(), Box::pin(work));
         self.tasks.spawn(async move {
             let _ = stop.run_until_cancelled(work).await;
         });

@@ -140,7 +140,8 @@ impl Upstreams {
             match idle {
                 Some(connection) if connection.handle.is_closed() => {}
                 Some(connection) => return Ok(connection),
-                None => return self.connect().await,
+                // In a box of its own: whoever may connect would hold the room for it for as long as a channel lives.
+                None => return Box::pin(self.connect()).await,
             }
         }
     }
