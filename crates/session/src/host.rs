@@ -42,8 +42,8 @@ use crate::{
     leash::Leash,
 };
 
-/// Bytes between the client's stream and the engine, each way.
-const BETWEEN: usize = 128 * 1024;
+/// Bytes between the client's stream and the engine, each way: what an engine says waits behind no more of its own.
+const BETWEEN: usize = 64 * 1024;
 
 /// What a hosted stream is made of.
 pub struct HostParts<C> {

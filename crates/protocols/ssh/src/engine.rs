@@ -41,6 +41,9 @@ const MOST_BACK: usize = 16;
 const LAST_WORDS: Duration = Duration::from_millis(600);
 /// What a channel may have under way. Bytes.
 const WINDOW: u32 = 1 << 20;
+/// Messages of all channels that wait for the library, each of a packet at most. It encrypts all that wait, then writes all of
+/// that: so a key's echo waits behind twice as many, and channels that have much to send take turns here, one by one.
+const AHEAD: usize = 2;
 
 /// SSH for one stream.
 pub(crate) struct SshEngine {
@@ -247,7 +250,7 @@ fn config(stream_key: &Redacted<[u8; 32]>) -> server::Config {
         window_size: WINDOW,
         maximum_packet_size: 32 << 10,
         channel_buffer_size: MESSAGES,
-        event_buffer_size: 64,
+        event_buffer_size: AHEAD,
         preferred: Preferred {
             cipher: vec![cipher::AES_256_GCM, cipher::AES_256_CTR].into(),
             mac: vec![mac::HMAC_SHA512_ETM, mac::HMAC_SHA256_ETM].into(),
