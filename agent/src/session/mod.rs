@@ -21,7 +21,7 @@ use meters::AllMeters;
 pub(crate) use open::{site_of, start};
 
 use crate::{
-    accounts::Keeper, emergency::Emergencies, home::Home, look, recording::Spool,
+    accounts::Keeper, emergency::Emergencies, home::Home, look, machine::MachinePolicy, recording::Spool,
     target::credential::SecretPolicy,
 };
 
@@ -44,6 +44,7 @@ pub(crate) struct Surroundings {
     pub(crate) emergencies: Arc<Emergencies>,
     pub(crate) secrets: SecretPolicy,
     pub(crate) allow_targets: Vec<String>,
+    pub(crate) machine: MachinePolicy,
     pub(crate) resume_for: Duration,
 }
 

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use hoop_control::{grant, v1};
-use hoop_engine::{Address, Credential, Protocol, SecretSource, SettingsError};
+use hoop_engine::{Address, Credential, Protocol, SecretSource, SettingsError, Target};
 use hoop_masking::MaskingKey;
 use hoop_model::{Blame, ConnectionName, Fault, SessionId, Timestamp};
 use hoop_policy::rules::RecordingMode;
 use hoop_recording::{Compression, RecordingPublicKey, Start, hex};
+use hoop_session::Dial;
 
 use super::{LiveSession, Meeting, Sessions, Surroundings, live::AtTarget, secret};
 use crate::{
@@ -106,16 +107,24 @@ pub(crate) fn site_of(
     connection: &ConnectionName,
 ) -> Result<AccountSite, Fault> {
     let target = protocol.configure(from).map_err(|error| settings(&error))?;
-    check_target(&target.address(), &around.allow_targets)?;
+    let dial = reach(around, target.as_ref())?;
     let credential = match target.credential() {
         Some(source) => {
             credential::resolve(&source, connection.as_str(), &around.secrets, &around.home.opening_key)?
         }
         None => Credential { user: String::new(), password: None },
     };
-    let dial = Arc::new(TargetDial::prepare(target.address(), &target.tls())?);
     let masking_key = masking_key(around, target.masking_key().as_ref(), connection)?;
     Ok(AccountSite { target, credential, dial, masking_key })
+}
+
+/// Nothing is dialled, and nothing runs here, that the agent's owner does not let be.
+fn reach(around: &Surroundings, target: &dyn Target) -> Result<Arc<dyn Dial>, Fault> {
+    if let Some(user) = target.runs_as() {
+        return Ok(around.machine.site(user)?);
+    }
+    check_target(&target.address(), &around.allow_targets)?;
+    Ok(Arc::new(TargetDial::prepare(target.address(), &target.tls())?))
 }
 
 fn masking_key(

@@ -28,7 +28,10 @@ use hoop_model::{Fault, Redacted, Timestamp};
 use hoop_policy::{Denial, Permit};
 use hoop_recording::event::{Event, Form, RequestId};
 
-use crate::{CloseReason, Credential, Question};
+use crate::{
+    CloseReason, Credential, Question,
+    program::{Program, ProgramOrder},
+};
 
 /// Something that is being done, polled in place. Dropping it stops it.
 pub type Doing<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -97,6 +100,9 @@ pub trait Services: Send + Sync {
 
     /// Connects to the target. It breaks when this engine is over.
     fn dial(&self) -> Doing<Result<Box<dyn ByteStream>, Fault>>;
+
+    /// Starts a program on the agent's own machine. It ends, with all that it started, when this engine is over.
+    fn start_program(&self, order: ProgramOrder) -> Doing<Result<Program, Fault>>;
 
     /// The client did something: it is not idle.
     fn touch(&self);
@@ -231,6 +237,14 @@ impl Host {
     /// Why it cannot be reached.
     pub async fn dial(&self) -> Result<Box<dyn ByteStream>, Fault> {
         self.0.dial().await
+    }
+
+    /// Starts a program on the agent's own machine: takes the proof that it may run.
+    ///
+    /// # Errors
+    /// Why it does not run: mostly that the agent's owner has not allowed it.
+    pub async fn start_program(&self, _: Permit, order: ProgramOrder) -> Result<Program, Fault> {
+        self.0.start_program(order).await
     }
 
     /// The client did something: it is not idle.

@@ -21,6 +21,7 @@
 
 mod account;
 pub mod hosted;
+pub mod program;
 mod protocol;
 
 pub use account::{Account, Accounts, ColumnFinding, Errand, ErrandOutput, Outcome};

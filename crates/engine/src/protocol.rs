@@ -44,6 +44,11 @@ pub trait Target: Send + Sync {
     /// Where it listens. An agent dials this and nothing else.
     fn address(&self) -> Address;
 
+    /// The account of the agent's own machine that its programs run as; `None`: it is dialled.
+    fn runs_as(&self) -> Option<&str> {
+        None
+    }
+
     /// How its TLS is checked, if the protocol ever asks for [`crate::Output::StartTargetTls`].
     fn tls(&self) -> TlsPolicy;
 

@@ -186,6 +186,14 @@ impl UserName {
     }
 }
 
+impl ProtocolId {
+    /// Whether people reach it with an SSH client: hosts, and programs on an agent's own machine.
+    #[must_use]
+    pub fn is_reached_by_ssh(&self) -> bool {
+        matches!(self.as_str(), "ssh" | "exec")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

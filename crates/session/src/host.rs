@@ -23,6 +23,7 @@ use std::{
 use hoop_engine::{
     CloseReason, Event, Question,
     hosted::{ByteStream, Doing, Host, HostedEngine, HostedParts, Keep, Services},
+    program::{Program, ProgramOrder},
 };
 use hoop_model::{Blame, Fault, Redacted, StreamId, Timestamp};
 use hoop_policy::{Denial, Permit, Warrant};
@@ -273,6 +274,10 @@ impl Services for Shared {
         leashed(self.0.dial.as_ref(), &self.0.over)
     }
 
+    fn start_program(&self, order: ProgramOrder) -> Doing<Result<Program, Fault>> {
+        self.0.dial.start_program(order, self.0.over.clone())
+    }
+
     fn touch(&self) {
         self.0.activity.touch(now());
     }
@@ -314,6 +319,11 @@ impl Services for Bare {
 
     fn dial(&self) -> Doing<Result<Box<dyn ByteStream>, Fault>> {
         leashed(self.dial.as_ref(), &self.over)
+    }
+
+    fn start_program(&self, _: ProgramOrder) -> Doing<Result<Program, Fault>> {
+        let fault = Fault::new("HOOP-9007", Blame::System, "a program was to run in nobody's session");
+        Box::pin(std::future::ready(Err(fault)))
     }
 
     fn touch(&self) {}

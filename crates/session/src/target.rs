@@ -9,9 +9,14 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use hoop_engine::{CancelKey, TargetTls};
+use hoop_engine::{
+    CancelKey, TargetTls,
+    hosted::Doing,
+    program::{Program, ProgramOrder},
+};
 use hoop_model::{Blame, Fault, StreamId};
 use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
 
 use crate::{Pipe, SocketPipe};
 
@@ -28,6 +33,13 @@ pub trait Dial: Send + Sync {
 
     /// Hands the connection over to TLS and checks the certificate as the settings say. Bounded in time.
     fn start_tls(&self, stream: TcpStream) -> Pending<(TargetStream, TargetTls)>;
+
+    /// Starts a program on the agent's own machine. Once `over` says so it ends, with all that it started, whoever holds what of
+    /// it. Only what is no other machine does so.
+    fn start_program(&self, _: ProgramOrder, _: CancellationToken) -> Doing<Result<Program, Fault>> {
+        let what = "this connection leads to another machine, and runs no programs on the agent's";
+        Box::pin(std::future::ready(Err(Fault::new("HOOP-4247", Blame::System, what))))
+    }
 }
 
 /// Where cancel requests are handed over: finds the stream that owns a key, within one session only.

@@ -293,6 +293,11 @@ impl World {
         self.agent = start_agent(self.folder.path(), self.port, &self.options);
     }
 
+    /// The command that starts the agent.
+    pub fn agent_command(&self) -> Command {
+        agent_command(self.folder.path(), self.port, &self.options)
+    }
+
     /// A configured `hoop-gateway`.
     pub fn gateway_command(&self) -> Command {
         let mut command = gateway_command(self.folder.path(), &self.options);
@@ -366,6 +371,10 @@ fn start_gateway(folder: &Path, options: &WorldOptions) -> Daemon {
 }
 
 fn start_agent(folder: &Path, port: u16, options: &WorldOptions) -> Daemon {
+    Daemon::start("agent", folder, &mut agent_command(folder, port, options))
+}
+
+fn agent_command(folder: &Path, port: u16, options: &WorldOptions) -> Command {
     let mut command = Command::new(binary("hoop-agent"));
     command
         .args(["run", "--gateway", &format!("localhost:{port}"), "--name", "agent-1"])
@@ -377,7 +386,7 @@ fn start_agent(folder: &Path, port: u16, options: &WorldOptions) -> Daemon {
         .env_remove("HTTPS_PROXY")
         .envs(options.system_authorities.iter().map(|file| ("SSL_CERT_FILE", file)))
         .envs(options.agent_env.iter().map(|(name, value)| (*name, value.as_str())));
-    Daemon::start("agent", folder, &mut command)
+    command
 }
 
 fn add(folder: &Path, mut command: Command, name: &str, role: &str, group: &str) -> Person {

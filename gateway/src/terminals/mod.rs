@@ -380,10 +380,10 @@ fn log(ended: Result<bool, hoop_store::StoreError>, id: SessionId) {
 /// Nothing else has a shell. What the person may not see is left to be refused as what is not there.
 async fn only_hosts(hub: &Shared, asked: &OpenTerminal) -> Answer<()> {
     let Some(connection) = hub.store.connection_by_name(&asked.connection).await? else { return Ok(()) };
-    if definition_of(&connection)?.protocol.as_str() == "ssh" {
+    if definition_of(&connection)?.protocol.is_reached_by_ssh() {
         return Ok(());
     }
-    let fault = Fault::new("HOOP-4241", Blame::Caller, "only hosts have terminals");
+    let fault = Fault::new("HOOP-4241", Blame::Caller, "only hosts and agents' own machines have terminals");
     Err(fault.with_hint("`hoop connect NAME` opens the others").into())
 }
 

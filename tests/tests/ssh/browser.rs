@@ -19,7 +19,7 @@ use tokio_tungstenite::{
     tungstenite::{self, Message, client::IntoClientRequest as _, http::Response},
 };
 
-use super::{hospital, said};
+use super::{exec, hospital, said};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -166,6 +166,20 @@ fn a_shell_in_the_browser_is_a_session_as_any_other() {
         "the ledger says who could read along: {asked}"
     );
     run(world.hoop(&world.admin).args(["sessions", "verify", &session]));
+}
+
+#[test]
+fn the_agents_own_machine_has_a_shell_in_the_browser_too() {
+    let world = exec::machine();
+    let browser = world.signed_in_browser(&world.engineer);
+    let mut page = Page::open(&world, &browser, "box");
+    page.told("opened");
+    page.press("PS1=; stty -echo; echo re''ady; stty size\r");
+    page.expect("25 90");
+    page.press("exit 7\r");
+    assert_eq!(page.told("ended")["exit"], 7);
+    let shown = said(&super::events(&world), "out");
+    assert!(shown.contains("ready"), "{shown}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod browser;
 mod channels;
 mod ends;
 mod evidence;
+mod exec;
 mod files;
 mod forwards;
 mod logins;

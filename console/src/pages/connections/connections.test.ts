@@ -62,4 +62,6 @@ test('a host is opened by ssh, and in the browser where no rule forbids it', () 
   expect(hasTerminal({ ...host, needs: ['a reason', 'end to end'] })).toBe(false);
   expect(hasTerminal({ ...host, may_connect: false })).toBe(false);
   expect(hasTerminal({ ...host, protocol: 'postgres' })).toBe(false);
+  expect(commands({ ...host, protocol: 'exec' })).toEqual(commands(host));
+  expect(hasTerminal({ ...host, protocol: 'exec' })).toBe(true);
 });

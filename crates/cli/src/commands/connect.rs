@@ -173,7 +173,7 @@ async fn open(
 /// Tells OpenSSH which key this session's agent will show, before anything can ask for it.
 fn host_key(session: &SessionConnector) -> Result<Option<KnownHost>> {
     let facts = session.facts();
-    if facts.protocol.as_str() != "ssh" {
+    if !facts.protocol.is_reached_by_ssh() {
         return Ok(None);
     }
     let hosts = KnownHosts::of(ProfileStore::from_environment()?);

@@ -13,6 +13,8 @@
 //! - `login` proves to the host that hoop may come in.
 //! - `upstream` connects to the host. A connection carries one channel at a time: russh stops reading a connection while one of
 //!   its channels is full, and one that nobody reads must not hold up another.
+//! - `machine` is what stands in a host's place for connections of the protocol `exec`: programs on the agent's own machine, which
+//!   the engine's host starts. `exec` is what an admin writes of those.
 //! - The library owns its event loop, so this engine is hosted (see [`hoop_engine::hosted`]): it links tokio, but opens no
 //!   socket, reads no file and knows no other clock than its timers.
 //!
@@ -22,12 +24,14 @@ mod backlog;
 mod channel;
 mod content;
 mod engine;
+mod exec;
 mod fault;
 mod files;
 mod forward;
 #[doc(hidden)]
 pub mod fuzz;
 mod login;
+mod machine;
 mod mask;
 mod place;
 mod relay;
@@ -42,6 +46,7 @@ mod upstream;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub use exec::Exec;
 pub use settings::Ssh;
 pub use trust::host_key_line;
 

@@ -133,6 +133,11 @@ impl Upstreams {
         Self { settings, login, host, config, idle, logging_in, opened, version }
     }
 
+    pub(crate) fn facts(&self) -> [(&'static str, String); 2] {
+        let address = &self.settings.address;
+        [("host", format!("{}:{}", address.host, address.port)), ("user", self.login.user().to_owned())]
+    }
+
     /// A connection that nobody uses, or a new one.
     pub(crate) async fn take(&self) -> Result<Connection, Fault> {
         loop {
