@@ -60,7 +60,9 @@ pub use presidio::Presidio;
 pub use provider::Provider;
 #[cfg(feature = "world")]
 pub use psql::Psql;
-pub use python::{asyncpg_packages, libpq18, libpq18_packages, mail_server, psql18};
+pub use python::{
+    ansible, asyncpg_packages, asyncssh, libpq18, libpq18_packages, mail_server, paramiko, psql18,
+};
 pub use sshd::{Sshd, ssh_key};
 pub use witness::Witness;
 #[cfg(feature = "world")]

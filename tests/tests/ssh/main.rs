@@ -8,6 +8,7 @@ mod evidence;
 mod exec;
 mod files;
 mod forwards;
+mod libraries;
 mod logins;
 mod refused;
 mod replay;
