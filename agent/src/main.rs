@@ -52,6 +52,7 @@ fn main() -> anyhow::Result<()> {
     let mut config = match arguments.command {
         Command::Run(config) => config,
         Command::BreakGlass(BreakGlass::Open(args)) => return hoop_agent::emergency::ask::open(&args),
+        Command::BreakGlass(BreakGlass::Pipe(args)) => return hoop_agent::emergency::ask::pipe(&args),
         Command::ProgramKeeper | Command::ProgramStarter => return Ok(()),
     };
     config.is_own_binary = true;

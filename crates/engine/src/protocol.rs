@@ -27,6 +27,11 @@ pub trait Protocol: Send + Sync {
         "socket"
     }
 
+    /// The key that clients of a session find at this agent, as `known_hosts` has it; `None`: they look for none.
+    fn own_key(&self, _: &Redacted<[u8; 32]>) -> Option<String> {
+        None
+    }
+
     /// How the texts of its requests are read by a session that has just begun; `None`: they are not read.
     fn dialect(&self) -> Option<Dialect> {
         None

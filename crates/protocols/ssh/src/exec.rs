@@ -8,7 +8,7 @@ use hoop_engine::{
     Target, TlsPolicy,
     hosted::{Doing, Host, HostedLook},
 };
-use hoop_model::{Fault, ProtocolId, Timestamp};
+use hoop_model::{Fault, ProtocolId, Redacted, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -16,6 +16,7 @@ use crate::{
     engine::{SshEngine, Way},
     machine::MachineSettings,
     settings::{COMMAND_BYTES, Offer, Use, variables},
+    trust::host_key_line,
 };
 
 /// Programs on the agent's own machine.
@@ -33,6 +34,10 @@ impl Protocol for Exec {
     fn id(&self) -> ProtocolId {
         #[expect(clippy::expect_used, reason = "a constant, tested")]
         ProtocolId::new(NAME).expect("a valid name")
+    }
+
+    fn own_key(&self, stream_key: &Redacted<[u8; 32]>) -> Option<String> {
+        Some(host_key_line(stream_key))
     }
 
     fn settings_schema(&self) -> serde_json::Value {

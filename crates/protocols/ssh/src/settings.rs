@@ -6,7 +6,7 @@ use hoop_engine::{
     Address, Credential, CredentialSource, Protocol, RecordingLimits, SecretSource, SettingsError, Started,
     StreamContext, Target, TlsPolicy, hosted::HostedLook,
 };
-use hoop_model::{ProtocolId, Timestamp};
+use hoop_model::{ProtocolId, Redacted, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -14,7 +14,7 @@ use crate::{
     engine::{SshEngine, Way},
     login::{CertificateLimits, Login},
     place::Registered,
-    trust::Trust,
+    trust::{Trust, host_key_line},
     upstream::Look,
 };
 
@@ -38,6 +38,10 @@ impl Protocol for Ssh {
     fn id(&self) -> ProtocolId {
         #[expect(clippy::expect_used, reason = "a constant, tested")]
         ProtocolId::new(NAME).expect("a valid name")
+    }
+
+    fn own_key(&self, stream_key: &Redacted<[u8; 32]>) -> Option<String> {
+        Some(host_key_line(stream_key))
     }
 
     fn settings_schema(&self) -> serde_json::Value {
