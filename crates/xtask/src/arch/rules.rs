@@ -20,9 +20,10 @@ const PURE: [&str; 8] = [
 const PROTOCOLS: &str = "crates/protocols/";
 /// Protocols whose library owns its event loop (docs/decisions/0021): they link one, and nothing else that is impure. That they
 /// open nothing themselves, `sources` looks for.
-pub(super) const HOSTED: [&str; 1] = ["crates/protocols/ssh"];
+pub(super) const HOSTED: [&str; 2] = ["crates/protocols/ssh", "crates/protocols/kubernetes"];
 /// What a hosted protocol may link besides: the loop, what it stands on, and the library.
-const OF_A_LOOP: [(&str, bool); 4] = [("tokio", true), ("mio", false), ("socket2", false), ("russh", true)];
+const OF_A_LOOP: [(&str, bool); 5] =
+    [("tokio", true), ("mio", false), ("socket2", false), ("russh", true), ("tungstenite", false)];
 /// The one place that lists the protocols.
 const REGISTRY: &str = "crates/protocols/registry";
 /// The only crate with SQL.

@@ -1,0 +1,1 @@
+//! SPDY/3.1, without I/O: bytes in, frames out, and the other way.

@@ -1,0 +1,1 @@
+//! The legs of `exec`, `attach` and `portforward`.
