@@ -53,6 +53,12 @@ impl Decoder {
         next
     }
 
+    /// Of a data frame, not all has come.
+    #[must_use]
+    pub fn is_within_data(&self) -> bool {
+        self.data.is_some()
+    }
+
     fn take(&mut self, bytes: &mut BytesMut) -> Result<Option<Frame>, BadFrame> {
         if let Some(rest) = self.data.take() {
             return Ok(self.piece(rest, bytes));
