@@ -67,8 +67,7 @@ impl Decoder {
         let [a, b, c, d, flags, length @ ..] = *head;
         let length = length.iter().fold(0, |sum, byte| (sum << 8) | usize::from(*byte));
         if a >> 7 == 0 {
-            let stream =
-                StreamId::new(u32::from_be_bytes([a, b, c, d])).ok_or(BadFrame::StreamZero)?;
+            let stream = StreamId::new(u32::from_be_bytes([a, b, c, d])).ok_or(BadFrame::StreamZero)?;
             if flags & !FIN != 0 {
                 return Err(BadFrame::Flags { kind: 0, flags });
             }
@@ -121,12 +120,7 @@ fn check_flags(kind: u16, flags: u8) -> Result<(), BadFrame> {
     if flags & !known == 0 { Ok(()) } else { Err(BadFrame::Flags { kind, flags }) }
 }
 
-fn control(
-    kind: u16,
-    flags: u8,
-    payload: &[u8],
-    decompressor: &mut Decompressor,
-) -> Result<Frame, BadFrame> {
+fn control(kind: u16, flags: u8, payload: &[u8], decompressor: &mut Decompressor) -> Result<Frame, BadFrame> {
     let fin = flags & FIN != 0;
     let mut payload = Payload { kind, rest: payload };
     let frame = match kind {

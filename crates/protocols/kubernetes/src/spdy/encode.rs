@@ -56,9 +56,7 @@ impl Encoder {
             }
             Frame::Ping(id) => control(kind::PING, 0, &[*id], out),
             Frame::GoAway { last, status } => control(kind::GOAWAY, 0, &[*last, *status], out),
-            Frame::WindowUpdate { stream, delta } => {
-                control(kind::WINDOW_UPDATE, 0, &[*stream, *delta], out)
-            }
+            Frame::WindowUpdate { stream, delta } => control(kind::WINDOW_UPDATE, 0, &[*stream, *delta], out),
             Frame::Data { stream, data, fin } => {
                 put_data(*stream, data, *fin, out);
                 Ok(())

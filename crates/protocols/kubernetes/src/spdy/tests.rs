@@ -83,7 +83,8 @@ const OF_ANOTHER: &str = "80030001000000280000000100000000000078f9e3c6a7c202a623
 #[test]
 fn what_another_implementation_compressed_is_read() {
     let bytes = data_encoding(OF_ANOTHER);
-    let syn = |number, headers| Frame::SynStream { stream: id(number), fin: false, unidirectional: false, headers };
+    let syn =
+        |number, headers| Frame::SynStream { stream: id(number), fin: false, unidirectional: false, headers };
     let expected = [
         syn(1, Headers::new().with("streamtype", "error")),
         syn(3, Headers::new().with("streamtype", "data").with("port", "8080").with("requestid", "0")),
@@ -223,12 +224,23 @@ fn any_frame() -> impl Strategy<Value = Frame> {
     let data = prop::collection::vec(any::<u8>(), 0..100).prop_map(Bytes::from);
     prop_oneof![
         (stream(), any::<bool>(), any::<bool>(), any_headers()).prop_map(
-            |(stream, fin, unidirectional, headers)| Frame::SynStream { stream, fin, unidirectional, headers }
+            |(stream, fin, unidirectional, headers)| Frame::SynStream {
+                stream,
+                fin,
+                unidirectional,
+                headers
+            }
         ),
-        (stream(), any::<bool>(), any_headers())
-            .prop_map(|(stream, fin, headers)| Frame::SynReply { stream, fin, headers }),
-        (stream(), any::<bool>(), any_headers())
-            .prop_map(|(stream, fin, headers)| Frame::Headers { stream, fin, headers }),
+        (stream(), any::<bool>(), any_headers()).prop_map(|(stream, fin, headers)| Frame::SynReply {
+            stream,
+            fin,
+            headers
+        }),
+        (stream(), any::<bool>(), any_headers()).prop_map(|(stream, fin, headers)| Frame::Headers {
+            stream,
+            fin,
+            headers
+        }),
         (stream(), 1..u32::MAX).prop_map(|(stream, status)| Frame::RstStream { stream, status }),
         (any::<bool>(), prop::collection::vec(any::<(u32, u32)>(), 0..4))
             .prop_map(|(clear, values)| Frame::Settings { clear, values }),

@@ -168,7 +168,8 @@ impl<S: Io> Reader<S> {
         };
         self.connection.note(why.clone());
         self.queues.clear();
-        let _ = tokio::time::timeout(LINGER, async { while let Some(Ok(_)) = self.messages.next().await {} }).await;
+        let _ = tokio::time::timeout(LINGER, async { while let Some(Ok(_)) = self.messages.next().await {} })
+            .await;
         if why == StreamError::Closed { Ok(()) } else { Err(why) }
     }
 }
@@ -183,7 +184,8 @@ async fn deliver(connection: &Connection, queue: &mpsc::Sender<Came>, came: Came
 
 fn decoded(text: &Bytes) -> Result<Bytes, StreamError> {
     let Some((digit, rest)) = text.split_first() else { return Ok(Bytes::new()) };
-    let number = digit.checked_sub(b'0').ok_or(StreamError::BadMessage("its first character is no channel"))?;
+    let number =
+        digit.checked_sub(b'0').ok_or(StreamError::BadMessage("its first character is no channel"))?;
     let data = BASE64.decode(rest).map_err(|_| StreamError::BadMessage("it is not base64"))?;
     let mut payload = BytesMut::with_capacity(data.len() + 1);
     payload.put_u8(number);

@@ -87,8 +87,17 @@ pub struct ClientExec(ClientState);
 #[derive(Debug)]
 enum ClientState {
     /// The client has yet to open them. From version 3 on it opens one for sizes.
-    Spdy { acceptor: Acceptor, asked: Asked, version: u8 },
-    Channels { ends: Vec<Ends>, connection: Arc<Connection>, asked: Asked, version: u8 },
+    Spdy {
+        acceptor: Acceptor,
+        asked: Asked,
+        version: u8,
+    },
+    Channels {
+        ends: Vec<Ends>,
+        connection: Arc<Connection>,
+        asked: Asked,
+        version: u8,
+    },
 }
 
 /// Serves a client that asked to be upgraded, and was.
@@ -140,7 +149,8 @@ impl ClientExec {
             ClientState::Spdy { mut acceptor, asked, version } => {
                 let connection = Arc::clone(acceptor.connection());
                 let opened = opened(&mut acceptor, asked, version);
-                let streams = tokio::time::timeout(PATIENCE, opened).await.map_err(|_| StreamError::Late)??;
+                let streams =
+                    tokio::time::timeout(PATIENCE, opened).await.map_err(|_| StreamError::Late)??;
                 (streams, connection, version)
             }
             ClientState::Channels { ends, connection, asked, version } => {

@@ -129,8 +129,14 @@ pub struct ClientForwards(ClientState);
 
 #[derive(Debug)]
 enum ClientState {
-    Spdy { acceptor: Acceptor, waiting: HashMap<u64, Half> },
-    Channels { pairs: std::vec::IntoIter<Pair>, connection: Arc<Connection> },
+    Spdy {
+        acceptor: Acceptor,
+        waiting: HashMap<u64, Half>,
+    },
+    Channels {
+        pairs: std::vec::IntoIter<Pair>,
+        connection: Arc<Connection>,
+    },
     /// The query named too many ports, or none.
     Unfit(usize),
 }
@@ -254,7 +260,12 @@ async fn accept(acceptor: &mut Acceptor, waiting: &mut HashMap<u64, Half>) -> Re
         let mut failure = failure.output;
         failure.last_words(Bytes::from_static(BROKEN_OFF)).await?;
         let from = FromForward { data: data.input, failure: None };
-        return Ok(Forward { port, request, from, to: ToForward { data: data.output, failure: Some(failure) } });
+        return Ok(Forward {
+            port,
+            request,
+            from,
+            to: ToForward { data: data.output, failure: Some(failure) },
+        });
     }
 }
 

@@ -42,8 +42,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub use driver::Driver;
 pub use error::StreamError;
 pub use exec::{
-    Asked, ClientExec, ClusterExec, FromClient, FromCluster, FromPod, ToClient, ToCluster, ToPod, client_exec,
-    cluster_exec,
+    Asked, ClientExec, ClusterExec, FromClient, FromCluster, FromPod, ToClient, ToCluster, ToPod,
+    client_exec, cluster_exec,
 };
 pub use forward::{
     ClientForwards, ClusterForwards, Forward, FromForward, ToForward, client_forwards, cluster_forwards,

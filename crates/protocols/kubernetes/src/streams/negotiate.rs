@@ -5,7 +5,8 @@
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
     header::{
-        CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+        CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
+        UPGRADE,
     },
 };
 use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
@@ -41,10 +42,15 @@ pub enum Over {
 /// What a client and we have agreed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Client {
-    Spdy { version: u8 },
+    Spdy {
+        version: u8,
+    },
     /// SPDY in messages.
     Tunnel,
-    Channels { framing: Framing, version: u8 },
+    Channels {
+        framing: Framing,
+        version: u8,
+    },
 }
 
 /// What a cluster and we have.

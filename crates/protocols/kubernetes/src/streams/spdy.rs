@@ -206,8 +206,7 @@ impl Opener {
             // Numbers are used up after a thousand million streams.
             let id = StreamId::new(number).ok_or(StreamError::Closed)?;
             streams.last = number;
-            let entry =
-                Entry { queue: Some(queue), reply: Some(told), reset: reset.clone(), is_said: false };
+            let entry = Entry { queue: Some(queue), reply: Some(told), reset: reset.clone(), is_said: false };
             streams.open.insert(id, entry);
             id
         };
@@ -300,7 +299,11 @@ impl<S: Io> Reader<S> {
             }
             buffer.reserve(PIECE);
             if self.io.read_buf(&mut buffer).await? == 0 {
-                return if buffer.is_empty() && !decoder.is_within_data() { Ok(()) } else { Err(StreamError::Cut) };
+                return if buffer.is_empty() && !decoder.is_within_data() {
+                    Ok(())
+                } else {
+                    Err(StreamError::Cut)
+                };
             }
         }
     }

@@ -57,7 +57,11 @@ fn failed(error: tokio_tungstenite::tungstenite::Error) -> io::Error {
 }
 
 impl<S: Io> AsyncWrite for Tunnel<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        from: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let mut messages = Pin::new(&mut self.messages);
         ready!(messages.as_mut().poll_ready(context)).map_err(failed)?;
         let length = from.len().min(BATCH);

@@ -13,7 +13,13 @@ struct Speech {
     has_json: bool,
 }
 
-const fn speech(over: Over, protocol: &'static str, is_base64: bool, has_ends: bool, has_json: bool) -> Speech {
+const fn speech(
+    over: Over,
+    protocol: &'static str,
+    is_base64: bool,
+    has_ends: bool,
+    has_json: bool,
+) -> Speech {
     Speech { over, protocol, is_base64, has_ends, has_json }
 }
 
@@ -99,7 +105,14 @@ async fn client(io: DuplexStream, speech: Speech, asked: Asked, input: Vec<u8>) 
 }
 
 /// A kubelet whose command echoes all its input, once it has it.
-async fn pod(io: DuplexStream, over: Over, asked: Asked, length: usize, waits_for_end: bool, status: &str) -> String {
+async fn pod(
+    io: DuplexStream,
+    over: Over,
+    asked: Asked,
+    length: usize,
+    waits_for_end: bool,
+    status: &str,
+) -> String {
     let (mut input, mut has_ended, mut sizes) = (Vec::new(), false, Vec::new());
     let has_stderr = asked.stderr && !asked.tty;
     let is_all = |input: &Vec<u8>, has_ended: bool, sizes: &Vec<u8>| {
@@ -130,7 +143,9 @@ async fn pod(io: DuplexStream, over: Over, asked: Asked, length: usize, waits_fo
     }
     let mut peer = Spdy::new(io);
     let mut names = Vec::new();
-    for _ in 0..1 + [asked.stdin, asked.stdout, has_stderr, asked.tty].iter().filter(|is_asked| **is_asked).count() {
+    for _ in
+        0..1 + [asked.stdin, asked.stdout, has_stderr, asked.tty].iter().filter(|is_asked| **is_asked).count()
+    {
         let (number, headers) = peer.take().await;
         names.push((String::from_utf8(headers.value("streamtype").unwrap().to_vec()).unwrap(), number));
     }
@@ -202,7 +217,8 @@ async fn run(speech: Speech, over: Over, asked: Asked) {
     let ((a, b), (c, d)) = (tokio::io::duplex(3000), tokio::io::duplex(3000));
     let client = tokio::spawn(client(a, speech, asked, input.clone()));
     let pod = tokio::spawn(pod(d, over, asked, input.len(), speech.has_ends, status));
-    let (client_leg, client_driver) = client_exec(b, &upgrade(speech.over, Wanted::Exec, speech.protocol), asked);
+    let (client_leg, client_driver) =
+        client_exec(b, &upgrade(speech.over, Wanted::Exec, speech.protocol), asked);
     let (cluster_leg, cluster_driver) = cluster_exec(c, &agreed(over, Wanted::Exec), asked);
     let drivers = [drive(client_driver), drive(cluster_driver)];
     let (client_leg, cluster_leg) = tokio::join!(client_leg.ready(), cluster_leg.ready());

@@ -81,8 +81,7 @@ pub(super) fn id(number: u32) -> StreamId {
 }
 
 pub(super) fn syn(number: u32, headers: &[(&'static str, &str)]) -> Frame {
-    let headers =
-        headers.iter().fold(Headers::new(), |all, (name, value)| all.with(name, value.to_string()));
+    let headers = headers.iter().fold(Headers::new(), |all, (name, value)| all.with(name, value.to_string()));
     Frame::SynStream { stream: id(number), fin: false, unidirectional: false, headers }
 }
 
@@ -127,7 +126,10 @@ impl<S: Io> Spdy<S> {
     pub(super) async fn open(&mut self, number: u32, headers: &[(&'static str, &str)]) {
         self.send(syn(number, headers)).await;
         let reply = self.next().await;
-        assert!(matches!(&reply, Some(Frame::SynReply { stream, .. }) if stream.number() == number), "{reply:?}");
+        assert!(
+            matches!(&reply, Some(Frame::SynReply { stream, .. }) if stream.number() == number),
+            "{reply:?}"
+        );
     }
 
     /// Takes a stream, as a server does.

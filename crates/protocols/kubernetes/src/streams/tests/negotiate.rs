@@ -21,7 +21,13 @@ fn what_is_offered_first_and_known_is_chosen() {
     let socket = "sec-websocket-protocol";
     let cases: [(Wanted, &[(&str, &str)], &'static str, &[&str], Option<&str>); 10] = [
         (Exec, SPDY, spdy, &["v4.channel.k8s.io", "v3.channel.k8s.io"], Some("v4.channel.k8s.io")),
-        (Exec, SPDY, spdy, &["v5.channel.k8s.io, v4.channel.k8s.io", "channel.k8s.io"], Some("v4.channel.k8s.io")),
+        (
+            Exec,
+            SPDY,
+            spdy,
+            &["v5.channel.k8s.io, v4.channel.k8s.io", "channel.k8s.io"],
+            Some("v4.channel.k8s.io"),
+        ),
         (Exec, SPDY, spdy, &[], None),
         (PortForward, SPDY, spdy, &["portforward.k8s.io"], Some("portforward.k8s.io")),
         (Exec, SOCKET, socket, &["v5.channel.k8s.io"], Some("v5.channel.k8s.io")),
@@ -67,7 +73,12 @@ fn what_cannot_be_had_is_refused() {
         (Exec, &[connection, ("upgrade", "websocket"), ("sec-websocket-version", "13")], BadUpgrade::Key),
         (
             Exec,
-            &[connection, ("upgrade", "websocket"), ("sec-websocket-version", "13"), ("sec-websocket-key", "c2hvcnQ=")],
+            &[
+                connection,
+                ("upgrade", "websocket"),
+                ("sec-websocket-version", "13"),
+                ("sec-websocket-key", "c2hvcnQ="),
+            ],
             BadUpgrade::Key,
         ),
         (
