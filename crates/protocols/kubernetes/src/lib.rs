@@ -4,5 +4,7 @@
 //! - `streams` are the legs of `exec`, `attach` and `portforward`: the client's and the cluster's, each in its own transport, and
 //!   one neutral form between them.
 
+#[doc(hidden)]
+pub mod fuzz;
 pub mod spdy;
 pub mod streams;

@@ -260,7 +260,7 @@ async fn both(client: impl Future<Output = ()>, drivers: [Driver; 2]) {
 }
 
 /// What an engine does with one connection of a client, without deciding anything.
-async fn serve(mut client: TcpStream) {
+async fn serve(mut client: TcpStream, over: Over) {
     let (first, mut headers) = head(&mut client).await;
     let path = first.split(' ').nth(1).unwrap().to_owned();
     let wanted = if path.contains("/portforward") { Wanted::PortForward } else { Wanted::Exec };
@@ -272,16 +272,17 @@ async fn serve(mut client: TcpStream) {
         return;
     };
     let (cluster, agreed) = upgraded(Over::Spdy, wanted, &path).await.unwrap();
+    assert_eq!(upgrade.name(), if over == Over::Spdy { "SPDY/3.1" } else { "websocket" });
     let answer = format!("HTTP/1.1 101 Switching Protocols\r\n{}\r\n", lines(&upgrade.answer()));
     client.write_all(answer.as_bytes()).await.unwrap();
-    println!("{} {:?} {path}", upgrade.name(), upgrade.protocol());
     if wanted == Wanted::Exec {
         let asked = asked(&path);
         let (client, a) = client_exec(client, &upgrade, asked);
         let (cluster, b) = cluster_exec(cluster, &agreed, asked);
         let run = async {
             let (client, cluster) = tokio::join!(client.ready(), cluster.ready());
-            println!("{:?}", relay(client.unwrap(), cluster.unwrap()).await);
+            // A client that closes first has heard all.
+            let _ = relay(client.unwrap(), cluster.unwrap()).await;
         };
         both(run, [a, b]).await;
     } else {
@@ -313,12 +314,13 @@ async fn serve(mut client: TcpStream) {
     }
 }
 
-async fn proxy() -> String {
+/// Where a client finds one that is to speak so.
+async fn proxy(over: Over) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
-            tokio::spawn(serve(client));
+            tokio::spawn(serve(client, over));
         }
     });
     format!("http://{address}")
@@ -356,7 +358,7 @@ async fn kubectl_runs_commands() {
 }
 
 async fn runs_commands(over: Over) {
-    let server = proxy().await;
+    let server = proxy(over).await;
     let input: Vec<u8> = (0..2_000_000_u32).map(|number| (number % 251) as u8).collect();
     let (code, stdout, stderr) =
         run(&mut kubectl(over, &server, &["exec", "-i", "shell", "--", "cat"]), &input).await;
@@ -379,7 +381,7 @@ async fn kubectl_forwards_ports() {
 
 async fn forwards_ports(over: Over) {
     let _held = serve_files("/bin").await;
-    let server = proxy().await;
+    let server = proxy(over).await;
     let mut command = kubectl(over, &server, &["port-forward", "pod/shell", ":18099"]);
     let mut forward = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
     let mut line = String::new();

@@ -82,7 +82,7 @@ const OF_ANOTHER: &str = "80030001000000280000000100000000000078f9e3c6a7c202a623
 
 #[test]
 fn what_another_implementation_compressed_is_read() {
-    let bytes = data_encoding(OF_ANOTHER);
+    let bytes = from_hex(OF_ANOTHER);
     let syn =
         |number, headers| Frame::SynStream { stream: id(number), fin: false, unidirectional: false, headers };
     let expected = [
@@ -92,8 +92,8 @@ fn what_another_implementation_compressed_is_read() {
     assert_eq!(read(&bytes, std::iter::repeat(1)).unwrap(), expected);
 }
 
-fn data_encoding(hex: &str) -> Vec<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).unwrap() as u8;
+fn from_hex(hex: &str) -> Vec<u8> {
+    let digit = |byte: u8| u8::try_from(char::from(byte).to_digit(16).unwrap()).unwrap();
     hex.as_bytes().chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
 }
 
@@ -170,9 +170,9 @@ fn headers_that_are_wrong_are_said() {
         (block(2, &[a.clone(), a.clone()]), Some(BadFrame::HeaderTwice)),
         (block(1, &[header(b"A", b"1")]), Some(BadFrame::HeaderName)),
         (block(1, &[header(b"", b"1")]), Some(BadFrame::HeaderName)),
-        (block(2, &[a.clone()]), Some(BadFrame::HeaderBlock)),
+        (block(2, std::slice::from_ref(&a)), Some(BadFrame::HeaderBlock)),
         (block(1, &[a.clone(), a.clone()]), Some(BadFrame::HeaderBlock)),
-        (block(u32::MAX, &[a.clone()]), Some(BadFrame::TooManyHeaders)),
+        (block(u32::MAX, std::slice::from_ref(&a)), Some(BadFrame::TooManyHeaders)),
         (block(1, &[b"\xff\xff\xff\xffa".to_vec()]), Some(BadFrame::HeaderBlock)),
         (Vec::new(), Some(BadFrame::HeaderBlock)),
     ];

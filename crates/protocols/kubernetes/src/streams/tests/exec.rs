@@ -79,7 +79,9 @@ async fn client(io: DuplexStream, speech: Speech, asked: Asked, input: Vec<u8>) 
         names.push(name);
         peer.open(u32::try_from(names.len() * 2 - 1).unwrap(), &[("streamtype", name)]).await;
     }
-    let number = |wanted| names.iter().position(|name| *name == wanted).map(|place| place as u32 * 2 + 1);
+    let number = |wanted| {
+        names.iter().position(|name| *name == wanted).map(|place| u32::try_from(place * 2 + 1).unwrap())
+    };
     if let Some(resize) = number("resize") {
         peer.send(data(resize, "{\"Width\":80,", false)).await;
         peer.send(data(resize, "\"Height\":24}\n", false)).await;

@@ -58,7 +58,7 @@ async fn bytes_that_are_no_spdy_end_with_a_reason() {
     bomb.compress_vec(&vec![0; 30 << 20], &mut block, flate2::FlushCompress::Sync).unwrap();
     let bomb = [
         &b"\x80\x03\0\x01\0"[..],
-        &(block.len() as u32 + 10).to_be_bytes()[1..],
+        &u32::try_from(block.len() + 10).unwrap().to_be_bytes()[1..],
         &[0, 0, 0, 1, 0, 0, 0, 0, 0, 0],
         &block,
     ]

@@ -2,15 +2,20 @@
 
 use super::*;
 
-const SPDY: &[(&str, &str)] = &[("connection", "Upgrade"), ("upgrade", "SPDY/3.1")];
-const SOCKET: &[(&str, &str)] = &[
+const SPDY: Lines<'_> = &[("connection", "Upgrade"), ("upgrade", "SPDY/3.1")];
+const SOCKET: Lines<'_> = &[
     ("connection", "keep-alive, Upgrade"),
     ("upgrade", "WebSocket"),
     ("sec-websocket-version", "13"),
     ("sec-websocket-key", KEY),
 ];
 
-fn of(all: &[&[(&'static str, &str)]], wanted: Wanted) -> Result<Option<HeaderMap>, BadUpgrade> {
+type Lines<'a> = &'a [(&'static str, &'a str)];
+
+/// What is wanted over what, the header with the offer, the offers, and the choice.
+type Case<'a> = (Wanted, Lines<'a>, &'static str, &'a [&'a str], Option<&'a str>);
+
+fn of(all: &[Lines<'_>], wanted: Wanted) -> Result<Option<HeaderMap>, BadUpgrade> {
     Ok(Upgrade::of(&headers(&all.concat()), wanted)?.map(|upgrade| upgrade.answer()))
 }
 
@@ -19,7 +24,7 @@ fn what_is_offered_first_and_known_is_chosen() {
     use Wanted::{Exec, PortForward};
     let spdy = "x-stream-protocol-version";
     let socket = "sec-websocket-protocol";
-    let cases: [(Wanted, &[(&str, &str)], &'static str, &[&str], Option<&str>); 10] = [
+    let cases: [Case<'_>; 10] = [
         (Exec, SPDY, spdy, &["v4.channel.k8s.io", "v3.channel.k8s.io"], Some("v4.channel.k8s.io")),
         (
             Exec,
@@ -64,7 +69,7 @@ fn the_accept_header_is_that_of_the_rfc() {
 fn what_cannot_be_had_is_refused() {
     use Wanted::{Exec, PortForward};
     let connection = ("connection", "upgrade");
-    let cases: [(Wanted, &[(&'static str, &str)], BadUpgrade); 9] = [
+    let cases: [(Wanted, Lines<'_>, BadUpgrade); 9] = [
         (Exec, &[connection, ("upgrade", "h2c")], BadUpgrade::Unknown),
         (Exec, &[connection, ("upgrade", "SPDY/3")], BadUpgrade::Unknown),
         (Exec, &[("connection", "close"), ("upgrade", "SPDY/3.1")], BadUpgrade::NotOfConnection),
