@@ -184,6 +184,26 @@ async fn how_a_cluster_answers_an_offer_of_a_tunnel() {
     }
 }
 
+#[tokio::test]
+#[ignore = "needs a cluster"]
+async fn a_command_that_reads_no_more_is_heard_to_its_end() {
+    for _ in 0..20 {
+        let (from, mut to) = exec("command=head&command=-c&command=1", ALL).await;
+        let says = async {
+            // Until the cluster has gone.
+            while to.send(ToPod::Stdin(Bytes::from(vec![b'x'; 100_000]))).await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+        };
+        let heard = tokio::select! {
+            heard = hear(from) => heard,
+            () = says => unreachable!(),
+        };
+        assert_eq!(heard.stdout, b"x");
+        assert!(heard.status.contains(r#""status":"Success""#), "{heard:?}");
+    }
+}
+
 /// Port 18099 of the pod answers with files of this folder, until what is returned is dropped.
 async fn serve_files(folder: &str) -> (FromCluster, ToCluster) {
     let script = format!(
@@ -401,4 +421,35 @@ async fn forwards_ports(over: Over) {
         lengths.insert(body.len());
     }
     assert!(lengths.len() == 1 && *lengths.first().unwrap() > 500_000, "{lengths:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster, and Python with its client of Kubernetes"]
+async fn the_python_client_runs_commands() {
+    const SCRIPT: &str = r#"
+import sys, json
+from kubernetes import client
+from kubernetes.stream import stream
+configuration = client.Configuration()
+configuration.host = sys.argv[1]
+api = client.CoreV1Api(client.ApiClient(configuration))
+def run(command, **more):
+    return stream(api.connect_get_namespaced_pod_exec, "shell", "default", container="main", command=command,
+                  stderr=True, stdout=True, tty=False, _preload_content=False, **more)
+shell = run(["sh", "-c", "read line; echo got $line; echo oops >&2; exit 5"], stdin=True)
+shell.write_stdin("hello\n")
+shell.run_forever(timeout=20)
+assert shell.read_stdout() == "got hello\n"
+assert shell.read_stderr() == "oops\n"
+assert shell.returncode == 5
+big = run(["sh", "-c", "dd if=/dev/zero bs=1000 count=2000 2>/dev/null | tr '\\0' x || seq 400000"], stdin=False)
+big.run_forever(timeout=20)
+print(len(big.read_stdout()), big.returncode)
+"#;
+    let server = proxy(Over::WebSocket).await;
+    let python = std::env::var_os("HOOP_TEST_PYTHON").unwrap_or_else(|| "python3".into());
+    let (code, stdout, stderr) = run(Command::new(python).args(["-c", SCRIPT, &server]), b"").await;
+    assert_eq!(code, Some(0), "{stderr}");
+    let stdout = String::from_utf8(stdout).unwrap();
+    assert!(stdout.ends_with(" 0\n"), "{stdout}");
 }

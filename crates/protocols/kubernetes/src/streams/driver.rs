@@ -7,10 +7,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{LINGER, StreamError, pipe::Connection};
+use super::{LINGER, StreamError, UNREAD, pipe::Connection};
 
 /// Moves the bytes of one leg while it is polled. It ends when the peer has gone, or all handles of the leg have and what they said is
-/// out; a peer that does not take that is given some seconds. Dropping it cuts the connection.
+/// out; a cluster that does not take that is given some seconds, a client some minutes. Dropping it cuts the connection.
 #[must_use = "a leg stands still while nobody polls its driver"]
 pub struct Driver(Pin<Box<dyn Future<Output = Result<(), StreamError>> + Send>>);
 
@@ -62,18 +62,23 @@ pub(super) async fn both(
     let mut read = std::pin::pin!(read);
     let too_long = async {
         connection.abandoned.cancelled().await;
-        tokio::time::sleep(LINGER).await;
+        tokio::time::sleep(if side.is_server() { UNREAD } else { LINGER }).await;
     };
+    let mut too_long = std::pin::pin!(too_long);
     let said = tokio::select! {
         biased;
         closed = &mut read => return closed,
         said = write => said,
-        () = too_long => return Ok(()),
+        () = &mut too_long => return Ok(()),
     };
-    match said {
-        // What was left to say, the peer does not want.
-        Err(StreamError::Closed) => {}
-        said => said?,
+    if let Err(error) = said {
+        // A peer that hears nothing any more has often said something before: how its command ended.
+        connection.unheard.cancel();
+        return tokio::select! {
+            biased;
+            closed = read => closed,
+            () = connection.abandoned.cancelled() => Err(error),
+        };
     }
     connection.draining.cancel();
     if side.is_server() {

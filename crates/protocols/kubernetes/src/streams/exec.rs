@@ -275,7 +275,8 @@ pub struct ToClient {
 }
 
 impl ToClient {
-    /// Says it; waits while the client does not read. What the client has not asked for is not said.
+    /// Says it; waits while the client does not read. What the client has not asked for is not said. Dropped before it is ready, it is
+    /// not said, or not to its end: nothing else must be said then.
     ///
     /// # Errors
     /// The client has gone.
@@ -487,7 +488,8 @@ pub struct ToCluster {
 }
 
 impl ToCluster {
-    /// Says it; waits while the cluster does not read. What was not asked for, and what the command reads no more, is not said.
+    /// Says it; waits while the cluster does not read. What was not asked for, and what the command reads no more, is not said: that
+    /// it has ended is heard from [`FromCluster`]. Dropped before it is ready, it is not said.
     ///
     /// # Errors
     /// The cluster has gone.

@@ -59,8 +59,10 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
 pub const MOST_FORWARDS: usize = 64;
 /// For so long a peer may take to open or accept the streams that belong together: what kubelets grant too.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// For so long a peer may take to read the rest and close, once all is said.
+/// For so long a peer may take to close, once all is said.
 const LINGER: Duration = Duration::from_secs(10);
+/// For so long a client may take to read what was said before nobody was left: people read output in pagers.
+const UNREAD: Duration = Duration::from_secs(600);
 /// So often a cluster hears from us: what stands between may give up on a connection that says nothing.
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// Read at once.

@@ -19,6 +19,8 @@ pub(super) struct Connection {
     ended: OnceLock<StreamError>,
     /// Nothing passes any more.
     pub(super) over: CancellationToken,
+    /// Nothing can be said any more, though something may still come.
+    pub(super) unheard: CancellationToken,
     /// All is said: what still comes is thrown away.
     pub(super) draining: CancellationToken,
     /// Nobody holds any of its streams.
@@ -223,9 +225,12 @@ impl Out {
     pub(super) async fn taken(&mut self) -> Result<(), StreamError> {
         let (sender, taken) = oneshot::channel();
         self.say(Message::Mark(sender)).await?;
-        // It is not told if the peer wants no more, or has gone: then there is nothing to wait for.
-        let _ = taken.await;
-        Ok(())
+        tokio::select! {
+            biased;
+            () = self.connection.unheard.cancelled() => Err(StreamError::Reset),
+            // It is not told if the peer wants no more, or has gone: then there is nothing to wait for.
+            _ = taken => Ok(()),
+        }
     }
 
     async fn say(&mut self, message: Message) -> Result<(), StreamError> {
@@ -233,6 +238,7 @@ impl Out {
             biased;
             () = self.connection.over.cancelled() => Err(self.connection.why()),
             () = self.reset.cancelled() => Err(StreamError::Reset),
+            () = self.connection.unheard.cancelled() => Err(StreamError::Reset),
             sent = self.queue.send(message) => sent.map_err(|_| self.connection.why()),
         }
     }

@@ -122,6 +122,7 @@ async fn order(orders: &mpsc::Sender<Order>, output: &Out, order: Order) -> Resu
     tokio::select! {
         biased;
         () = connection.over.cancelled() => Err(connection.why()),
+        () = connection.unheard.cancelled() => Err(StreamError::Reset),
         sent = orders.send(order) => sent.map_err(|_| connection.why()),
     }
 }
@@ -463,6 +464,7 @@ impl<S: Io> Reader<S> {
         tokio::select! {
             biased;
             () = self.shared.connection.draining.cancelled() => {}
+            () = self.shared.connection.unheard.cancelled() => {}
             // The driver ends when whoever writes does.
             _ = self.orders.send(order) => {}
         }

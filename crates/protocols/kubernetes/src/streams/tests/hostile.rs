@@ -1,5 +1,13 @@
 //! Peers that mean ill.
 
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
 use super::*;
 
 fn exec_leg(
@@ -55,7 +63,7 @@ async fn bytes_that_are_no_spdy_end_with_a_reason() {
     let mut bomb = flate2::Compress::new(flate2::Compression::best(), true);
     let mut block = Vec::with_capacity(1 << 16);
     // The dictionary does not matter: it is read before.
-    bomb.compress_vec(&vec![0; 30 << 20], &mut block, flate2::FlushCompress::Sync).unwrap();
+    bomb.compress_vec(&vec![0; 4 << 20], &mut block, flate2::FlushCompress::Sync).unwrap();
     let bomb = [
         &b"\x80\x03\0\x01\0"[..],
         &u32::try_from(block.len() + 10).unwrap().to_be_bytes()[1..],
@@ -350,4 +358,64 @@ async fn text_in_a_tunnel_ends_with_a_reason_and_messages_may_be_cut_anywhere() 
     peer.socket.send(Message::text("x")).await.unwrap();
     assert_eq!(leg.accept().await.err(), Some(StreamError::WrongKind));
     assert_eq!(driver.await.unwrap(), Err(StreamError::WrongKind));
+}
+
+/// Hears so many bytes and no more, and still says what it has said.
+struct Deaf(DuplexStream, usize);
+
+impl AsyncRead for Deaf {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Deaf {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+        match self.1.checked_sub(from.len()) {
+            None => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            Some(left) => {
+                self.1 = left;
+                Pin::new(&mut self.0).poll_write(cx, from)
+            }
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_cluster_said_before_it_went_deaf_is_heard() {
+    let (a, b) = tokio::io::duplex(1 << 20);
+    let asked = Asked { stderr: false, ..ALL };
+    let (leg, driver) = cluster_exec(Deaf(a, 1000), &agreed(Over::Spdy, Wanted::Exec), asked);
+    let driver = drive(driver);
+    let mut peer = Spdy::new(b);
+    let takes = async {
+        for _ in 0..3 {
+            peer.take().await;
+        }
+    };
+    let (ready, ()) = tokio::join!(leg.ready(), takes);
+    let (mut from, mut to) = ready.unwrap();
+    // More than is heard, and than waits.
+    for _ in 0..100 {
+        to.send(ToPod::Stdin(Bytes::from(vec![7; 10_000]))).await.unwrap();
+    }
+    peer.send(data(5, "last words", true)).await;
+    peer.send(data(1, SUCCESS, true)).await;
+    assert_eq!(from.next().await, Ok(Some(FromPod::Stdout(Bytes::from_static(b"last words")))));
+    assert_eq!(from.next().await, Ok(Some(FromPod::Status(Bytes::from_static(SUCCESS.as_bytes())))));
+    assert_eq!(from.next().await, Ok(None));
+    drop((from, to));
+    assert_eq!(driver.await.unwrap(), Err(StreamError::Io(io::ErrorKind::BrokenPipe)));
 }
