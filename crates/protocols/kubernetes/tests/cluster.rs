@@ -187,21 +187,14 @@ async fn how_a_cluster_answers_an_offer_of_a_tunnel() {
 #[tokio::test]
 #[ignore = "needs a cluster"]
 async fn a_command_that_reads_no_more_is_heard_to_its_end() {
-    for _ in 0..20 {
-        let (from, mut to) = exec("command=head&command=-c&command=1", ALL).await;
-        let says = async {
-            // Until the cluster has gone.
-            while to.send(ToPod::Stdin(Bytes::from(vec![b'x'; 100_000]))).await.is_ok() {
-                tokio::task::yield_now().await;
-            }
-        };
-        let heard = tokio::select! {
-            heard = hear(from) => heard,
-            () = says => unreachable!(),
-        };
-        assert_eq!(heard.stdout, b"x");
-        assert!(heard.status.contains(r#""status":"Success""#), "{heard:?}");
+    // Not more than fits into pipes: kubelets wait for the rest to be read.
+    let (from, mut to) = exec("command=head&command=-c&command=1", ALL).await;
+    for _ in 0..10 {
+        to.send(ToPod::Stdin(Bytes::from_static(b"xyz"))).await.unwrap();
     }
+    let heard = hear(from).await;
+    assert_eq!(heard.stdout, b"x");
+    assert!(heard.status.contains(r#""status":"Success""#), "{heard:?}");
 }
 
 /// Port 18099 of the pod answers with files of this folder, until what is returned is dropped.
@@ -270,8 +263,8 @@ async fn relay(
 }
 
 fn asked(path: &str) -> Asked {
-    let has = |name: &str| ["true", "1"].iter().any(|value| path.contains(&format!("{name}={value}")));
-    Asked { stdin: has("stdin"), stdout: has("stdout"), stderr: has("stderr"), tty: has("tty") }
+    let query = path.split_once('?').map_or("", |(_, query)| query);
+    Asked::of(query.split('&').filter_map(|pair| pair.split_once('=')))
 }
 
 async fn both(client: impl Future<Output = ()>, drivers: [Driver; 2]) {

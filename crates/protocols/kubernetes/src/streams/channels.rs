@@ -93,7 +93,7 @@ pub(super) fn channels<S: Io>(
     let ending = Ending(Arc::clone(&shared));
     let driver = Driver::new(async move {
         let (sink, messages) = web_socket(io, side).await.split();
-        let mut reader = Reader { messages, framing, queues, connection: Arc::clone(&shared) };
+        let mut reader = Reader { messages, side, framing, queues, connection: Arc::clone(&shared) };
         let mut writer = Writer { sink, side, framing, pieces, connection: Arc::clone(&shared) };
         let result = both(&shared, side, reader.run(), writer.run()).await;
         // Queues close when they are dropped: why it ended is told before.
@@ -111,6 +111,7 @@ fn output(number: u8, connection: &Arc<Connection>, held: &Held, all: &mut Selec
 
 struct Reader<S> {
     messages: SplitStream<WebSocketStream<S>>,
+    side: Side,
     framing: Framing,
     /// `None` where nothing is read, or the peer has said all.
     queues: Vec<Option<mpsc::Sender<Came>>>,
@@ -121,9 +122,10 @@ impl<S: Io> Reader<S> {
     async fn run(&mut self) -> Result<(), StreamError> {
         while let Some(message) = self.messages.next().await {
             let payload = match message? {
-                Message::Binary(payload) if !self.framing.is_base64 => payload,
-                Message::Text(text) if self.framing.is_base64 => decoded(&text.into())?,
-                Message::Binary(_) | Message::Text(_) => return Err(StreamError::WrongKind),
+                Message::Binary(payload) => self.unframed(payload)?,
+                // Python's client sends text as text, whatever was agreed on, and API servers do not mind.
+                Message::Text(text) if self.side.is_server() => self.unframed(text.into())?,
+                Message::Text(_) => return Err(StreamError::WrongKind),
                 Message::Close(frame) => return self.closed(frame).await,
                 // The library answers pings.
                 Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
@@ -131,6 +133,10 @@ impl<S: Io> Reader<S> {
             self.take(payload).await?;
         }
         Ok(())
+    }
+
+    fn unframed(&self, payload: Bytes) -> Result<Bytes, StreamError> {
+        if self.framing.is_base64 { decoded(&payload) } else { Ok(payload) }
     }
 
     async fn take(&mut self, mut payload: Bytes) -> Result<(), StreamError> {

@@ -42,8 +42,8 @@ pub enum StreamError {
     /// A message is too long.
     #[error("a message of {0} bytes is too long")]
     TooLong(usize),
-    /// Text where binary messages were agreed on, or the other way.
-    #[error("a message is text where bytes are due, or bytes where text is")]
+    /// Text where binary messages were agreed on.
+    #[error("a message is text where bytes are due")]
     WrongKind,
     /// A channel that was not agreed on.
     #[error("there is no channel {0}")]

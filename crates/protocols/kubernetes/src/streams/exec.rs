@@ -39,6 +39,20 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// What these names and values of a query ask for, once they are decoded. API servers take the first value of each name, and any
+    /// but `0` and `false` for yes (`Convert_Slice_string_To_bool` in `k8s.io/apimachinery/pkg/runtime`).
+    pub fn of<'a>(query: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let names = ["stdin", "stdout", "stderr", "tty"];
+        let mut values = [None; 4];
+        for (name, value) in query {
+            if let Some((_, first)) = names.iter().zip(&mut values).find(|(known, _)| **known == name) {
+                first.get_or_insert(!(value == "0" || value.eq_ignore_ascii_case("false")));
+            }
+        }
+        let [stdin, stdout, stderr, tty] = values.map(|value| value.unwrap_or(false));
+        Self { stdin, stdout, stderr, tty }
+    }
+
     fn has_stderr(self) -> bool {
         self.stderr && !self.tty
     }

@@ -2,6 +2,22 @@
 
 use super::*;
 
+#[test]
+fn a_query_asks_as_api_servers_read_it() {
+    let cases: [(&[(&str, &str)], [bool; 4]); 6] = [
+        (&[], [false; 4]),
+        (&[("stdin", "true"), ("stdout", "1"), ("stderr", ""), ("tty", "no")], [true; 4]),
+        (&[("stdin", "false"), ("stdout", "0"), ("stderr", "False"), ("tty", "FALSE")], [false; 4]),
+        (&[("stdin", "True"), ("STDOUT", "true"), ("command", "tty")], [true, false, false, false]),
+        (&[("tty", "0"), ("tty", "1")], [false; 4]),
+        (&[("tty", "1"), ("tty", "0")], [false, false, false, true]),
+    ];
+    for (query, expected) in cases {
+        let Asked { stdin, stdout, stderr, tty } = Asked::of(query.iter().copied());
+        assert_eq!([stdin, stdout, stderr, tty], expected, "{query:?}");
+    }
+}
+
 /// How a client speaks.
 #[derive(Debug, Clone, Copy)]
 struct Speech {

@@ -216,9 +216,8 @@ async fn a_client_that_does_not_read_stops_whoever_writes() {
 async fn a_client_that_breaks_the_rules_of_channels_ends_with_a_reason() {
     let long = vec![0; (1 << 20) + 1];
     let close = |code| Message::Close(Some(CloseFrame { code, reason: "".into() }));
-    let cases: [(&str, Message, StreamError); 11] = [
-        ("v5.channel.k8s.io", Message::text("0ls"), StreamError::WrongKind),
-        ("v4.base64.channel.k8s.io", Message::binary(vec![0, 1]), StreamError::WrongKind),
+    let cases: [(&str, Message, StreamError); 10] = [
+        ("v5.channel.k8s.io", Message::text("0ls"), StreamError::UnknownChannel(b'0')),
         ("v5.channel.k8s.io", Message::binary(vec![5, 1]), StreamError::UnknownChannel(5)),
         ("v4.channel.k8s.io", Message::binary(vec![255, 0]), StreamError::UnknownChannel(255)),
         ("v5.channel.k8s.io", Message::binary(vec![255, 9]), StreamError::UnknownChannel(9)),
@@ -418,4 +417,26 @@ async fn what_a_cluster_said_before_it_went_deaf_is_heard() {
     assert_eq!(from.next().await, Ok(None));
     drop((from, to));
     assert_eq!(driver.await.unwrap(), Err(StreamError::Io(io::ErrorKind::BrokenPipe)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn text_is_taken_of_clients_and_not_of_clusters() {
+    for (protocol, message) in [
+        ("v5.channel.k8s.io", Message::text("\0ls \u{e4}")),
+        ("v4.base64.channel.k8s.io", Message::binary("0bHMgw6Q=")),
+    ] {
+        let (leg, io, _driver) = exec_leg(Over::WebSocket, protocol, ALL, 4096);
+        let mut peer = Channels::new(io, Role::Client, false).await;
+        let (mut from, _to) = leg.ready().await.unwrap();
+        peer.socket.send(message).await.unwrap();
+        assert_eq!(from.next().await, Ok(Some(ToPod::Stdin(Bytes::from("ls \u{e4}")))), "{protocol}");
+    }
+
+    let (a, b) = tokio::io::duplex(4096);
+    let (leg, driver) = cluster_exec(a, &agreed(Over::WebSocket, Wanted::Exec), ALL);
+    let _driver = drive(driver);
+    let mut peer = Channels::new(b, Role::Server, false).await;
+    let (mut from, _to) = leg.ready().await.unwrap();
+    peer.socket.send(Message::text("\u{1}ls")).await.unwrap();
+    assert_eq!(from.next().await, Err(StreamError::WrongKind));
 }
