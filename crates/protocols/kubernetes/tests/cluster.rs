@@ -446,3 +446,32 @@ print(len(big.read_stdout()), big.returncode)
     let stdout = String::from_utf8(stdout).unwrap();
     assert!(stdout.ends_with(" 0\n"), "{stdout}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster, and Python with its client of Kubernetes"]
+async fn the_python_client_forwards_ports() {
+    const SCRIPT: &str = r#"
+import sys
+from kubernetes import client
+from kubernetes.stream import portforward
+configuration = client.Configuration()
+configuration.host = sys.argv[1]
+api = client.CoreV1Api(client.ApiClient(configuration))
+forward = portforward(api.connect_get_namespaced_pod_portforward, "shell", "default", ports="18099")
+port = forward.socket(18099)
+port.settimeout(20)
+port.sendall(b"GET /busybox HTTP/1.0\r\n\r\n")
+length = 0
+while piece := port.recv(65536):
+    length += len(piece)
+assert forward.error(18099) is None, forward.error(18099)
+print(length)
+"#;
+    let _held = serve_files("/bin").await;
+    let server = proxy(Over::WebSocket).await;
+    let python = std::env::var_os("HOOP_TEST_PYTHON").unwrap_or_else(|| "python3".into());
+    let (code, stdout, stderr) = run(Command::new(python).args(["-c", SCRIPT, &server]), b"").await;
+    assert_eq!(code, Some(0), "{stderr}");
+    let length: usize = String::from_utf8(stdout).unwrap().trim().parse().unwrap();
+    assert!(length > 500_000, "{length}");
+}

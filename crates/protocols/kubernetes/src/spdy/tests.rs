@@ -1,3 +1,5 @@
+//! The codec: bytes, in any split, and what is wrong with them.
+
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 
