@@ -364,28 +364,7 @@ impl<S: Io> Reader<S> {
         if !self.side.is_server() {
             return Err(StreamError::UnexpectedStream);
         }
-        let (queue, opened) = {
-            let mut streams = self.shared.streams();
-            if !id.is_clients() || id.number() <= streams.last {
-                return Err(StreamError::StreamNumber(id.number()));
-            }
-            streams.last = id.number();
-            let is_wanted = !unidirectional && !streams.gone_away && self.shared.has_room(&mut streams);
-            match Held::upgrade(&self.held).filter(|_| is_wanted) {
-                None => (None, None),
-                Some(held) => {
-                    let connection = &self.shared.connection;
-                    let (queue, input) = In::new(connection, &held);
-                    let reset = CancellationToken::new();
-                    let (pieces, output) = Out::new(id, reset.clone(), connection, &held);
-                    let entry = Entry { queue: Some(queue.clone()), reply: None, reset, is_said: false };
-                    streams.open.insert(id, entry);
-                    let stream = Stream { input, output };
-                    (Some(queue), Some(Opened { id, headers, stream, pieces, orders: self.orders.clone() }))
-                }
-            }
-        };
-        let (Some(_), Some(opened)) = (queue, opened) else {
+        let Some(opened) = self.entered(id, unidirectional, headers)? else {
             self.refuse(id).await;
             return Ok(());
         };
@@ -404,6 +383,29 @@ impl<S: Io> Reader<S> {
             return Ok(());
         }
         self.data(id, Bytes::new(), fin).await
+    }
+
+    /// The stream, if there is room for it and somebody to take it.
+    fn entered(
+        &self,
+        id: StreamId,
+        unidirectional: bool,
+        headers: Headers,
+    ) -> Result<Option<Opened>, StreamError> {
+        let mut streams = self.shared.streams();
+        if !id.is_clients() || id.number() <= streams.last {
+            return Err(StreamError::StreamNumber(id.number()));
+        }
+        streams.last = id.number();
+        let is_wanted = !unidirectional && !streams.gone_away && self.shared.has_room(&mut streams);
+        let Some(held) = Held::upgrade(&self.held).filter(|_| is_wanted) else { return Ok(None) };
+        let connection = &self.shared.connection;
+        let (queue, input) = In::new(connection, &held);
+        let reset = CancellationToken::new();
+        let (pieces, output) = Out::new(id, reset.clone(), connection, &held);
+        streams.open.insert(id, Entry { queue: Some(queue), reply: None, reset, is_said: false });
+        let stream = Stream { input, output };
+        Ok(Some(Opened { id, headers, stream, pieces, orders: self.orders.clone() }))
     }
 
     async fn refuse(&mut self, id: StreamId) {
