@@ -2,9 +2,11 @@
 
 use super::*;
 
+type Query<'a> = &'a [(&'a str, &'a str)];
+
 #[test]
 fn a_query_asks_as_api_servers_read_it() {
-    let cases: [(&[(&str, &str)], [bool; 4]); 6] = [
+    let cases: [(Query<'_>, [bool; 4]); 6] = [
         (&[], [false; 4]),
         (&[("stdin", "true"), ("stdout", "1"), ("stderr", ""), ("tty", "no")], [true; 4]),
         (&[("stdin", "false"), ("stdout", "0"), ("stderr", "False"), ("tty", "FALSE")], [false; 4]),
