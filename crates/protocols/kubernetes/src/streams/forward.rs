@@ -10,6 +10,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::{
@@ -124,8 +125,30 @@ impl ToForward {
 // --- the client's leg
 
 /// The client's leg.
-#[derive(Debug)]
-pub struct ClientForwards(ClientState);
+pub struct ClientForwards {
+    state: ClientState,
+    /// What was begun with a stream, and is not done: it must not be lost if nobody waits for it any more.
+    under_way: Option<BoxFuture<'static, Result<Taken, StreamError>>>,
+}
+
+impl std::fmt::Debug for ClientForwards {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("ClientForwards").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+impl From<ClientState> for ClientForwards {
+    fn from(state: ClientState) -> Self {
+        Self { state, under_way: None }
+    }
+}
+
+/// What became of a stream.
+enum Taken {
+    Refused,
+    Half(u64, Half),
+    Forward(Box<Forward>),
+}
 
 #[derive(Debug)]
 enum ClientState {
@@ -162,7 +185,7 @@ pub fn client_forwards<S: Io>(io: S, upgrade: &Upgrade, ports: &[u16]) -> (Clien
         Client::Tunnel => spdy::server(tunnel(io, Side::ServerOfMany), Side::ServerOfMany, MOST_STREAMS),
         Client::Channels { framing, .. } => return pairs(io, framing, ports),
     };
-    (ClientForwards(ClientState::Spdy { acceptor, waiting: HashMap::new() }), driver)
+    (ClientState::Spdy { acceptor, waiting: HashMap::new() }.into(), driver)
 }
 
 fn pairs<S: Io>(io: S, framing: Framing, ports: &[u16]) -> (ClientForwards, Driver) {
@@ -173,7 +196,7 @@ fn pairs<S: Io>(io: S, framing: Framing, ports: &[u16]) -> (ClientForwards, Driv
     let wanted: Vec<_> = ports.iter().filter(|_| is_fit).flat_map(|_| [data, failure]).collect();
     let (ends, connection, driver) = channels::channels(io, Side::ServerOfMany, framing, &wanted);
     if !is_fit {
-        return (ClientForwards(ClientState::Unfit(ports.len())), driver);
+        return (ClientState::Unfit(ports.len()).into(), driver);
     }
     let mut ends = ends.into_iter();
     let pairs = ports.iter().zip(0..).filter_map(|(port, request)| {
@@ -185,7 +208,7 @@ fn pairs<S: Io>(io: S, framing: Framing, ports: &[u16]) -> (ClientForwards, Driv
         Some((*port, request, input, output, failure))
     });
     let pairs: Vec<Pair> = pairs.collect();
-    (ClientForwards(ClientState::Channels { pairs: pairs.into_iter(), connection }), driver)
+    (ClientState::Channels { pairs: pairs.into_iter(), connection }.into(), driver)
 }
 
 impl ClientForwards {
@@ -194,37 +217,60 @@ impl ClientForwards {
     /// # Errors
     /// The connection was cut, or what came is wrong.
     pub async fn accept(&mut self) -> Result<Option<Forward>, StreamError> {
-        let accepted = match &mut self.0 {
-            ClientState::Spdy { acceptor, waiting } => accept(acceptor, waiting).await,
-            ClientState::Channels { pairs, connection } => match pairs.next() {
-                Some(pair) => begun(pair).await,
-                None => {
-                    connection.over.cancelled().await;
-                    Err(connection.why())
-                }
-            },
-            ClientState::Unfit(count) => Err(StreamError::Forwards(*count)),
-        };
-        match accepted {
+        match self.accepted().await {
             Ok(forward) => Ok(Some(forward)),
             Err(StreamError::Closed) => Ok(None),
             Err(error) => Err(error),
         }
     }
+
+    async fn accepted(&mut self) -> Result<Forward, StreamError> {
+        loop {
+            if let Some(under_way) = &mut self.under_way {
+                let taken = under_way.await;
+                self.under_way = None;
+                match taken? {
+                    Taken::Refused => {}
+                    Taken::Half(request, half) => {
+                        if let ClientState::Spdy { waiting, .. } = &mut self.state {
+                            waiting.insert(request, half);
+                        }
+                    }
+                    Taken::Forward(forward) => return Ok(*forward),
+                }
+            }
+            self.under_way = Some(match &mut self.state {
+                ClientState::Spdy { acceptor, waiting } => next_of(acceptor, waiting).await?,
+                ClientState::Channels { pairs, connection } => match pairs.next() {
+                    Some(pair) => Box::pin(begun(pair)),
+                    None => {
+                        connection.over.cancelled().await;
+                        return Err(connection.why());
+                    }
+                },
+                ClientState::Unfit(count) => return Err(StreamError::Forwards(*count)),
+            });
+        }
+    }
 }
 
 /// Each channel of a pair begins with the port, low byte first.
-async fn begun((port, request, data, mut output, mut failure): Pair) -> Result<Forward, StreamError> {
+async fn begun((port, request, data, mut output, mut failure): Pair) -> Result<Taken, StreamError> {
     let head = Bytes::copy_from_slice(&port.to_le_bytes());
     output.send(head.clone()).await?;
     failure.send(head).await?;
     failure.last_words(Bytes::from_static(BROKEN_OFF)).await?;
     let from = FromForward { data, failure: None };
-    Ok(Forward { port, request, from, to: ToForward { data: output, failure: Some(failure) } })
+    let to = ToForward { data: output, failure: Some(failure) };
+    Ok(Taken::Forward(Box::new(Forward { port, request, from, to })))
 }
 
-async fn accept(acceptor: &mut Acceptor, waiting: &mut HashMap<u64, Half>) -> Result<Forward, StreamError> {
-    loop {
+/// What is to be done with the next stream.
+async fn next_of(
+    acceptor: &mut Acceptor,
+    waiting: &mut HashMap<u64, Half>,
+) -> Result<BoxFuture<'static, Result<Taken, StreamError>>, StreamError> {
+    let opened = loop {
         let first = waiting.values().map(|half| half.until).min();
         let too_late = async {
             match first {
@@ -232,41 +278,37 @@ async fn accept(acceptor: &mut Acceptor, waiting: &mut HashMap<u64, Half>) -> Re
                 None => pending().await,
             }
         };
-        let opened = tokio::select! {
+        tokio::select! {
             biased;
-            opened = acceptor.next() => opened?,
-            () = too_late => {
-                // Their streams are broken off.
-                waiting.retain(|_, half| half.until > Instant::now());
-                continue;
-            }
-        };
-        let Some((request, port, is_failure)) = wanted(&opened) else {
-            opened.refuse().await?;
-            continue;
-        };
-        let other = waiting.remove(&request);
-        let fits = other.as_ref().is_none_or(|other| other.port == port && other.is_failure != is_failure);
-        if !fits || waiting.len() >= MOST_FORWARDS {
-            opened.refuse().await?;
-            continue;
+            opened = acceptor.next() => break opened?,
+            // Their streams are broken off.
+            () = too_late => waiting.retain(|_, half| half.until > Instant::now()),
         }
+    };
+    let Some((request, port, is_failure)) = wanted(&opened) else { return Ok(Box::pin(refused(opened))) };
+    let other = waiting.remove(&request);
+    let fits = other.as_ref().is_none_or(|other| other.port == port && other.is_failure != is_failure);
+    if !fits || waiting.len() >= MOST_FORWARDS {
+        return Ok(Box::pin(refused(opened)));
+    }
+    Ok(Box::pin(async move {
         let stream = opened.accept().await?;
         let Some(other) = other else {
-            waiting.insert(request, Half { port, is_failure, stream, until: Instant::now() + PATIENCE });
-            continue;
+            let half = Half { port, is_failure, stream, until: Instant::now() + PATIENCE };
+            return Ok(Taken::Half(request, half));
         };
         let (failure, data) = if is_failure { (stream, other.stream) } else { (other.stream, stream) };
         let mut failure = failure.output;
         failure.last_words(Bytes::from_static(BROKEN_OFF)).await?;
         let from = FromForward { data: data.input, failure: None };
-        return Ok(Forward {
-            port,
-            request,
-            from,
-            to: ToForward { data: data.output, failure: Some(failure) },
-        });
-    }
+        let to = ToForward { data: data.output, failure: Some(failure) };
+        Ok(Taken::Forward(Box::new(Forward { port, request, from, to })))
+    }))
+}
+
+async fn refused(opened: Opened) -> Result<Taken, StreamError> {
+    opened.refuse().await?;
+    Ok(Taken::Refused)
 }
 
 /// Number, port, and whether the stream is the one for failures.

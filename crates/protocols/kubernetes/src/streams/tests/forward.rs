@@ -302,6 +302,46 @@ async fn a_forward_that_is_dropped_is_broken_off_and_the_others_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_is_lost_when_nobody_waits_for_it_any_more() {
+    use futures::FutureExt as _;
+    // No reply is read at first, so that each has to wait.
+    let (a, b) = tokio::io::duplex(64);
+    let (mut leg, driver) = client_forwards(b, &upgrade(SPDY.0, Wanted::PortForward, SPDY.1), &[]);
+    let _driver = drive(driver);
+    let (mut read, write) = tokio::io::split(a);
+    let mut peer = Spdy::new(tokio::io::join(tokio::io::empty(), write));
+    let asks = tokio::spawn(async move {
+        for number in 0..20_u32 {
+            let request = number.to_string();
+            for (kind, stream) in [("error", number * 4 + 1), ("data", number * 4 + 3)] {
+                peer.send(syn(stream, &[("streamtype", kind), ("port", "80"), ("requestid", &request)]))
+                    .await;
+            }
+        }
+        peer
+    });
+    let (mut requests, mut given_up) = (Vec::new(), 0);
+    while requests.len() < 20 {
+        // Each is given up at the first thing that it would wait for.
+        match leg.accept().now_or_never() {
+            Some(forward) => requests.push(forward.unwrap().unwrap()),
+            None => {
+                given_up += 1;
+                tokio::task::yield_now().await;
+            }
+        }
+        if given_up > 500 {
+            let _ = read.read(&mut [0; 64]).now_or_never();
+        }
+    }
+    assert_eq!(
+        requests.iter().map(|forward| forward.request).collect::<Vec<_>>(),
+        (0..20).collect::<Vec<_>>()
+    );
+    drop(asks.await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
 async fn pairs_have_as_many_ports_as_fit() {
     let most = u16::try_from(MOST_FORWARDS).unwrap();
     for (speech, count, is_fit) in [
