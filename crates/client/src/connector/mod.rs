@@ -37,7 +37,7 @@ pub use watch::Over;
 use crate::{
     error::{Class, ClientError, Result},
     http::Api,
-    local::{Accepted, LocalStream, Locals},
+    local::{Accepted, LocalStream, LocalTls, Locals},
     ssh,
 };
 use dial::SessionDial;
@@ -187,7 +187,7 @@ impl SessionConnector {
                     Accepted::TurnedAway(error) => happened(Happening::TurnedAway(error)),
                     Accepted::Stream(stream) => match Arc::clone(&room).try_acquire_owned() {
                         Ok(permit) => {
-                            let carrying = self.clone_for_task().carry_owned(stream);
+                            let carrying = self.clone_for_task().carry_owned(stream, locals.tls.clone());
                             streams.spawn(async move { let result = carrying.await; drop(permit); result });
                         }
                         Err(_) => happened(Happening::TurnedAway(too_many())),
@@ -220,11 +220,15 @@ impl SessionConnector {
         }
     }
 
-    async fn carry_owned(self, stream: LocalStream) -> Result<()> {
-        match stream {
-            LocalStream::Tcp(stream) => self.carry(stream).await,
+    async fn carry_owned(self, stream: LocalStream, tls: Option<LocalTls>) -> Result<()> {
+        match (stream, tls) {
+            (LocalStream::Tcp(stream), None) => self.carry(stream).await,
+            (LocalStream::Tcp(stream), Some(tls)) => {
+                let stream = Box::pin(tls.accept(stream)).await?;
+                Box::pin(self.carry(stream)).await
+            }
             #[cfg(unix)]
-            LocalStream::Unix(stream) => self.carry(stream).await,
+            (LocalStream::Unix(stream), _) => self.carry(stream).await,
         }
     }
 
