@@ -1,7 +1,7 @@
 //! `hoop kube tunnel`: the process that keeps a session open for kubectl, until the session ends.
 //!
-//! 1. claim to be the tunnel of the connection; 2. open the session; 3. open the port, or another one if somebody has it, and
-//! then tell the contexts; 4. announce the certificate, which lets clients in. Backwards at the end.
+//! It claims to be the tunnel of the connection, opens the session, opens the port (or another one if somebody has it, and then tells
+//! the contexts), and announces the certificate, which lets clients in. At the end the same goes backwards.
 
 use hoop_client::{
     Api, ClientError,
