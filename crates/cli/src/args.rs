@@ -25,7 +25,7 @@ pub(crate) use self::audit::{
 };
 pub(crate) use self::exec::Exec;
 pub(crate) use self::holds::Holds;
-pub(crate) use self::kube::{Kube, KubeLogin, KubeLogout, KubeTunnel};
+pub(crate) use self::kube::{Kube, KubeLogin, KubeLogout, KubeTunnel, TUNNEL_REASON};
 pub(crate) use self::people::{AddUser, EndSignIns, OneUser, SetUser, Users};
 pub(crate) use self::policy::{
     Bundle, BundleKeygen, CheckPolicy, ExplainPolicy, FactArgs, InitPolicy, MakeBundle, Policy, Profile,

@@ -7,6 +7,9 @@ use hoop_model::ConnectionName;
 
 use super::{Form, Transport};
 
+/// How a tunnel in the background is told its reason: other users of the machine can read arguments.
+pub(crate) const TUNNEL_REASON: &str = "HOOP_TUNNEL_REASON";
+
 /// `hoop kube`
 #[derive(Debug, Subcommand)]
 pub(crate) enum Kube {
@@ -109,7 +112,7 @@ pub(crate) struct KubeTunnel {
     /// The connection
     pub(crate) name: ConnectionName,
     /// Why, for the ledger
-    #[arg(short, long, value_name = "TEXT")]
+    #[arg(short, long, value_name = "TEXT", env = TUNNEL_REASON, hide_env = true)]
     pub(crate) reason: Option<String>,
     /// How session data travels to the gateway
     #[arg(long, value_enum, default_value_t)]

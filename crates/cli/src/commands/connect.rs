@@ -168,6 +168,9 @@ struct Shown<'a> {
     socket: Option<&'a str>,
     user: &'a str,
     database: Option<&'a str>,
+    /// What Kubernetes clients read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kubeconfig: Option<&'a str>,
     ends_at: String,
     idle_timeout_seconds: u64,
     forms: serde_json::Map<String, serde_json::Value>,
@@ -186,6 +189,7 @@ fn show(one: &Opened, out: &Out) -> Result {
             socket: target.socket.as_deref(),
             user: target.user.as_str(),
             database: target.database.as_deref(),
+            kubeconfig: target.kubeconfig.as_deref(),
             ends_at: facts.ends_at.to_string(),
             idle_timeout_seconds: facts.idle_timeout_seconds,
             forms,

@@ -16,6 +16,7 @@ use tokio::{
 };
 
 use crate::{
+    args::TUNNEL_REASON,
     commands::step_up::{self, AtTheTerminal},
     failure::Result,
 };
@@ -82,7 +83,7 @@ async fn start(folder: &TunnelFolder, reason: Option<&str>) -> Result<Option<u16
     let log = File::options().append(true).open(log).map_err(failed)?;
     let mut command = Command::new(std::env::current_exe().map_err(failed)?);
     command.args(["kube", "tunnel", folder.name().as_str(), "--background"]);
-    command.args(reason.map(|reason| format!("--reason={reason}")));
+    command.env_remove(TUNNEL_REASON).envs(reason.map(|reason| (TUNNEL_REASON, reason)));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
     let mut child = command.spawn().map_err(failed)?;
     match tokio::time::timeout(PATIENCE, listen(&mut child)).await {
