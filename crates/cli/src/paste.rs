@@ -166,7 +166,7 @@ fn conninfo(value: &str) -> String {
 }
 
 /// One argument of a POSIX shell.
-fn shell(text: &str) -> String {
+pub(crate) fn shell(text: &str) -> String {
     if !text.contains(['\'', '\\', '$', '`', '"', '!', '\n']) {
         return format!("\"{text}\"");
     }

@@ -1,5 +1,6 @@
 //! The credential plugin, as kubectl runs it: the program itself, with nobody signed in and no gateway anywhere.
 #![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     path::Path,

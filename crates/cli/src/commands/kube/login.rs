@@ -22,6 +22,7 @@ use crate::{
     commands::{account::until, api, opening},
     failure::{Failure, Result},
     output::{Look, Out, text},
+    paste::shell,
 };
 
 /// Below the ports that systems give to outgoing connections, so that a kept one is seldom taken.
@@ -186,11 +187,16 @@ fn show(started: &Started, written: &Written, args: &args::KubeLogin, out: &Out)
     if !started.fresh && args.reason.is_some() {
         out.note("The tunnel was open already: the reason is not used.");
     }
+    // kubectl does not look there by itself.
+    let elsewhere = args.kubeconfig.as_ref().map_or_else(String::new, |_| {
+        format!("--kubeconfig {} ", shell(&written.file.display().to_string()))
+    });
     out.data(&shown, |shown| {
         let context = out.look(Look::Bold, &text::line(shown.context));
         format!(
-            "{context} is the current context of {}.\n\n  kubectl get pods\n\n  {}  {}, ends in {}; everything is recorded\n",
+            "{context} is the current context of {}.\n\n  kubectl {}get pods\n\n  {}  {}, ends in {}; everything is recorded\n",
             text::line(&shown.kubeconfig.display().to_string()),
+            text::line(&elsewhere),
             out.look(Look::Dim, "session"),
             shown.session,
             until(running.ends_at),
