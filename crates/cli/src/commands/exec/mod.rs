@@ -5,6 +5,7 @@ mod terminal;
 use std::io::{self, IsTerminal as _};
 
 use hoop_client::{
+    ClientError,
     connector::Wanted,
     kube::exec::{Ends, PodCommand, run},
 };
@@ -25,6 +26,7 @@ const BUFFER: usize = 256 * 1024;
 const SHELL: &str = "sh";
 
 pub(super) async fn exec(args: Exec, out: &Out) -> Result {
+    let command = command(&args)?;
     let api = api()?;
     let wanted = Wanted {
         connection: args.name.clone(),
@@ -36,7 +38,7 @@ pub(super) async fn exec(args: Exec, out: &Out) -> Result {
     let result = match kube::must_be_kubernetes(&session) {
         Ok(()) => {
             let (ours, theirs) = duplex(BUFFER);
-            let running = Box::pin(in_pod(command(&args), ours));
+            let running = Box::pin(in_pod(command, ours));
             tokio::select! {
                 biased;
                 ended = running => ended,
@@ -52,18 +54,23 @@ pub(super) async fn exec(args: Exec, out: &Out) -> Result {
 }
 
 /// What is wanted, and what follows from where stdin and stdout lead.
-fn command(args: &Exec) -> PodCommand {
+fn command(args: &Exec) -> Result<PodCommand> {
+    let pod = ["pod/", "pods/"].iter().find_map(|kind| args.pod.strip_prefix(kind)).unwrap_or(&args.pod);
+    if pod.is_empty() || pod.contains('/') {
+        let error = ClientError::usage("HOOP-1015", format!("{:?} is no name of a pod", args.pod));
+        return Err(error.hint("commands run in pods only: `kubectl get pods` shows their names").into());
+    }
     let (keys, screen) = (io::stdin().is_terminal(), io::stdout().is_terminal());
     let shell = args.command.is_empty();
     let tty = !args.no_tty && (args.tty || (keys && screen));
-    PodCommand {
+    Ok(PodCommand {
         namespace: args.namespace.clone(),
-        pod: args.pod.clone(),
+        pod: pod.to_owned(),
         container: args.container.clone(),
         words: if shell { vec![SHELL.to_owned()] } else { args.command.clone() },
         stdin: args.stdin || shell || tty,
         tty,
-    }
+    })
 }
 
 async fn in_pod(command: PodCommand, stream: tokio::io::DuplexStream) -> Result {
@@ -94,5 +101,41 @@ async fn in_pod(command: PodCommand, stream: tokio::io::DuplexStream) -> Result 
     match code {
         0 => Ok(()),
         code => Err(Failure::Child(code)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn read(line: &str) -> Result<PodCommand> {
+        match Cli::try_parse_from(line.split(' ')).unwrap().command {
+            Command::Exec(args) => command(&args),
+            _ => panic!("{line}"),
+        }
+    }
+
+    /// The tests' own stdin and stdout decide what is not said.
+    #[test]
+    fn a_shell_has_input_and_a_command_has_what_was_said() {
+        let shell = read("hoop exec k8s web -T").unwrap();
+        assert_eq!((shell.words.as_slice(), shell.stdin, shell.tty), (&["sh".to_owned()][..], true, false));
+        let one = read("hoop exec k8s pod/web -T -n shop -c app -- ls -t").unwrap();
+        assert_eq!(
+            (one.pod.as_str(), one.namespace.as_str(), one.container.as_deref()),
+            ("web", "shop", Some("app"))
+        );
+        assert_eq!(
+            (one.words.as_slice(), one.stdin, one.tty),
+            (&["ls".to_owned(), "-t".to_owned()][..], false, false)
+        );
+        let terminal = read("hoop exec k8s web -t -- top").unwrap();
+        assert!(terminal.stdin && terminal.tty);
+        for line in ["hoop exec k8s deploy/web", "hoop exec k8s pod/", "hoop exec k8s a/b/c"] {
+            assert_eq!(read(line).unwrap_err().code(), 2, "{line}");
+        }
     }
 }

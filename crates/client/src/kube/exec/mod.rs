@@ -28,6 +28,8 @@ use crate::error::{Class, ClientError, Result};
 
 /// One read of stdin is one frame.
 const PIECE: usize = 32 * 1024;
+/// Whoever read the output has had enough: as a shell gives it for SIGPIPE.
+const HAD_ENOUGH: u8 = 141;
 /// For the last word to a peer that may be gone.
 const FAREWELL: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -69,7 +71,7 @@ where
                 said = &mut saying, if may_say => match said {
                     // The peer takes no more: why, it may still tell.
                     Ok(()) | Err(Unsaid::Peer) => may_say = false,
-                    Err(Unsaid::Input(error)) => break Err(local("stdin", &error)),
+                    Err(Unsaid::Input(error)) => break Err(local("its input", &error)),
                 },
             }
         }
@@ -114,7 +116,6 @@ where
                     continue;
                 }
             },
-            else => return Ok(()),
         };
         sink.send(frame).await.map_err(|_| Unsaid::Peer)?;
         if stdin.is_none() && size.is_none() {
@@ -149,15 +150,15 @@ where
             tracing::debug!(%error, "the stream of the command broke");
             broke("the stream broke off")
         })?;
-        match frames::read(&frame)? {
-            Heard::Stdout(bytes) => {
-                write(&mut stdout, bytes).await.map_err(|error| local("stdout", &error))?
-            }
-            Heard::Stderr(bytes) => {
-                write(&mut stderr, bytes).await.map_err(|error| local("stderr", &error))?
-            }
+        let written = match frames::read(&frame)? {
+            Heard::Stdout(bytes) => write(&mut stdout, bytes).await,
+            Heard::Stderr(bytes) => write(&mut stderr, bytes).await,
             Heard::Ended(status) => return status::ended(status),
-            Heard::Nothing => {}
+            Heard::Nothing => Ok(()),
+        };
+        match written {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(HAD_ENOUGH),
+            other => other.map_err(|error| local("its output", &error))?,
         }
     }
     Err(broke("the stream ended, and nobody said how the command did"))
@@ -169,7 +170,7 @@ async fn write(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> std::io::Res
 }
 
 fn local(what: &str, error: &std::io::Error) -> ClientError {
-    ClientError::own("HOOP-1016", format!("{what} is of no more use: {error}"))
+    ClientError::own("HOOP-1016", format!("{what} is of no more use here: {error}"))
 }
 
 fn broke(what: &str) -> ClientError {

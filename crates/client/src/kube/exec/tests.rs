@@ -182,3 +182,18 @@ async fn a_peer_that_is_gone_is_an_error() {
     let (ends, _out, _complaints) = ends(None::<&[u8]>);
     assert!(run(ours, &command(false, false), ends).await.unwrap_err().is("HOOP-1074"));
 }
+
+#[tokio::test]
+async fn a_reader_that_has_had_enough_ends_it_without_a_word() {
+    let (ours, theirs) = duplex(1 << 16);
+    let (ends, out, _complaints) = ends(None::<&[u8]>);
+    drop(out);
+    let serving = async {
+        let mut peer = accept(theirs, "v5.channel.k8s.io").await;
+        send(&mut peer, b"\x01much").await;
+        peer
+    };
+    let what = command(false, false);
+    let (code, _peer) = tokio::join!(run(ours, &what, ends), serving);
+    assert_eq!(code.unwrap(), 141);
+}
