@@ -43,7 +43,11 @@ pub(super) async fn tunnel(args: &KubeTunnel, out: &Out) -> Result {
             Err(Failure::Error(error)) => Told::Failed(error.clone()),
             Err(_) => Told::Failed(ClientError::own("HOOP-1070", "the tunnel cannot be opened")),
         };
-        out.line(serde_json::to_string(&told).map_err(std::io::Error::other)?)?;
+        let told = serde_json::to_string(&told).map_err(std::io::Error::other)?;
+        // Whoever started us may be gone (Ctrl-C at kubectl): the next one finds us open.
+        if let Err(error) = out.line(told) {
+            tracing::debug!(%error, "nobody waits for the tunnel any more");
+        }
     }
     let tunnel = opened?;
     let facts = tunnel.session.facts();
@@ -133,13 +137,14 @@ async fn listen(own: &TunnelFolder, mut login: KubeLogin) -> Result<(LocalListen
     }
     let listener = LocalListener::on(0, others).await?;
     let before = std::mem::replace(&mut login.port, listener.port());
-    own.keep(&login)?;
     for context in &login.contexts {
         rewrite(&context.file, |config| {
             config.move_to(&context.name, login.port);
             Ok(())
         })?;
     }
+    // Not before the contexts say so: a file that cannot be changed must be tried again.
+    own.keep(&login)?;
     Ok((listener, Some(before)))
 }
 
