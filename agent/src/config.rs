@@ -36,6 +36,20 @@ pub struct AgentConfig {
     #[arg(long = "allow-secret", env = "HOOP_AGENT_ALLOW_SECRETS", value_delimiter = ',')]
     pub allow_secrets: Vec<String>,
 
+    /// Let connections of the protocol `exec` run programs on this machine as this account (may be repeated). Without it: none.
+    /// Better none that can read the agent's own folder, or become somebody who can.
+    #[arg(long, env = "HOOP_AGENT_ALLOW_EXEC", value_delimiter = ',', value_name = "ACCOUNT")]
+    pub allow_exec: Vec<String>,
+
+    /// Let --allow-exec name root and the agent's own account. Whoever may open such a connection can read every secret that
+    /// this agent has, and change what it records.
+    #[arg(long, env = "HOOP_AGENT_EXEC_MAY_READ_SECRETS")]
+    pub exec_may_read_secrets: bool,
+
+    /// This process is `hoop-agent`, which can be run again to keep a program. Its `main` says so.
+    #[arg(skip)]
+    pub is_own_binary: bool,
+
     /// Worker threads. One is the cheapest; more help where many sessions move much data.
     #[arg(long, env = "HOOP_AGENT_WORKER_THREADS", default_value_t = 1)]
     pub worker_threads: usize,

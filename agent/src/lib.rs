@@ -10,6 +10,7 @@
 //! - `link`: enrolment and the control stream. `data`: data connections and the streams in them.
 //! - `accounts`: an account at the target for each session, where a connection asks for it.
 //! - `emergency`: a way in on this host while the gateway is down.
+//! - [`machine`]: programs on the agent's own machine, where its owner allows them.
 //! - `session`: sessions and their limits. `target`: credentials, dialling, cancel. `recording`: tape, spool, upload.
 //!
 //! Only this process holds a target's credential in the clear.
@@ -21,6 +22,7 @@ pub mod emergency;
 pub mod home;
 mod link;
 mod look;
+pub mod machine;
 mod recording;
 mod session;
 mod target;
@@ -42,6 +44,7 @@ use crate::{
         control::Control,
         enrol::{JoinToken, enrol},
     },
+    machine::MachinePolicy,
     recording::{Spool, TapeLimits},
     session::{Sessions, Surroundings},
     target::credential::SecretPolicy,
@@ -124,6 +127,12 @@ pub async fn start(config: AgentConfig) -> Result<Running, StartError> {
         emergencies,
         secrets: SecretPolicy::new(config.allow_secrets.clone()),
         allow_targets: config.allow_targets.clone(),
+        machine: MachinePolicy {
+            accounts: config.allow_exec.clone(),
+            may_read_secrets: config.exec_may_read_secrets,
+            is_own_binary: config.is_own_binary,
+            tasks: tasks.clone(),
+        },
         resume_for: config.resume_for(),
     };
     let (sessions, news) = Sessions::new(around, tasks.clone(), stop.clone());

@@ -11,9 +11,12 @@ use std::{
 
 use bytes::BytesMut;
 use hoop_control::{order, v1};
-use hoop_engine::{ColumnFinding, Errand, ErrandOutput, Outcome, TargetTls, TlsPolicy, hosted::HostedLook};
+use hoop_engine::{
+    ColumnFinding, Errand, ErrandOutput, Outcome, TargetTls, TlsPolicy,
+    hosted::{Handshake, HostedLook},
+};
 use hoop_model::{Blame, Fault, Redacted, SessionId, Timestamp};
-use hoop_session::{Dial, Pending, TargetStream, bare_host};
+use hoop_session::{Dial, Pending, SecuredSocket, TargetStream, bare_host};
 use tokio::{net::TcpStream, sync::Semaphore, time::Instant};
 
 use crate::{
@@ -90,6 +93,16 @@ impl Dial for Timed {
             let (stream, tls) = shaking.await?;
             clock.done("tls", Some(tls.clone()));
             Ok((stream, tls))
+        })
+    }
+
+    fn dial_secured(&self, handshake: Handshake) -> Pending<SecuredSocket> {
+        let (dialling, clock) = (self.inner.dial_secured(handshake), Arc::clone(&self.clock));
+        Box::pin(async move {
+            let secured = dialling.await?;
+            clock.done("connect", None);
+            clock.done("tls", Some(secured.tls.clone()));
+            Ok(secured)
         })
     }
 }

@@ -30,10 +30,21 @@ enum Command {
     /// A way in on this host while the gateway is down.
     #[command(subcommand)]
     BreakGlass(BreakGlass),
+    /// What the agent runs itself as, to keep a program of the protocol `exec`. Of no use to people.
+    #[command(hide = true)]
+    ProgramKeeper,
+    /// The same, to become that program.
+    #[command(hide = true)]
+    ProgramStarter,
 }
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    match arguments.command {
+        Command::ProgramKeeper => return Ok(hoop_agent::machine::keep()?),
+        Command::ProgramStarter => return Ok(hoop_agent::machine::start()?),
+        Command::Run(_) | Command::BreakGlass(_) => {}
+    }
     hoop_telemetry::start_logs(arguments.log_format, &arguments.log)?;
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
@@ -41,7 +52,10 @@ fn main() -> anyhow::Result<()> {
     let mut config = match arguments.command {
         Command::Run(config) => config,
         Command::BreakGlass(BreakGlass::Open(args)) => return hoop_agent::emergency::ask::open(&args),
+        Command::BreakGlass(BreakGlass::Pipe(args)) => return hoop_agent::emergency::ask::pipe(&args),
+        Command::ProgramKeeper | Command::ProgramStarter => return Ok(()),
     };
+    config.is_own_binary = true;
     config.join_token = std::env::var("HOOP_AGENT_JOIN_TOKEN").ok().map(Into::into);
     let runtime = match config.worker_threads {
         0 | 1 => tokio::runtime::Builder::new_current_thread().enable_all().build()?,

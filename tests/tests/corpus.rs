@@ -31,10 +31,30 @@ struct Target {
     seeds: fn() -> Vec<(&'static str, Vec<u8>)>,
 }
 
-const TARGETS: [Target; 16] = [
+const TARGETS: [Target; 20] = [
     Target { name: "backup_lines", body: hoop_gateway::backup::fuzz_lines, seeds: lines_of_backups },
     Target { name: "client_hello", body: hoop_tunnel::fuzz_client_hello, seeds: hellos },
     Target { name: "host_output", body: hoop_ssh::fuzz::output, seeds: outputs },
+    Target {
+        name: "kubernetes_archive",
+        body: hoop_kubernetes::fuzz::archive,
+        seeds: hoop_kubernetes::fuzz::archive_seeds,
+    },
+    Target {
+        name: "kubernetes_body",
+        body: hoop_kubernetes::fuzz::body,
+        seeds: hoop_kubernetes::fuzz::body_seeds,
+    },
+    Target {
+        name: "kubernetes_path",
+        body: hoop_kubernetes::fuzz::path,
+        seeds: hoop_kubernetes::fuzz::path_seeds,
+    },
+    Target {
+        name: "kubernetes_spdy",
+        body: hoop_kubernetes::fuzz::spdy,
+        seeds: hoop_kubernetes::fuzz::spdy_seeds,
+    },
     Target { name: "ledger_reader", body: hoop_ledger::fuzz_reader, seeds: ledgers },
     Target { name: "masking", body: hoop_masking::fuzz, seeds: answers },
     Target { name: "postgres_client", body: hoop_postgres::fuzz::client, seeds: client_messages },

@@ -7,7 +7,7 @@ use std::{
     process::{Child, ChildStdin, Command, Output, Stdio},
 };
 
-use hoop_testkit::{World, WorldOptions, binary, chat, program, run, wait_until};
+use hoop_testkit::{Sshd, World, WorldOptions, binary, chat, program, run, wait_until};
 use serde_json::{Value, json};
 
 const EMERGENCY: &str = "\
@@ -91,6 +91,61 @@ fn open(world: &World, name: &str, code: &str) -> (Child, Command) {
         psql.args(&words[1..]).env("PGPASSFILE", "/nonexistent").args(["-XAtq", "-c"]);
         Some((child, psql))
     })
+}
+
+/// The same for a host: the command that is to be pasted, which ends the session with its child.
+fn open_host(world: &World, name: &str, code: &str) -> (Child, String) {
+    wait_until("a way in", || {
+        let (mut child, _) = ask(world, name, code);
+        let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+        let Some(Ok(first)) = lines.next() else {
+            let done = child.wait_with_output().unwrap();
+            let told = String::from_utf8(done.stderr).unwrap();
+            assert!(told.contains("HOOP-4220"), "{told}");
+            return None;
+        };
+        assert!(first.starts_with("Open until"), "{first}");
+        let pasted = lines.next().unwrap().unwrap().trim().to_owned();
+        Some((child, pasted))
+    })
+}
+
+fn pasted(command: &str, more: &str) -> Output {
+    Command::new("sh").args(["-c", &format!("{command} {more}")]).stdin(Stdio::null()).output().unwrap()
+}
+
+#[test]
+fn a_host_is_reached_by_the_ssh_command_that_is_printed() {
+    let (mut world, sshd) = (world(), Sshd::start());
+    world.put_host("web", &sshd, json!({}));
+    let hosts =
+        "  - {name: hosts, subjects: {groups: [engineers]}, connections: {names: [web]}, masking: none}\n";
+    world.apply(&format!("{EMERGENCY}{hosts}"));
+    let file = world.folder.path().join("web.cap");
+    let made = world.json(
+        &world.admin,
+        &["admin", "emergency", "make", "web", "--holder", "ada", "--out", file.to_str().unwrap()],
+    );
+    world.stop_gateway();
+    let (mut child, command) = open_host(&world, "web.cap", made["code"].as_str().unwrap());
+    let out = pasted(&command, "'echo in; echo err >&2; exit 3'");
+    assert_eq!((out.stdout.as_slice(), out.status.code()), (b"in\n".as_slice(), Some(3)), "{out:?}");
+    // No other key is taken for this session's.
+    let known = command.split("UserKnownHostsFile=\"").nth(1).unwrap().split('"').next().unwrap();
+    let key = std::fs::read_to_string(known).unwrap();
+    std::fs::write(known, key.replace("AAAAC3NzaC1lZDI1NTE5AAAAI", "AAAAC3NzaC1lZDI1NTE5AAAAJ")).unwrap();
+    let out = pasted(&command, "'echo in'");
+    assert!(out.stdout.is_empty() && out.status.code() == Some(255), "{out:?}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    wait_until("its folder's end", || (!std::path::Path::new(known).exists()).then_some(()));
+    assert_eq!(pasted(&command, "'echo in'").status.code(), Some(255), "the session is over");
+    world.start_gateway();
+    world.wait_for_agent();
+    wait_until("the ledger", || (events(&world, "break_glass.offline").len() == 1).then_some(()));
+    let id = world.ended_session()["id"].as_str().unwrap().to_owned();
+    assert!(world.statements(&id).iter().any(|one| one["text"] == "echo in; echo err >&2; exit 3"));
+    run(world.hoop(&world.admin).args(["sessions", "verify", &id]));
 }
 
 fn events(world: &World, code: &str) -> Vec<Value> {

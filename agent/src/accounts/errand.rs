@@ -79,6 +79,7 @@ impl Site {
         let context = StreamContext {
             session,
             stream: StreamId(0),
+            groups: Vec::new(),
             person: person.clone(),
             // Nobody but this agent reads the answers.
             rules: Arc::new(Rules { masking: Masking::None, ..Rules::default() }),

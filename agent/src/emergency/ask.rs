@@ -1,7 +1,7 @@
 //! `hoop-agent break-glass open`: the holder's side. Asks the agent that runs on this host, and stays until the end.
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read as _, Write},
     os::unix::net::UnixStream,
     path::PathBuf,
 };
@@ -25,6 +25,15 @@ pub enum BreakGlass {
     /// Example: sudo -u hoop-agent hoop-agent break-glass open --capability /etc/hoop/ada.cap --reason 'wards cannot see
     /// lab results' --incident INC-42
     Open(Open),
+    /// Carries standard input and output to such a session's socket: what `ssh` is told to reach it by.
+    Pipe(Pipe),
+}
+
+/// `hoop-agent break-glass pipe`
+#[derive(Debug, Clone, clap::Args)]
+pub struct Pipe {
+    /// The socket.
+    pub socket: PathBuf,
 }
 
 /// `hoop-agent break-glass open`
@@ -66,9 +75,79 @@ pub(super) enum Answer {
         person: UserName,
         database: Option<String>,
         ends_at: Timestamp,
+        host: Option<ByHost>,
     },
     /// Nobody may any more.
     Over { fault: Fault },
+}
+
+/// What an SSH client needs to know.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct ByHost {
+    /// The name that the key stands under.
+    pub(super) alias: String,
+    pub(super) known_hosts: PathBuf,
+    pub(super) socket: PathBuf,
+}
+
+impl ByHost {
+    /// What to paste. Nobody is asked for a key or a password: who reaches the socket has been let in.
+    fn command(&self) -> Result<String> {
+        let (own, socket) = (std::env::current_exe()?, self.socket.display().to_string());
+        let proxy = format!("{} break-glass pipe {}", quoted(&own.display().to_string()), quoted(&socket));
+        let known = self.known_hosts.display().to_string();
+        if known.contains(['"', '\\', '$']) {
+            bail!("ssh cannot be told of the file {known}");
+        }
+        let options = [
+            format!("ProxyCommand={}", proxy.replace('%', "%%")),
+            format!("HostKeyAlias={}", self.alias),
+            "HostKeyAlgorithms=ssh-ed25519".to_owned(),
+            format!("UserKnownHostsFile=\"{}\"", known.replace('%', "%%")),
+            "GlobalKnownHostsFile=/dev/null".to_owned(),
+            "StrictHostKeyChecking=yes".to_owned(),
+            "UpdateHostKeys=no".to_owned(),
+            "PubkeyAuthentication=no".to_owned(),
+            "PasswordAuthentication=no".to_owned(),
+            "KbdInteractiveAuthentication=no".to_owned(),
+        ];
+        let options: Vec<String> = options.iter().map(|option| format!("-o {}", quoted(option))).collect();
+        Ok(format!("ssh -F none {} {}", options.join(" "), self.alias))
+    }
+}
+
+/// One word of a POSIX shell.
+fn quoted(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:@,=".contains(&byte);
+    if !text.is_empty() && text.bytes().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+/// Carries both ways until the session's side ends.
+///
+/// # Errors
+/// The socket is not there, or not one's own.
+pub fn pipe(args: &Pipe) -> Result<()> {
+    let mut from = UnixStream::connect(&args.socket)
+        .with_context(|| format!("no session answers at {}", args.socket.display()))?;
+    let mut to = from.try_clone()?;
+    // Ends with the process.
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut to);
+        let _ = to.shutdown(std::net::Shutdown::Write);
+    });
+    let mut out = std::io::stdout().lock();
+    let mut piece = vec![0; 64 << 10];
+    loop {
+        let count = from.read(&mut piece)?;
+        if count == 0 {
+            return Ok(());
+        }
+        out.write_all(piece.get(..count).unwrap_or_default())?;
+        out.flush()?;
+    }
 }
 
 /// The id within a capability's text, before anybody has checked it.
@@ -114,10 +193,14 @@ pub fn open(args: &Open) -> Result<()> {
     agent.write_all(&ask)?;
     for line in BufReader::new(&agent).lines() {
         match serde_json::from_str(&line?)? {
-            Answer::Opened { session, folder, person, database, ends_at } => {
+            Answer::Opened { session, folder, person, database, ends_at, host } => {
                 let database = database.map_or_else(String::new, |database| format!(" -d {database}"));
+                let command = match host {
+                    Some(host) => host.command()?,
+                    None => format!("psql -h {} -U {person}{database}", folder.display()),
+                };
                 writeln!(out, "Open until {ends_at}, recorded as {session}. In another terminal:")?;
-                writeln!(out, "  psql -h {} -U {person}{database}", folder.display())?;
+                writeln!(out, "  {command}")?;
                 writeln!(out, "Ctrl-C ends it.")?;
                 out.flush()?;
             }
@@ -128,4 +211,29 @@ pub fn open(args: &Open) -> Result<()> {
         }
     }
     bail!("the agent went away")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_pasted_stays_the_words_that_it_is() {
+        let host = ByHost {
+            alias: "web.hoop".to_owned(),
+            known_hosts: "/var/lib/a b's %d/known_hosts".into(),
+            socket: "/var/lib/a b's %d/hoop.sock".into(),
+        };
+        let command = host.command().unwrap();
+        let words = std::process::Command::new("sh")
+            .args(["-c", &format!("ssh() {{ printf '%s\\n' \"$@\"; }}; {command}")])
+            .output()
+            .unwrap();
+        let words = String::from_utf8(words.stdout).unwrap();
+        let known = "UserKnownHostsFile=\"/var/lib/a b's %%d/known_hosts\"";
+        assert!(words.lines().any(|word| word == known), "{words}");
+        assert!(words.contains(r"pipe '/var/lib/a b'\''s %%d/hoop.sock'"), "{words}");
+        assert_eq!(words.lines().last(), Some("web.hoop"));
+        assert!(ByHost { known_hosts: "/a\"b".into(), ..host }.command().is_err());
+    }
 }

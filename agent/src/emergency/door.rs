@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{
     DOOR,
-    ask::{Answer, Ask},
+    ask::{Answer, Ask, ByHost},
     open::{Opened, open},
 };
 use crate::session::{LiveSession, Sessions};
@@ -79,6 +79,7 @@ async fn answer(sessions: Arc<Sessions>, client: UnixStream) {
         let opened = opened?;
         let folder = Folder::new(&sessions, opened.session.grant.session)?;
         let listener = bind(&folder.0.join(opened.socket_name)).map_err(|error| socket(&error))?;
+        let host = opened.own_key.as_deref().map(|key| folder.know(&opened, key)).transpose()?;
         let at = Answer::Opened {
             session: opened.session.grant.session,
             folder: folder.0.clone(),
@@ -91,6 +92,7 @@ async fn answer(sessions: Arc<Sessions>, client: UnixStream) {
                 .and_then(|name| name.as_str())
                 .map(str::to_owned),
             ends_at: opened.session.grant.ends_at,
+            host,
         };
         say(&mut writer, &at).await;
         Ok(carry(opened, &listener, &mut reader).await)
@@ -167,6 +169,14 @@ impl Folder {
         fs::create_dir_all(&path).map_err(|error| socket(&error))?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).map_err(|error| socket(&error))?;
         Ok(Self(path))
+    }
+
+    /// Writes down which key an SSH client finds at this session's socket, and says under what name.
+    fn know(&self, opened: &Opened, key: &str) -> Result<ByHost, Fault> {
+        let alias = format!("{}.hoop", opened.session.grant.connection_name);
+        let known_hosts = self.0.join("known_hosts");
+        fs::write(&known_hosts, format!("{alias} {}\n", key.trim())).map_err(|error| socket(&error))?;
+        Ok(ByHost { alias, known_hosts, socket: self.0.join(opened.socket_name) })
     }
 }
 

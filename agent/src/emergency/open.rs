@@ -11,7 +11,7 @@ use super::{
     ask::Ask,
     book::{NotEntered, Use},
 };
-use crate::session::{AtTarget, LiveSession, Sessions, site_of, start};
+use crate::session::{AtTarget, LiveSession, Sessions, renewal, site_of, start};
 
 /// Longest reason and incident, bytes; as the gateway has it.
 const LONGEST_TEXT: usize = 1000;
@@ -22,6 +22,8 @@ pub(super) struct Opened {
     /// By a clock that nobody sets.
     pub(super) longest: Duration,
     pub(super) socket_name: &'static str,
+    /// What its clients find, where they look for a key.
+    pub(super) own_key: Option<String>,
 }
 
 fn refused(code: &'static str, what: impl Into<String>) -> Fault {
@@ -122,9 +124,11 @@ pub(super) async fn open(sessions: &Arc<Sessions>, ask: &Ask) -> Result<Opened, 
     rand::rngs::SysRng
         .try_fill_bytes(&mut secret)
         .map_err(|_| Fault::new("HOOP-9004", Blame::System, "the agent has no random numbers"))?;
-    let at_target = AtTarget { target, credential, dial, account, masking_key };
+    let renew = renewal(sessions, &target, &grant.connection_name);
+    let at_target = AtTarget { target, credential, renew, dial, account, masking_key };
     let session = LiveSession::begin(sessions, grant, Redacted::new(secret), at_target, tape);
-    Ok(Opened { session, longest, socket_name: protocol.socket_name() })
+    let own_key = protocol.own_key(&session.secret.stream_key());
+    Ok(Opened { session, longest, socket_name: protocol.socket_name(), own_key })
 }
 
 fn not_entered(why: NotEntered) -> Fault {

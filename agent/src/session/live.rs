@@ -46,12 +46,17 @@ pub(crate) struct AtTarget {
     pub(crate) target: Arc<dyn Target>,
     /// What its streams log in with.
     pub(crate) credential: Credential,
+    /// Looks the credential up anew, if it changes now and then.
+    pub(crate) renew: Option<Renew>,
     pub(crate) dial: Arc<dyn Dial>,
     /// Its own account, if the credential is that one's.
     pub(crate) account: Option<OpenAccount>,
     /// With what values are hashed or faked.
     pub(crate) masking_key: MaskingKey,
 }
+
+/// Looks a credential up.
+pub(crate) type Renew = Box<dyn Fn() -> Result<Credential, Fault> + Send + Sync>;
 
 /// A session that runs.
 pub(crate) struct LiveSession {
@@ -67,6 +72,7 @@ pub(crate) struct LiveSession {
     warrant: Arc<Warrant>,
     target: Arc<dyn Target>,
     credential: Credential,
+    renew: Option<Renew>,
     masking_key: MaskingKey,
     dial: Arc<dyn Dial>,
     account: Mutex<Option<OpenAccount>>,
@@ -89,7 +95,7 @@ impl LiveSession {
         sessions: &Arc<Sessions>,
         grant: Grant,
         secret: Redacted<[u8; 32]>,
-        AtTarget { target, credential, dial, account, masking_key }: AtTarget,
+        AtTarget { target, credential, renew, dial, account, masking_key }: AtTarget,
         tape: Arc<SessionTape>,
     ) -> Arc<Self> {
         let (terminator, _) = ending();
@@ -107,6 +113,7 @@ impl LiveSession {
             over: CancellationToken::new(),
             target,
             credential,
+            renew,
             masking_key,
             account: Mutex::new(account),
             tape,
@@ -144,13 +151,15 @@ impl LiveSession {
             session: self.grant.session,
             stream,
             person: self.grant.user_name.clone(),
+            groups: self.grant.groups.clone(),
             rules: Arc::clone(self.warrant.rules()),
             masking_key: self.masking_key.clone(),
             cancel_seed: seed.into(),
             login_cache: Arc::clone(&self.login_cache),
             login_timeout: LOGIN,
         };
-        match self.target.start(context, self.credential.clone(), at) {
+        let credential = self.renew.as_ref().map_or_else(|| Ok(self.credential.clone()), |renew| renew())?;
+        match self.target.start(context, credential, at) {
             Started::Fed(engine) => self.run(stream, drive(self.parts(stream, engine, client))),
             Started::Hosted(engine) => self.run(stream, host(self.host_parts(stream, engine, client))),
         }

@@ -18,10 +18,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use live::{AtTarget, LiveSession};
 use meters::AllMeters;
-pub(crate) use open::{site_of, start};
+pub(crate) use open::{renewal, site_of, start};
 
 use crate::{
-    accounts::Keeper, emergency::Emergencies, home::Home, look, recording::Spool,
+    accounts::Keeper, emergency::Emergencies, home::Home, look, machine::MachinePolicy, recording::Spool,
     target::credential::SecretPolicy,
 };
 
@@ -44,6 +44,7 @@ pub(crate) struct Surroundings {
     pub(crate) emergencies: Arc<Emergencies>,
     pub(crate) secrets: SecretPolicy,
     pub(crate) allow_targets: Vec<String>,
+    pub(crate) machine: MachinePolicy,
     pub(crate) resume_for: Duration,
 }
 

@@ -4,13 +4,18 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use hoop_control::{grant, v1};
-use hoop_engine::{Address, Credential, Protocol, SecretSource, SettingsError};
+use hoop_engine::{Address, Credential, Protocol, SecretSource, SettingsError, Target};
 use hoop_masking::MaskingKey;
 use hoop_model::{Blame, ConnectionName, Fault, SessionId, Timestamp};
 use hoop_policy::rules::RecordingMode;
 use hoop_recording::{Compression, RecordingPublicKey, Start, hex};
+use hoop_session::Dial;
 
-use super::{LiveSession, Meeting, Sessions, Surroundings, live::AtTarget, secret};
+use super::{
+    LiveSession, Meeting, Sessions, Surroundings,
+    live::{AtTarget, Renew},
+    secret,
+};
 use crate::{
     accounts::{AccountSite, OpenAccount},
     target::{credential, dial::TargetDial},
@@ -71,6 +76,7 @@ pub(super) async fn open(
     let (target, dial) = (Arc::clone(&site.target), Arc::clone(&site.dial));
     let masking_key = site.masking_key.clone();
     let own = site.credential.clone();
+    let renew = renewal(sessions, &target, &grant.connection_name);
     // Dropped on any failure below, it is swept up.
     let made = sessions.around.accounts.make(&grant, site).await.map_err(refuse)?;
     let (account, credential) = made.map_or((None, own), |(account, login)| (Some(account), login));
@@ -83,7 +89,7 @@ pub(super) async fn open(
     if let Some(account) = &account {
         account.tell_made(sessions);
     }
-    let target = AtTarget { target, credential, dial, account, masking_key };
+    let target = AtTarget { target, credential, renew, dial, account, masking_key };
     LiveSession::begin(sessions, grant, secret, target, tape);
     Ok(Some(id))
 }
@@ -106,16 +112,39 @@ pub(crate) fn site_of(
     connection: &ConnectionName,
 ) -> Result<AccountSite, Fault> {
     let target = protocol.configure(from).map_err(|error| settings(&error))?;
-    check_target(&target.address(), &around.allow_targets)?;
+    let dial = reach(around, target.as_ref())?;
     let credential = match target.credential() {
         Some(source) => {
             credential::resolve(&source, connection.as_str(), &around.secrets, &around.home.opening_key)?
         }
         None => Credential { user: String::new(), password: None },
     };
-    let dial = Arc::new(TargetDial::prepare(target.address(), &target.tls())?);
     let masking_key = masking_key(around, target.masking_key().as_ref(), connection)?;
     Ok(AccountSite { target, credential, dial, masking_key })
+}
+
+/// How the credential of a target that changes it now and then is looked up.
+pub(crate) fn renewal(
+    sessions: &Arc<Sessions>,
+    target: &Arc<dyn Target>,
+    connection: &ConnectionName,
+) -> Option<Renew> {
+    let source = target.credential().filter(|_| target.credential_changes())?;
+    let (sessions, connection) = (Arc::downgrade(sessions), connection.clone());
+    Some(Box::new(move || {
+        let over = || Fault::new("HOOP-4203", Blame::Policy, "the session has ended");
+        let around = &sessions.upgrade().ok_or_else(over)?.around;
+        credential::resolve(&source, connection.as_str(), &around.secrets, &around.home.opening_key)
+    }))
+}
+
+/// Nothing is dialled, and nothing runs here, that the agent's owner does not let be.
+fn reach(around: &Surroundings, target: &dyn Target) -> Result<Arc<dyn Dial>, Fault> {
+    if let Some(user) = target.runs_as() {
+        return Ok(around.machine.site(user)?);
+    }
+    check_target(&target.address(), &around.allow_targets)?;
+    Ok(Arc::new(TargetDial::prepare(target.address(), &target.tls())?))
 }
 
 fn masking_key(

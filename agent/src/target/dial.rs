@@ -1,10 +1,17 @@
 //! Reaching a target: the registered address and nothing else, TLS as its settings say.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use hoop_engine::{Address, TargetTls, TlsPolicy};
+use hoop_engine::{
+    Address, TargetTls, TlsPolicy,
+    hosted::{Handshake, TlsKeys},
+};
 use hoop_model::{Blame, Fault};
-use hoop_session::{Dial, Pending, SocketPipe, TargetStream};
+use hoop_session::{Dial, Pending, SecuredSocket, SocketPipe, TargetStream};
 use hoop_tunnel::trust::{self, Rule, Shown};
 use rustls::{
     CertificateError, ClientConfig, RootCertStore,
@@ -13,7 +20,7 @@ use rustls::{
 };
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// Longest time for a TCP connection, and for a TLS handshake.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -21,8 +28,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Dials one target.
 pub(crate) struct TargetDial {
     address: Address,
-    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    tls: Option<Way>,
+    /// The last way that a hosted engine asked for: its streams ask for the same, and resume.
+    asked: Mutex<Option<(Handshake, Way)>>,
 }
+
+/// How TLS is begun, and whose name the certificate must have.
+type Way = (Arc<ClientConfig>, ServerName<'static>);
 
 impl TargetDial {
     /// Reads what the policy names (authorities, client certificate) at once, so that a wrong path fails the session's
@@ -32,15 +44,46 @@ impl TargetDial {
             TlsPolicy::Disabled => None,
             TlsPolicy::VerifyFull => Some((full(None, None)?, name(&address.host)?)),
             TlsPolicy::Custom { authorities, server_name, identity } => Some((
-                full(authorities.as_deref(), identity.as_ref())?,
+                full(
+                    authorities.as_deref().map(Pem::File),
+                    identity.as_ref().map(|(chain, key)| (Pem::File(chain), Pem::File(key))),
+                )?,
                 name(server_name.as_deref().unwrap_or(&address.host))?,
             )),
             TlsPolicy::VerifyAuthority { authorities } => {
                 Some((any_name(authorities)?, name(&address.host)?))
             }
         };
-        Ok(Self { address, tls })
+        Ok(Self { address, tls, asked: Mutex::default() })
     }
+
+    fn way(&self, handshake: &Handshake) -> Result<Way, Fault> {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, way)) = asked.as_ref().filter(|(known, _)| known == handshake) {
+            return Ok(way.clone());
+        }
+        let (config, own_name) = self.tls.clone().ok_or_else(disabled)?;
+        let (config, name) = match &handshake.keys {
+            None => (config, own_name),
+            Some(TlsKeys { authorities, server_name, identity }) => {
+                let authorities = authorities.as_deref().map(Pem::Text);
+                let identity = identity
+                    .as_ref()
+                    .map(|(chain, key)| (Pem::Text(chain), Pem::Text(key.expose().as_bytes())));
+                let name = server_name.as_deref().map_or(Ok(own_name), name)?;
+                (full(authorities, identity)?, name)
+            }
+        };
+        let mut config = ClientConfig::clone(&config);
+        config.alpn_protocols = handshake.protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        let way = (Arc::new(config), name);
+        *asked = Some((handshake.clone(), way.clone()));
+        Ok(way)
+    }
+}
+
+fn disabled() -> Fault {
+    Fault::new("HOOP-9003", Blame::System, "TLS was asked for although the connection disables it")
 }
 
 impl Dial for TargetDial {
@@ -52,14 +95,17 @@ impl Dial for TargetDial {
     fn start_tls(&self, stream: TcpStream) -> Pending<(TargetStream, TargetTls)> {
         let tls = self.tls.clone();
         Box::pin(async move {
-            let (config, name) = tls.ok_or_else(|| {
-                Fault::new(
-                    "HOOP-9003",
-                    Blame::System,
-                    "TLS was asked for although the connection disables it",
-                )
-            })?;
-            shake(config, name, stream).await
+            let (stream, tls) = shake(tls.ok_or_else(disabled)?, stream).await?;
+            Ok((Box::new(SocketPipe(stream)) as TargetStream, tls))
+        })
+    }
+
+    fn dial_secured(&self, handshake: Handshake) -> Pending<SecuredSocket> {
+        let (way, address) = (self.way(&handshake), self.address.clone());
+        Box::pin(async move {
+            let (stream, tls) = shake(way?, connect(&address).await?).await?;
+            let protocol = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+            Ok(SecuredSocket { stream: Box::new(stream), protocol, tls })
         })
     }
 }
@@ -82,11 +128,7 @@ async fn connect(address: &Address) -> Result<TcpStream, Fault> {
     Ok(stream)
 }
 
-async fn shake(
-    config: Arc<ClientConfig>,
-    name: ServerName<'static>,
-    stream: TcpStream,
-) -> Result<(TargetStream, TargetTls), Fault> {
+async fn shake((config, name): Way, stream: TcpStream) -> Result<(TlsStream<TcpStream>, TargetTls), Fault> {
     let shaking = TlsConnector::from(config).connect(name, stream);
     let stream = tokio::time::timeout(PATIENCE, shaking)
         .await
@@ -102,7 +144,7 @@ async fn shake(
             .map(|c| c.to_vec())
             .unwrap_or_default(),
     };
-    Ok((Box::new(SocketPipe(stream)), tls))
+    Ok((stream, tls))
 }
 
 fn refused(what: String) -> Fault {
@@ -127,11 +169,43 @@ fn name(host: &str) -> Result<ServerName<'static>, Fault> {
         .map_err(|_| setting(format!("{host:?} is not a name a certificate can have")))
 }
 
-fn roots(path: &str) -> Result<RootCertStore, Fault> {
-    let unreadable = |what: String| setting(format!("the authorities in {path} cannot be used: {what}"));
+/// Where certificates and keys are written down.
+#[derive(Clone, Copy)]
+enum Pem<'p> {
+    /// In this file on the agent's host.
+    File(&'p str),
+    /// In the credential.
+    Text(&'p [u8]),
+}
+
+impl Pem<'_> {
+    fn place(self) -> String {
+        match self {
+            Self::File(path) => path.to_owned(),
+            Self::Text(_) => "the credential".to_owned(),
+        }
+    }
+
+    fn certificates(self) -> Result<Vec<CertificateDer<'static>>, rustls::pki_types::pem::Error> {
+        match self {
+            Self::File(path) => CertificateDer::pem_file_iter(path)?.collect(),
+            Self::Text(text) => CertificateDer::pem_slice_iter(text).collect(),
+        }
+    }
+
+    fn private_key(self) -> Result<PrivateKeyDer<'static>, rustls::pki_types::pem::Error> {
+        match self {
+            Self::File(path) => PrivateKeyDer::from_pem_file(path),
+            Self::Text(text) => PrivateKeyDer::from_pem_slice(text),
+        }
+    }
+}
+
+fn roots(pem: Pem<'_>) -> Result<RootCertStore, Fault> {
+    let unreadable =
+        |what: String| setting(format!("the authorities in {} cannot be used: {what}", pem.place()));
     let mut store = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|e| unreadable(e.to_string()))? {
-        let certificate = certificate.map_err(|e| unreadable(e.to_string()))?;
+    for certificate in pem.certificates().map_err(|e| unreadable(e.to_string()))? {
         store.add(certificate).map_err(|e| unreadable(e.to_string()))?;
     }
     if store.is_empty() {
@@ -140,10 +214,13 @@ fn roots(path: &str) -> Result<RootCertStore, Fault> {
     Ok(store)
 }
 
-fn full(authorities: Option<&str>, identity: Option<&(String, String)>) -> Result<Arc<ClientConfig>, Fault> {
+fn full(
+    authorities: Option<Pem<'_>>,
+    identity: Option<(Pem<'_>, Pem<'_>)>,
+) -> Result<Arc<ClientConfig>, Fault> {
     let builder = ClientConfig::builder();
     let builder = match authorities {
-        Some(path) => builder.with_root_certificates(roots(path)?),
+        Some(pem) => builder.with_root_certificates(roots(pem)?),
         None => builder
             .with_platform_verifier()
             .map_err(|e| setting(format!("the system's authorities cannot be read: {e}")))?,
@@ -152,10 +229,8 @@ fn full(authorities: Option<&str>, identity: Option<&(String, String)>) -> Resul
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
             let unreadable = |what: String| setting(format!("the client certificate cannot be used: {what}"));
-            let chain: Result<Vec<_>, _> =
-                CertificateDer::pem_file_iter(certificate).map_err(|e| unreadable(e.to_string()))?.collect();
-            let chain = chain.map_err(|e| unreadable(e.to_string()))?;
-            let key = PrivateKeyDer::from_pem_file(key).map_err(|e| unreadable(e.to_string()))?;
+            let chain = certificate.certificates().map_err(|e| unreadable(e.to_string()))?;
+            let key = key.private_key().map_err(|e| unreadable(e.to_string()))?;
             builder.with_client_auth_cert(chain, key).map_err(|e| unreadable(e.to_string()))?
         }
     };
@@ -164,7 +239,7 @@ fn full(authorities: Option<&str>, identity: Option<&(String, String)>) -> Resul
 
 /// Checks the chain and lets the name differ: `verify-ca`.
 fn any_name(authorities: &str) -> Result<Arc<ClientConfig>, Fault> {
-    let inner = WebPkiServerVerifier::builder(Arc::new(roots(authorities)?))
+    let inner = WebPkiServerVerifier::builder(Arc::new(roots(Pem::File(authorities))?))
         .build()
         .map_err(|e| setting(format!("the authorities cannot be used: {e}")))?;
     let config = ClientConfig::builder()

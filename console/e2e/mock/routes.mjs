@@ -1,5 +1,6 @@
 /** The API of the mocked gateway for those who are signed in: method, path, answer. `undefined` answers 204. */
 import { LEDGER_SIZE, manyStatements, notes, statement, statements } from './data.mjs';
+import { clusterStatements } from './cluster.mjs';
 import { cast, hostStatements, liveCast } from './host.mjs';
 import { MANAGE_ROUTES } from './manage.mjs';
 import { Refused } from './refused.mjs';
@@ -150,7 +151,7 @@ function timeline({ state, query, parts: [id], response }) {
   const after = Number(query.get('after') ?? 0);
   if (query.get('follow') === 'true') return follow(state, response, after);
   const whole = state.many ? [...statements(), ...manyStatements(20, 3_000)] : statements();
-  const ofHost = session.protocol === 'ssh' ? hostStatements(session.state === 'live') : undefined;
+  const ofHost = { ssh: () => hostStatements(session.state === 'live'), kubernetes: clusterStatements }[session.protocol]?.();
   const all = ofHost ?? (session.state === 'interrupted' ? [] : whole);
   const limit = Number(query.get('limit') ?? 500);
   const more = after + limit < all.length;

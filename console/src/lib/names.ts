@@ -1,6 +1,8 @@
 /** The rules for names that people choose, as the gateway checks them (`hoop_model::name`): early words beside the field. */
 
 const SLUG = /^[a-z0-9][a-z0-9._-]*$/;
+const DNS_LABEL = /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/;
+const DNS_NAME = /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*$/;
 const USER = /^[A-Za-z0-9][A-Za-z0-9._\-+@]*$/;
 const GROUP = /^[A-Za-z0-9][A-Za-z0-9._\-:/ ]*$/;
 
@@ -11,6 +13,16 @@ export function slugProblem(name: string): string | undefined {
 
 export function userProblem(name: string): string | undefined {
   return check(name, USER, 128, 'letters, digits and . _ - + @, the first a letter or digit');
+}
+
+/** A namespace or container of a cluster (`hoop_model::dns`). */
+export function dnsLabelProblem(name: string): string | undefined {
+  return check(name, DNS_LABEL, 63, 'a-z, 0-9 and “-”, the first and last a letter or digit');
+}
+
+/** A pod of a cluster. */
+export function dnsNameProblem(name: string): string | undefined {
+  return check(name, DNS_NAME, 253, 'a-z, 0-9, “-” and “.”, each part beginning and ending with a letter or digit');
 }
 
 /** A label's key, such as `env`. */

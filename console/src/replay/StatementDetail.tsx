@@ -8,7 +8,7 @@ import { Time } from '../ui/Time';
 import { Visible } from '../ui/Visible';
 import { ResultTable } from './ResultTable';
 import { Sql } from './Sql';
-import { type Cell, formLabel, isOfHost, type Refusal, type Statement, tellsRows } from './statement';
+import { formLabel, isOfApi, isOfHost, parameterName, type Refusal, type Statement, tellsRows } from './statement';
 
 interface Props {
   statement: Statement;
@@ -75,8 +75,16 @@ function Asked({ statement }: { statement: Statement }) {
   }
   return (
     <>
-      {statement.text === '' ? <Text c="dimmed">This form carries no text.</Text> : <Sql text={statement.text} />}
-      {statement.parameters.length > 0 ? <Parameters values={statement.parameters} /> : null}
+      {isOfApi(statement) ? (
+        <Code block aria-label="Statement text">
+          <Visible text={statement.text} />
+        </Code>
+      ) : statement.text === '' ? (
+        <Text c="dimmed">This form carries no text.</Text>
+      ) : (
+        <Sql text={statement.text} />
+      )}
+      {statement.parameters.length > 0 ? <Parameters statement={statement} /> : null}
     </>
   );
 }
@@ -85,7 +93,7 @@ function Asked({ statement }: { statement: Statement }) {
 function Printed({ statement }: { statement: Statement }) {
   return (
     <>
-      <Stream name="Output" text={statement.output} />
+      <Stream name={isOfApi(statement) ? 'Answer' : 'Output'} text={statement.output} />
       <Stream name="Standard error" text={statement.errorOutput} />
       {statement.outputOmitted > 0 ? (
         <Alert color="yellow" variant="light">
@@ -110,16 +118,22 @@ function Stream({ name, text }: { name: string; text: string }) {
   );
 }
 
-function Parameters({ values }: { values: readonly Cell[] }) {
+function Parameters({ statement }: { statement: Statement }) {
   return (
-    <Table withRowBorders={false} verticalSpacing={2} fz="xs" w="auto" aria-label="Bind values">
+    <Table
+      withRowBorders={false}
+      verticalSpacing={2}
+      fz="xs"
+      w="auto"
+      aria-label={isOfApi(statement) ? 'Path, and fields that it sets' : 'Bind values'}
+    >
       <Table.Tbody>
-        {values.map((value, index) => (
+        {statement.parameters.map((value, index) => (
           <Table.Tr key={index}>
             <Table.Th scope="row" fw={500} w={48}>
-              ${index + 1}
+              {parameterName(statement, index)}
             </Table.Th>
-            <Table.Td ff="monospace">{value === null ? <Code>NULL</Code> : <Visible text={value} />}</Table.Td>
+            <Table.Td ff="monospace" style={{ overflowWrap: 'anywhere' }}>{value === null ? <Code>NULL</Code> : <Visible text={value} />}</Table.Td>
           </Table.Tr>
         ))}
       </Table.Tbody>
@@ -142,8 +156,8 @@ function Figures({ statement }: { statement: Statement }) {
     statement.tag === undefined ? undefined : <Visible key="tag" text={statement.tag} oneLine />,
     tellsRows(statement) ? counted(statement.rowsCount, 'row') : undefined,
     statement.durationUs === undefined ? undefined : duration(statement.durationUs),
-    statement.copiedIn > 0 ? `${bytes(statement.copiedIn)} ${isOfHost(statement) ? 'sent' : 'copied in'}` : undefined,
-    statement.copiedOut > 0 ? `${bytes(statement.copiedOut)} ${isOfHost(statement) ? 'received' : 'copied out'}` : undefined,
+    statement.copiedIn > 0 ? `${bytes(statement.copiedIn)} ${isOfHost(statement) || isOfApi(statement) ? 'sent' : 'copied in'}` : undefined,
+    statement.copiedOut > 0 ? `${bytes(statement.copiedOut)} ${isOfHost(statement) || isOfApi(statement) ? 'received' : 'copied out'}` : undefined,
     statement.rowsOmitted > 0 ? `first ${count(statement.rows.length)} rows shown, ${count(statement.rowsOmitted)} more recorded` : undefined,
   ].filter((figure) => figure !== undefined);
   if (figures.length === 0) return null;

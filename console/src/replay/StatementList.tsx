@@ -9,7 +9,7 @@ import { counted, duration, micros, offset } from '../lib/format';
 import { Visible } from '../ui/Visible';
 import classes from './Replay.module.css';
 import { type End, endLines, isGap, type Note, noteLabel, type Row } from './rows';
-import { headline, isOfHost, type Outcome, outcome, type Statement, tellsRows } from './statement';
+import { headline, isOfApi, isOfHost, type Outcome, outcome, type Statement, tellsRows } from './statement';
 
 const LINE_HEIGHT = 44;
 const NOTE_HEIGHT = 26;
@@ -129,7 +129,7 @@ function Line({ statement, began }: { statement: Statement; began: number }) {
     offset(micros(statement.at) - began),
     statement.durationUs === undefined ? undefined : duration(statement.durationUs),
     tellsRows(statement) ? counted(statement.rowsCount, 'row') : undefined,
-    ended === 'done' ? undefined : ended === 'open' && isOfHost(statement) ? 'not ended' : WORDS[ended],
+    ended === 'done' ? undefined : ended === 'open' && (isOfHost(statement) || isOfApi(statement)) ? 'not ended' : WORDS[ended],
     statement.curtailed === undefined ? undefined : 'curtailed',
     statement.masked.length === 0 ? undefined : 'masked',
   ];

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 
 import { merge } from './merge';
-import { headline, isPreparation, outcome, readStatement, type Statement } from './statement';
+import { headline, isPreparation, outcome, parameterName, readStatement, type Statement } from './statement';
 import { pause } from './usePlayer';
 
 const read = (raw: object): Statement => {
@@ -44,6 +44,12 @@ test('how it ended', () => {
   expect(outcome(read({ form: 'bind' }))).toBe('done');
   expect(isPreparation(read({ form: 'prepare' }))).toBe(true);
   expect(isPreparation(read({ form: 'prepare', error: { code: '42601', message: 'no' } }))).toBe(false);
+});
+
+test('values are numbered, and of a request to an API said to be what they are', () => {
+  const names = (form: string) => [0, 1, 2].map((index) => parameterName(read({ form }), index));
+  expect(names('execute')).toEqual(['$1', '$2', '$3']);
+  expect(names('api')).toEqual(['path', 'sets', 'sets']);
 });
 
 test('a statement that comes again takes its place', () => {

@@ -119,6 +119,17 @@ export function isOfHost(statement: Statement): boolean {
   return OF_HOSTS.has(statement.form) || statement.form in OF_FILES;
 }
 
+/** Asked of a cluster's API? */
+export function isOfApi(statement: Statement): boolean {
+  return statement.form === 'api';
+}
+
+/** What a parameter is: of a request to an API the path, and then each field that it sets. */
+export function parameterName(statement: Statement, index: number): string {
+  if (!isOfApi(statement)) return `$${index + 1}`;
+  return index === 0 ? 'path' : 'sets';
+}
+
 /** What is the text of the list: the statement, or what stands for it where the form has none. */
 export function headline(statement: Statement): string {
   if (statement.form === 'log_in') return `(log in) ${statement.text}`.trim();

@@ -3,17 +3,19 @@ import { FitAddon } from '@xterm/addon-fit';
 import { useEffect, useEffectEvent, useRef } from 'react';
 
 import { openTerminal } from './screen';
-import { type Ended, Shell } from './shell';
+import { type Ended, type Pod, Shell } from './shell';
 import classes from './Terminal.module.css';
 
 interface Props {
   connection: string;
+  /** Stays the same object while the shell is to stay. */
+  pod?: Pod | undefined;
   reason: string;
   onOpened: (session: string) => void;
   onEnded: (end: Ended) => void;
 }
 
-export function ShellScreen({ connection, reason, onOpened, onEnded }: Props) {
+export function ShellScreen({ connection, pod, reason, onOpened, onEnded }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const opened = useEffectEvent(onOpened);
   const ended = useEffectEvent(onEnded);
@@ -26,7 +28,7 @@ export function ShellScreen({ connection, reason, onOpened, onEnded }: Props) {
     fit.fit();
     const size = () => ({ columns: terminal.cols, rows: terminal.rows });
     const shell = new Shell(
-      { connection, reason, size: size() },
+      { connection, pod, reason, size: size() },
       {
         opened: (session) => {
           shell.resize(size());
@@ -47,10 +49,10 @@ export function ShellScreen({ connection, reason, onOpened, onEnded }: Props) {
       shell.close();
       terminal.dispose();
     };
-  }, [connection, reason]);
+  }, [connection, pod, reason]);
   return (
     <div className={classes.box}>
-      <div ref={box} className={classes.shell} aria-label={`Terminal on ${connection}`} />
+      <div ref={box} className={classes.shell} aria-label={pod ? `Terminal in ${pod.name} on ${connection}` : `Terminal on ${connection}`} />
     </div>
   );
 }

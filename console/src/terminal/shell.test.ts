@@ -50,6 +50,17 @@ test('it says first what it wants, and a reason only if there is one', () => {
   expect(asked('ticket 4711')['reason']).toBe('ticket 4711');
 });
 
+test('of a cluster it says which pod, and a container only if one is named', () => {
+  const asked = (container: string) => {
+    const listener = { opened: vi.fn(), shown: vi.fn(), ended: vi.fn() };
+    new Shell({ connection: 'k8s', pod: { namespace: 'shop', name: 'web-1', container }, reason: '', size: { columns: 90, rows: 25 } }, listener);
+    FakeSocket.last.dispatchEvent(new Event('open'));
+    return (JSON.parse(String(FakeSocket.last.sent[0])) as Record<string, unknown>)['pod'];
+  };
+  expect(asked('')).toEqual({ namespace: 'shop', name: 'web-1' });
+  expect(asked('app')).toEqual({ namespace: 'shop', name: 'web-1', container: 'app' });
+});
+
 test('what is pasted goes out whole, in pieces that are not too long', () => {
   const { shell, socket } = open();
   shell.type('ü'.repeat(50_000));

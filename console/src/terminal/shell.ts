@@ -1,5 +1,5 @@
 /**
- * A shell on a host, over the gateway's WebSocket: what is typed goes out, what is shown comes in, and the gateway waits for who
+ * A shell on a host or in a pod, over the gateway's WebSocket: what is typed goes out, what is shown comes in, and the gateway waits for who
  * is slow to draw. Knows neither screen nor React.
  */
 import * as calls from '../api/calls';
@@ -7,8 +7,17 @@ import { csrfToken } from '../api/client';
 import { type ApiProblem, asProblem, problemFrom, unreachable } from '../api/problem';
 import type { Size } from './cast';
 
+/** Where in a cluster. */
+export interface Pod {
+  readonly namespace: string;
+  readonly name: string;
+  /** Empty: the only one, or the usual one. */
+  readonly container: string;
+}
+
 export interface Wanted {
   readonly connection: string;
+  readonly pod?: Pod | undefined;
   readonly reason: string;
   readonly size: Size;
 }
@@ -32,7 +41,7 @@ export class Shell {
   private drawn = 0;
   private told = 0;
 
-  constructor({ connection, reason, size }: Wanted, listener: Listener) {
+  constructor({ connection, pod, reason, size }: Wanted, listener: Listener) {
     let over = false;
     const end = (how: Ended) => {
       if (!over) listener.ended(how);
@@ -41,7 +50,8 @@ export class Shell {
     this.socket = new WebSocket(`${window.location.origin.replace(/^http/, 'ws')}/api/v1/terminals`);
     this.socket.binaryType = 'arraybuffer';
     this.socket.addEventListener('open', () => {
-      const asked = { connection, csrf: csrfToken() ?? '', ...size, ...(reason === '' ? {} : { reason }) };
+      const where = pod && { pod: { namespace: pod.namespace, name: pod.name, ...(pod.container === '' ? {} : { container: pod.container }) } };
+      const asked = { connection, csrf: csrfToken() ?? '', ...size, ...where, ...(reason === '' ? {} : { reason }) };
       this.socket.send(JSON.stringify(asked));
     });
     this.socket.addEventListener('message', ({ data }: MessageEvent<unknown>) => {

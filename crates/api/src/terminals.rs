@@ -1,7 +1,7 @@
 //! Terminals in the browser: `GET /terminals`, a WebSocket. Binary messages are what is typed and what is shown; text messages are
 //! JSON, and these.
 
-use hoop_model::{ConnectionName, SessionId, Timestamp};
+use hoop_model::{ConnectionName, DnsLabel, DnsName, SessionId, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -14,6 +14,9 @@ pub struct OpenTerminal {
     /// To which connection.
     #[schema(value_type = String)]
     pub connection: ConnectionName,
+    /// In which pod, if it is a cluster.
+    #[serde(default)]
+    pub pod: Option<PodPlace>,
     /// Why.
     #[serde(default)]
     pub reason: Option<String>,
@@ -23,6 +26,22 @@ pub struct OpenTerminal {
     pub columns: u32,
     /// Height in characters.
     pub rows: u32,
+}
+
+/// Where in a cluster `sh` is started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PodPlace {
+    /// The pod's namespace.
+    #[schema(value_type = String)]
+    pub namespace: DnsLabel,
+    /// The pod.
+    #[schema(value_type = String)]
+    pub name: DnsName,
+    /// Which of its containers; the only one, or the usual one, if none is named.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub container: Option<DnsLabel>,
 }
 
 /// What the browser says later, besides what is typed.

@@ -1,7 +1,9 @@
 //! The command line: what there is, and the help that teaches it. Parsing alone; nothing is done here.
 
 mod audit;
+mod exec;
 mod holds;
+mod kube;
 mod people;
 mod policy;
 mod recording_keys;
@@ -21,7 +23,9 @@ pub(crate) use self::audit::{
     Audit, AuditConsistency, AuditExport, AuditLs, AuditProve, AuditSearch, AuditVerify, AuditWitnesses,
     LedgerFormat,
 };
+pub(crate) use self::exec::Exec;
 pub(crate) use self::holds::Holds;
+pub(crate) use self::kube::{Kube, KubeLogin, KubeLogout, KubeTunnel, TUNNEL_REASON};
 pub(crate) use self::people::{AddUser, EndSignIns, OneUser, SetUser, Users};
 pub(crate) use self::policy::{
     Bundle, BundleKeygen, CheckPolicy, ExplainPolicy, FactArgs, InitPolicy, MakeBundle, Policy, Profile,
@@ -55,6 +59,8 @@ Examples:
   hoop connect pg-prod                       a local port, with ready-to-paste commands
   hoop connect pg-prod -- psql               psql right away
   hoop ssh web-1                             a shell on a host
+  hoop kube login k8s-prod                   then kubectl get pods, helm, k9s
+  hoop exec k8s-prod web-7f9c                a shell in a pod
   hoop sessions replay ses_...               what somebody did, and saw
 
 Environment:
@@ -66,7 +72,7 @@ Environment:
   HTTPS_PROXY      proxy on the way to the gateway
   NO_COLOR         no colours";
 
-/// Opens databases in private networks by who you are: no VPN, no password of theirs, everything recorded.
+/// Opens databases, hosts and clusters in private networks by who you are: no VPN, no password of theirs, everything recorded.
 #[derive(Debug, Parser)]
 #[command(name = "hoop", version, after_help = format!("{OVERVIEW}\n\n{EXIT_CODES}"), arg_required_else_help = true)]
 pub(crate) struct Cli {
@@ -112,6 +118,11 @@ pub(crate) enum Command {
     Ssh(SshArgs),
     /// Write a configuration with which plain ssh, scp, sftp, rsync, git and ansible use hoop
     SshConfig(SshConfig),
+    /// Let kubectl, helm and k9s use a connection to Kubernetes
+    #[command(subcommand)]
+    Kube(Kube),
+    /// Run a command or a shell in a pod, without kubectl
+    Exec(Exec),
     /// Ask for access that others must approve
     Request(Ask),
     /// Requests that concern you: yours, those you may decide, emergencies to review
@@ -164,7 +175,8 @@ impl Command {
             Self::Whoami(form) | Self::Status(form) => Some(*form),
             Self::Ls(ls) => Some(ls.form),
             Self::Connect(connect) => Some(connect.form),
-            Self::Ssh(_) => None,
+            Self::Ssh(_) | Self::Exec(_) => None,
+            Self::Kube(kube) => kube.form(),
             Self::SshConfig(config) => Some(config.form),
             Self::Request(ask) => Some(ask.form),
             Self::Requests { list, command } => command.as_ref().map_or(Some(list.form), Requests::form),
@@ -435,6 +447,7 @@ Examples:
   hoop connect pg-prod pg-stage              two at once
   hoop connect pg-prod -- psql clinic        run a program with PGHOST, PGPORT, PGUSER set; its exit code is ours
   hoop connect pg-prod -- pg_dump -t visits  the same
+  hoop connect k8s-prod -- kubectl get pods  run it with KUBECONFIG set; helm, k9s and python do as well
   hoop connect pg-prod --socket              a Unix socket besides the port
   hoop connect pg-prod --stdio               one stream over stdin and stdout
   hoop connect pg-prod --statement @fix.sql -- sh -c 'psql -X -c \"$HOOP_STATEMENT\"'
@@ -1050,6 +1063,16 @@ mod tests {
     }
 
     #[test]
+    fn what_runs_in_a_pod_follows_two_dashes_and_the_last_word_about_the_terminal_counts() {
+        let Command::Exec(exec) = parse("hoop exec k8s web -t -T -n shop -- ls -l --x").unwrap().command
+        else {
+            panic!()
+        };
+        assert_eq!((exec.tty, exec.no_tty, exec.namespace.as_str()), (false, true, "shop"));
+        assert_eq!(exec.command, ["ls", "-l", "--x"]);
+    }
+
+    #[test]
     fn nonsense_is_refused() {
         for line in [
             "hoop",
@@ -1058,6 +1081,14 @@ mod tests {
             "hoop connect pg --stdio --port 1",
             "hoop connect pg --stdio -- psql",
             "hoop connect ../x",
+            "hoop kube",
+            "hoop kube login",
+            "hoop kube login ../x",
+            "hoop kube logout",
+            "hoop kube logout k8s --all",
+            "hoop kube credentials",
+            "hoop exec k8s",
+            "hoop exec k8s pod ls",
             "hoop sessions show usr_aaaa",
             "hoop sessions replay",
             "hoop sessions replay --file a",

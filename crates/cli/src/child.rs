@@ -155,6 +155,7 @@ mod tests {
             port: Some(1234),
             socket: None,
             known_hosts: None,
+            kubeconfig: None,
         }
     }
 

@@ -15,6 +15,8 @@ pub(crate) struct Target {
     pub(crate) socket: Option<String>,
     /// Where ssh finds the key that it will be shown, and under which name.
     pub(crate) known_hosts: Option<(String, String)>,
+    /// The file that Kubernetes clients read.
+    pub(crate) kubeconfig: Option<String>,
 }
 
 /// The port that clients of a protocol expect.
@@ -47,6 +49,9 @@ impl Target {
                 forms.extend(self.postgres_forms(port));
             } else if let Some((file, alias)) = &self.known_hosts {
                 forms.push(("ssh", ssh_form(port, file, alias)));
+            } else if let Some(file) = &self.kubeconfig {
+                forms.push(("shell", format!("export KUBECONFIG={}", shell(file))));
+                forms.push(("kubectl", "kubectl get pods".to_owned()));
             } else {
                 forms.push(("address", format!("127.0.0.1:{port}")));
             }
@@ -95,6 +100,7 @@ impl Target {
             variables.push(("PGGSSENCMODE", "disable".into()));
             variables.extend(self.database.as_ref().map(|database| ("PGDATABASE", database.into())));
         }
+        variables.extend(self.kubeconfig.as_ref().map(|file| ("KUBECONFIG", file.into())));
         variables.push(("HOOP_HOST", host.into()));
         variables.push(("HOOP_PORT", port.to_string().into()));
         variables
@@ -111,7 +117,22 @@ impl Target {
             "PGREQUIREAUTH",
             "PGCHANNELBINDING",
         ];
-        if self.is_postgres() { POSTGRES } else { &[] }
+        const KUBERNETES: &[&str] = &[
+            "KUBERNETES_MASTER",
+            "HELM_KUBEAPISERVER",
+            "HELM_KUBEASGROUPS",
+            "HELM_KUBEASUSER",
+            "HELM_KUBECAFILE",
+            "HELM_KUBECONTEXT",
+            "HELM_KUBEINSECURE_SKIP_TLS_VERIFY",
+            "HELM_KUBETLS_SERVER_NAME",
+            "HELM_KUBETOKEN",
+        ];
+        match self.kubeconfig {
+            Some(_) => KUBERNETES,
+            None if self.is_postgres() => POSTGRES,
+            None => &[],
+        }
     }
 }
 
@@ -145,7 +166,7 @@ fn conninfo(value: &str) -> String {
 }
 
 /// One argument of a POSIX shell.
-fn shell(text: &str) -> String {
+pub(crate) fn shell(text: &str) -> String {
     if !text.contains(['\'', '\\', '$', '`', '"', '!', '\n']) {
         return format!("\"{text}\"");
     }
@@ -164,6 +185,7 @@ mod tests {
             port: Some(5432),
             socket: None,
             known_hosts: None,
+            kubeconfig: None,
         }
     }
 
@@ -225,5 +247,17 @@ mod tests {
         target.database = None;
         assert_eq!(find(&target, "PGDATABASE"), None);
         assert!(target.removed().contains(&"PGHOSTADDR"));
+    }
+
+    #[test]
+    fn a_kubeconfig_is_pasted_as_one_word_and_leads_nowhere_else() {
+        let mut target = target("ada", None);
+        (target.protocol, target.kubeconfig) =
+            (ProtocolId::new("kubernetes").unwrap(), Some("/a b/$(id)'.yaml".into()));
+        let forms = target.forms();
+        assert_eq!(forms[0].1, "export KUBECONFIG='/a b/$(id)'\\''.yaml'");
+        assert_eq!(forms[1].1, "kubectl get pods");
+        assert!(target.environment().contains(&("KUBECONFIG", "/a b/$(id)'.yaml".into())));
+        assert!(target.removed().contains(&"HELM_KUBETOKEN"));
     }
 }

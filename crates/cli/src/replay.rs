@@ -50,9 +50,9 @@ pub(crate) fn question(view: &StatementView, out: &Out) -> String {
         shown.push_str(&out.look(Look::Bold, &text::block(&view.text)));
         shown.push('\n');
     }
-    for (number, value) in view.parameters.iter().enumerate() {
+    for (place, value) in view.parameters.iter().enumerate() {
         let value = value.as_deref().map_or_else(|| "NULL".into(), text::line);
-        shown.push_str(&format!("  ${} = {value}\n", number + 1));
+        shown.push_str(&format!("  {}{value}\n", view.parameter_head(place)));
     }
     shown
 }
@@ -112,6 +112,25 @@ mod tests {
         ] {
             assert!(shown.contains(part), "{part:?} is not in {shown}");
         }
+    }
+
+    #[test]
+    fn a_request_to_an_api_says_its_path_and_what_it_sets() {
+        let mut view = view("patch deployments.apps web in shop", "x");
+        view.form = "api".to_owned();
+        view.parameters =
+            ["/apis/apps/v1/namespaces/shop/deployments/web", "spec.replicas = 3", "spec.paused = true"]
+                .map(|value| Some(value.to_owned()))
+                .to_vec();
+        let shown = question(&view, &Out::plain());
+        for line in [
+            "\n  path /apis/apps/v1/namespaces/shop/deployments/web\n",
+            "\n  sets spec.replicas = 3\n",
+            "\n  sets spec.paused = true\n",
+        ] {
+            assert!(shown.contains(line), "{line:?} is not in {shown}");
+        }
+        assert!(!shown.contains('$'), "{shown}");
     }
 
     #[test]

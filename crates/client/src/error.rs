@@ -4,9 +4,11 @@
 
 use hoop_api::Problem;
 use hoop_model::{Blame, Code, Fault};
+use serde::{Deserialize, Serialize};
 
 /// Where an error comes from, which decides the exit code of the command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Class {
     /// This program or this machine.
     Own,
@@ -21,7 +23,7 @@ pub enum Class {
 }
 
 /// An error of the client library.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{fault}")]
 pub struct ClientError {
     /// Where it comes from.

@@ -9,6 +9,7 @@ pub mod detector;
 pub mod error;
 pub mod events;
 pub mod http;
+pub mod kube;
 pub mod local;
 pub mod login;
 pub mod profile;

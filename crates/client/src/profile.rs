@@ -225,6 +225,12 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
+/// Makes a folder that its owner alone can enter, unless it is there already; then nobody else may be able to write to it.
+pub(crate) fn private_folder(folder: &Path) -> Result<()> {
+    permissions::make_folder(folder).map_err(|error| unusable(folder, "made", &error))?;
+    permissions::check_folder(folder)
+}
+
 #[cfg(unix)]
 mod permissions {
     use std::{

@@ -214,6 +214,7 @@ impl Capability {
             agent: self.agent,
             user: self.holder,
             user_name: self.holder_name.clone(),
+            groups: Vec::new(),
             method: AuthMethod::PasswordTotp,
             mfa_at: None,
             // As it was supposed when the capability was made.
@@ -235,6 +236,7 @@ impl Capability {
             forwarding: BTreeSet::new(),
             statements: Vec::new(),
             commands: Vec::new(),
+            cluster: Vec::new(),
             masking: self.masking.clone(),
             rego: None,
             rule: self.rule.clone(),

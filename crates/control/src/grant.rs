@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use hoop_model::{
-    AgentId, AuthMethod, ConnectionId, ConnectionName, FactorKind, GrantId, ProtocolId, RequestId, RuleName,
-    SessionId, Timestamp, UserId, UserName,
+    AgentId, AuthMethod, ConnectionId, ConnectionName, FactorKind, GrantId, GroupName, ProtocolId, RequestId,
+    RuleName, SessionId, Timestamp, UserId, UserName,
 };
 use hoop_policy::{
-    CommandRule, Forwarding, Masking, OnlyStatement, Rules, Sha256, StatementRule,
+    ClusterRule, CommandRule, Forwarding, Masking, OnlyStatement, Rules, Sha256, StatementRule,
     rego::StatementRego,
     rules::{OpenedBy, RecordingMode},
 };
@@ -33,6 +33,9 @@ pub struct Grant {
     pub user: UserId,
     /// Their name, as it reaches the target.
     pub user_name: UserName,
+    /// Their groups, where the target is told them. An agent that does not know this refuses the grant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupName>,
     /// How they signed in.
     pub method: AuthMethod,
     /// When they last proved a second factor.
@@ -81,6 +84,9 @@ pub struct Grant {
     /// What each command on a host is held against. An agent that does not know this refuses the grant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub commands: Vec<CommandRule>,
+    /// What each request of a cluster's API is held against. An agent that does not know this refuses the grant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cluster: Vec<ClusterRule>,
     /// What is shown of the answers. An agent that does not know this refuses the grant.
     pub masking: Masking,
     /// What their conditions in Rego are asked of. An agent that does not know this refuses the grant.
@@ -121,6 +127,7 @@ impl Grant {
             forwarding: self.forwarding.clone(),
             statements: self.statements.clone(),
             commands: self.commands.clone(),
+            cluster: self.cluster.clone(),
             masking: self.masking.clone(),
             rego: self.rego.clone(),
         }
@@ -262,6 +269,7 @@ mod tests {
             agent: AgentId::generate(),
             user: UserId::generate(),
             user_name: UserName::new("ada").unwrap(),
+            groups: Vec::new(),
             method: AuthMethod::PasswordTotp,
             mfa_at: Some(NOW),
             mfa_by: Some(FactorKind::Totp),
@@ -282,6 +290,7 @@ mod tests {
             forwarding: BTreeSet::new(),
             statements: Vec::new(),
             commands: Vec::new(),
+            cluster: Vec::new(),
             masking: hoop_policy::Masking::default(),
             rego: None,
             rule: "engineers".parse().unwrap(),

@@ -26,9 +26,12 @@ use std::{
 use bytes::Bytes;
 use hoop_model::{Fault, Redacted, Timestamp};
 use hoop_policy::{Denial, Permit};
-use hoop_recording::event::{Event, Form, RequestId};
+use hoop_recording::event::{Event, Form, Parameter, RequestId};
 
-use crate::{CloseReason, Credential, Question};
+use crate::{
+    CloseReason, Credential, Question, TargetTls,
+    program::{Program, ProgramOrder},
+};
 
 /// Something that is being done, polled in place. Dropping it stops it.
 pub type Doing<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -72,6 +75,36 @@ pub trait ByteStream: Send {
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
+/// How TLS with a target begins, where an engine wants it from the first byte.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Handshake {
+    /// Application protocols to offer, the best first.
+    pub protocols: Vec<&'static [u8]>,
+    /// What the credential says of TLS, in place of the files that the settings name.
+    pub keys: Option<TlsKeys>,
+}
+
+/// What a credential brings along for TLS. The chain and the name are always checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsKeys {
+    /// PEM: the authorities to trust; `None`: as the settings say.
+    pub authorities: Option<Vec<u8>>,
+    /// The name that must stand in the certificate, if it is not the host.
+    pub server_name: Option<String>,
+    /// PEM: a client certificate with its chain, and its private key.
+    pub identity: Option<(Vec<u8>, Redacted<String>)>,
+}
+
+/// A target's stream under TLS.
+pub struct Secured {
+    /// What is inside.
+    pub stream: Box<dyn ByteStream>,
+    /// The application protocol that the target chose.
+    pub protocol: Option<Vec<u8>>,
+    /// What the handshake brought.
+    pub tls: TargetTls,
+}
+
 /// When a record must be kept before anything goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
@@ -97,6 +130,12 @@ pub trait Services: Send + Sync {
 
     /// Connects to the target. It breaks when this engine is over.
     fn dial(&self) -> Doing<Result<Box<dyn ByteStream>, Fault>>;
+
+    /// The same, with TLS from the first byte.
+    fn dial_secured(&self, handshake: Handshake) -> Doing<Result<Secured, Fault>>;
+
+    /// Starts a program on the agent's own machine. It ends, with all that it started, when this engine is over.
+    fn start_program(&self, order: ProgramOrder) -> Doing<Result<Program, Fault>>;
 
     /// The client did something: it is not idle.
     fn touch(&self);
@@ -174,8 +213,21 @@ impl Host {
         text: Bytes,
         question: &Question,
     ) -> Result<Permit, Refused> {
+        self.ask_about(id, (form, text, Vec::new()), question).await
+    }
+
+    /// The same of a request that is told with more than a text.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub async fn ask_about(
+        &self,
+        id: RequestId,
+        (form, text, parameters): (Form, Bytes, Vec<Parameter>),
+        question: &Question,
+    ) -> Result<Permit, Refused> {
         let verdict = self.0.decide(question).map_err(Refused::Over)?;
-        let request = Event::Request { id, form, text, parameters: Vec::new() };
+        let request = Event::Request { id, form, text, parameters };
         match verdict {
             Ok(permit) => {
                 self.0.record(request, Keep::First).await.map_err(Refused::Over)?;
@@ -231,6 +283,22 @@ impl Host {
     /// Why it cannot be reached.
     pub async fn dial(&self) -> Result<Box<dyn ByteStream>, Fault> {
         self.0.dial().await
+    }
+
+    /// The same, with TLS from the first byte.
+    ///
+    /// # Errors
+    /// Why it cannot be reached, or trusted.
+    pub async fn dial_secured(&self, handshake: Handshake) -> Result<Secured, Fault> {
+        self.0.dial_secured(handshake).await
+    }
+
+    /// Starts a program on the agent's own machine: takes the proof that it may run.
+    ///
+    /// # Errors
+    /// Why it does not run: mostly that the agent's owner has not allowed it.
+    pub async fn start_program(&self, _: Permit, order: ProgramOrder) -> Result<Program, Fault> {
+        self.0.start_program(order).await
     }
 
     /// The client did something: it is not idle.

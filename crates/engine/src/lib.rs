@@ -21,6 +21,7 @@
 
 mod account;
 pub mod hosted;
+pub mod program;
 mod protocol;
 
 pub use account::{Account, Accounts, ColumnFinding, Errand, ErrandOutput, Outcome};
@@ -28,7 +29,7 @@ use bytes::{Bytes, BytesMut};
 pub use hoop_model::Timestamp;
 use hoop_model::{Fault, Redacted};
 pub use hoop_policy::Channel;
-use hoop_policy::{Action, BoundValue, Denial, Permit, Terms};
+use hoop_policy::{Action, BoundValue, ClusterRequest, Denial, Permit, Terms};
 pub use hoop_recording::event::{Event, RequestId};
 pub use hoop_sql::Dialect;
 pub use protocol::{
@@ -114,6 +115,8 @@ pub enum Question {
         /// It does nothing but move files.
         moves_files: bool,
     },
+    /// See [`Action::Cluster`].
+    Cluster(ClusterRequest),
 }
 
 impl Question {
@@ -133,6 +136,7 @@ impl Question {
             Self::Cancel => Action::Cancel,
             Self::Channel(channel) => Action::Channel(*channel),
             Self::Command { text, moves_files } => Action::Command { text, moves_files: *moves_files },
+            Self::Cluster(request) => Action::Cluster(request),
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use hoop_masking::MaskingKey;
-use hoop_model::{ProtocolId, Redacted, SessionId, StreamId, Timestamp, UserName};
+use hoop_model::{GroupName, ProtocolId, Redacted, SessionId, StreamId, Timestamp, UserName};
 
 use hoop_policy::Rules;
 use hoop_sql::Dialect;
@@ -19,12 +19,22 @@ pub trait Protocol: Send + Sync {
     /// Its name in settings, on the command line and in the console.
     fn id(&self) -> ProtocolId;
 
+    /// Its targets are told the groups of a person.
+    fn takes_groups(&self) -> bool {
+        false
+    }
+
     /// The JSON Schema of its settings: console forms and CLI help are made from it.
     fn settings_schema(&self) -> serde_json::Value;
 
     /// The name that its clients expect of a socket in a folder.
     fn socket_name(&self) -> &'static str {
         "socket"
+    }
+
+    /// The key that clients of a session find at this agent, as `known_hosts` has it; `None`: they look for none.
+    fn own_key(&self, _: &Redacted<[u8; 32]>) -> Option<String> {
+        None
     }
 
     /// How the texts of its requests are read by a session that has just begun; `None`: they are not read.
@@ -44,11 +54,21 @@ pub trait Target: Send + Sync {
     /// Where it listens. An agent dials this and nothing else.
     fn address(&self) -> Address;
 
+    /// The account of the agent's own machine that its programs run as; `None`: it is dialled.
+    fn runs_as(&self) -> Option<&str> {
+        None
+    }
+
     /// How its TLS is checked, if the protocol ever asks for [`crate::Output::StartTargetTls`].
     fn tls(&self) -> TlsPolicy;
 
     /// Where the credential comes from; `None`: the target asks for none.
     fn credential(&self) -> Option<CredentialSource>;
+
+    /// The credential is looked up anew for each stream, because whoever provides it changes it now and then.
+    fn credential_changes(&self) -> bool {
+        false
+    }
 
     /// Makes the accounts of sessions; `None`: sessions use the credential itself.
     fn accounts(&self) -> Option<Arc<dyn Accounts>> {
@@ -197,6 +217,8 @@ pub struct StreamContext {
     pub stream: StreamId,
     /// The person, for `application_name` and the like.
     pub person: UserName,
+    /// Their groups, if the protocol takes any.
+    pub groups: Vec<GroupName>,
     /// What its requests may be. The engine asks policy about each; this is for what it must do by itself: masking, read-only
     /// transactions, what to ask again.
     pub rules: Arc<Rules>,

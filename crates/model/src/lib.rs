@@ -4,6 +4,7 @@
 //! the only way in, so code behind the edge never meets an id of the wrong kind or a name that could inject.
 
 mod actor;
+mod dns;
 mod fault;
 mod id;
 mod name;
@@ -13,6 +14,7 @@ mod time;
 pub use actor::{
     Actor, AuthMethod, ClientAddress, FactorKind, Mfa, PersonId, Role, TokenScope, UnknownScope,
 };
+pub use dns::{DnsError, DnsLabel, DnsName};
 pub use fault::{Blame, Code, Fault};
 pub use id::{
     AgentId, CapabilityId, CodeSetId, ConnectionId, EventId, GrantId, GroupId, HoldId, IdError, JoinTokenId,

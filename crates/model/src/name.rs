@@ -186,6 +186,20 @@ impl UserName {
     }
 }
 
+impl ProtocolId {
+    /// Whether people reach it with an SSH client: hosts, and programs on an agent's own machine.
+    #[must_use]
+    pub fn is_reached_by_ssh(&self) -> bool {
+        matches!(self.as_str(), "ssh" | "exec")
+    }
+
+    /// Whether it has pods.
+    #[must_use]
+    pub fn is_cluster(&self) -> bool {
+        self.as_str() == "kubernetes"
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,11 +14,11 @@ use crate::{
     rules::{filled, present},
 };
 
-/// What is done with a command that a rule fits.
+/// What is done with what a rule fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum CommandAction {
-    /// It is run.
+pub enum AllowOrDeny {
+    /// It goes on.
     Allow,
     /// It is refused.
     Deny,
@@ -31,7 +31,7 @@ pub struct CommandRule {
     /// What a refusal calls it.
     pub name: RuleName,
     /// What is done.
-    pub action: CommandAction,
+    pub action: AllowOrDeny,
     /// Texts: one of these must fit the command from its first character to its last.
     #[serde(deserialize_with = "filled")]
     pub text: Vec<CommandPattern>,
@@ -48,17 +48,17 @@ impl CommandRule {
 
 /// What becomes of a command, and by which rule. What is not UTF-8, or has a line end or another control character in it, fits no rule
 /// that allows, and any that denies: `\s` fits a line end, behind which the host's shell begins another command.
-pub(crate) fn decided<'r>(rules: &'r [CommandRule], text: &[u8]) -> (CommandAction, Option<&'r CommandRule>) {
+pub(crate) fn decided<'r>(rules: &'r [CommandRule], text: &[u8]) -> (AllowOrDeny, Option<&'r CommandRule>) {
     if rules.is_empty() {
-        return (CommandAction::Allow, None);
+        return (AllowOrDeny::Allow, None);
     }
     let is_plain = |text: &&str| !text.chars().any(|c| c.is_control() && c != '\t');
     let text = std::str::from_utf8(text).ok().filter(is_plain);
     let by = rules.iter().find(|rule| match text {
         Some(text) => rule.fits(text),
-        None => rule.action == CommandAction::Deny,
+        None => rule.action == AllowOrDeny::Deny,
     });
-    (by.map_or(CommandAction::Deny, |rule| rule.action), by)
+    (by.map_or(AllowOrDeny::Deny, |rule| rule.action), by)
 }
 
 /// A regular expression that a whole command must fit.
@@ -133,9 +133,9 @@ mod tests {
     }
 
     /// `None`: no rule fits, which denies.
-    fn by(rules: &[CommandRule], text: &[u8]) -> Option<CommandAction> {
+    fn by(rules: &[CommandRule], text: &[u8]) -> Option<AllowOrDeny> {
         let (action, by) = decided(rules, text);
-        assert_eq!(action, by.map_or(CommandAction::Deny, |rule| rule.action));
+        assert_eq!(action, by.map_or(AllowOrDeny::Deny, |rule| rule.action));
         by.map(|rule| rule.action)
     }
 
@@ -146,12 +146,12 @@ mod tests {
                {name: restart, action: allow, text: ['systemctl (restart|status) [a-z]+', uptime]}]",
         );
         for (text, wanted) in [
-            ("uptime", Some(CommandAction::Allow)),
-            ("systemctl restart web", Some(CommandAction::Allow)),
-            ("systemctl restart db", Some(CommandAction::Deny)),
+            ("uptime", Some(AllowOrDeny::Allow)),
+            ("systemctl restart web", Some(AllowOrDeny::Allow)),
+            ("systemctl restart db", Some(AllowOrDeny::Deny)),
             ("systemctl restart web;id", None),
-            ("systemctl restart web\nid", Some(CommandAction::Deny)),
-            ("uptime\n", Some(CommandAction::Deny)),
+            ("systemctl restart web\nid", Some(AllowOrDeny::Deny)),
+            ("uptime\n", Some(AllowOrDeny::Deny)),
             (" uptime", None),
             ("xuptime", None),
             ("uptime | sh", None),
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn what_is_no_text_is_allowed_by_nothing() {
         let anything = rules("[{name: any, action: allow, text: ['(?s).*']}]");
-        assert_eq!(by(&anything, b"id"), Some(CommandAction::Allow));
+        assert_eq!(by(&anything, b"id"), Some(AllowOrDeny::Allow));
         for text in [&b"id \xff"[..], b"id\nid", b"id\rid", b"id\0", b"id \x1b[2K"] {
             assert_eq!(by(&anything, text), None);
         }
@@ -174,7 +174,7 @@ mod tests {
             None
         );
         let denied = rules("[{name: no, action: deny, text: [id]}]");
-        assert_eq!(by(&denied, b"uptime \xff"), Some(CommandAction::Deny));
+        assert_eq!(by(&denied, b"uptime \xff"), Some(AllowOrDeny::Deny));
     }
 
     #[test]

@@ -14,6 +14,7 @@
 
 pub mod bundle;
 pub mod cases;
+mod cluster;
 mod column;
 mod commands;
 mod explained;
@@ -27,8 +28,12 @@ mod statement;
 mod statements;
 mod terms;
 
+pub use cluster::{
+    ClusterRequest, ClusterRule, ClusterVerb, KnownLabels, NotOfACluster, ObjectPattern, PathPattern,
+    ResourcePattern,
+};
 pub use column::{ColumnPattern, NotAColumn};
-pub use commands::{CommandAction, CommandPattern, CommandRule, NotACommand};
+pub use commands::{AllowOrDeny, CommandPattern, CommandRule, NotACommand};
 pub use explained::{Explained, Held, Questions, Ruling};
 pub use hash::{NotAHash, Sha256};
 pub use masking::{ColumnFate, ColumnRule, Computed, Hosts, Keeping, Masking, MaskingRules, Show, View};

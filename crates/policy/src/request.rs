@@ -15,8 +15,8 @@ use hoop_sql::{Class, Copying, Dialect, Reading, Statement, Text, Unreadable, Wa
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BoundValue, CommandAction, CommandRule, Explained, Hosts, Masking, MaskingRules, Message, Meters,
-    OnlyStatement, StatementRule, Terms, View, commands,
+    AllowOrDeny, BoundValue, ClusterRequest, ClusterRule, CommandRule, Explained, Hosts, Masking,
+    MaskingRules, Message, Meters, OnlyStatement, StatementRule, Terms, View, cluster, commands,
     known::{self, Known},
     rego::{Asked, Modules, StatementRego, Values},
     rules::Period,
@@ -48,6 +48,9 @@ pub struct Rules {
     /// What each command on a host is held against; none: any may run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub commands: Vec<CommandRule>,
+    /// What each request of a cluster's API is held against; none: any may go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cluster: Vec<ClusterRule>,
     /// What is shown of the answers.
     #[serde(default)]
     pub masking: Masking,
@@ -65,6 +68,12 @@ impl Rules {
     #[must_use]
     pub fn look_again(&self) -> bool {
         self.have_limits() || self.have_conditions()
+    }
+
+    /// Whether a request is decided by labels of its object that nobody has looked at yet.
+    #[must_use]
+    pub fn want_labels(&self, request: &ClusterRequest) -> bool {
+        cluster::want_labels(&self.cluster, request)
     }
 
     fn have_limits(&self) -> bool {
@@ -145,6 +154,8 @@ pub enum Action<'a> {
         /// It does nothing but move files.
         moves_files: bool,
     },
+    /// To ask something of a cluster's API.
+    Cluster(&'a ClusterRequest),
 }
 
 /// What somebody wants of a host.
@@ -352,6 +363,17 @@ pub enum Denial {
         /// What the rule says to it.
         message: Option<Message>,
     },
+    /// A cluster rule says no, or none says yes.
+    #[error("{} does not allow this request{}", rule.as_ref().map_or_else(|| "the access rule".to_owned(), |rule| format!("cluster rule {rule}")), said(message.as_ref()))]
+    Cluster {
+        /// Which rule; none fits if absent.
+        rule: Option<RuleName>,
+        /// What the rule says to it.
+        message: Option<Message>,
+    },
+    /// The session only reads, and this would change something, or run something.
+    #[error("this session only reads, and the request would change or run something")]
+    ClusterReadOnly,
     /// There are command rules, and this is no command.
     #[error("this session is for commands that its rule lists, not for shells or files")]
     OnlyCommands,
@@ -425,6 +447,13 @@ impl Denial {
                 "HOOP-2046",
                 "a command must be spelled as the rule has it, from its first character to its last",
             ),
+            Self::Cluster { .. } => (
+                "HOOP-2048",
+                "name the namespace; an admin sees in the access rule, under `cluster`, what this session is for",
+            ),
+            Self::ClusterReadOnly => {
+                ("HOOP-2048", "an admin gives changes a rule of their own, without `read_only`")
+            }
             Self::OnlyCommands => ("HOOP-2047", "run one command: `hoop ssh NAME COMMAND`"),
             Self::Forward(_) => (
                 "HOOP-2042",
@@ -520,6 +549,7 @@ impl Warrant {
             Action::Command { text, moves_files } => {
                 return self.may_command(text, *moves_files).map(|()| Permit::PLAIN);
             }
+            Action::Cluster(request) => return self.may_ask(request).map(|()| Permit::PLAIN),
             _ => {}
         }
         let Some(Allowed { reading, said }) = self.read(action)? else {
@@ -568,8 +598,37 @@ impl Warrant {
     fn may_command(&self, text: &[u8], moves_files: bool) -> Result<(), Denial> {
         self.may_reach_a_host(moves_files)?;
         match commands::decided(&self.rules.commands, text) {
-            (CommandAction::Allow, _) => Ok(()),
-            (CommandAction::Deny, rule) => Err(Denial::Command {
+            (AllowOrDeny::Allow, _) => Ok(()),
+            (AllowOrDeny::Deny, rule) => Err(Denial::Command {
+                rule: rule.map(|rule| rule.name.clone()),
+                message: rule.and_then(|rule| rule.message.clone()),
+            }),
+        }
+    }
+
+    /// A cluster shows and does what its own rules let the person; these are the fence before that.
+    fn may_ask(&self, request: &ClusterRequest) -> Result<(), Denial> {
+        let Rules { only, statements, read_only, cluster, commands, .. } = &*self.rules;
+        if only.is_some() {
+            return Err(Denial::OtherStatement);
+        }
+        if !statements.is_empty() {
+            return Err(Denial::ChannelStatements);
+        }
+        if *read_only && !request.only_reads() {
+            return Err(Denial::ClusterReadOnly);
+        }
+        if self.rules.masking.rules().is_some_and(|masking| masking.hosts == Hosts::Refuse) {
+            return Err(Denial::ChannelMasking);
+        }
+        // Whoever makes a pod runs what they like in it: a list of commands alone is meant for `exec`.
+        let is_exec = request.resource == "pods" && request.subresource == "exec";
+        if !commands.is_empty() && cluster.is_empty() && !is_exec && !request.only_reads() {
+            return Err(Denial::OnlyCommands);
+        }
+        match cluster::decided(cluster, request) {
+            (AllowOrDeny::Allow, _) => Ok(()),
+            (AllowOrDeny::Deny, rule) => Err(Denial::Cluster {
                 rule: rule.map(|rule| rule.name.clone()),
                 message: rule.and_then(|rule| rule.message.clone()),
             }),
@@ -613,7 +672,11 @@ impl Warrant {
             Action::LogIn { risk: Some(setting), .. } if self.has_fences() => {
                 return Err(Denial::Risk { setting: setting.to_owned() });
             }
-            Action::LogIn { .. } | Action::Cancel | Action::Channel(_) | Action::Command { .. } => None,
+            Action::LogIn { .. }
+            | Action::Cancel
+            | Action::Channel(_)
+            | Action::Command { .. }
+            | Action::Cluster(_) => None,
             Action::FunctionCall { .. } | Action::Replicate => {
                 let reading = Arc::new(Reading::of_anything());
                 let said = self.is_allowed(&reading, Values::Given(&[]))?;
@@ -785,9 +848,11 @@ impl Warrant {
             Action::Statement { .. } | Action::Execute { bound: false, .. } => {
                 if self.ran.swap(true, Ordering::AcqRel) { Err(Denial::StatementRan) } else { Ok(()) }
             }
-            Action::FunctionCall { .. } | Action::Replicate | Action::Channel(_) | Action::Command { .. } => {
-                Err(Denial::OtherStatement)
-            }
+            Action::FunctionCall { .. }
+            | Action::Replicate
+            | Action::Channel(_)
+            | Action::Command { .. }
+            | Action::Cluster(_) => Err(Denial::OtherStatement),
         }
     }
 }
@@ -897,6 +962,48 @@ mod tests {
         for channel in [Channel::Shell, Channel::Files, Channel::Subsystem] {
             assert_eq!(decide(Action::Channel(channel)), Err(Denial::OnlyCommands));
         }
+    }
+
+    #[test]
+    fn requests_of_a_cluster_are_held_against_their_own_rules_and_refused_by_those_of_others() {
+        let decide = |rules: Rules, request: &ClusterRequest| {
+            warrant(rules).decide(&Action::Cluster(request), NOW).map(drop)
+        };
+        let request = |verb: &str, resource: &str, subresource: &str| ClusterRequest {
+            verb: verb.into(),
+            resource: resource.into(),
+            subresource: subresource.into(),
+            namespace: "shop".into(),
+            name: "web".into(),
+            ..ClusterRequest::default()
+        };
+        let (get, patch) = (request("get", "pods", ""), request("patch", "pods", ""));
+        let exec = request("create", "pods", "exec");
+        let plain = Rules { masking: Masking::None, ..Rules::default() };
+        assert_eq!(decide(plain.clone(), &patch), Ok(()));
+        assert_eq!(decide(Rules::default(), &get), Err(Denial::ChannelMasking));
+        let masking = serde_saphyr::from_str("{hosts: detect}").unwrap();
+        assert_eq!(decide(Rules { masking, ..Rules::default() }, &get), Ok(()));
+        let reads = Rules { read_only: true, ..plain.clone() };
+        assert_eq!(decide(reads.clone(), &get), Ok(()));
+        for request in [&patch, &exec] {
+            assert_eq!(decide(reads.clone(), request), Err(Denial::ClusterReadOnly));
+        }
+        let only = Some(OnlyStatement::new("select 1", "clinic"));
+        assert_eq!(decide(Rules { only, ..plain.clone() }, &get), Err(Denial::OtherStatement));
+        let statements = serde_saphyr::from_str("[{name: reads, action: allow, classes: [read]}]").unwrap();
+        assert_eq!(decide(Rules { statements, ..plain.clone() }, &get), Err(Denial::ChannelStatements));
+        let commands = serde_saphyr::from_str("[{name: a, action: allow, text: [ls]}]").unwrap();
+        let commands = Rules { commands, ..plain.clone() };
+        assert_eq!(decide(commands.clone(), &patch), Err(Denial::OnlyCommands), "a pod runs what it is told");
+        assert_eq!((decide(commands.clone(), &get), decide(commands.clone(), &exec)), (Ok(()), Ok(())));
+        let cluster = serde_saphyr::from_str(
+            "[{name: p, action: allow, verbs: [patch]}, {name: no, action: deny, message: ask}]",
+        );
+        let cluster = Rules { cluster: cluster.unwrap(), ..commands };
+        assert_eq!(decide(cluster.clone(), &patch), Ok(()));
+        let denied = decide(cluster, &get).unwrap_err().to_string();
+        assert_eq!(denied, "cluster rule no does not allow this request: ask");
     }
 
     const EVERY: [Action<'static>; 10] = [

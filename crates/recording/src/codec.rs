@@ -122,6 +122,7 @@ pub fn size_hint(record: &Record) -> usize {
                     | Form::LogIn
                     | Form::Subsystem
                     | Form::Forward
+                    | Form::Api
                     | Form::File { .. } => 0,
                 };
                 text.len() + values + names
@@ -287,6 +288,7 @@ fn encode_form(form: &Form, out: &mut Vec<u8>) {
         }
         Form::Subsystem => out.push(9),
         Form::Forward => out.push(10),
+        Form::Api => out.push(12),
         Form::File { operation } => {
             out.push(11);
             let number = FileOperation::ALL.iter().position(|one| one == operation);
@@ -424,6 +426,7 @@ fn decode_form(fields: &mut Fields) -> Result<Form, CodecError> {
         8 => Form::Command { terminal: decode_terminal(fields)? },
         9 => Form::Subsystem,
         10 => Form::Forward,
+        12 => Form::Api,
         11 => {
             let number = fields.byte("operation")?;
             let operation = FileOperation::ALL.get(usize::from(number)).copied();

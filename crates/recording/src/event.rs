@@ -198,6 +198,9 @@ pub enum Form {
     Subsystem,
     /// A connection onward or back; the text says where.
     Forward,
+    /// A request of a cluster's API; the text is verb, resource and name. The first parameter is its path and query; of what writes,
+    /// each further one is a field that it sets, `spec.replicas = 3`.
+    Api,
     /// Something done to a file or folder of a host; the text is its path, the first parameter a second path.
     File {
         /// What.

@@ -170,6 +170,7 @@ fn form_names(form: &crate::event::Form) -> Value {
         | Form::Command { terminal: None }
         | Form::Subsystem
         | Form::Forward
+        | Form::Api
         | Form::File { .. } => json!({}),
     }
 }
@@ -181,8 +182,8 @@ fn form_names(form: &crate::event::Form) -> Value {
 pub fn sql_text(timeline: &Timeline, mut out: impl Write) -> io::Result<()> {
     for view in timeline.statements.iter().filter(|view| is_run(view)) {
         writeln!(out, "-- {} stream {} #{} {}", view.at, stream(view), view.id.0, outcome(view))?;
-        for (number, value) in view.parameters.iter().enumerate() {
-            writeln!(out, "-- ${} = {}", number + 1, value.as_deref().unwrap_or("NULL"))?;
+        for (place, value) in view.parameters.iter().enumerate() {
+            writeln!(out, "-- {}{}", view.parameter_head(place), value.as_deref().unwrap_or("NULL"))?;
         }
         let commented = view.denied.is_some() || view.error.is_some();
         for line in view.text.lines() {

@@ -29,6 +29,7 @@ fn forms() -> impl Strategy<Value = Form> {
         terminals().prop_map(|terminal| Form::Command { terminal }),
         Just(Form::Subsystem),
         Just(Form::Forward),
+        Just(Form::Api),
         proptest::sample::select(&FileOperation::ALL[..]).prop_map(|operation| Form::File { operation }),
     ]
 }

@@ -66,12 +66,12 @@ pub struct StatementView {
     /// When it was asked.
     pub at: Timestamp,
     /// By which wire form: `query`, `prepare`, `bind`, `execute`, `function_call`, `cancel`, `log_in`, `shell`, `command`,
-    /// `subsystem`, `forward`; of files `read_file`, `write_file`, `read_and_write_file`, `list_folder`, `remove_file`,
+    /// `subsystem`, `forward`, `api`; of files `read_file`, `write_file`, `read_and_write_file`, `list_folder`, `remove_file`,
     /// `rename_file`, `make_folder`, `remove_folder`, `change_attributes`, `link_file`.
     pub form: String,
     /// The statement; for `bind` and `execute` that of the prepared statement.
     pub text: String,
-    /// Bind values in order; `null`: NULL.
+    /// Bind values in order; `null`: NULL. Of a request to an API its path, and then each field that it sets.
     pub parameters: Vec<Option<String>>,
     /// Names of the answer's columns.
     pub columns: Vec<String>,
@@ -98,7 +98,7 @@ pub struct StatementView {
     /// How much of the answer was masked, by kind.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub masked: BTreeMap<String, u64>,
-    /// What a host's shell or command printed, as text; of a terminal, as it came and not as it stood on the screen.
+    /// What a host's shell or command printed, or an API answered, as text; of a terminal, as it came and not as it stood on the screen.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub output: String,
     /// What it printed apart from that, as its errors.
@@ -110,6 +110,18 @@ pub struct StatementView {
     /// The terminal that it had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terminal: Option<TerminalView>,
+}
+
+impl StatementView {
+    /// What stands before a parameter, by its place.
+    #[must_use]
+    pub fn parameter_head(&self, place: usize) -> String {
+        match (self.form.as_str(), place) {
+            ("api", 0) => "path ".to_owned(),
+            ("api", _) => "sets ".to_owned(),
+            _ => format!("${} = ", place + 1),
+        }
+    }
 }
 
 /// The size of a terminal, at first.
@@ -308,7 +320,8 @@ impl Builder {
         let (source, name) = (self.source(record.stream, form), name_given(form));
         let (text, parameters) = self.resolve((record.stream, id), form, shown, values);
         self.left = self.left.saturating_sub(text.len() + length_of(&parameters));
-        let prints = matches!(form, Form::Shell { .. } | Form::Command { .. }).then(Printing::default);
+        let prints =
+            matches!(form, Form::Shell { .. } | Form::Command { .. } | Form::Api).then(Printing::default);
         let open = Open { index: self.timeline.statements.len(), name, columns: Vec::new(), prints };
         self.open.insert((record.stream, id), open);
         self.sources.push(source);
@@ -490,6 +503,7 @@ pub const fn form_name(form: &Form) -> &'static str {
         Form::Command { .. } => "command",
         Form::Subsystem => "subsystem",
         Form::Forward => "forward",
+        Form::Api => "api",
         Form::File { operation } => match operation {
             FileOperation::Read => "read_file",
             FileOperation::Write => "write_file",

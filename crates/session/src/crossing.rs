@@ -12,9 +12,6 @@ use tokio::io::{AsyncWrite, DuplexStream};
 
 use crate::{Activity, Pipe, slab};
 
-/// Most bytes of one read from the engine.
-const READ: usize = 64 * 1024;
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     Open,
@@ -115,12 +112,15 @@ impl<C: Pipe> Crossing<C> {
     fn poll_down(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
         if self.down.is_empty() && self.down_way == Way::Open {
-            let mut buffer = BytesMut::with_capacity(READ);
-            match tokio_util::io::poll_read_buf(Pin::new(&mut self.engine), cx, &mut buffer) {
+            let (engine, mut said) = (&mut self.engine, BytesMut::new());
+            let read = slab::read_into(&mut said, |slab| {
+                tokio_util::io::poll_read_buf(Pin::new(&mut *engine), cx, slab)
+            });
+            match read {
                 Poll::Pending => {}
                 Poll::Ready(Ok(0) | Err(_)) => (self.down_way, progress) = (Way::Ending, true),
                 Poll::Ready(Ok(_)) => {
-                    self.down.push_back(buffer.freeze());
+                    self.down.push_back(said.freeze());
                     progress = true;
                 }
             }

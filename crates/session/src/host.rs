@@ -22,7 +22,8 @@ use std::{
 
 use hoop_engine::{
     CloseReason, Event, Question,
-    hosted::{ByteStream, Doing, Host, HostedEngine, HostedParts, Keep, Services},
+    hosted::{ByteStream, Doing, Handshake, Host, HostedEngine, HostedParts, Keep, Secured, Services},
+    program::{Program, ProgramOrder},
 };
 use hoop_model::{Blame, Fault, Redacted, StreamId, Timestamp};
 use hoop_policy::{Denial, Permit, Warrant};
@@ -35,15 +36,15 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
-    Activity, Dial, Ending, Limits, Mark, Pipe, StreamEnd, Tape, TapeError, Terminator,
+    Activity, Dial, Ending, Limits, Mark, Pipe, SecuredSocket, StreamEnd, Tape, TapeError, Terminator,
     crossing::Crossing,
     drive::describe,
     ending::{Ear, News},
     leash::Leash,
 };
 
-/// Bytes between the client's stream and the engine, each way.
-const BETWEEN: usize = 128 * 1024;
+/// Bytes between the client's stream and the engine, each way: what an engine says waits behind no more of its own.
+const BETWEEN: usize = 64 * 1024;
 
 /// What a hosted stream is made of.
 pub struct HostParts<C> {
@@ -273,6 +274,14 @@ impl Services for Shared {
         leashed(self.0.dial.as_ref(), &self.0.over)
     }
 
+    fn dial_secured(&self, handshake: Handshake) -> Doing<Result<Secured, Fault>> {
+        secured(self.0.dial.as_ref(), handshake, &self.0.over)
+    }
+
+    fn start_program(&self, order: ProgramOrder) -> Doing<Result<Program, Fault>> {
+        self.0.dial.start_program(order, self.0.over.clone())
+    }
+
     fn touch(&self) {
         self.0.activity.touch(now());
     }
@@ -316,6 +325,15 @@ impl Services for Bare {
         leashed(self.dial.as_ref(), &self.over)
     }
 
+    fn dial_secured(&self, handshake: Handshake) -> Doing<Result<Secured, Fault>> {
+        secured(self.dial.as_ref(), handshake, &self.over)
+    }
+
+    fn start_program(&self, _: ProgramOrder) -> Doing<Result<Program, Fault>> {
+        let fault = Fault::new("HOOP-9007", Blame::System, "a program was to run in nobody's session");
+        Box::pin(std::future::ready(Err(fault)))
+    }
+
     fn touch(&self) {}
 
     fn end_session(&self, _: Fault) {}
@@ -329,7 +347,15 @@ fn leashed(dial: &dyn Dial, over: &CancellationToken) -> Doing<Result<Box<dyn By
     let (dialling, over) = (dial.dial(), over.clone());
     Box::pin(async move {
         let stream = dialling.await?;
-        Ok(Box::new(Leash::new(stream, over)) as Box<dyn ByteStream>)
+        Ok(Box::new(Leash::new(Box::new(stream), over)) as Box<dyn ByteStream>)
+    })
+}
+
+fn secured(dial: &dyn Dial, handshake: Handshake, over: &CancellationToken) -> Doing<Result<Secured, Fault>> {
+    let (dialling, over) = (dial.dial_secured(handshake), over.clone());
+    Box::pin(async move {
+        let SecuredSocket { stream, protocol, tls } = dialling.await?;
+        Ok(Secured { stream: Box::new(Leash::new(stream, over)), protocol, tls })
     })
 }
 

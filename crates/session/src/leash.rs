@@ -8,14 +8,14 @@ use std::{
 };
 
 use hoop_engine::hosted::ByteStream;
-use tokio::{io::AsyncWrite, net::TcpStream};
+use tokio::io::AsyncWrite;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::host::poll_read;
+use crate::{Socket, host::poll_read};
 
 /// The connection, and what breaks it. Both directions look: a reader that waits is woken too.
 pub(crate) struct Leash {
-    stream: TcpStream,
+    stream: Box<dyn Socket>,
     over: CancellationToken,
     reads: Pin<Box<WaitForCancellationFutureOwned>>,
     writes: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -26,7 +26,7 @@ fn broken() -> io::Error {
 }
 
 impl Leash {
-    pub(crate) fn new(stream: TcpStream, over: CancellationToken) -> Self {
+    pub(crate) fn new(stream: Box<dyn Socket>, over: CancellationToken) -> Self {
         let wait = || Box::pin(over.clone().cancelled_owned());
         let (reads, writes) = (wait(), wait());
         Self { stream, over, reads, writes }

@@ -39,4 +39,4 @@ pub use ending::{Ending, Terminator, ending};
 pub use host::{HostParts, bare_host, host};
 pub use pipe::{Pipe, SocketPipe, coalesce};
 pub use tape::{Activity, Mark, Tape, TapeError};
-pub use target::{CancelDesk, Dial, Pending, TargetStream};
+pub use target::{CancelDesk, Dial, Pending, SecuredSocket, Socket, TargetStream};

@@ -9,9 +9,17 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use hoop_engine::{CancelKey, TargetTls};
+use hoop_engine::{
+    CancelKey, TargetTls,
+    hosted::{Doing, Handshake},
+    program::{Program, ProgramOrder},
+};
 use hoop_model::{Blame, Fault, StreamId};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tokio_util::sync::CancellationToken;
 
 use crate::{Pipe, SocketPipe};
 
@@ -21,6 +29,21 @@ pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T, Fault>> + Send>>;
 /// A connection to the target under TLS.
 pub type TargetStream = Box<dyn Pipe>;
 
+/// A connection to a target that a hosted engine reads and writes.
+pub trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
+
+/// A connection whose TLS was established at once.
+pub struct SecuredSocket {
+    /// What is inside.
+    pub stream: Box<dyn Socket>,
+    /// The application protocol that the target chose.
+    pub protocol: Option<Vec<u8>>,
+    /// What the handshake brought.
+    pub tls: TargetTls,
+}
+
 /// How a target is reached. The agent's business: names, certificates, time limits.
 pub trait Dial: Send + Sync {
     /// Connects. Bounded in time by the implementation.
@@ -28,6 +51,22 @@ pub trait Dial: Send + Sync {
 
     /// Hands the connection over to TLS and checks the certificate as the settings say. Bounded in time.
     fn start_tls(&self, stream: TcpStream) -> Pending<(TargetStream, TargetTls)>;
+
+    /// Connects, and hands over to TLS as a hosted engine wants it. Bounded in time.
+    fn dial_secured(&self, _: Handshake) -> Pending<SecuredSocket> {
+        Box::pin(std::future::ready(Err(Fault::new(
+            "HOOP-9003",
+            Blame::System,
+            "TLS was asked for although the connection disables it",
+        ))))
+    }
+
+    /// Starts a program on the agent's own machine. Once `over` says so it ends, with all that it started, whoever holds what of
+    /// it. Only what is no other machine does so.
+    fn start_program(&self, _: ProgramOrder, _: CancellationToken) -> Doing<Result<Program, Fault>> {
+        let what = "this connection leads to another machine, and runs no programs on the agent's";
+        Box::pin(std::future::ready(Err(Fault::new("HOOP-4247", Blame::System, what))))
+    }
 }
 
 /// Where cancel requests are handed over: finds the stream that owns a key, within one session only.

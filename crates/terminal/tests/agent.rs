@@ -131,7 +131,7 @@ async fn until(shown: &mut Shown, end: &str) -> String {
 
 #[tokio::test]
 async fn it_has_a_bounded_terminal_is_typed_into_and_says_how_it_ended() {
-    let (keys, mut shown) = shell(Manner::Kind, KEY).await.unwrap();
+    let (mut keys, mut shown) = shell(Manner::Kind, KEY).await.unwrap();
     assert!(until(&mut shown, ";").await.contains("xterm-256color 1x300;"));
     keys.resize(Size::new(90, 25)).await.unwrap();
     until(&mut shown, "90x25;").await;

@@ -88,6 +88,21 @@ impl Daemon {
         }
     }
 
+    /// This signal, and its end; killed if that does not come in a while.
+    pub fn end_by(&mut self, signal: &str) {
+        let Some(mut child) = self.child.take() else { return };
+        let _ = Command::new("kill").args([signal, &child.id().to_string()]).status();
+        let until = Instant::now() + Duration::from_secs(5);
+        while Instant::now() < until {
+            if !matches!(child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+
     /// SIGTERM, and how it ended.
     pub fn terminate(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("it runs");

@@ -15,6 +15,8 @@ pub mod authenticator;
 #[cfg(feature = "world")]
 mod browser;
 mod chat;
+#[cfg(feature = "world")]
+mod cluster;
 mod cutter;
 mod daemon;
 mod disk;
@@ -42,6 +44,8 @@ mod world;
 #[cfg(feature = "world")]
 pub use browser::{Browser, Reply};
 pub use chat::chat;
+#[cfg(feature = "world")]
+pub use cluster::Cluster;
 pub use cutter::Cutter;
 pub use daemon::{Daemon, binary, free_port, wait_until};
 pub use disk::SmallDisk;
@@ -60,7 +64,10 @@ pub use presidio::Presidio;
 pub use provider::Provider;
 #[cfg(feature = "world")]
 pub use psql::Psql;
-pub use python::{asyncpg_packages, libpq18, libpq18_packages, mail_server, psql18};
+pub use python::{
+    ansible, asyncpg_packages, asyncssh, kubernetes, libpq18, libpq18_packages, mail_server, newest_kubectl,
+    paramiko, psql18,
+};
 pub use sshd::{Sshd, ssh_key};
 pub use witness::Witness;
 #[cfg(feature = "world")]

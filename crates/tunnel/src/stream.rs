@@ -211,6 +211,7 @@ impl<C: Carrier> ResumableStream<C> {
     ) -> Poll<Result<usize, StreamError>> {
         ready!(self.poll_capacity(cx))?;
         let count = self.core.write_shared(bytes);
+        self.time();
         self.pump(cx);
         Poll::Ready(Ok(count))
     }
@@ -422,6 +423,13 @@ impl<C: Carrier> ResumableStream<C> {
         }
     }
 
+    /// Notes when something was written, where that is of use.
+    fn time(&mut self) {
+        if self.core.is_to_be_timed() {
+            self.core.time(now());
+        }
+    }
+
     /// Writes what there is, as far as the carrier takes it.
     fn pump(&mut self, cx: &mut Context<'_>) {
         if self.poll_pump(cx).is_ready() && self.unflushed {
@@ -486,6 +494,7 @@ impl<C: Carrier> AsyncWrite for ResumableStream<C> {
         }
         ready!(self.poll_capacity(cx))?;
         let count = self.core.write(buf);
+        self.time();
         self.pump(cx);
         Poll::Ready(Ok(count))
     }

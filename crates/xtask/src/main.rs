@@ -13,6 +13,7 @@ mod console;
 mod demo;
 mod faults;
 mod fuzz;
+mod kubernetes;
 mod packages;
 mod process;
 mod shell;

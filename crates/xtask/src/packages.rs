@@ -51,6 +51,9 @@ pub(crate) const OPENSSL: Package = Package {
     present: || shell::which("openssl").is_some(),
 };
 
+/// Kubernetes' command, which a node's installation brings along.
+pub(crate) const KUBECTL: &str = "kubectl";
+
 /// Where Debian puts the OpenSSH server.
 pub(crate) const SSHD: &str = "/usr/sbin/sshd";
 

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use crate::{
     console::Console,
     demo::{self, Shape, State},
+    kubernetes::{self, Node},
     packages,
     process::Process,
     shell::{self, say},
@@ -19,12 +20,14 @@ use crate::{
 /// Install the real parts, then run every test.
 ///
 /// What it installs if it is missing, after saying so: Debian packages (PostgreSQL, OpenSSH, rsync, Chromium, psycopg, the
-/// JDBC driver and Java, openssl), Node, cargo-nextest, s3s-fs, the npm packages of console/, lab/oidc/ and lab/node/.
+/// JDBC driver and Java, openssl), a Kubernetes node (built from Debian's sources), Node, cargo-nextest, s3s-fs, the npm packages of
+/// console/, lab/oidc/ and lab/node/.
 /// Then: console build, unit tests and generated-client check; the OpenID provider's own tests; `cargo nextest run
 /// --workspace`; doc tests; the console's end-to-end tests in headless Chromium against a demo it starts and ends.
 ///
 /// Tests find PostgreSQL, Java and Python where Debian puts them, and our programs beside themselves. The OpenID
-/// provider they find by HOOP_TEST_OIDC (lab/oidc/server.mjs) and HOOP_TEST_NODE.
+/// provider they find by HOOP_TEST_OIDC (lab/oidc/server.mjs) and HOOP_TEST_NODE, the Kubernetes node that runs meanwhile by
+/// HOOP_TEST_KUBERNETES (its folder).
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Only the Rust tests of every crate but `testkit` and `tests`; installs PostgreSQL alone. For the inner loop.
@@ -81,6 +84,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         &["--version", "0.14.1", "--features", "binary"],
         "keeps objects as files, for recordings to go to",
     )?;
+    kubernetes::install()?;
     let parts = Parts::find()?;
     parts.test_provider()?;
     let console = if options.no_console {
@@ -94,9 +98,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     };
     say("building every program and test");
     shell::run(shell::command("cargo")?.args(["build", "--workspace", "--bins"]))?;
-    let mut nextest = shell::command("cargo")?;
-    nextest.args(["nextest", "run", "--workspace"]).args(&options.nextest);
-    shell::run(parts.name_in(&mut nextest))?;
+    with_a_node(|node| {
+        let mut nextest = shell::command("cargo")?;
+        nextest.args(["nextest", "run", "--workspace"]).args(&options.nextest);
+        shell::run(parts.name_in(&mut nextest).env("HOOP_TEST_KUBERNETES", node.folder()))
+    })?;
     say("doc tests");
     shell::run(shell::command("cargo")?.args(["test", "--workspace", "--doc", "--quiet"]))?;
     if let Some(console) = console {
@@ -104,6 +110,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     say("all tests have passed");
     Ok(())
+}
+
+/// One node serves all tests: each has a namespace of its own on it.
+fn with_a_node(work: impl FnOnce(&Node) -> Result<()>) -> Result<()> {
+    let node = Node::fresh(&format!("test-{}", std::process::id()))?;
+    let outcome = node.start().and_then(|()| work(&node));
+    let stopped = node.stop();
+    outcome?;
+    stopped
 }
 
 /// Where the real parts are.

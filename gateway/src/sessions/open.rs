@@ -9,14 +9,14 @@ use hoop_api::{
 };
 use hoop_control::{grant::Grant, v1};
 use hoop_ledger::event::EventCode;
-use hoop_model::{Actor, Blame, Fault, GrantId, RequestId, SessionId, Timestamp};
+use hoop_model::{Actor, Blame, Fault, GrantId, GroupName, RequestId, SessionId, Timestamp};
 use hoop_policy::{
     Denial,
     rules::{Asking, OpenedBy, Permission, Refusal, TargetUser},
 };
 use hoop_recording::RecordingPublicKey;
 use hoop_store::{
-    Agent, Conflict, Connection, NewSession, SessionRecord, SessionState, SignedIn, StoreError,
+    Agent, Conflict, Connection, NewSession, SessionRecord, SessionState, SignedIn, StoreError, User,
 };
 use hoop_tunnel::ticket::SessionSecret;
 use serde_json::json;
@@ -297,6 +297,7 @@ fn write_grant(opening: &Opening, granted: &Granted, id: SessionId, issued: &Iss
         agent: granted.agent.id,
         user: user.id,
         user_name: user.name.clone(),
+        groups: groups_told(&granted.definition, user),
         method: login.method,
         mfa_at: login.mfa.map(|mfa| mfa.at),
         mfa_by: login.mfa.map(|mfa| mfa.by),
@@ -317,6 +318,7 @@ fn write_grant(opening: &Opening, granted: &Granted, id: SessionId, issued: &Iss
         forwarding: granted.terms.rules.forwarding.clone(),
         statements: granted.terms.rules.statements.clone(),
         commands: granted.terms.rules.commands.clone(),
+        cluster: granted.terms.rules.cluster.clone(),
         masking: granted.terms.rules.masking.clone(),
         rego: granted.terms.rules.rego.clone(),
         rule: granted.terms.rule.clone(),
@@ -329,6 +331,12 @@ fn write_grant(opening: &Opening, granted: &Granted, id: SessionId, issued: &Iss
         through_gateway: !opening.end_to_end,
         allowed_because: granted.terms.because.clone(),
     }
+}
+
+/// The groups of somebody, for a target that is told them.
+fn groups_told(definition: &ConnectionDefinition, user: &User) -> Vec<GroupName> {
+    let takes = hoop_protocols::find(&definition.protocol).is_some_and(|protocol| protocol.takes_groups());
+    if takes { user.groups.clone() } else { Vec::new() }
 }
 
 /// What the agent is to do: as the connection has it, but as the user that the rule lays down; where sessions have

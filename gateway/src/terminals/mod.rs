@@ -2,7 +2,7 @@
 //! connector is in this process.
 //!
 //! ```text
-//! browser ⇄ WebSocket ⇄ [this] ⇄ SSH client ⇄ resumable stream ⇄ inner TLS ⇄ relay ⇄ agent ⇄ host
+//! browser ⇄ WebSocket ⇄ [this] ⇄ client of SSH, or of exec ⇄ resumable stream ⇄ inner TLS ⇄ relay ⇄ agent ⇄ host or cluster
 //! ```
 //! So the gateway reads what is typed and shown, here and nowhere else. A rule forbids that with `end_to_end_only`; the ledger
 //! says of each session whether it was so. Nothing is kept: who does not read stops the shell, a shell that does not read stops
@@ -27,11 +27,11 @@ use futures::{
 };
 use hoop_api::{
     sessions::{OpenSession, SessionOpened},
-    terminals::{BrowserSays, OpenTerminal, TerminalSays},
+    terminals::{BrowserSays, OpenTerminal, PodPlace, TerminalSays},
 };
 use hoop_model::{Blame, Fault, SessionId};
 use hoop_store::SessionState;
-use hoop_terminal::{Keys, Said, ShellError, Shown, Size};
+use hoop_terminal::{Keys, Pod, Said, ShellError, Shown, Size};
 use hoop_tunnel::{
     core::Limits,
     stream::{Backoff, Connector},
@@ -133,6 +133,8 @@ struct Terminal {
     live: Arc<Live>,
     streams: Connector<InProcess>,
     secret: SessionSecret,
+    /// Where, if it is a cluster.
+    pod: Option<Pod>,
     held: Held,
 }
 
@@ -153,11 +155,14 @@ enum End {
     Exit(Option<u32>),
     Cut,
     Fault(Fault),
+    /// The cluster ended it.
+    Stopped(Fault),
 }
 
 impl Terminal {
     async fn open(hub: &Shared, caller: &Caller, address: IpAddr, asked: OpenTerminal) -> Answer<Self> {
-        only_hosts(hub, &asked).await?;
+        has_shell(hub, &asked).await?;
+        let pod = asked.pod.map(|PodPlace { namespace, name, container }| Pod { namespace, name, container });
         let key = Key::generate()?;
         let request = OpenSession {
             connection: asked.connection,
@@ -181,7 +186,7 @@ impl Terminal {
         let tickets = TicketMint::new(opened.id, secret.clone(), opened.first_ticket);
         let streams = Connector::new(dial, tickets, Limits::default(), Backoff::default());
         let (hub, caller) = (hub.clone(), caller.clone());
-        Ok(Self { hub, caller, opened, live, streams, secret, held })
+        Ok(Self { hub, caller, opened, live, streams, secret, pod, held })
     }
 
     /// Until it is over; answers the last words.
@@ -205,10 +210,14 @@ impl Terminal {
                 return End::Fault(no_shell("its agent cannot be reached just now"));
             }
         };
-        let shell = hoop_terminal::open(stream, &self.secret.stream_key(), person, size).await;
-        let (keys, mut shown) = match shell {
+        let shell = match &self.pod {
+            Some(pod) => hoop_terminal::open_in_pod(stream, pod, size).await,
+            None => hoop_terminal::open(stream, &self.secret.stream_key(), person, size).await,
+        };
+        let (mut keys, mut shown) = match shell {
             Ok(shell) => shell,
-            Err(ShellError::Ended | ShellError::Lost(_)) => return End::Exit(None),
+            Err(ShellError::Ended | ShellError::Lost) => return End::Exit(None),
+            Err(ShellError::NotInPod(refusal)) => return End::Fault(not_in_pod(&refusal.to_string())),
             Err(error) => return End::Fault(no_shell(&error.to_string())),
         };
         let says = TerminalSays::Opened { session: self.opened.id, ends_at: self.opened.ends_at };
@@ -218,7 +227,7 @@ impl Terminal {
         let end = tokio::select! {
             biased;
             end = show(&mut shown, pace, to) => end,
-            end = type_in(from, &keys, pace) => end,
+            end = type_in(from, &mut keys, pace) => end,
         };
         keys.close().await;
         end
@@ -258,6 +267,7 @@ impl Terminal {
             }
             End::Left => return TerminalSays::Ended { exit: None },
             End::Cut => self.end_reason().await.unwrap_or_else(over),
+            End::Stopped(fault) => self.why_exit(None).await.unwrap_or(fault),
             End::Exit(exit) => match self.why_exit(exit).await {
                 Some(fault) => fault,
                 None if exit.is_some() => return TerminalSays::Ended { exit },
@@ -305,6 +315,7 @@ async fn show(shown: &mut Shown, pace: &Pace, to: &mut ToBrowser) -> End {
                     exit = Some(status);
                     continue;
                 }
+                Some(Said::Stopped(refusal)) => return End::Stopped(not_in_pod(&refusal.to_string())),
                 None => return End::Exit(exit),
             },
             _ = signs.tick() => Message::Ping(bytes::Bytes::new()),
@@ -316,7 +327,7 @@ async fn show(shown: &mut Shown, pace: &Pace, to: &mut ToBrowser) -> End {
 }
 
 /// What the browser says, to the shell.
-async fn type_in(from: &mut FromBrowser, keys: &Keys, pace: &Pace) -> End {
+async fn type_in(from: &mut FromBrowser, keys: &mut Keys, pace: &Pace) -> End {
     loop {
         let pressed = match from.next().await {
             Some(Ok(Message::Binary(data))) => {
@@ -377,14 +388,19 @@ fn log(ended: Result<bool, hoop_store::StoreError>, id: SessionId) {
     }
 }
 
-/// Nothing else has a shell. What the person may not see is left to be refused as what is not there.
-async fn only_hosts(hub: &Shared, asked: &OpenTerminal) -> Answer<()> {
+/// Nothing else has a shell, and those of clusters are in pods. What the person may not see is left to be refused as what is not there.
+async fn has_shell(hub: &Shared, asked: &OpenTerminal) -> Answer<()> {
     let Some(connection) = hub.store.connection_by_name(&asked.connection).await? else { return Ok(()) };
-    if definition_of(&connection)?.protocol.as_str() == "ssh" {
-        return Ok(());
+    let protocol = definition_of(&connection)?.protocol;
+    if !protocol.is_reached_by_ssh() && !protocol.is_cluster() {
+        let fault = Fault::new(
+            "HOOP-4241",
+            Blame::Caller,
+            "only hosts, agents' own machines and pods have terminals",
+        );
+        return Err(fault.with_hint("`hoop connect NAME` opens the others").into());
     }
-    let fault = Fault::new("HOOP-4241", Blame::Caller, "only hosts have terminals");
-    Err(fault.with_hint("`hoop connect NAME` opens the others").into())
+    if protocol.is_cluster() == asked.pod.is_some() { Ok(()) } else { Err(not_understood().into()) }
 }
 
 async fn say(to: &mut ToBrowser, says: &TerminalSays) -> bool {
@@ -408,6 +424,12 @@ fn failed(problem: Problematic) -> TerminalSays {
 fn no_shell(why: &str) -> Fault {
     Fault::new("HOOP-4246", Blame::Network, format!("there is no shell: {why}"))
         .with_hint("try again; the session's recording and the agent's log say more")
+}
+
+/// The cluster's words, or those of the rule before it.
+fn not_in_pod(why: &str) -> Fault {
+    Fault::new("HOOP-7090", Blame::Target, format!("there is no shell in that pod: {why}"))
+        .with_hint("look at namespace, pod and container; what you may do in the cluster, its admins decide")
 }
 
 fn not_understood() -> Fault {

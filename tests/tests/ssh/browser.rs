@@ -1,145 +1,18 @@
 //! A terminal in the browser, by the WebSocket that the console opens; and who must not get one.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use futures::{SinkExt as _, StreamExt as _};
-use hoop_testkit::{Browser, World, run, wait_until};
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
-};
+use futures::StreamExt as _;
+use hoop_testkit::run;
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, runtime::Runtime, time::timeout};
-use tokio_rustls::{TlsConnector, client::TlsStream};
-use tokio_tungstenite::{
-    WebSocketStream, client_async,
-    tungstenite::{self, Message, client::IntoClientRequest as _, http::Response},
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::{
+    exec, hospital,
+    page::{Asking, Page, live, nothing_is_left},
+    said,
 };
-
-use super::{hospital, said};
-
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// How a page asks for its WebSocket.
-struct Asking<'a> {
-    cookie: &'a str,
-    origin: Option<&'a str>,
-}
-
-/// A terminal as the console has one.
-struct Page {
-    runtime: Runtime,
-    socket: WebSocketStream<TlsStream<TcpStream>>,
-    shown: String,
-    drawn: u64,
-}
-
-/// What was answered in place of a WebSocket; nothing if the connection broke.
-type Refused = Option<Box<Response<Option<Vec<u8>>>>>;
-
-impl Page {
-    fn connect(world: &World, browser: &Browser, asking: &Asking<'_>) -> Result<Self, Refused> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let connecting = async {
-            let mut roots = RootCertStore::empty();
-            roots.add(CertificateDer::from_pem_file(browser.ca()).unwrap()).unwrap();
-            let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-            let tcp = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
-            let name = ServerName::try_from("localhost").unwrap();
-            let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap();
-            let url = format!("wss://localhost:{}/api/v1/terminals", world.port);
-            let mut request = url.into_client_request().unwrap();
-            let headers = request.headers_mut();
-            if !asking.cookie.is_empty() {
-                headers.insert("cookie", asking.cookie.parse().unwrap());
-            }
-            if let Some(origin) = asking.origin {
-                headers.insert("origin", origin.parse().unwrap());
-            }
-            client_async(request, tls).await
-        };
-        match runtime.block_on(connecting) {
-            Ok((socket, _)) => Ok(Self { runtime, socket, shown: String::new(), drawn: 0 }),
-            Err(tungstenite::Error::Http(response)) => Err(Some(response)),
-            Err(_) => Err(None),
-        }
-    }
-
-    /// As the console does it.
-    fn open(world: &World, browser: &Browser, connection: &str) -> Self {
-        let asking = Asking { cookie: &browser.cookie(), origin: Some(browser.origin()) };
-        let mut page = Self::connect(world, browser, &asking).unwrap();
-        page.say(&json!({"connection": connection, "csrf": browser.csrf(), "columns": 90, "rows": 25}));
-        page
-    }
-
-    fn say(&mut self, message: &Value) {
-        self.send(Message::text(message.to_string()));
-    }
-
-    fn press(&mut self, keys: &str) {
-        self.send(Message::binary(keys.as_bytes().to_vec()));
-    }
-
-    fn send(&mut self, message: Message) {
-        // A page that was cut off finds out by what it reads.
-        let _ = self.runtime.block_on(self.socket.send(message));
-    }
-
-    /// The next message for the page, or nothing more.
-    fn next(&mut self) -> Option<Value> {
-        loop {
-            let next = self.runtime.block_on(async { timeout(PATIENCE, self.socket.next()).await });
-            match next.unwrap() {
-                Some(Ok(Message::Binary(data))) => {
-                    self.shown.push_str(&String::from_utf8_lossy(&data));
-                    self.drawn += data.len() as u64;
-                    return Some(Value::Null);
-                }
-                Some(Ok(Message::Text(text))) => return Some(serde_json::from_str(&text).unwrap()),
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
-                Some(Ok(_)) => {}
-            }
-        }
-    }
-
-    /// Reads until the shell showed this.
-    fn expect(&mut self, text: &str) {
-        while !self.shown.contains(text) {
-            let said = self.next();
-            assert!(said.is_some(), "it is over, and {text:?} was not shown: {:?}", self.shown);
-        }
-    }
-
-    /// Reads until a message of this kind came.
-    fn told(&mut self, kind: &str) -> Value {
-        loop {
-            let said = self.next().unwrap();
-            if !said.is_null() {
-                assert_eq!(said["kind"], kind, "{said}");
-                return said;
-            }
-        }
-    }
-
-    /// The problem that ends it; nothing comes after.
-    fn failed(&mut self) -> String {
-        let failed = self.told("failed");
-        assert_eq!(self.next(), None, "these are the last words");
-        failed["problem"]["code"].as_str().unwrap().to_owned()
-    }
-}
-
-fn live(world: &World) -> Vec<Value> {
-    world.json(&world.admin, &["sessions", "ls", "--live"]).as_array().unwrap().clone()
-}
-
-fn nothing_is_left(world: &World) {
-    wait_until("no live session", || live(world).is_empty().then_some(()));
-}
 
 #[test]
 fn a_shell_in_the_browser_is_a_session_as_any_other() {
@@ -166,6 +39,20 @@ fn a_shell_in_the_browser_is_a_session_as_any_other() {
         "the ledger says who could read along: {asked}"
     );
     run(world.hoop(&world.admin).args(["sessions", "verify", &session]));
+}
+
+#[test]
+fn the_agents_own_machine_has_a_shell_in_the_browser_too() {
+    let world = exec::machine();
+    let browser = world.signed_in_browser(&world.engineer);
+    let mut page = Page::open(&world, &browser, "box");
+    page.told("opened");
+    page.press("PS1=; stty -echo; echo re''ady; stty size\r");
+    page.expect("25 90");
+    page.press("exit 7\r");
+    assert_eq!(page.told("ended")["exit"], 7);
+    let shown = said(&super::events(&world), "out");
+    assert!(shown.contains("ready"), "{shown}");
 }
 
 #[test]

@@ -5,9 +5,13 @@ mod browser;
 mod channels;
 mod ends;
 mod evidence;
+mod exec;
 mod files;
 mod forwards;
+mod libraries;
 mod logins;
+#[path = "../page/mod.rs"]
+mod page;
 mod refused;
 mod replay;
 mod rules;

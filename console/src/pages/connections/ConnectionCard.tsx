@@ -9,7 +9,7 @@ import { ButtonLink, TextLink } from '../../ui/RouterLink';
 import { approvalWanted } from '../requests/standing';
 import { Asked } from './Asked';
 import { BreakGlass } from './BreakGlass';
-import { commands, forms, hasTerminal } from './commands';
+import { CLUSTER, commands, forms, hasTerminal } from './commands';
 
 interface CardProps {
   connection: calls.Connection;
@@ -90,9 +90,9 @@ export function ConnectionCard({ connection, onEdit, onTest, onScan, onDelete }:
               params={{ connection: connection.name }}
               size="compact-xs"
               variant="light"
-              aria-label={`Open a terminal on ${connection.name}`}
+              aria-label={connection.protocol === CLUSTER ? `Open a shell in a pod of ${connection.name}` : `Open a terminal on ${connection.name}`}
             >
-              Open terminal
+              {connection.protocol === CLUSTER ? 'Open shell in a pod' : 'Open terminal'}
             </ButtonLink>
           ) : null}
           {connection.may_connect && programs.length > 0 ? (

@@ -6,7 +6,20 @@ import { type FormEvent, useState } from 'react';
 import * as calls from '../../api/calls';
 import { useForget } from '../../queries';
 import { ProblemAlert } from '../../ui/ProblemAlert';
-import { type Draft, EMPTY, type Field, POSTGRES, problems, setting, toDefinition, toDraft, withSetting } from './settings';
+import {
+  type Draft,
+  EMPTY,
+  type Field,
+  fieldsOf,
+  FORMS,
+  initialSettings,
+  problems,
+  setting,
+  toDefinition,
+  toDraft,
+  withSetting,
+  written,
+} from './settings';
 
 interface Props {
   connection: calls.Connection | undefined;
@@ -18,7 +31,7 @@ export function Editor({ connection, onClose }: Props) {
   const [draft, setDraft] = useState<Draft>(() =>
     connection?.definition ? toDraft(connection.name, connection.definition) : EMPTY,
   );
-  const [view, setView] = useState<'form' | 'json'>(draft.protocol === 'postgres' ? 'form' : 'json');
+  const [view, setView] = useState<'form' | 'json'>(fieldsOf(draft.protocol) ? 'form' : 'json');
   const [json, setJson] = useState(() => JSON.stringify(toDefinition(draft), null, 2));
   const [tried, setTried] = useState(false);
   const [jsonError, setJsonError] = useState<string>();
@@ -36,6 +49,10 @@ export function Editor({ connection, onClose }: Props) {
     if (next === 'json') setJson(JSON.stringify(toDefinition(draft), null, 2));
     else {
       const definition = readDefinition(json);
+      if (typeof definition !== 'string' && !fieldsOf(definition.protocol)) {
+        setJsonError(`There is no form for ${definition.protocol}.`);
+        return;
+      }
       if (typeof definition === 'string') {
         setJsonError(definition);
         return;
@@ -88,7 +105,7 @@ export function Editor({ connection, onClose }: Props) {
             />
           </Group>
           {view === 'form' ? (
-            <Form draft={draft} wrong={wrong} onChange={setDraft} />
+            <Form draft={draft} wrong={wrong} isNew={connection === undefined} onChange={setDraft} />
           ) : (
             <JsonInput
               label="Definition"
@@ -120,10 +137,11 @@ export function Editor({ connection, onClose }: Props) {
 interface FormProps {
   draft: Draft;
   wrong: Partial<Record<string, string>>;
+  isNew: boolean;
   onChange: (draft: Draft) => void;
 }
 
-function Form({ draft, wrong, onChange }: FormProps) {
+function Form({ draft, wrong, isNew, onChange }: FormProps) {
   const agents = useQuery({ queryKey: ['agents'], queryFn: calls.agents });
   const names = new Set([...(agents.data ?? []).map((agent) => agent.name), ...(draft.agent ? [draft.agent] : [])]);
   return (
@@ -144,6 +162,15 @@ function Form({ draft, wrong, onChange }: FormProps) {
           onChange={(agent) => onChange({ ...draft, agent: agent ?? '' })}
           nothingFoundMessage="No agent is enrolled"
         />
+        {isNew ? (
+          <Select
+            label="Protocol"
+            data={Object.keys(FORMS)}
+            allowDeselect={false}
+            value={draft.protocol}
+            onChange={(protocol) => protocol && onChange({ ...draft, protocol, settings: initialSettings(protocol) })}
+          />
+        ) : null}
         <Textarea
           label="Labels"
           description="What rules select it by: env=prod, one a line"
@@ -155,7 +182,7 @@ function Form({ draft, wrong, onChange }: FormProps) {
           value={draft.labels}
           onChange={(event) => onChange({ ...draft, labels: event.currentTarget.value })}
         />
-        {POSTGRES.map((field) => (
+        {(fieldsOf(draft.protocol) ?? []).map((field) => (
           <SettingInput
             key={field.key}
             field={field}
@@ -185,6 +212,19 @@ function SettingInput({ field, value, error, onChange }: SettingProps) {
     required: field.required ?? false,
     error,
   };
+  if (field.kind === 'json' || field.kind === 'lines') {
+    return (
+      <Textarea
+        {...common}
+        autosize
+        minRows={2}
+        classNames={{ input: 'mono' }}
+        spellCheck={false}
+        value={written(field, value)}
+        onChange={(event) => onChange(event.currentTarget.value)}
+      />
+    );
+  }
   if (field.kind === 'port') {
     return <NumberInput {...common} min={1} max={65_535} allowDecimal={false} value={text} onChange={onChange} />;
   }

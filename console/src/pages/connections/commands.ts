@@ -9,11 +9,23 @@ export interface Command {
 /** The usual local port of each protocol, as the command line picks it if it is free. */
 const LOCAL_PORT: Record<string, number> = { postgres: 5432 };
 
+/** What people reach by SSH: hosts, and programs on an agent's own machine. */
+const BY_SSH = ['ssh', 'exec'];
+
+/** What has pods. */
+export const CLUSTER = 'kubernetes';
+
 const CLIENT: Record<string, string> = { postgres: 'psql' };
 
 export function commands(connection: Pick<Connection, 'name' | 'protocol'>): Command[] {
   const client = CLIENT[connection.protocol];
-  if (connection.protocol === 'ssh') return [{ label: 'Open a shell', text: `hoop ssh ${connection.name}` }];
+  if (BY_SSH.includes(connection.protocol)) return [{ label: 'Open a shell', text: `hoop ssh ${connection.name}` }];
+  if (connection.protocol === CLUSTER) {
+    return [
+      { label: 'Add it to your kubeconfig', text: `hoop kube login ${connection.name}` },
+      { label: 'Run kubectl', text: `hoop connect ${connection.name} -- kubectl get pods` },
+    ];
+  }
   return [
     ...(client ? [{ label: `Run ${client}`, text: `hoop connect ${connection.name} -- ${client}` }] : []),
     { label: 'Open a local port', text: `hoop connect ${connection.name}` },
@@ -22,7 +34,7 @@ export function commands(connection: Pick<Connection, 'name' | 'protocol'>): Com
 
 /** Can it be opened in the browser? The gateway reads along then, which a rule may forbid. */
 export function hasTerminal({ protocol, may_connect, needs }: Pick<Connection, 'protocol' | 'may_connect' | 'needs'>): boolean {
-  return protocol === 'ssh' && may_connect && !(needs ?? []).includes('end to end');
+  return (BY_SSH.includes(protocol) || protocol === CLUSTER) && may_connect && !(needs ?? []).includes('end to end');
 }
 
 /** The forms for programs, with the usual local port: the command prints the real ones. */

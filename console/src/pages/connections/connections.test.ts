@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 
 import { commands, forms, hasTerminal } from './commands';
-import { EMPTY, problems, toDefinition, toDraft } from './settings';
+import { EMPTY, fieldsOf, problems, toDefinition, toDraft, withSetting, written } from './settings';
 
 const FILLED = {
   ...EMPTY,
@@ -43,6 +43,22 @@ test('what the form does not know survives it, what is empty goes', () => {
   expect(toDefinition(EMPTY).labels).toEqual({});
 });
 
+test('a map of lists and a list are edited as text, and read back as what they are', () => {
+  const settings = { host: 'api', token: 'env:T', groups: { engineers: ['hoop:engineers'] }, as_agent: true };
+  const definition = { agent: 'c', protocol: 'kubernetes', settings: settings as object } as Parameters<typeof toDraft>[1];
+  const draft = toDraft('k8s', definition);
+  expect(problems(draft)).toEqual({});
+  expect(toDefinition(draft).settings).toEqual(settings);
+  const groups = fieldsOf('kubernetes')?.find(({ key }) => key === 'groups');
+  const typed = (text: string) => ({ ...draft, settings: withSetting(draft.settings, 'groups', text) });
+  expect(groups && JSON.parse(written(groups, settings.groups))).toEqual(settings.groups);
+  expect(toDefinition(typed('{"dba": ["a", "b"]}')).settings).toEqual({ ...settings, groups: { dba: ['a', 'b'] } });
+  expect(toDefinition(typed(' ')).settings).toEqual({ host: 'api', token: 'env:T', as_agent: true });
+  for (const half of ['{"dba": [', '[]', '7']) expect(problems(typed(half))).toEqual({ groups: 'This is no JSON object.' });
+  const exec = { ...toDraft('box', { agent: 'c', protocol: 'exec', settings: { user: 'deploy', allow: 'shell\n\n command ' } as object } as typeof definition) };
+  expect(toDefinition(exec).settings).toEqual({ user: 'deploy', allow: ['shell', 'command'] });
+});
+
 test('commands to paste', () => {
   expect(commands({ name: 'pg', protocol: 'postgres' }).map((command) => command.text)).toEqual(['hoop connect pg -- psql', 'hoop connect pg']);
   expect(commands({ name: 'x', protocol: 'other' }).map((command) => command.text)).toEqual(['hoop connect x']);
@@ -55,6 +71,13 @@ test('a hostile database name does not leave its quotes', () => {
   expect(url?.text).not.toMatch(/["$`\\]/);
 });
 
+test('a cluster is opened by kubectl, and a shell in one of its pods in the browser', () => {
+  const cluster = { name: 'k8s', protocol: 'kubernetes', may_connect: true, needs: [] };
+  expect(commands(cluster).map(({ text }) => text)).toEqual(['hoop kube login k8s', 'hoop connect k8s -- kubectl get pods']);
+  expect(hasTerminal(cluster)).toBe(true);
+  expect(hasTerminal({ ...cluster, needs: ['end to end'] })).toBe(false);
+});
+
 test('a host is opened by ssh, and in the browser where no rule forbids it', () => {
   const host = { name: 'web-1', protocol: 'ssh', may_connect: true, needs: [] };
   expect(commands(host)).toEqual([{ label: 'Open a shell', text: 'hoop ssh web-1' }]);
@@ -62,4 +85,6 @@ test('a host is opened by ssh, and in the browser where no rule forbids it', () 
   expect(hasTerminal({ ...host, needs: ['a reason', 'end to end'] })).toBe(false);
   expect(hasTerminal({ ...host, may_connect: false })).toBe(false);
   expect(hasTerminal({ ...host, protocol: 'postgres' })).toBe(false);
+  expect(commands({ ...host, protocol: 'exec' })).toEqual(commands(host));
+  expect(hasTerminal({ ...host, protocol: 'exec' })).toBe(true);
 });

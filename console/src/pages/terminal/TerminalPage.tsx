@@ -1,4 +1,4 @@
-/** A terminal on a host, for who has no command line at hand. */
+/** A terminal on a host, or in a pod, for who has no command line at hand. */
 import { Alert, Badge, Button, Group, Loader, Stack, Text, TextInput } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { getRouteApi } from '@tanstack/react-router';
@@ -6,11 +6,13 @@ import { lazy, Suspense, useState } from 'react';
 
 import * as calls from '../../api/calls';
 import { NEEDED, prove } from '../../api/stepUp';
-import type { Ended } from '../../terminal/shell';
+import type { Ended, Pod } from '../../terminal/shell';
 import { Fetched } from '../../ui/Fetched';
 import { Page } from '../../ui/Page';
 import { ProblemAlert } from '../../ui/ProblemAlert';
 import { TextLink } from '../../ui/RouterLink';
+import { CLUSTER } from '../connections/commands';
+import { NO_POD, PodFields, podProblems } from './PodFields';
 
 /** With the terminal emulator. */
 const ShellScreen = lazy(async () => ({ default: (await import('../../terminal/ShellScreen')).ShellScreen }));
@@ -33,7 +35,10 @@ export function TerminalPage() {
       }
     >
       <Fetched query={query}>
-        {(all) => <Opening key={connection} connection={connection} asks={all.find((one) => one.name === connection)?.needs ?? []} />}
+        {(all) => {
+          const found = all.find((one) => one.name === connection);
+          return <Opening key={connection} connection={connection} inPod={found?.protocol === CLUSTER} asks={found?.needs ?? []} />;
+        }}
       </Fetched>
     </Page>
   );
@@ -41,16 +46,28 @@ export function TerminalPage() {
 
 type Where = { at: 'asking' } | { at: 'open'; attempt: number; session?: string } | { at: 'over'; end: Ended };
 
-function Opening({ connection, asks }: { connection: string; asks: readonly string[] }) {
+interface OpeningProps {
+  connection: string;
+  inPod: boolean;
+  asks: readonly string[];
+}
+
+export function Opening({ connection, inPod, asks }: OpeningProps) {
   const wantsReason = asks.includes('a reason');
   const [reason, setReason] = useState('');
-  const [where, setWhere] = useState<Where>(wantsReason ? { at: 'asking' } : { at: 'open', attempt: 0 });
+  const [pod, setPod] = useState<Pod>(NO_POD);
+  const [tried, setTried] = useState(false);
+  const [where, setWhere] = useState<Where>(wantsReason || inPod ? { at: 'asking' } : { at: 'open', attempt: 0 });
   const over = async (end: Ended) => {
     // As with every change: the factor is asked for where it is needed, and then it goes on.
     const again = end.kind === 'failed' && end.problem.code === NEEDED && (await prove());
     setWhere(again ? { at: 'open', attempt: Date.now() } : { at: 'over', end });
   };
-  const open = () => setWhere({ at: 'open', attempt: Date.now() });
+  const wrong = inPod ? podProblems(pod) : {};
+  const open = () => {
+    setTried(true);
+    if (Object.keys(wrong).length === 0) setWhere({ at: 'open', attempt: Date.now() });
+  };
   if (where.at === 'open') {
     return (
       <Stack gap="xs">
@@ -59,13 +76,25 @@ function Opening({ connection, asks }: { connection: string; asks: readonly stri
             {where.session ? 'connected' : 'connecting'}
           </Badge>
           <Text size="xs" c="dimmed">
-            Recorded. For files, forwards and scripts use <code>hoop ssh {connection}</code>.
+            {inPod ? (
+              <>
+                <code>
+                  {pod.namespace}/{pod.name}
+                </code>
+                . Recorded. For all else use <code>hoop kube login {connection}</code>.
+              </>
+            ) : (
+              <>
+                Recorded. For files, forwards and scripts use <code>hoop ssh {connection}</code>.
+              </>
+            )}
           </Text>
         </Group>
         <Suspense fallback={<Loader size="sm" />}>
           <ShellScreen
             key={where.attempt}
             connection={connection}
+            pod={inPod ? pod : undefined}
             reason={reason.trim()}
             onOpened={(session) => setWhere({ ...where, session })}
             onEnded={(end) => void over(end)}
@@ -77,6 +106,7 @@ function Opening({ connection, asks }: { connection: string; asks: readonly stri
   return (
     <Stack gap="md" align="flex-start" component="form" onSubmit={(event) => (event.preventDefault(), open())}>
       {where.at === 'over' ? <Over end={where.end} /> : null}
+      {inPod ? <PodFields pod={pod} wrong={tried ? wrong : {}} onChange={setPod} /> : null}
       {wantsReason ? (
         <TextInput
           label="Reason"
@@ -88,7 +118,7 @@ function Opening({ connection, asks }: { connection: string; asks: readonly stri
           onChange={(event) => setReason(event.currentTarget.value)}
         />
       ) : null}
-      <Button type="submit">{where.at === 'over' ? 'Open again' : 'Open terminal'}</Button>
+      <Button type="submit">{where.at === 'over' ? 'Open again' : inPod ? 'Open shell' : 'Open terminal'}</Button>
     </Stack>
   );
 }

@@ -1,9 +1,9 @@
 //! `hoop connect`: opens sessions, and gives them to clients on this machine.
 
-use hoop_api::requests::{RequestState, SingleStatement};
+use hoop_api::requests::SingleStatement;
 use hoop_client::{
     Api, ClientError, ProfileStore,
-    connector::{Carriage, Happening, Over, SessionConnector, Wanted},
+    connector::{Over, SessionConnector, Wanted},
     local::{LocalListener, LocalSocket, Locals, OtherUsers},
     ssh::{KnownHost, KnownHosts, alias},
 };
@@ -11,15 +11,19 @@ use hoop_model::{ConnectionName, Timestamp, UserName};
 use serde::Serialize;
 
 use super::{
-    account::{span, until, word},
-    api, requests, statement,
+    account::{span, until},
+    api,
+    kube::{self, SessionKubeConfig},
+    opening::{self, carriage, farewell, raise_descriptor_limit, stop_asked, tell},
+    statement,
 };
 use crate::{
-    args::{Connect, Transport},
+    args::Connect,
     child,
     failure::Result,
     output::{Look, Out, text},
     paste::{Target, socket_name, usual_port},
+    stdio::stdio,
 };
 
 /// A session with what it listens on.
@@ -31,6 +35,8 @@ struct Opened {
     statement: Option<String>,
     /// The key that ssh will find there, for as long as it is open.
     _host_key: Option<KnownHost>,
+    /// What Kubernetes clients read, for as long as it is open.
+    _kubeconfig: Option<SessionKubeConfig>,
 }
 
 pub(super) async fn connect(args: Connect, out: &Out) -> Result {
@@ -51,7 +57,7 @@ pub(super) async fn connect(args: Connect, out: &Out) -> Result {
         run_program(&args, &opened, out).await
     };
     for one in &opened {
-        farewell(&api, one).await;
+        farewell(&api, &one.session).await;
     }
     result
 }
@@ -70,10 +76,7 @@ fn check(args: &Connect) -> Result {
 }
 
 fn wanted(args: &Connect, name: &ConnectionName, statement: Option<&SingleStatement>) -> Wanted {
-    let carriage = match args.transport {
-        Transport::Tcp => Carriage::Tcp,
-        Transport::Websocket => Carriage::WebSocket,
-    };
+    let carriage = carriage(args.transport);
     let (connection, reason, statement) = (name.clone(), args.reason.clone(), statement.cloned());
     Wanted { connection, reason, statement, carriage }
 }
@@ -85,51 +88,13 @@ async fn open_all(api: &Api, args: &Connect, user: &UserName, out: &Out) -> Resu
             Ok(one) => opened.push(one),
             Err(error) => {
                 for one in &opened {
-                    farewell(api, one).await;
+                    farewell(api, &one.session).await;
                 }
                 return Err(error);
             }
         }
     }
     Ok(opened)
-}
-
-/// The gateway's answer that others must approve first.
-const APPROVAL: &str = "HOOP-2007";
-
-/// Opens one; where a request of one's own waits for approval, with it.
-async fn open_session(
-    api: &Api,
-    args: &Connect,
-    name: &ConnectionName,
-    only: Option<&SingleStatement>,
-    out: &Out,
-) -> Result<SessionConnector> {
-    let opening = SessionConnector::open(api, wanted(args, name, only));
-    let refused = match out.waiting("Opening the session", opening).await {
-        Err(error) if error.is(APPROVAL) => error,
-        other => return Ok(other?),
-    };
-    let Some(request) = requests::open_request(api, name, only).await? else { return Err(refused.into()) };
-    let what = format!("Waiting for approval of {} (by {} of those in charge)", request.id, request.needed);
-    if !out.is_json() && request.state == RequestState::Pending {
-        let page = api.gateway().page(&format!("/requests/{}", request.id), &[]);
-        out.note(format!(
-            "It is not decided yet; Ctrl-C leaves it as it is. Who decides finds it here:\n  {page}"
-        ));
-    }
-    let decided = out.waiting(&what, requests::decided(api, request.id)).await?;
-    if decided.state == RequestState::Approved {
-        return Ok(SessionConnector::open(api, wanted(args, name, only)).await?);
-    }
-    let by = decided.decisions.iter().find(|word| !word.approves);
-    let said = by.map(|word| format!(" by {}", word.by)).unwrap_or_default();
-    let note = by.and_then(|word| word.note.as_deref()).map(|note| format!(": {note}")).unwrap_or_default();
-    let message =
-        format!("request {} was not approved, but {}{said}{note}", decided.id, word(&decided.state));
-    Err(ClientError::denied("HOOP-1024", text::line(&message))
-        .hint("ask those in charge, or make another")
-        .into())
 }
 
 async fn open(
@@ -140,9 +105,14 @@ async fn open(
     out: &Out,
 ) -> Result<Opened> {
     let only = statement::wanted(&args.only)?;
-    let session = open_session(api, args, name, only.as_ref(), out).await?;
+    let session = opening::open_session(api, &wanted(args, name, only.as_ref()), out).await?;
     let facts = session.facts();
-    let other_users = if args.allow_local_users { OtherUsers::Allow } else { OtherUsers::Refuse };
+    let kubernetes = kube::is_kubernetes(&facts.protocol);
+    let other_users = match args.allow_local_users {
+        allowed if kubernetes => OtherUsers::behind_certificates(allowed),
+        true => OtherUsers::Allow,
+        false => OtherUsers::Refuse,
+    };
     let port = match args.port {
         Some(port) => LocalListener::on(port, other_users).await,
         // A program is told its port; the usual one is left to those who type it.
@@ -158,7 +128,12 @@ async fn open(
     };
     let host_key = host_key(&session)?;
     let known_hosts = host_key.as_ref().map(|known| known.file().display().to_string());
+    let kubeconfig = match &port {
+        Some(port) if kubernetes => Some(SessionKubeConfig::write(facts, port.port())?),
+        _ => None,
+    };
     let target = Target {
+        kubeconfig: kubeconfig.as_ref().map(|config| config.file().display().to_string()),
         known_hosts: known_hosts.map(|file| (file, alias(&facts.connection))),
         protocol: facts.protocol.clone(),
         user: user.clone(),
@@ -167,13 +142,15 @@ async fn open(
         socket: socket.as_ref().map(|socket| socket.folder().display().to_string()),
     };
     let statement = only.map(|only| only.text);
-    Ok(Opened { session, locals: Locals { port, socket }, target, statement, _host_key: host_key })
+    let tls = kubeconfig.as_ref().map(|config| config.tls().clone());
+    let locals = Locals { port, socket, tls };
+    Ok(Opened { session, locals, target, statement, _host_key: host_key, _kubeconfig: kubeconfig })
 }
 
 /// Tells OpenSSH which key this session's agent will show, before anything can ask for it.
 fn host_key(session: &SessionConnector) -> Result<Option<KnownHost>> {
     let facts = session.facts();
-    if facts.protocol.as_str() != "ssh" {
+    if !facts.protocol.is_reached_by_ssh() {
         return Ok(None);
     }
     let hosts = KnownHosts::of(ProfileStore::from_environment()?);
@@ -192,6 +169,9 @@ struct Shown<'a> {
     socket: Option<&'a str>,
     user: &'a str,
     database: Option<&'a str>,
+    /// What Kubernetes clients read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kubeconfig: Option<&'a str>,
     ends_at: String,
     idle_timeout_seconds: u64,
     forms: serde_json::Map<String, serde_json::Value>,
@@ -210,6 +190,7 @@ fn show(one: &Opened, out: &Out) -> Result {
             socket: target.socket.as_deref(),
             user: target.user.as_str(),
             database: target.database.as_deref(),
+            kubeconfig: target.kubeconfig.as_deref(),
             ends_at: facts.ends_at.to_string(),
             idle_timeout_seconds: facts.idle_timeout_seconds,
             forms,
@@ -241,12 +222,6 @@ fn show(one: &Opened, out: &Out) -> Result {
         out.note(format!("  (the usual port {} is taken)", usual_port(&target.protocol)));
     }
     Ok(())
-}
-
-fn tell(happening: &Happening, out: &Out) {
-    match happening {
-        Happening::TurnedAway(error) | Happening::Failed(error) => out.error(&error.fault),
-    }
 }
 
 /// Serves all of them until the person or the gateway ends it.
@@ -308,9 +283,9 @@ async fn run_program(args: &Connect, opened: &[Opened], out: &Out) -> Result {
 async fn over_stdio(api: &Api, args: &Connect, out: &Out) -> Result {
     let Some(name) = args.names.first() else { return Ok(()) };
     let only = statement::wanted(&args.only)?;
-    let session = open_session(api, args, name, only.as_ref(), out).await?;
+    let session = opening::open_session(api, &wanted(args, name, only.as_ref()), out).await?;
     let _host_key = host_key(&session)?;
-    let stdio = tokio::io::join(tokio::io::stdin(), tokio::io::stdout());
+    let stdio = stdio();
     let result = tokio::select! {
         carried = session.carry(stdio) => carried.map_err(Into::into),
         over = session.until_over() => Err(over.fault().into()),
@@ -318,38 +293,4 @@ async fn over_stdio(api: &Api, args: &Connect, out: &Out) -> Result {
     };
     let _ = api.close_session(session.facts().id).await;
     result
-}
-
-/// The session is of no use without us: the gateway is told, so that it does not wait for the idle limit.
-async fn farewell(api: &Api, one: &Opened) {
-    let closing = api.close_session(one.session.facts().id);
-    if let Ok(Err(error)) = tokio::time::timeout(std::time::Duration::from_secs(2), closing).await {
-        tracing::debug!(%error, "the session was not closed; it ends by its idle limit");
-    }
-}
-
-#[cfg(unix)]
-async fn stop_asked() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut hang_up) = (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-        _ = terminate.recv() => Ok(()),
-        _ = hang_up.recv() => Ok(()),
-    }
-}
-
-#[cfg(not(unix))]
-async fn stop_asked() -> std::io::Result<()> {
-    tokio::signal::ctrl_c().await
-}
-
-/// Each local connection takes two descriptors; the usual soft limit of 1024 is soon reached, the hard one is not.
-fn raise_descriptor_limit() {
-    #[cfg(unix)]
-    {
-        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-        let limit = getrlimit(Resource::Nofile);
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-    }
 }

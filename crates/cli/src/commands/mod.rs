@@ -10,10 +10,13 @@ mod copies;
 mod decrypt;
 mod devices;
 mod emergency;
+mod exec;
 mod file;
 mod findings;
 mod holds;
+pub(crate) mod kube;
 mod login;
+mod opening;
 mod people;
 mod policy;
 mod proofs;
@@ -52,6 +55,8 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> Result {
         Command::Connect(args) => Box::pin(connect::connect(args, out)).await,
         Command::Ssh(args) => ssh::ssh(args),
         Command::SshConfig(args) => ssh::config(args, out).await,
+        Command::Kube(command) => Box::pin(kube::run(command, out)).await,
+        Command::Exec(args) => Box::pin(exec::exec(args, out)).await,
         Command::Request(args) => requests::ask(args, out).await,
         Command::Requests { list, command } => requests::run(command, &list, out).await,
         Command::BreakGlass(args) => requests::break_glass(args, out).await,

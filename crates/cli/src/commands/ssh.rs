@@ -175,7 +175,7 @@ pub(super) async fn config(args: SshConfig, out: &Out) -> Result {
     let names: Vec<_> = page
         .items
         .into_iter()
-        .filter(|item| item.protocol.as_str() == "ssh" && item.may_connect)
+        .filter(|item| item.protocol.is_reached_by_ssh() && item.may_connect)
         .map(|item| item.name)
         .collect();
     let hosts = KnownHosts::of(ProfileStore::from_environment()?);

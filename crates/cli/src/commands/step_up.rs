@@ -50,7 +50,7 @@ fn tell(text: &str) {
 }
 
 /// By code, or in the browser for those whose second factor is elsewhere.
-async fn ask(api: &Api, browser: bool) -> Result<WhoAmI> {
+pub(super) async fn ask(api: &Api, browser: bool) -> Result<WhoAmI> {
     let me = api.whoami().await?;
     if browser || matches!(me.method, AuthMethod::Oidc | AuthMethod::Passkey) {
         return in_browser(api).await;

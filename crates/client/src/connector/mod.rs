@@ -11,6 +11,7 @@ mod identity;
 mod pump;
 #[cfg(test)]
 mod tests;
+mod unavailable;
 mod watch;
 
 use std::sync::Arc;
@@ -22,11 +23,12 @@ use hoop_api::{
 use hoop_model::{ConnectionName, ProtocolId, SessionId, Timestamp};
 use hoop_tunnel::{
     core::Limits,
-    stream::{Backoff, Connector, DialFailure, StreamError},
+    stream::{Backoff, Carrier, Connector, DialFailure, ResumableStream, StreamError},
     ticket::{SessionSecret, TicketMint},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
     sync::Semaphore,
     task::JoinSet,
 };
@@ -37,7 +39,7 @@ pub use watch::Over;
 use crate::{
     error::{Class, ClientError, Result},
     http::Api,
-    local::{Accepted, LocalStream, Locals},
+    local::{Accepted, LocalStream, LocalTls, Locals},
     ssh,
 };
 use dial::SessionDial;
@@ -161,6 +163,14 @@ impl SessionConnector {
     /// When the agent cannot be reached, or the stream breaks for good.
     pub async fn carry(&self, local: impl AsyncRead + AsyncWrite + Unpin) -> Result<()> {
         let stream = self.streams.open().await.map_err(|failure| self.no_stream(&failure))?;
+        self.carry_over(local, stream).await
+    }
+
+    async fn carry_over<L, C>(&self, local: L, stream: ResumableStream<C>) -> Result<()>
+    where
+        L: AsyncRead + AsyncWrite + Unpin,
+        C: Carrier,
+    {
         match carry(local, stream).await {
             Ok(Carried { tls_refused: true, .. }) => Err(tls_refused()),
             Ok(Carried { .. }) => Ok(()),
@@ -187,7 +197,7 @@ impl SessionConnector {
                     Accepted::TurnedAway(error) => happened(Happening::TurnedAway(error)),
                     Accepted::Stream(stream) => match Arc::clone(&room).try_acquire_owned() {
                         Ok(permit) => {
-                            let carrying = self.clone_for_task().carry_owned(stream);
+                            let carrying = self.clone_for_task().carry_owned(stream, locals.tls.clone());
                             streams.spawn(async move { let result = carrying.await; drop(permit); result });
                         }
                         Err(_) => happened(Happening::TurnedAway(too_many())),
@@ -220,11 +230,26 @@ impl SessionConnector {
         }
     }
 
-    async fn carry_owned(self, stream: LocalStream) -> Result<()> {
-        match stream {
-            LocalStream::Tcp(stream) => self.carry(stream).await,
+    async fn carry_owned(self, stream: LocalStream, tls: Option<LocalTls>) -> Result<()> {
+        match (stream, tls) {
+            (LocalStream::Tcp(stream), None) => self.carry(stream).await,
+            (LocalStream::Tcp(stream), Some(tls)) => Box::pin(self.carry_tls(stream, &tls)).await,
             #[cfg(unix)]
-            LocalStream::Unix(stream) => self.carry(stream).await,
+            (LocalStream::Unix(stream), _) => self.carry(stream).await,
+        }
+    }
+
+    /// A client that speaks TLS speaks HTTP inside: if there is no way, it is told so in HTTP.
+    async fn carry_tls(&self, stream: TcpStream, tls: &LocalTls) -> Result<()> {
+        let local = tls.accept(stream).await?;
+        match self.streams.open().await {
+            Ok(stream) => self.carry_over(local, stream).await,
+            Err(failure) => {
+                let error = self.no_stream(&failure);
+                let http2 = local.get_ref().1.alpn_protocol() == Some(b"h2");
+                unavailable::answer(local, http2, &error).await;
+                Err(error)
+            }
         }
     }
 

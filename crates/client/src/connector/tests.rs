@@ -121,7 +121,7 @@ fn session(ca: &Ca, agent: AgentId, gateway: SocketAddr) -> SessionConnector {
 async fn port() -> (Locals, u16) {
     let listener = LocalListener::on(0, OtherUsers::Refuse).await.unwrap();
     let port = listener.port();
-    (Locals { port: Some(listener), socket: None }, port)
+    (Locals { port: Some(listener), socket: None, tls: None }, port)
 }
 
 fn bytes(length: usize) -> Vec<u8> {

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
 
-use super::peer;
+use super::{peer, tls::LocalTls};
 use crate::error::{ClientError, Result};
 
 /// Whether a connection of another user of this machine may be let in.
@@ -21,6 +21,14 @@ pub enum OtherUsers {
     Refuse,
     /// The person asked for it.
     Allow,
+}
+
+impl OtherUsers {
+    /// For a port that demands a certificate: where owners of connections cannot be determined, that is enough.
+    #[must_use]
+    pub const fn behind_certificates(allowed: bool) -> Self {
+        if allowed || !cfg!(target_os = "linux") { Self::Allow } else { Self::Refuse }
+    }
 }
 
 /// A listening loopback port.
@@ -216,6 +224,8 @@ pub struct Locals {
     pub port: Option<LocalListener>,
     /// The Unix socket.
     pub socket: Option<LocalSocket>,
+    /// What the port speaks besides, where clients insist on TLS. The socket needs none.
+    pub tls: Option<LocalTls>,
 }
 
 impl Locals {
@@ -290,7 +300,7 @@ mod tests {
         let folder = socket.folder().to_owned();
         assert_eq!(std::fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
         let _client = UnixStream::connect(folder.join(".s.PGSQL.5432")).await.unwrap();
-        let locals = Locals { port: None, socket: Some(socket) };
+        let locals = Locals { port: None, socket: Some(socket), tls: None };
         assert!(matches!(locals.accept().await.unwrap(), Accepted::Stream(LocalStream::Unix(_))));
         drop(locals);
         assert!(!folder.exists());

@@ -2,5 +2,7 @@
 
 mod listener;
 mod peer;
+mod tls;
 
 pub use listener::{Accepted, LocalListener, LocalSocket, LocalStream, Locals, OtherUsers};
+pub use tls::{Authority, ClientCertificate, LocalTls};

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use crate::rules::AccessPolicy;
 
-/// How often each enabled rule of a file has decided: an access rule by letting somebody in, a rule about statements or
-/// commands by saying yes or no.
+/// How often each enabled rule of a file has decided: an access rule by letting somebody in, a rule about statements,
+/// commands or requests of a cluster by saying yes or no.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Coverage {
     rules: Vec<Covered>,
@@ -17,7 +17,7 @@ pub struct Coverage {
 pub struct Covered {
     /// The access rule.
     pub rule: RuleName,
-    /// Its rule about statements or commands, if it is about that.
+    /// Its rule about statements, commands or requests of a cluster, if it is about that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub statement: Option<RuleName>,
     /// Whether it is a rule for emergencies.
@@ -39,6 +39,7 @@ impl Coverage {
             add(&rule.name, None, false);
             rule.statements.iter().for_each(|statement| add(&rule.name, Some(&statement.name), false));
             rule.commands.iter().for_each(|command| add(&rule.name, Some(&command.name), false));
+            rule.cluster.iter().for_each(|request| add(&rule.name, Some(&request.name), false));
         }
         for rule in policy.break_glass().iter().filter(|rule| rule.enabled) {
             add(&rule.name, None, true);

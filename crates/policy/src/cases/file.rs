@@ -8,7 +8,7 @@ use serde_saphyr::Spanned;
 
 use super::facts::{Facts, Lacks, Situation};
 use crate::{
-    CommandAction, StatementAction,
+    AllowOrDeny, ClusterRequest, StatementAction,
     rules::{Place, PolicyError, place, read_yaml},
 };
 
@@ -44,6 +44,8 @@ pub struct Case {
     pub statements: Vec<StatementCase>,
     /// What it may then run on a host.
     pub commands: Vec<CommandCase>,
+    /// What it may then ask of a cluster's API.
+    pub cluster: Vec<ClusterCase>,
 }
 
 /// What must come of a case.
@@ -108,8 +110,21 @@ pub struct CommandCase {
     /// Its text.
     pub text: String,
     /// What becomes of it.
-    pub expect: CommandAction,
+    pub expect: AllowOrDeny,
     /// Which command rule must say so; any if absent.
+    #[serde(default)]
+    pub rule: Option<RuleName>,
+}
+
+/// A request of a cluster's API, and what the rules must say.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterCase {
+    /// What is asked.
+    pub request: ClusterRequest,
+    /// What becomes of it.
+    pub expect: AllowOrDeny,
+    /// Which cluster rule must say so; any if absent.
     #[serde(default)]
     pub rule: Option<RuleName>,
 }
@@ -223,6 +238,8 @@ struct Written {
     statements: Vec<StatementCase>,
     #[serde(default)]
     commands: Vec<CommandCase>,
+    #[serde(default)]
+    cluster: Vec<ClusterCase>,
 }
 
 impl Cases {
@@ -241,20 +258,28 @@ impl Cases {
         let mut names = BTreeSet::new();
         let read = |written: Spanned<Written>| {
             let place = place(&written.referenced);
-            let Written { name, given: own, expect, masked, statements, commands } = written.value;
+            let Written { name, given: own, expect, masked, statements, commands, cluster } = written.value;
             let visible = !name.is_empty() && name.chars().all(crate::rules::is_visible);
             if !visible || name.chars().count() > LONGEST_NAME {
                 return Err(CaseError::Name { place });
             }
             most("statements in a case", statements.len(), MOST_STATEMENTS)?;
             most("commands in a case", commands.len(), MOST_STATEMENTS)?;
+            most("requests in a case", cluster.len(), MOST_STATEMENTS)?;
             if !names.insert(name.clone()) {
                 return Err(CaseError::SameName { place, name });
             }
             match own.or(&given).situation(separate_admins) {
-                Ok(situation) => {
-                    Ok(Case { name, place, situation, expected: expect, masked, statements, commands })
-                }
+                Ok(situation) => Ok(Case {
+                    name,
+                    place,
+                    situation,
+                    expected: expect,
+                    masked,
+                    statements,
+                    commands,
+                    cluster,
+                }),
                 Err(lacks) => Err(CaseError::Lacks { place, name, lacks }),
             }
         };

@@ -15,5 +15,7 @@ pub use coverage::{Coverage, Covered};
 pub use facts::{
     ApprovalFact, ConnectionFact, Facts, KindFact, Lacks, MfaBy, MfaFact, PersonFact, RoleFact, Situation,
 };
-pub use file::{Case, CaseError, Cases, CommandCase, DialectName, Expected, RefusalCode, StatementCase};
+pub use file::{
+    Case, CaseError, Cases, ClusterCase, CommandCase, DialectName, Expected, RefusalCode, StatementCase,
+};
 pub use run::{CaseReport, Decided, StatementDecided, decide, decide_statement};

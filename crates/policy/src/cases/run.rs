@@ -8,10 +8,11 @@ use serde::Serialize;
 use super::{
     coverage::Coverage,
     facts::Situation,
-    file::{Case, Cases, CommandCase, DialectName, Expected, StatementCase},
+    file::{Case, Cases, ClusterCase, CommandCase, DialectName, Expected, StatementCase},
 };
 use crate::{
-    BoundValue, CommandAction, Explained, Held, Masking, Rules, StatementAction, StatementRule, commands,
+    AllowOrDeny, BoundValue, Explained, Held, Masking, Rules, StatementAction, StatementRule, cluster,
+    commands,
     rego::{Asked, Values},
     rules::{Missing, Policy, Refusal},
 };
@@ -211,6 +212,9 @@ impl Case {
                 for (number, command) in (1..).zip(&self.commands) {
                     differs.extend(command.run(number, rule, rules, coverage));
                 }
+                for (number, request) in (1..).zip(&self.cluster) {
+                    differs.extend(request.run(number, rule, rules, coverage));
+                }
             }
             _ => {
                 if !self.statements.is_empty() {
@@ -218,6 +222,9 @@ impl Case {
                 }
                 if !self.commands.is_empty() {
                     differs.push("no command was tried, for nobody was let in".to_owned());
+                }
+                if !self.cluster.is_empty() {
+                    differs.push("no request was tried, for nobody was let in".to_owned());
                 }
                 if self.masked.is_some() {
                     differs.push("nothing is masked or shown, for nobody was let in".to_owned());
@@ -273,22 +280,48 @@ impl CommandCase {
         let (action, by) = commands::decided(&rules.commands, self.text.as_bytes());
         let by = by.map(|by| &by.name);
         by.iter().for_each(|by| coverage.count(rule, Some(by)));
-        if action == self.expect && self.rule.as_ref().is_none_or(|expected| Some(expected) == by) {
-            return None;
-        }
-        let word = |action| match action {
-            CommandAction::Allow => "allowed",
-            CommandAction::Deny => "denied",
-        };
-        let named = |rule: Option<&RuleName>| rule.map(|rule| format!(" by {rule}")).unwrap_or_default();
-        let none = if action == CommandAction::Deny && by.is_none() { ": no rule fits" } else { "" };
-        let text: String = self.text.chars().take(60).collect();
-        Some(format!(
-            "command {number} ({text}): expected to be {}{}, but is {}{}{none}",
-            word(self.expect),
-            named(self.rule.as_ref()),
-            word(action),
-            named(by),
-        ))
+        differs((self.expect, self.rule.as_ref()), (action, by), || {
+            format!("command {number} ({})", short(&self.text))
+        })
     }
+}
+
+impl ClusterCase {
+    /// What differs, if anything does.
+    fn run(&self, number: u32, rule: &RuleName, rules: &Rules, coverage: &mut Coverage) -> Option<String> {
+        let (action, by) = cluster::decided(&rules.cluster, &self.request);
+        let by = by.map(|by| &by.name);
+        by.iter().for_each(|by| coverage.count(rule, Some(by)));
+        let told = || format!("request {number} ({})", short(&self.request.to_string()));
+        differs((self.expect, self.rule.as_ref()), (action, by), told)
+    }
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(60).collect()
+}
+
+/// What became of something, and by which rule, beside what must.
+fn differs(
+    (expected, by): (AllowOrDeny, Option<&RuleName>),
+    (action, rule): (AllowOrDeny, Option<&RuleName>),
+    told: impl FnOnce() -> String,
+) -> Option<String> {
+    if action == expected && by.is_none_or(|by| Some(by) == rule) {
+        return None;
+    }
+    let word = |action| match action {
+        AllowOrDeny::Allow => "allowed",
+        AllowOrDeny::Deny => "denied",
+    };
+    let named = |rule: Option<&RuleName>| rule.map(|rule| format!(" by {rule}")).unwrap_or_default();
+    let none = if action == AllowOrDeny::Deny && rule.is_none() { ": no rule fits" } else { "" };
+    let told = told();
+    Some(format!(
+        "{told}: expected to be {}{}, but is {}{}{none}",
+        word(expected),
+        named(by),
+        word(action),
+        named(rule)
+    ))
 }

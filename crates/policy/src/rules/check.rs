@@ -6,7 +6,7 @@ use hoop_masking::Kind;
 use hoop_model::RuleName;
 
 use crate::{
-    ColumnPattern, ColumnRule, CommandAction, CommandRule, Hosts, Masking, Show, StatementAction,
+    AllowOrDeny, ClusterRule, ColumnPattern, ColumnRule, CommandRule, Hosts, Masking, Show, StatementAction,
     StatementRule,
     rego::{LONGEST_IN_GRANT, ModuleError, Modules, When},
 };
@@ -140,6 +140,14 @@ pub enum Problem {
         /// What to do.
         what: &'static str,
     },
+    /// A cluster rule that says what it cannot mean.
+    #[error("cluster rule {name}: {what}")]
+    MisplacedCluster {
+        /// Of which rule.
+        name: RuleName,
+        /// What to do.
+        what: &'static str,
+    },
     /// What hosts print is to be looked through, for nothing.
     #[error("`masking.hosts: detect` without detectors: leave `detect` on, and some kind masked")]
     NothingToDetect,
@@ -245,6 +253,7 @@ fn check_rule(rule: &Rule) -> Result<(), Problem> {
     within("limits.idle", rule.limits.idle)?;
     check_statements(&rule.statements)?;
     check_commands(&rule.commands, &rule.statements)?;
+    check_cluster(rule)?;
     check_masking(&rule.masking)?;
     rule.limits.sessions.map_or(Ok(()), |found| range("limits.sessions", found, MOST_SESSIONS))
 }
@@ -289,12 +298,49 @@ fn check_commands(rules: &[CommandRule], statements: &[StatementRule]) -> Result
         most("commands.text", text.len(), MOST_PATTERNS)?;
         let what = if !names.insert(name) {
             "another rule about commands or statements has this name: give each its own"
-        } else if message.is_some() && *action == CommandAction::Allow {
+        } else if message.is_some() && *action == AllowOrDeny::Allow {
             "`message` is for rules that deny"
         } else {
             continue;
         };
         return Err(Problem::MisplacedCommand { name: name.clone(), what });
+    }
+    Ok(())
+}
+
+fn check_cluster(rule: &Rule) -> Result<(), Problem> {
+    most("cluster", rule.cluster.len(), MOST_STATEMENTS)?;
+    let mut names: BTreeSet<_> = rule.statements.iter().map(|rule| &rule.name).collect();
+    names.extend(rule.commands.iter().map(|rule| &rule.name));
+    for ClusterRule {
+        name,
+        action,
+        verbs: _,
+        resources,
+        namespaces,
+        names: objects,
+        labels,
+        paths,
+        message,
+    } in &rule.cluster
+    {
+        let counts = [resources.len(), namespaces.len(), objects.len(), labels.len(), paths.len()];
+        counts.into_iter().try_for_each(|found| most("cluster", found, MOST_ENTRIES))?;
+        labels.values().try_for_each(|values| most("cluster.labels", values.len(), MOST_ENTRIES))?;
+        let about_resources =
+            !(resources.is_empty() && namespaces.is_empty() && objects.is_empty() && labels.is_empty());
+        let what = if !names.insert(name) {
+            "another rule about requests, commands or statements has this name: give each its own"
+        } else if message.is_some() && *action == AllowOrDeny::Allow {
+            "`message` is for rules that deny"
+        } else if !paths.is_empty() && about_resources {
+            "`paths` are no resources: give them a rule of their own"
+        } else if labels.values().any(BTreeSet::is_empty) {
+            "a label without values fits nothing"
+        } else {
+            continue;
+        };
+        return Err(Problem::MisplacedCluster { name: name.clone(), what });
     }
     Ok(())
 }

@@ -425,6 +425,7 @@ impl Rule {
             forwarding: self.forwarding.clone(),
             statements: statements.map(|rule| StatementRule { approval: None, ..rule }).collect(),
             commands: self.commands.clone(),
+            cluster: self.cluster.clone(),
             masking: self.masking.masked(),
             rego: None,
         }
@@ -559,6 +560,7 @@ fn stay(
             term.or((!staying.rules.forwarding.is_subset(&rule.forwarding)).then_some(Term::Forwarding));
         let same = staying.rules.commands == rule.commands;
         let term = term.or((!same).then_some(Term::Commands));
+        let term = term.or((staying.rules.cluster != rule.cluster).then_some(Term::Cluster));
         let term = term.or((rule.read_only && !staying.rules.read_only).then_some(Term::ReadOnly));
         term.or((!is_masked_as(rule, staying, when)).then_some(Term::Masking))
     };

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hoop_model::{GroupName, LabelKey, LabelValue, RuleName, UserName};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{CommandRule, Forwarding, Masking, StatementRule, rego::When};
+use crate::{ClusterRule, CommandRule, Forwarding, Masking, StatementRule, rego::When};
 
 use super::words::{
     Clock, ConnectionPattern, Day, DecidingRole, MfaMethod, Network, Period, RecordingMode, Retention,
@@ -62,6 +62,9 @@ pub struct Rule {
     /// What each command on a host is held against, in this order; none: any may run. With them nothing but commands may.
     #[serde(default, deserialize_with = "filled", skip_serializing_if = "Vec::is_empty")]
     pub commands: Vec<CommandRule>,
+    /// What each request of a cluster's API is held against, in this order; none: any may go that the cluster itself allows.
+    #[serde(default, deserialize_with = "filled", skip_serializing_if = "Vec::is_empty")]
+    pub cluster: Vec<ClusterRule>,
     /// What is shown of the answers; what detectors find is masked if absent.
     #[serde(default, skip_serializing_if = "is_default")]
     pub masking: Masking,

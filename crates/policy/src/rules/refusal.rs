@@ -221,6 +221,9 @@ pub enum Term {
     /// Other command rules hold.
     #[error("its commands are held against other rules")]
     Commands,
+    /// Other cluster rules hold.
+    #[error("its requests of a cluster are held against other rules")]
+    Cluster,
     /// It may only read.
     #[error("it may only read")]
     ReadOnly,

@@ -57,6 +57,7 @@ impl Bench {
     fn new() -> Self {
         let settings = serde_json::json!({"host": "db", "user": "app", "tls": {"mode": "disabled"}});
         let stream = StreamContext {
+            groups: Vec::new(),
             session: SessionId::from_bytes([1; 16]),
             stream: StreamId(0),
             person: UserName::new("ada").unwrap(),

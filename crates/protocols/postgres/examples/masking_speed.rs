@@ -81,6 +81,7 @@ fn asked(masking: &str, looked_up: &[u8], description: &[u8]) -> Box<dyn Engine>
     let masking: Masking = serde_json::from_str(masking).unwrap();
     let settings = serde_json::json!({"host": "db", "user": "app", "tls": {"mode": "disabled"}});
     let stream = StreamContext {
+        groups: Vec::new(),
         session: SessionId::from_bytes([1; 16]),
         stream: StreamId(0),
         person: UserName::new("ada").unwrap(),

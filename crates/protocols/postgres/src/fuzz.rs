@@ -80,6 +80,7 @@ impl Stand {
             ..Rules::default()
         };
         let stream = StreamContext {
+            groups: Vec::new(),
             session: SessionId::from_bytes([1; 16]),
             stream: StreamId(0),
             person: UserName::new("ada").ok()?,

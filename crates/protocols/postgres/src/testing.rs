@@ -78,6 +78,7 @@ impl Make {
             ..self.rules
         };
         let stream = StreamContext {
+            groups: Vec::new(),
             session: SessionId::from_bytes([1; 16]),
             stream: StreamId(3),
             person: UserName::new("ada").unwrap(),

@@ -6,7 +6,7 @@ use hoop_model::ProtocolId;
 /// Every protocol.
 #[must_use]
 pub fn all() -> Vec<&'static dyn Protocol> {
-    vec![&hoop_postgres::Postgres, &hoop_ssh::Ssh]
+    vec![&hoop_postgres::Postgres, &hoop_ssh::Ssh, &hoop_ssh::Exec, &hoop_kubernetes::Kubernetes]
 }
 
 /// The protocol of that name.

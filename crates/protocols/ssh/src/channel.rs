@@ -17,16 +17,16 @@ use russh::{
 
 use crate::{
     backlog::FromClient,
-    engine::Shared,
+    engine::{Shared, Upstream},
     fault,
     files::Files,
     forward::Granted,
-    relay::{self, Running, ToClient},
+    relay::{self, FromProgram, Running, ToClient, ToProgram},
     scp::{Scp, ScpCommand},
     settings::Use,
     sftp::Sftp,
     tally::Tally,
-    upstream::{Program, Screen},
+    upstream::{AtHost, Connection, Program, Screen},
 };
 
 /// Variables that a client may bring along.
@@ -76,7 +76,8 @@ pub(crate) async fn serve(shared: &Shared, channel: Channel<Msg>, handle: Handle
     };
     let Some(program) = program else { return client.close().await };
     shared.host.touch();
-    match start(shared, &preparation, granted.take(), program).await {
+    // Boxed: a channel that runs holds no room for its start.
+    match Box::pin(start(shared, &preparation, granted.take(), program)).await {
         Ok(running) => relay::run(shared, running, read, &client).await,
         Err(fault) => refuse(&client, &fault).await,
     }
@@ -182,7 +183,12 @@ async fn start(
         _ => None,
     };
     let channel = Question::Channel;
+    let fixed = shared.upstream.fixed();
     let (question, offered, form, text) = match &program {
+        Program::Shell if let Some(text) = fixed.clone() => {
+            let question = Question::Command { text: text.clone(), moves_files: false };
+            (question, Some(Use::Shell), Form::Command { terminal }, text)
+        }
         Program::Shell => (channel(Wanted::Shell), Some(Use::Shell), Form::Shell { terminal }, Bytes::new()),
         Program::Command(text) => {
             let question = Question::Command { text: text.clone(), moves_files: files.is_some() };
@@ -204,7 +210,8 @@ async fn start(
         fault
     };
     preparation.tell(shared).await.map_err(broken)?;
-    if let Some(why) = not_offered(shared, offered, &text) {
+    let other = fixed.filter(|_| matches!(program, Program::Command(_))).map(|_| fault::fixed());
+    if let Some(why) = other.or_else(|| not_offered(shared, offered, &text)) {
         let text = text.slice(..text.len().min(LONGEST_COMMAND));
         shared.host.refuse(id, form, text, &why).await.map_err(broken)?;
         return Err(why);
@@ -228,9 +235,9 @@ async fn start(
         outcome = started => outcome,
     };
     match outcome {
-        Ok((connection, at_host)) => {
+        Ok((connection, from, to)) => {
             let tally = Tally::new(id, limit);
-            Ok(Running { id, began, connection, at_host, tally, has_terminal, files })
+            Ok(Running { id, began, connection, from, to, tally, has_terminal, files })
         }
         Err(fault) => {
             let event = fault::failed(id, &fault, relay::micros(shared, began));
@@ -246,11 +253,20 @@ async fn begin(
     preparation: &Preparation,
     granted: Granted,
     program: &Program,
-) -> Result<(crate::upstream::Connection, crate::upstream::AtHost), Fault> {
-    let connection = shared.upstreams.take().await?;
+) -> Result<(Option<Connection>, FromProgram, ToProgram), Fault> {
     let (screen, variables) = (preparation.screen.as_ref(), &preparation.variables);
-    let at_host = connection.start(permit, program, screen, variables, granted).await?;
-    Ok((connection, at_host))
+    match &shared.upstream {
+        Upstream::Hosts(hosts) => {
+            let connection = hosts.take().await?;
+            let AtHost { read, write } =
+                connection.start(permit, program, screen, variables, granted).await?;
+            Ok((Some(connection), FromProgram::Host(read), ToProgram::Host(write)))
+        }
+        Upstream::Machine(machine) => {
+            let (output, input) = machine.start(permit, program, screen, variables).await?;
+            Ok((None, FromProgram::Machine(output), ToProgram::Machine(input)))
+        }
+    }
 }
 
 fn not_offered(shared: &Shared, offered: Option<Use>, text: &Bytes) -> Option<Fault> {

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use hoop_engine::{
     CloseReason, RequestId, StreamContext,
     hosted::{Doing, Host, HostedEngine, HostedParts},
@@ -23,9 +24,10 @@ use crate::{
     fault,
     forward::{self, Back, Forwards},
     login::Login,
+    machine::{Machine, MachineSettings},
     mask::Mask,
     server::ClientSide,
-    settings::HostSettings,
+    settings::{HostSettings, Offer},
     stream::Stream,
     trust::own_key,
     upstream::Upstreams,
@@ -41,17 +43,28 @@ const MOST_BACK: usize = 16;
 const LAST_WORDS: Duration = Duration::from_millis(600);
 /// What a channel may have under way. Bytes.
 const WINDOW: u32 = 1 << 20;
+/// Messages of all channels that wait for the library, each of a packet at most. It encrypts all that wait, then writes all of
+/// that: so a key's echo waits behind twice as many, and channels that have much to send take turns here, one by one.
+const AHEAD: usize = 2;
 
 /// SSH for one stream.
 pub(crate) struct SshEngine {
-    settings: Arc<HostSettings>,
-    login: Login,
+    offer: Arc<Offer>,
+    way: Way,
     stream: StreamContext,
 }
 
+/// Where programs run.
+pub(crate) enum Way {
+    /// On a host, which is logged into.
+    Host(Arc<HostSettings>, Login),
+    /// On the agent's own machine.
+    Machine(Arc<MachineSettings>),
+}
+
 impl SshEngine {
-    pub(crate) const fn new(settings: Arc<HostSettings>, login: Login, stream: StreamContext) -> Self {
-        Self { settings, login, stream }
+    pub(crate) const fn new(offer: Arc<Offer>, way: Way, stream: StreamContext) -> Self {
+        Self { offer, way, stream }
     }
 }
 
@@ -63,16 +76,15 @@ impl HostedEngine for SshEngine {
 
 /// What all channels of a stream share.
 pub(crate) struct Shared {
-    pub(crate) settings: Arc<HostSettings>,
+    pub(crate) settings: Arc<Offer>,
     pub(crate) host: Host,
-    pub(crate) upstreams: Upstreams,
+    pub(crate) upstream: Upstream,
     pub(crate) forwards: Forwards,
     pub(crate) backlog: Arc<Backlog>,
     /// What hosts print is masked.
     pub(crate) mask: Option<Mask>,
-    /// Who it is, and as whom they are on the host.
+    /// Who it is.
     pub(crate) person: String,
-    pub(crate) user: String,
     /// Channels that run.
     pub(crate) channels: AtomicUsize,
     pub(crate) tasks: TaskTracker,
@@ -86,6 +98,45 @@ pub(crate) struct Shared {
     broken: watch::Sender<Option<Fault>>,
 }
 
+/// See [`Way`].
+pub(crate) enum Upstream {
+    Hosts(Upstreams),
+    Machine(Machine),
+}
+
+impl Upstream {
+    fn new(way: Way, host: Host, opened: mpsc::Sender<Back>) -> Self {
+        match way {
+            Way::Host(settings, login) => Self::Hosts(Upstreams::new(settings, login, host, opened)),
+            Way::Machine(settings) => Self::Machine(Machine::new(settings, host)),
+        }
+    }
+
+    /// The connections to the host.
+    pub(crate) fn hosts(&self) -> Result<&Upstreams, Fault> {
+        match self {
+            Self::Hosts(hosts) => Ok(hosts),
+            Self::Machine(_) => Err(fault::no_forwards()),
+        }
+    }
+
+    /// What runs whatever a client asks for, if anything does.
+    pub(crate) fn fixed(&self) -> Option<Bytes> {
+        match self {
+            Self::Hosts(_) => None,
+            Self::Machine(machine) => machine.fixed(),
+        }
+    }
+
+    /// Where programs run, and as whom.
+    pub(crate) fn facts(&self) -> [(&'static str, String); 2] {
+        match self {
+            Self::Hosts(hosts) => hosts.facts(),
+            Self::Machine(machine) => machine.facts(),
+        }
+    }
+}
+
 impl Shared {
     /// Numbers a request.
     pub(crate) fn next(&self) -> RequestId {
@@ -94,7 +145,8 @@ impl Shared {
 
     /// Runs for as long as the stream does.
     pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let stop = self.stop.clone();
+        // Boxed, or the task would have room for it twice: as what it was given, and as what it runs.
+        let (stop, work) = (self.stop.clone(), Box::pin(work));
         self.tasks.spawn(async move {
             let _ = stop.run_until_cancelled(work).await;
         });
@@ -127,20 +179,18 @@ impl Shared {
 
 impl SshEngine {
     async fn serve(self: Box<Self>, parts: HostedParts) -> CloseReason {
-        let Self { settings, login, stream } = *self;
+        let Self { offer, way, stream } = *self;
         let stop = CancellationToken::new();
         let _stop = stop.clone().drop_guard();
-        let user = login.user().to_owned();
         let (opened, back) = mpsc::channel(MOST_BACK);
         let shared = Arc::new(Shared {
-            upstreams: Upstreams::new(Arc::clone(&settings), login, parts.host.clone(), opened),
+            upstream: Upstream::new(way, parts.host.clone(), opened),
             forwards: Forwards::default(),
             backlog: Arc::default(),
             mask: Mask::of(&stream.rules.masking, &stream.masking_key),
-            settings,
+            settings: offer,
             host: parts.host,
             person: stream.person.to_string(),
-            user,
             channels: AtomicUsize::new(0),
             tasks: TaskTracker::new(),
             stop,
@@ -246,7 +296,7 @@ fn config(stream_key: &Redacted<[u8; 32]>) -> server::Config {
         window_size: WINDOW,
         maximum_packet_size: 32 << 10,
         channel_buffer_size: MESSAGES,
-        event_buffer_size: 64,
+        event_buffer_size: AHEAD,
         preferred: Preferred {
             cipher: vec![cipher::AES_256_GCM, cipher::AES_256_CTR].into(),
             mac: vec![mac::HMAC_SHA512_ETM, mac::HMAC_SHA256_ETM].into(),

@@ -15,6 +15,18 @@ pub(crate) fn not_offered(what: &str) -> Fault {
         .with_hint("an admin says in its settings, under `allow`, what it is for")
 }
 
+/// The connection runs one command, which no client chooses.
+pub(crate) fn fixed() -> Fault {
+    Fault::new("HOOP-2043", Blame::Policy, "this connection runs a command of its own, and no other")
+        .with_hint("leave the command out: `hoop ssh NAME` runs what the connection is for")
+}
+
+/// The agent's own machine forwards nothing.
+pub(crate) fn no_forwards() -> Fault {
+    Fault::new("HOOP-5045", Blame::Policy, "nothing is forwarded to or from the agent's own machine")
+        .with_hint("what is reached from there can be a connection of its own")
+}
+
 /// The connection's settings do not list this for forwarding.
 pub(crate) fn not_registered() -> Fault {
     Fault::new("HOOP-2044", Blame::Policy, "this is not registered for forwarding over this connection")

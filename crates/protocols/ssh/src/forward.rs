@@ -148,10 +148,11 @@ async fn ask(
 ) -> Result<Permit, NotForwarded> {
     let text: String = text.chars().filter(|c| !c.is_control()).take(LONGEST).collect();
     let question = Question::Channel(Wanted::Forward(way));
+    let never = shared.upstream.hosts().err();
     match shared.host.ask(id, Form::Forward, Bytes::from(text), &question).await {
-        Ok(permit) if is_registered => Ok(permit),
+        Ok(permit) if is_registered && never.is_none() => Ok(permit),
         Ok(_) => {
-            let why = fault::not_registered();
+            let why = never.unwrap_or_else(fault::not_registered);
             let code = why.code.to_string();
             note(shared, Event::Denied { id, code, message: why.message }, Keep::First).await;
             Err(NotForwarded)
@@ -193,15 +194,17 @@ pub(crate) async fn onward(
         return reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
     };
     let opening = async {
-        let connection = shared.upstreams.take().await?;
+        let connection = shared.upstream.hosts()?.take().await?;
         let at_host = connection.open(permit, &place).await?;
         Ok((connection, at_host))
     };
     match opening.await {
         Ok((connection, at_host)) => {
             reply.accept().await;
-            if carry(shared, id, channel, at_host).await {
-                shared.upstreams.give_back(connection);
+            if carry(shared, id, channel, at_host).await
+                && let Ok(hosts) = shared.upstream.hosts()
+            {
+                hosts.give_back(connection);
             }
         }
         Err(fault) => {
@@ -220,7 +223,7 @@ pub(crate) async fn listen(shared: &Shared, asked: String, place: Option<Place>)
         if shared.forwards.listening().len() >= MOST_LISTENING {
             return Err(fault::client("wants the host to listen on too many ports"));
         }
-        let connection = shared.upstreams.take().await?;
+        let connection = shared.upstream.hosts()?.take().await?;
         let place = connection.listen(permit, place.ok_or_else(fault::not_registered)?).await?;
         Ok((place, connection))
     };

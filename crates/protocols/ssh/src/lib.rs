@@ -7,12 +7,14 @@
 //! - `settings` is what an admin writes; `trust` says which host key is right, and derives our own.
 //! - `server` answers the client's library; `channel` prepares one channel and asks; `relay` moves its bytes.
 //! - `forward` carries what is forwarded, both ways, to and from what `place` knows as registered.
-//! - `sftp` and `scp` read what a transfer does to files, as it passes; `content` sums up what passes of each.
+//! - `sftp` and `scp` read what a transfer does to files, as it passes.
 //! - `backlog` bounds what a client has sent and no program has taken.
-//! - `mask` masks what hosts print, where the rule says so.
+//! - What hosts print is masked, where the rule says so, and files are summed up, by what hosted engines share.
 //! - `login` proves to the host that hoop may come in.
 //! - `upstream` connects to the host. A connection carries one channel at a time: russh stops reading a connection while one of
 //!   its channels is full, and one that nobody reads must not hold up another.
+//! - `machine` is what stands in a host's place for connections of the protocol `exec`: programs on the agent's own machine, which
+//!   the engine's host starts. `exec` is what an admin writes of those.
 //! - The library owns its event loop, so this engine is hosted (see [`hoop_engine::hosted`]): it links tokio, but opens no
 //!   socket, reads no file and knows no other clock than its timers.
 //!
@@ -20,28 +22,28 @@
 
 mod backlog;
 mod channel;
-mod content;
 mod engine;
+mod exec;
 mod fault;
 mod files;
 mod forward;
 #[doc(hidden)]
 pub mod fuzz;
 mod login;
-mod mask;
+mod machine;
 mod place;
 mod relay;
 mod scp;
 mod server;
 mod settings;
 mod sftp;
-mod stream;
-mod tally;
 mod trust;
 mod upstream;
 
+use hoop_hosted::{content, mask, stream, tally};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub use exec::Exec;
 pub use settings::Ssh;
 pub use trust::host_key_line;
 

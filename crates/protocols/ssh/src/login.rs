@@ -235,6 +235,7 @@ mod tests {
 
     fn stream(person: &str) -> StreamContext {
         StreamContext {
+            groups: Vec::new(),
             session: hoop_model::SessionId::generate(),
             stream: hoop_model::StreamId(1),
             person: person.parse().unwrap(),

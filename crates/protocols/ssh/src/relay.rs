@@ -24,9 +24,10 @@ use crate::{
     fault,
     files::Files,
     locked,
+    machine::{Input, Output},
     mask::Veils,
     tally::Tally,
-    upstream::{AtHost, Connection, signal_name},
+    upstream::{Connection, signal_name},
 };
 
 /// Time for words that the client may not be reading.
@@ -37,19 +38,94 @@ const LINGER: Duration = Duration::from_secs(1);
 /// channel, and would not hear how the program ended.
 const SILENCE: Duration = Duration::from_millis(200);
 /// The number of standard error among extended data (RFC 4254 §5.2).
-const STDERR: u32 = 1;
+pub(crate) const STDERR: u32 = 1;
 
 /// A program that runs, and what is known of it.
 pub(crate) struct Running {
     pub(crate) id: RequestId,
     pub(crate) began: Timestamp,
-    pub(crate) connection: Connection,
-    pub(crate) at_host: AtHost,
+    /// To the host that it runs on, if that is another machine than the agent's.
+    pub(crate) connection: Option<Connection>,
+    pub(crate) from: FromProgram,
+    pub(crate) to: ToProgram,
     pub(crate) tally: Tally,
     /// What the client types is not kept then: where it is echoed it is part of what is shown, where it is not it is a secret.
     pub(crate) has_terminal: bool,
     /// What it does to files is read as it passes.
     pub(crate) files: Option<Files>,
+}
+
+/// What the program says: on a host, or on the agent's own machine.
+pub(crate) enum FromProgram {
+    Host(ChannelReadHalf),
+    Machine(Output),
+}
+
+impl FromProgram {
+    async fn wait(&mut self) -> Option<ChannelMsg> {
+        match self {
+            Self::Host(read) => read.wait().await,
+            Self::Machine(output) => output.wait().await,
+        }
+    }
+}
+
+/// The way to it.
+pub(crate) enum ToProgram {
+    Host(ChannelWriteHalf<HostMsg>),
+    Machine(Input),
+}
+
+impl ToProgram {
+    async fn data(&self, data: Bytes) -> Result<(), Fault> {
+        match self {
+            Self::Host(write) => write.data_bytes(data).await.map_err(|_| fault::lost()),
+            Self::Machine(input) => {
+                input.data(&data).await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn eof(&self) -> Result<(), Fault> {
+        match self {
+            Self::Host(write) => write.eof().await.map_err(|_| fault::lost()),
+            Self::Machine(input) => {
+                input.eof().await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn signal(&self, signal: Sig) -> Result<(), Fault> {
+        match self {
+            Self::Host(write) => write.signal(signal).await.map_err(|_| fault::lost()),
+            Self::Machine(input) => {
+                input.signal(&signal).await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn resize(&self, (columns, rows): (u32, u32), pixels: (u32, u32)) -> Result<(), Fault> {
+        match self {
+            Self::Host(write) => {
+                let changed = write.window_change(columns, rows, pixels.0, pixels.1).await;
+                changed.map_err(|_| fault::lost())
+            }
+            Self::Machine(input) => {
+                input.resize(columns, rows, pixels).await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn close(&self) {
+        match self {
+            Self::Host(write) => drop(write.close().await),
+            Self::Machine(input) => input.close().await,
+        }
+    }
 }
 
 /// The way to the client of one channel. What goes there was recorded: that is what [`Shown`] says.
@@ -127,12 +203,11 @@ enum Stop {
 
 /// Runs to the end of the program, of the client's channel or of the session.
 pub(crate) async fn run(shared: &Shared, running: Running, from_client: FromClient, client: &ToClient) {
-    let Running { id, began, connection, at_host, tally, has_terminal, files } = running;
+    let Running { id, began, connection, from, to, tally, has_terminal, files } = running;
     client.accept().await;
-    let AtHost { read: from_host, write: to_host } = at_host;
     let veils = shared.mask.as_ref().map(|mask| Mutex::new(Veils::new(mask)));
     let (up, down) = (
-        Up { shared, id, tally: &tally, has_terminal, to_host: &to_host, files: files.as_ref() },
+        Up { shared, id, tally: &tally, has_terminal, to: &to, files: files.as_ref() },
         Down { shared, tally: &tally, client, files: files.as_ref(), veils: veils.as_ref() },
     );
     let over = from_client.over();
@@ -141,11 +216,11 @@ pub(crate) async fn run(shared: &Shared, running: Running, from_client: FromClie
         fault = shared.ended() => Stop::Fault(fault),
         () = over.cancelled() => Stop::Fault(fault::unread()),
         () = shared.gone.cancelled() => Stop::Exit(Exit::Left),
-        stop = down.run(from_host) => stop,
+        stop = down.run(from) => stop,
         stop = up.run(from_client) => stop,
     };
     // A host that takes nothing does not keep the end from being told.
-    let _ = tokio::time::timeout(WORDS, to_host.close()).await;
+    let _ = tokio::time::timeout(WORDS, to.close()).await;
     let (fault, exit) = match stop {
         Stop::Exit(exit) => (None, exit),
         Stop::Fault(fault) => (Some(fault), Exit::Unsaid),
@@ -170,8 +245,10 @@ pub(crate) async fn run(shared: &Shared, running: Running, from_client: FromClie
         client.exit_status(255).await;
     } else if is_recorded {
         client.exit(&exit).await;
-        if !matches!(exit, Exit::Left) {
-            shared.upstreams.give_back(connection);
+        if let (Ok(hosts), Some(connection)) = (shared.upstream.hosts(), connection)
+            && !matches!(exit, Exit::Left)
+        {
+            hosts.give_back(connection);
         }
     }
     client.close().await;
@@ -220,7 +297,7 @@ struct Up<'a> {
     id: RequestId,
     tally: &'a Tally,
     has_terminal: bool,
-    to_host: &'a ChannelWriteHalf<HostMsg>,
+    to: &'a ToProgram,
     files: Option<&'a Files>,
 }
 
@@ -229,7 +306,7 @@ impl Up<'_> {
         while let Some(message) = from_client.wait().await {
             let moved = match message {
                 ChannelMsg::Data { data } => self.input(data).await,
-                ChannelMsg::Eof => self.to_host.eof().await.map_err(|_| fault::lost()),
+                ChannelMsg::Eof => self.to.eof().await,
                 ChannelMsg::Signal { signal } => self.signal(signal).await,
                 ChannelMsg::WindowChange { col_width, row_height, pix_width, pix_height } => {
                     self.resize((col_width, row_height), (pix_width, pix_height)).await
@@ -265,7 +342,7 @@ impl Up<'_> {
         } else if let Some(event) = self.tally.take(Direction::In, &data).event() {
             self.shared.host.note(event, Keep::IfStrict).await?;
         }
-        self.to_host.data_bytes(data).await.map_err(|_| fault::lost())
+        self.to.data(data).await
     }
 
     /// Known ones, and the recording has them first.
@@ -278,14 +355,13 @@ impl Up<'_> {
         if !known {
             return Ok(());
         }
-        self.to_host.signal(signal).await.map_err(|_| fault::lost())
+        self.to.signal(signal).await
     }
 
     async fn resize(&self, (columns, rows): (u32, u32), pixels: (u32, u32)) -> Result<(), Fault> {
         let event = Event::Resized { id: self.id, columns, rows };
         self.shared.host.note(event, Keep::IfStrict).await?;
-        let changed = self.to_host.window_change(columns, rows, pixels.0, pixels.1).await;
-        changed.map_err(|_| fault::lost())
+        self.to.resize((columns, rows), pixels).await
     }
 }
 
@@ -299,8 +375,8 @@ struct Down<'a> {
 }
 
 impl Down<'_> {
-    async fn run(&self, from_host: ChannelReadHalf) -> Stop {
-        match self.move_all(from_host).await {
+    async fn run(&self, from: FromProgram) -> Stop {
+        match self.move_all(from).await {
             Ok(exit) => Stop::Exit(exit),
             Err(fault) => {
                 if fault::ends_stream(&fault) {
@@ -312,7 +388,7 @@ impl Down<'_> {
     }
 
     /// To the program's end. It is passed on by whoever has recorded it.
-    async fn move_all(&self, mut from_host: ChannelReadHalf) -> Result<Exit, Fault> {
+    async fn move_all(&self, mut from: FromProgram) -> Result<Exit, Fault> {
         let (mut exit, mut silence) = (None, None);
         loop {
             let due = match (silence, &exit) {
@@ -321,8 +397,8 @@ impl Down<'_> {
                 (None, _) => self.veils.and_then(|veils| locked(veils).due()),
             };
             let message = match due {
-                None => from_host.wait().await,
-                Some(due) => match timeout_at(due, from_host.wait()).await {
+                None => from.wait().await,
+                Some(due) => match timeout_at(due, from.wait()).await {
                     Ok(message) => message,
                     Err(_) if silence.is_some() && exit.is_some() => Some(ChannelMsg::Close),
                     Err(_) => {

@@ -69,12 +69,12 @@ impl Handler for ClientSide {
     /// The recording is begun before anything can be asked.
     async fn auth_succeeded(&mut self, session: &mut Session) -> Answer {
         let client = String::from_utf8_lossy(session.remote_sshid()).chars().take(200).collect::<String>();
-        let address = &self.shared.settings.address;
         let fact = |name: &str, value: String| (name.to_owned(), value);
+        let [place, user] = self.shared.upstream.facts().map(|(name, value)| fact(name, value));
         let facts = vec![
             fact("person", self.shared.person.clone()),
-            fact("host", format!("{}:{}", address.host, address.port)),
-            fact("user", self.shared.user.clone()),
+            place,
+            user,
             fact("asked_for_user", self.name.clone()),
             fact("client", client),
         ];

@@ -6,15 +6,15 @@ use hoop_engine::{
     Address, Credential, CredentialSource, Protocol, RecordingLimits, SecretSource, SettingsError, Started,
     StreamContext, Target, TlsPolicy, hosted::HostedLook,
 };
-use hoop_model::{ProtocolId, Timestamp};
+use hoop_model::{ProtocolId, Redacted, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{
-    engine::SshEngine,
+    engine::{SshEngine, Way},
     login::{CertificateLimits, Login},
     place::Registered,
-    trust::Trust,
+    trust::{Trust, host_key_line},
     upstream::Look,
 };
 
@@ -24,7 +24,7 @@ pub struct Ssh;
 
 const NAME: &str = "ssh";
 /// Bytes kept of a command's streams together.
-const COMMAND_BYTES: u64 = 64 << 20;
+pub(crate) const COMMAND_BYTES: u64 = 64 << 20;
 /// Bytes kept of a transfer of files beside what it does to them: none, so that contents lie in one place.
 const FILE_BYTES: u64 = 0;
 /// Principals, and addresses, of one connection's certificates.
@@ -38,6 +38,10 @@ impl Protocol for Ssh {
     fn id(&self) -> ProtocolId {
         #[expect(clippy::expect_used, reason = "a constant, tested")]
         ProtocolId::new(NAME).expect("a valid name")
+    }
+
+    fn own_key(&self, stream_key: &Redacted<[u8; 32]>) -> Option<String> {
+        Some(host_key_line(stream_key))
     }
 
     fn settings_schema(&self) -> serde_json::Value {
@@ -166,15 +170,21 @@ pub(crate) enum CredentialKind {
     Authority,
 }
 
-/// What an engine needs of the settings.
+/// What an engine needs to reach a host.
 #[derive(Debug)]
 pub(crate) struct HostSettings {
     pub(crate) address: Address,
     pub(crate) trust: Trust,
     pub(crate) kind: CredentialKind,
     pub(crate) certificates: CertificateLimits,
+    offer: Arc<Offer>,
+}
+
+/// What a connection offers to clients, and what its recordings keep.
+#[derive(Debug)]
+pub(crate) struct Offer {
     pub(crate) allow: BTreeSet<Use>,
-    variables: Vec<String>,
+    pub(crate) variables: Vec<String>,
     pub(crate) command_bytes: u64,
     pub(crate) file_bytes: u64,
     pub(crate) forward_to: Vec<Registered>,
@@ -183,7 +193,7 @@ pub(crate) struct HostSettings {
     pub(crate) file_copies: u64,
 }
 
-impl HostSettings {
+impl Offer {
     /// Whether a client may bring this variable along.
     pub(crate) fn takes_variable(&self, name: &str) -> bool {
         is_variable(name)
@@ -228,8 +238,7 @@ impl SshTarget {
         if settings.allow.is_empty() {
             return Err(wrong("allow: at least one of shell, command, files"));
         }
-        let variables = settings.environment.unwrap_or_else(|| VARIABLES.map(str::to_owned).into());
-        variables.iter().try_for_each(|name| check_variable(name))?;
+        let variables = variables(settings.environment).map_err(wrong)?;
         let registered = |field: &str, places: &[String]| -> Result<Vec<_>, SettingsError> {
             if places.len() > MOST_REGISTERED {
                 return Err(wrong(format!("forwarding.{field}: at most {MOST_REGISTERED}")));
@@ -240,20 +249,18 @@ impl SshTarget {
             };
             places.iter().map(parse).collect()
         };
-        let host = HostSettings {
+        let offer = Offer {
             forward_to: registered("to", &settings.forwarding.to)?,
             forward_from: registered("listen", &settings.forwarding.listen)?,
             forward_bytes: settings.recording.forward_bytes,
-            address: Address { host, port: settings.port },
-            trust,
-            kind,
-            certificates,
             allow: settings.allow,
             variables,
             command_bytes: settings.recording.command_bytes.unwrap_or(COMMAND_BYTES),
             file_bytes: settings.recording.file_bytes.unwrap_or(FILE_BYTES),
             file_copies: settings.recording.file_copies,
         };
+        let address = Address { host, port: settings.port };
+        let host = HostSettings { address, trust, kind, certificates, offer: Arc::new(offer) };
         let credential = CredentialSource { user, password: Some(secret) };
         Ok(Self { credential, settings: Arc::new(host) })
     }
@@ -310,8 +317,15 @@ fn is_variable(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
+/// What a client may bring along, as settings say it.
+pub(crate) fn variables(listed: Option<Vec<String>>) -> Result<Vec<String>, String> {
+    let variables = listed.unwrap_or_else(|| VARIABLES.map(str::to_owned).into());
+    variables.iter().try_for_each(|name| check_variable(name))?;
+    Ok(variables)
+}
+
 /// A pattern that lets in what changes which code runs is no list of what is harmless.
-fn check_variable(pattern: &str) -> Result<(), SettingsError> {
+fn check_variable(pattern: &str) -> Result<(), String> {
     const NEVER: [&str; 14] = [
         "LD_",
         "DYLD_",
@@ -333,10 +347,10 @@ fn check_variable(pattern: &str) -> Result<(), SettingsError> {
         beginning.starts_with(*never) || (pattern.ends_with('*') && never.starts_with(beginning))
     };
     if !is_variable(beginning) {
-        return Err(wrong("environment: expected names, or beginnings of names and `*`"));
+        return Err("environment: expected names, or beginnings of names and `*`".to_owned());
     }
     if NEVER.iter().any(leads_astray) {
-        return Err(wrong(format!("environment: {pattern} can change what runs on the host")));
+        return Err(format!("environment: {pattern} can change what runs on the host"));
     }
     Ok(())
 }
@@ -360,13 +374,14 @@ impl Target for SshTarget {
     }
 
     fn recording_limits(&self) -> RecordingLimits {
-        RecordingLimits { copy_per_request: self.settings.command_bytes, ..RecordingLimits::default() }
+        RecordingLimits { copy_per_request: self.settings.offer.command_bytes, ..RecordingLimits::default() }
     }
 
     fn start(&self, stream: StreamContext, credential: Credential, _: Timestamp) -> Started {
-        let HostSettings { kind, certificates, .. } = &*self.settings;
+        let HostSettings { kind, certificates, offer, .. } = &*self.settings;
         let login = Login::new(*kind, credential, certificates, Some(&stream));
-        Started::Hosted(Box::new(SshEngine::new(Arc::clone(&self.settings), login, stream)))
+        let way = Way::Host(Arc::clone(&self.settings), login);
+        Started::Hosted(Box::new(SshEngine::new(Arc::clone(offer), way, stream)))
     }
 }
 
@@ -449,7 +464,7 @@ mod tests {
             ("LC_ALL=x", false),
             ("", false),
         ] {
-            assert_eq!(target.settings.takes_variable(name), taken, "{name}");
+            assert_eq!(target.settings.offer.takes_variable(name), taken, "{name}");
         }
     }
 }

@@ -133,6 +133,11 @@ impl Upstreams {
         Self { settings, login, host, config, idle, logging_in, opened, version }
     }
 
+    pub(crate) fn facts(&self) -> [(&'static str, String); 2] {
+        let address = &self.settings.address;
+        [("host", format!("{}:{}", address.host, address.port)), ("user", self.login.user().to_owned())]
+    }
+
     /// A connection that nobody uses, or a new one.
     pub(crate) async fn take(&self) -> Result<Connection, Fault> {
         loop {
@@ -140,7 +145,8 @@ impl Upstreams {
             match idle {
                 Some(connection) if connection.handle.is_closed() => {}
                 Some(connection) => return Ok(connection),
-                None => return self.connect().await,
+                // In a box of its own: whoever may connect would hold the room for it for as long as a channel lives.
+                None => return Box::pin(self.connect()).await,
             }
         }
     }

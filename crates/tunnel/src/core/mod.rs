@@ -17,6 +17,7 @@
 //!
 //! No socket, no clock, no task: bytes and the time come in, slices to write and a wake-up time go out.
 
+mod flight;
 pub mod frame;
 mod output;
 mod receive;
@@ -28,6 +29,7 @@ use std::{io::IoSlice, time::Instant};
 use bytes::Bytes;
 use hoop_model::StreamId;
 
+use flight::Flight;
 use frame::{Control, HEADER, Notice, Opening, Position, RefusalCode};
 use receive::{Piece, ReceiveBuffer, Splitter};
 use send::SendBuffer;
@@ -56,6 +58,7 @@ pub struct Core {
     carrier: Carrier,
     broken: Option<Broken>,
     send: SendBuffer,
+    flight: Flight,
     receive: ReceiveBuffer,
     splitter: Splitter,
     /// What the peer takes beyond what it has consumed.
@@ -100,6 +103,7 @@ impl Core {
             carrier: Carrier::Absent { since: now },
             broken: None,
             send: SendBuffer::default(),
+            flight: Flight::default(),
             receive: ReceiveBuffer::default(),
             splitter: Splitter::default(),
             peer_window: peer_window.min(u64::from(limits.window)),
@@ -163,6 +167,7 @@ impl Core {
     }
 
     fn fresh_carrier(&mut self, now: Instant) {
+        self.flight = Flight::default();
         self.splitter = Splitter::default();
         self.head.clear();
         self.head_at = 0;
@@ -307,6 +312,7 @@ impl Core {
             return Err(Violation::Acknowledged);
         }
         self.peer_consumed = consumed;
+        self.flight.acknowledged(consumed, self.peer_window, self.heard);
         self.release_consumed();
         Ok(())
     }
@@ -324,7 +330,7 @@ impl Core {
 
     // --- the application
 
-    /// How many bytes can be written now.
+    /// How many bytes can be written now: as many as the reader has room for, and the network use for.
     #[must_use]
     pub fn capacity(&self) -> usize {
         if self.finished || self.broken.is_some() {
@@ -333,6 +339,7 @@ impl Core {
         // Bytes that the peer holds but has not read count too: it has promised no room for more than its window.
         let window =
             if self.was_accepted { self.peer_window } else { u64::from(self.limits.window).min(OPTIMISTIC) };
+        let window = window.min(self.flight.allowed());
         let end = (self.peer_consumed + window).min(self.send.base() + u64::from(self.limits.window));
         usize::try_from(end.saturating_sub(self.send.end())).unwrap_or(usize::MAX)
     }
@@ -352,6 +359,22 @@ impl Core {
             self.send.push(taken);
         }
         count
+    }
+
+    /// Whether [`Core::time`] is to be told when the last byte was written.
+    #[must_use]
+    pub const fn is_to_be_timed(&self) -> bool {
+        self.flight.wants(self.under_way())
+    }
+
+    /// The last byte was written now.
+    pub const fn time(&mut self, now: Instant) {
+        self.flight.time(self.send.end(), self.under_way(), now);
+    }
+
+    /// Written, and not known to have been read.
+    const fn under_way(&self) -> u64 {
+        self.send.end().saturating_sub(self.peer_consumed)
     }
 
     /// No more bytes will be written.

@@ -367,6 +367,23 @@ fn a_full_window_stops_the_writer_until_it_is_read_and_acknowledged() {
 }
 
 #[test]
+fn a_writer_stops_before_the_window_is_full_and_may_have_more_where_nothing_waits() {
+    let now = Instant::now();
+    let mut core = Core::agent(Limits::default(), now);
+    let position = Position { window: 1 << 20, received: 0, consumed: 0 };
+    core.accept(&Opening { stream: StreamId(0), resume: false, position }, now).unwrap();
+    assert!(!core.is_to_be_timed());
+    assert_eq!(core.write(&vec![0; 1 << 20]), 256 << 10);
+    assert!(core.is_to_be_timed());
+    core.time(now);
+    let mut end = End::new(core, 1, 0);
+    while end.transmit(usize::MAX) > 0 {}
+    let acknowledged = frame(&Control::Ack { consumed: 256 << 10 });
+    end.core.handle_input(&acknowledged, now + Duration::from_millis(20), |_| 0).unwrap();
+    assert_eq!(end.core.capacity(), 384 << 10);
+}
+
+#[test]
 fn an_idle_stream_is_acknowledged_after_a_while_and_then_holds_nothing() {
     let mut world = connected();
     world.connector.write(3_000, false);

@@ -9,7 +9,7 @@ use super::frame::{FrameError, Notice};
 pub struct Limits {
     /// Bytes held each way, for what is not acknowledged and for what is not read. 1 MiB.
     pub window: u32,
-    /// An acknowledgement is sent after this many bytes at the latest. 256 KiB.
+    /// An acknowledgement is sent after this many bytes at the latest. 64 KiB.
     pub ack_every: u32,
     /// And after this time. 200 ms.
     pub ack_delay: Duration,
@@ -27,7 +27,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             window: 1024 * 1024,
-            ack_every: 256 * 1024,
+            ack_every: 64 * 1024,
             ack_delay: Duration::from_millis(200),
             ping_after: Duration::from_secs(15),
             dead_after: Duration::from_secs(30),

@@ -20,9 +20,14 @@ const PURE: [&str; 8] = [
 const PROTOCOLS: &str = "crates/protocols/";
 /// Protocols whose library owns its event loop (docs/decisions/0021): they link one, and nothing else that is impure. That they
 /// open nothing themselves, `sources` looks for.
-pub(super) const HOSTED: [&str; 1] = ["crates/protocols/ssh"];
-/// What a hosted protocol may link besides: the loop, what it stands on, and the library.
-const OF_A_LOOP: [(&str, bool); 4] = [("tokio", true), ("mio", false), ("socket2", false), ("russh", true)];
+pub(super) const HOSTED: [&str; 2] = ["crates/protocols/ssh", "crates/protocols/kubernetes"];
+/// What a hosted protocol may link besides: the loop, and what it stands on.
+const OF_A_LOOP: [(&str, bool); 3] = [("tokio", true), ("mio", false), ("socket2", false)];
+/// And its library, which is no other protocol's.
+const LIBRARIES: [(&str, &[(&str, bool)]); 2] = [
+    ("crates/protocols/ssh", &[("russh", true)]),
+    ("crates/protocols/kubernetes", &[("hyper", true), ("h2", false), ("tungstenite", false)]),
+];
 /// The one place that lists the protocols.
 const REGISTRY: &str = "crates/protocols/registry";
 /// The only crate with SQL.
@@ -102,7 +107,12 @@ fn pure(graph: &Graph, member: &Member) -> Option<Violation> {
         return None;
     }
     let path = if is_hosted(member) {
-        graph.path_to(&member.id, |name| is_impure(name) && !is_one_of(&OF_A_LOOP, name))?
+        let library = LIBRARIES
+            .iter()
+            .find(|(folder, _)| *folder == member.folder)
+            .map_or(&[][..], |(_, library)| library);
+        let is_its_own = |name: &str| is_one_of(&OF_A_LOOP, name) || is_one_of(library, name);
+        graph.path_to(&member.id, |name| is_impure(name) && !is_its_own(name))?
     } else {
         // What a hosted protocol links is its own matter: the registry lists it, and does nothing with it.
         let hosted = |id: &str| graph.member(id).is_some_and(is_hosted);

@@ -2,6 +2,7 @@
 //! long policy takes to decide, how fast answers are masked, what a host's sessions take, and how long a session takes to end
 //! that is no longer allowed.
 
+mod kubernetes;
 mod load;
 mod masking;
 mod paths;
@@ -42,6 +43,7 @@ enum What {
     Recording(recording::Recording),
     Revoke(revoke::Revoke),
     Ssh(ssh::Ssh),
+    Kubernetes(kubernetes::Kubernetes),
 }
 
 /// PostgreSQL: pgbench, COPY, session opening, idle sessions; rate, latency, CPU and memory.
@@ -109,6 +111,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         What::Recording(options) => recording::run(options),
         What::Revoke(options) => revoke::run(options),
         What::Ssh(options) => ssh::run(options),
+        What::Kubernetes(options) => kubernetes::run(options),
     }
 }
 
@@ -118,6 +121,7 @@ fn postgres(options: &Postgres) -> Result<()> {
     let folder = folder(options.state.as_ref())?;
     let shape = Shape {
         host: false,
+        kubernetes: false,
         dev: options.dev,
         build: !options.no_build,
         size: Size { max_connections: u32::try_from(effort.idle)? + 200, shared_buffers_mib: 1024 },

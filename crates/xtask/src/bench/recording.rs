@@ -60,6 +60,7 @@ pub(super) fn run(options: &Recording) -> Result<()> {
     let folder = super::folder(options.state.as_ref())?;
     let shape = Shape {
         host: false,
+        kubernetes: false,
         dev: options.dev,
         build: !options.no_build,
         size: Size { max_connections: 100, shared_buffers_mib: 512 },

@@ -33,7 +33,7 @@ pub(super) fn figures(printed: &str) -> Result<Vec<(&str, f64, &'static str)>> {
 }
 
 /// What is asked for: a case, what it is compared with, and the bound.
-const GOALS: [(&str, Goal); 14] = [
+const GOALS: [(&str, Goal); 17] = [
     ("select.prepared.c16.rate", Goal::AtLeast(0.6, "pgbouncer")),
     ("select.prepared.c16.cpu.total", Goal::AtMost(6.5)),
     ("select.prepared.c1.latency_mean", Goal::AtMost(350.0)),
@@ -48,6 +48,9 @@ const GOALS: [(&str, Goal); 14] = [
     ("ssh.true.p50", Goal::TimesAtMost(1.3, "direct")),
     ("ssh.echo.p99", Goal::MoreByAtMost(5.0, "direct")),
     ("ssh.idle.agent", Goal::AtMost(400.0)),
+    ("kubernetes.get.p50", Goal::MoreByAtMost(5.0, "direct")),
+    ("kubernetes.exec.p50", Goal::MoreByAtMost(15.0, "direct")),
+    ("kubernetes.out.rate", Goal::AtLeast(0.7, "direct")),
 ];
 
 enum Goal {

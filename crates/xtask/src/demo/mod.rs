@@ -3,6 +3,7 @@
 //! Everything goes through what an operator would use: the daemons' subcommands and the `hoop` command. Nothing here
 //! reaches into the product.
 
+mod cluster;
 mod people;
 mod postgres;
 mod report;
@@ -26,6 +27,7 @@ use crate::{
     process::{self, Process},
     shell::{self, say},
 };
+pub(crate) use cluster::kubeconfig as cluster_config;
 pub(crate) use people::hoop;
 pub(crate) use postgres::{Cluster, DATABASE, ROLE, Size};
 pub(crate) use sshd::user_key as host_key;
@@ -38,6 +40,8 @@ pub(crate) const CONNECTION: &str = "demo-pg";
 pub(crate) const MASKED: &str = "demo-pg-masked";
 /// A host.
 pub(crate) const HOST: &str = "demo-ssh";
+/// A cluster.
+pub(crate) const CLUSTER: &str = "demo-kube";
 const AGENT: &str = "demo-agent";
 
 /// Start all of hoop on this machine, with a sample clinic and two people, and say what to try.
@@ -69,6 +73,9 @@ pub(crate) struct Options {
     /// Only the PostgreSQL with the sample clinic: no build, no gateway, no agent.
     #[arg(long, conflicts_with = "stop")]
     target_only: bool,
+    /// With a Kubernetes of one node too; the first time its servers are built, which takes some minutes. Needs root.
+    #[arg(long, conflicts_with_all = ["stop", "target_only"])]
+    kubernetes: bool,
     /// Use unoptimised builds: quicker to build, slower to run.
     #[arg(long)]
     dev: bool,
@@ -97,6 +104,8 @@ pub(crate) struct Shape {
     pub admin_may_connect: bool,
     /// There is a host too.
     pub host: bool,
+    /// And a cluster.
+    pub kubernetes: bool,
     /// Features of our programs to build with; none if empty.
     pub features: &'static str,
 }
@@ -113,6 +122,7 @@ impl Shape {
             target_tls: true,
             admin_may_connect: false,
             host: true,
+            kubernetes: false,
             features: "",
         }
     }
@@ -139,7 +149,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if !options.detach {
         watch(&State::open(&folder)?)?;
     }
-    let state = start(&folder, Shape { build: !options.no_build, ..Shape::demo(options.dev) })?;
+    let shape =
+        Shape { build: !options.no_build, kubernetes: options.kubernetes, ..Shape::demo(options.dev) };
+    let state = start(&folder, shape)?;
     if options.json {
         println!("{}", report::json(&state)?);
     } else {
@@ -208,6 +220,9 @@ fn start_parts(state: &mut State, shape: Shape) -> Result<()> {
     load_target(state, shape.size)?;
     if shape.host {
         sshd::start(state)?;
+    }
+    if shape.kubernetes || state.kubernetes.is_some() {
+        cluster::start(state)?;
     }
     let config = write_gateway_config(state, shape)?;
     for index in 0..state.people.len() {
@@ -333,7 +348,9 @@ fn start_agent(state: &mut State) -> Result<()> {
     command.args(["run", "--gateway", &format!("localhost:{}", state.ports.gateway), "--name", AGENT]);
     command.arg("--state-dir").arg(folder.join("state"));
     // It may dial these targets and read this one folder, whatever the gateway says.
-    for port in [state.ports.postgres, state.ports.ssh].into_iter().filter(|port| *port != 0) {
+    for port in
+        [state.ports.postgres, state.ports.ssh, state.ports.kubernetes].into_iter().filter(|port| *port != 0)
+    {
         command.args(["--allow-target", &format!("127.0.0.1:{port}")]);
     }
     command.arg("--allow-secret").arg(format!("file:{}/", folder.display()));
@@ -389,6 +406,9 @@ fn put_connection(state: &State, shape: Shape) -> Result<()> {
     if shape.host {
         put(HOST, &sshd::definition(state, AGENT)?)?;
     }
+    if state.kubernetes.is_some() {
+        put(CLUSTER, &cluster::definition(state, AGENT)?)?;
+    }
     put_rules(state, shape)
 }
 
@@ -417,10 +437,11 @@ rules:
     limits: {duration: 8h, idle: 30m}
     masking: none
   - name: hosts
-    description: Hosts, whose output cannot be masked
+    description: Hosts and clusters, whose output cannot be masked
     subjects: {groups: [GROUPS]}
     connections: {labels: {app: [clinic-host]}}
     limits: {duration: 8h, idle: 30m}
+    forwarding: [local]
     masking: none
   - name: clinic-masked
     description: The same people, when they need not know who the patients are
@@ -460,6 +481,10 @@ pub(crate) fn stop(folder: &Path) -> Result<()> {
         let Some(process) = process.filter(|process| process.alive()) else { continue };
         say(format!("ending {name}"));
         failed = process.end(name, patience).err().or(failed);
+    }
+    if let Some(node) = cluster::node(&state) {
+        say("ending Kubernetes");
+        failed = node.stop().err().or(failed);
     }
     let cluster = Cluster::of(&state)?;
     if cluster.running().is_some() {

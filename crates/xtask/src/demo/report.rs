@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::{
-    CONNECTION, HOST, MASKED,
+    CLUSTER, CONNECTION, HOST, MASKED,
     postgres::{Cluster, DATABASE, ROLE, SUPERUSER},
     state::State,
 };
@@ -28,7 +28,8 @@ pub(super) fn json(state: &State) -> Result<Value> {
         })
         .collect();
     let host = state.running.sshd.map(|_| HOST);
-    let connections: Vec<&str> = [CONNECTION, MASKED].into_iter().chain(host).collect();
+    let cluster = state.kubernetes.as_ref().map(|_| CLUSTER);
+    let connections: Vec<&str> = [CONNECTION, MASKED].into_iter().chain(host).chain(cluster).collect();
     Ok(json!({
         "state": state.folder,
         "urls": {
@@ -36,7 +37,8 @@ pub(super) fn json(state: &State) -> Result<Value> {
             "console": format!("{}/", state.url()),
             "ops": format!("http://127.0.0.1:{}", state.ports.ops),
         },
-        "ports": {"gateway": state.ports.gateway, "ops": state.ports.ops, "postgres": state.ports.postgres, "ssh": state.ports.ssh},
+        "ports": {"gateway": state.ports.gateway, "ops": state.ports.ops, "postgres": state.ports.postgres, "ssh": state.ports.ssh, "kubernetes": state.ports.kubernetes},
+        "cluster": state.kubernetes.as_ref().map(|folder| folder.join("admin.kubeconfig")),
         "pids": {
             "gateway": pid(state.running.gateway),
             "agent": pid(state.running.agent),
@@ -89,6 +91,15 @@ pub(super) fn text(state: &State, detached: bool) -> Result<String> {
         section(
             "A shell on a host. No key of it, and everything is recorded:",
             &[format!("{} ssh {HOST}", as_person(engineer))],
+        );
+    }
+    if state.kubernetes.is_some() {
+        section(
+            "A cluster, with the kubectl of this machine; she is herself in it (hoop:ada):",
+            &[
+                format!("{} connect {CLUSTER} -- kubectl get pods", as_person(engineer)),
+                format!("{} exec {CLUSTER} shell", as_person(engineer)),
+            ],
         );
     }
     section(

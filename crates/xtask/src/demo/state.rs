@@ -36,6 +36,9 @@ pub(crate) struct State {
     /// The agent has enrolled.
     #[serde(default)]
     pub enrolled: bool,
+    /// Folder of the Kubernetes node, if there is one.
+    #[serde(default)]
+    pub kubernetes: Option<PathBuf>,
     /// The binaries in use.
     pub binaries: Option<Binaries>,
     /// What runs, or ran when we last looked.
@@ -55,6 +58,9 @@ pub(crate) struct Ports {
     /// The host; 0: none yet.
     #[serde(default)]
     pub ssh: u16,
+    /// The cluster's API server; 0: none.
+    #[serde(default)]
+    pub kubernetes: u16,
 }
 
 /// Somebody with a working second factor.
@@ -140,12 +146,19 @@ impl State {
         };
         let state = Self {
             cluster: cluster_place(&folder),
-            ports: Ports { gateway: free_port()?, ops: free_port()?, postgres: free_port()?, ssh: 0 },
+            ports: Ports {
+                gateway: free_port()?,
+                ops: free_port()?,
+                postgres: free_port()?,
+                ssh: 0,
+                kubernetes: 0,
+            },
             superuser_password: secret()?,
             app_password: secret()?,
             people: vec![person("ada", "user", "engineers")?, person("grace", "admin", "admins")?],
             loaded: false,
             enrolled: false,
+            kubernetes: None,
             binaries: None,
             running: Running::default(),
             folder,

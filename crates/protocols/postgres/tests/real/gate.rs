@@ -144,6 +144,7 @@ impl Inner {
         let mut seed = stream.to_be_bytes().to_vec();
         seed.extend((0..32).map(|n| n ^ stream.to_be_bytes()[3] ^ 0x5a));
         let context = StreamContext {
+            groups: Vec::new(),
             session: SessionId::generate(),
             stream: StreamId(stream),
             person: UserName::new("ada").unwrap(),

@@ -116,6 +116,7 @@ impl Stage {
             "host": "127.0.0.1", "port": address.port(), "user": user, "password": "env:X", "host_keys": [host.key],
         });
         let context = StreamContext {
+            groups: Vec::new(),
             session: SessionId::generate(),
             stream: StreamId(0),
             person: UserName::new("ada").unwrap(),

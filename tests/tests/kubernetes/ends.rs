@@ -1,0 +1,194 @@
+//! How sessions on clusters end, and what does not run while nothing can be recorded.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    time::{Duration, Instant},
+};
+
+use hoop_testkit::{Cluster, SmallDisk, World, run, wait_until};
+use serde_json::json;
+
+use super::{Open, Running, clinic, done, events, told};
+
+fn kill(world: &World, reason: &str) {
+    let id = world.sessions()[0]["id"].as_str().unwrap().to_owned();
+    run(world.hoop(&world.admin).args(["sessions", "kill", &id, "--reason", reason]));
+}
+
+/// A process of the pod that has this in its command line.
+fn runs(cluster: &Cluster, what: &str) -> bool {
+    let script = format!("ps | grep -v grep | grep -q '{what}'");
+    cluster.kubectl(&["exec", "web", "--", "sh", "-c", &script]).output().unwrap().status.success()
+}
+
+/// A program that has begun.
+fn begun(command: &mut std::process::Command) -> Running {
+    let mut client = Running::start(command);
+    let mut line = [0; 6];
+    client.0.stdout.as_mut().unwrap().read_exact(&mut line).unwrap();
+    assert_eq!(&line, b"begun\n");
+    client
+}
+
+fn rest(client: &mut Running) -> (String, Option<i32>) {
+    let mut err = String::new();
+    client.0.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+    (err, client.0.wait().unwrap().code())
+}
+
+#[test]
+fn a_killed_session_ends_in_two_seconds_and_says_why() {
+    let (world, cluster) = clinic();
+    cluster.pod_that("web", &json!({}), "echo begun; exec sleep 600");
+    let open = Open::start(&world);
+    let mut exec =
+        begun(&mut open.kubectl(&cluster, &["exec", "-i", "web", "--", "sh", "-c", "echo begun; exec cat"]));
+    let mut logs = begun(&mut open.kubectl(&cluster, &["logs", "-f", "web"]));
+    let mut watch = Running::start(&mut open.kubectl(&cluster, &["get", "pods", "--watch", "-o", "name"]));
+    let mut changes = BufReader::new(watch.0.stdout.take().unwrap()).lines();
+    changes.next().unwrap().unwrap();
+    let start = Instant::now();
+    kill(&world, "wrong cluster");
+    let (err, code) = rest(&mut exec);
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(err.contains("wrong cluster") && code != Some(0), "{code:?}: {err}");
+    assert!(changes.next().is_none_or(|line| line.is_err()));
+    rest(&mut logs);
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    let session = world.ended_session();
+    assert!(session["end_reason"].as_str().unwrap().contains("wrong cluster"), "{session}");
+    wait_until("the program's end in the pod", || (!runs(&cluster, "cat")).then_some(()));
+}
+
+/// Also when the client reads nothing of what it is told.
+#[test]
+fn a_client_that_reads_nothing_keeps_no_session() {
+    let (world, cluster) = clinic();
+    cluster.pod("web", &json!({}));
+    let _client = Running::start(&mut world.kubectl(
+        "k8s",
+        &cluster,
+        &["exec", "web", "--", "head", "-c", "200000000", "/dev/zero"],
+    ));
+    wait_until("the transfer", || {
+        let session = world.sessions().first()?.clone();
+        (session["bytes_out"].as_u64()? > 100_000).then_some(())
+    });
+    let start = Instant::now();
+    kill(&world, "enough");
+    let session = world.ended_session();
+    assert!(session["end_reason"].as_str().unwrap().contains("enough"), "{session}");
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_session_ends_with_its_grant_and_when_nobody_does_anything() {
+    let (world, cluster) = clinic();
+    cluster.pod("web", &json!({}));
+    for (limits, told) in [(json!({"duration": "4s"}), "HOOP-"), (json!({"idle": "3s"}), "automatic logoff")]
+    {
+        world.rule(json!({"limits": limits}));
+        let mut exec =
+            world.kubectl("k8s", &cluster, &["exec", "-i", "web", "--", "sh", "-c", "echo begun; exec cat"]);
+        let (err, code) = rest(&mut begun(&mut exec));
+        assert!(err.contains(told) && code != Some(0), "{limits}: {err}");
+    }
+}
+
+#[test]
+fn an_agent_that_dies_leaves_a_recording_that_verifies() {
+    let (mut world, cluster) = clinic();
+    cluster.pod("web", &json!({}));
+    let mut exec = begun(&mut world.kubectl(
+        "k8s",
+        &cluster,
+        &["exec", "-i", "web", "--", "sh", "-c", "echo begun; exec cat"],
+    ));
+    world.crash_agent();
+    let (_, code) = rest(&mut exec);
+    assert_ne!(code, Some(0));
+    let session = world.ended_session();
+    assert_eq!(session["state"], "interrupted", "{session}");
+    let id = session["id"].as_str().unwrap();
+    run(world.hoop(&world.admin).args(["sessions", "verify", id]));
+    assert_eq!(told(&events(&world), "command"), ["sh -c 'echo begun; exec cat': no end"]);
+    wait_until("the program's end in the pod", || (!runs(&cluster, "exec cat")).then_some(()));
+}
+
+#[test]
+fn the_gateway_may_restart_beneath_a_program() {
+    let (mut world, cluster) = clinic();
+    cluster.pod("web", &json!({}));
+    let script = "echo begun; read line; echo $line";
+    let mut exec =
+        begun(&mut world.kubectl("k8s", &cluster, &["exec", "-i", "web", "--", "sh", "-c", script]));
+    world.crash_gateway();
+    exec.0.stdin.take().unwrap().write_all(b"survived\n").unwrap();
+    let mut out = String::new();
+    exec.0.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    assert_eq!(out, "survived\n");
+    assert!(exec.0.wait().unwrap().success());
+}
+
+/// B8: a program and a write are on their way, and their record cannot be stored: neither happens until it is.
+#[test]
+fn strictly_recorded_nothing_happens_before_its_record_is_stored() {
+    let (mut world, cluster) = clinic();
+    cluster.pod("web", &json!({}));
+    world.rule(json!({"limits": {"recording": "strict"}}));
+    world.gateway.kill();
+    let disk = SmallDisk::over(&world.folder.path().join("gateway/recordings"), "8m");
+    world.crash_gateway();
+    world.wait_for_agent();
+    let open = Open::start(&world);
+    let (out, err, _) = done(&mut open.kubectl(&cluster, &["exec", "web", "--", "echo", "fine"]));
+    assert_eq!(out, "fine\n", "{err}");
+    let failures = |world: &World| {
+        let metrics = world.metrics();
+        let line =
+            metrics.lines().find(|line| line.starts_with("hoop_recording_failures_total")).map(str::to_owned);
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).unwrap_or(0.0)
+    };
+    disk.fill();
+    let before = failures(&world);
+    // Long enough that its record cannot fit into what is left of a page, also when it is compressed.
+    let mut state = 1_u64;
+    let long: String = (0..3000)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            format!("{:08x}", state >> 32)
+        })
+        .collect();
+    let script = format!("touch /tmp/ran || echo > /tmp/ran; : {long}");
+    let mut exec = Running::start(&mut open.kubectl(&cluster, &["exec", "web", "--", "sh", "-c", &script]));
+    // Of each field the recording has a part.
+    let literals: Vec<_> =
+        (0..90).map(|n| format!("--from-literal=a{n}={}", &long[n * 256..(n + 1) * 256])).collect();
+    let literals = literals.iter().map(String::as_str);
+    let words: Vec<_> = ["create", "configmap", "written"].into_iter().chain(literals).collect();
+    let mut create = Running::start(&mut open.kubectl(&cluster, &words));
+    wait_until("a recording that cannot be stored", || (failures(&world) > before).then_some(()));
+    let ran = |cluster: &Cluster| {
+        cluster.kubectl(&["exec", "web", "--", "cat", "/tmp/ran"]).output().unwrap().status.success()
+    };
+    let written = |cluster: &Cluster| {
+        cluster.kubectl(&["get", "configmap", "written"]).output().unwrap().status.success()
+    };
+    assert!(!ran(&cluster) && !written(&cluster), "it happened unrecorded");
+    disk.make_room();
+    assert!(exec.0.wait().unwrap().success() && create.0.wait().unwrap().success());
+    assert!(ran(&cluster) && written(&cluster));
+    // Without a gateway neither.
+    world.stop_gateway();
+    let path = format!("/api/v1/namespaces/{}/pods/web/exec?command=true&stdout=1", cluster.namespace);
+    let mut stream = open.dial();
+    let head = format!(
+        "GET {path} HTTP/1.1\r\nHost: k8s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n"
+    );
+    let _ = stream.write_all(head.as_bytes());
+    stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    let mut answer = [0; 12];
+    let read = stream.read(&mut answer).unwrap_or(0);
+    assert!(!answer[..read].starts_with(b"HTTP/1.1 101"), "it is answered unrecorded");
+}

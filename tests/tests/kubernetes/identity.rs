@@ -1,0 +1,168 @@
+//! Who the cluster takes a person for: what hoop says, and nothing that a client says.
+
+use std::{net::TcpListener, process::Command};
+
+use hoop_testkit::{World, run};
+use serde_json::{Value, json};
+
+use super::{Answer, Open, clinic, events, kubectl, of_kind};
+
+/// A request for a certificate, which a cluster answers by whom it takes the caller for; as a dry run it leaves nothing.
+fn question(world: &World) -> Vec<u8> {
+    let (key, csr) = (world.folder.path().join("who.key"), world.folder.path().join("who.csr"));
+    let mut openssl = Command::new("openssl");
+    openssl.args(["req", "-new", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=who", "-keyout"]);
+    run(openssl.arg(key).arg("-out").arg(&csr));
+    let request = data_encoding::BASE64.encode(&std::fs::read(csr).unwrap());
+    json!({
+        "apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {"name": "who"},
+        "spec": {"request": request, "signerName": "example.org/who", "usages": ["client auth"]},
+    })
+    .to_string()
+    .into_bytes()
+}
+
+const WHO: &str = "POST /apis/certificates.k8s.io/v1/certificatesigningrequests?dryRun=All";
+
+/// With these headers besides.
+fn who(open: &Open, question: &[u8], headers: &str) -> Value {
+    let answer = open.ask(WHO, &format!("Content-Type: application/json\r\n{headers}"), question);
+    assert_eq!(answer.status, 201, "{headers}: {}", answer.text());
+    let spec = answer.json()["spec"].clone();
+    json!({"user": spec["username"], "uid": spec["uid"], "groups": spec["groups"], "extra": spec["extra"]})
+}
+
+fn session(world: &World) -> String {
+    world.sessions()[0]["id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_cluster_sees_the_person_and_the_session() {
+    let (world, cluster) = clinic();
+    cluster.lets_people_ask_who_they_are();
+    let open = Open::start(&world);
+    let seen = who(&open, &question(&world), "");
+    let wanted = json!({
+        "user": "hoop:ada", "uid": null, "groups": ["hoop:engineers", "system:authenticated"],
+        "extra": {"hoop-session": [session(&world)]},
+    });
+    assert_eq!(seen, wanted);
+    drop(open);
+    assert_eq!(of_kind(&events(&world), "opened")[0]["facts"]["user"], "hoop:ada");
+
+    // What the group may do the person may; without it nothing, and the cluster says who may not.
+    assert_eq!(kubectl(&world, &cluster, &["auth", "can-i", "create", "pods/exec"]).0, "yes\n");
+    world.put_cluster("k8s", &cluster, json!({"settings": {"groups": {"engineers": ["hoop:viewers"]}}}));
+    let (_, err, code) = kubectl(&world, &cluster, &["get", "pods"]);
+    assert!(err.contains("(Forbidden)") && err.contains("\"hoop:ada\"") && code == Some(1), "{err}");
+    let failed = of_kind(&events(&world), "failed").last().copied().cloned().unwrap();
+    assert_eq!(failed["code"], "403");
+    assert!(failed["message"].as_str().unwrap().contains("\"hoop:ada\""), "{failed}");
+    // Another name for all of them, which has rights of its own.
+    cluster.let_in("shared", "User", "clinic-shared");
+    world.put_cluster(
+        "k8s",
+        &cluster,
+        json!({"settings": {"groups": {"engineers": []}, "user": "clinic-shared"}}),
+    );
+    assert_eq!(kubectl(&world, &cluster, &["auth", "can-i", "list", "pods"]).0, "yes\n");
+    // What the agent's account may not be, nobody is.
+    world.put_cluster("k8s", &cluster, json!({"settings": {"groups": {"engineers": ["masters"]}}}));
+    let answer = Open::start(&world).ask("GET /api/v1/pods", "", b"");
+    assert!(
+        answer.status == 403 && answer.text().contains("cannot impersonate resource"),
+        "{}",
+        answer.text()
+    );
+}
+
+/// D2: mixed case, said twice, named for this hop; on every kind of request.
+#[test]
+fn what_a_client_says_of_who_it_is_changes_nothing_and_is_recorded() {
+    let (world, cluster) = clinic();
+    cluster.lets_people_ask_who_they_are();
+    cluster.pod("web", &json!({}));
+    let open = Open::start(&world);
+    let question = question(&world);
+    let plain = who(&open, &question, "");
+    let claims = [
+        "Impersonate-User: system:admin\r\nImpersonate-Group: system:masters\r\n",
+        "iMPERSONATE-uSER: system:admin\r\nIMPERSONATE-USER: hoop:root\r\nimpersonate-group: system:masters\r\n",
+        "Impersonate-Extra-Scopes: all\r\nImpersonate-Uid: 0\r\n",
+        "Impersonate-Group: system:masters\r\nImpersonate-Extra-Hoop-Session: another\r\n",
+        "X-Remote-User: root\r\nX-Remote-Group: system:masters\r\nx-remote-extra-a: b\r\n",
+        "Authorization: Bearer stolen\r\nX-Remote-User: root\r\n",
+        "Cookie: a=b\r\nProxy-Authorization: Basic YTpi\r\n",
+        "Connection: Impersonate-User, Authorization\r\nImpersonate-User: system:admin\r\n",
+        "Connection: Impersonate-Group\r\nConnection: keep-alive, IMPERSONATE-group\r\nImpersonate-Group: system:masters\r\n",
+    ];
+    for headers in claims {
+        assert_eq!(who(&open, &question, headers), plain, "{headers}");
+    }
+    // The same for what becomes a stream: who is nobody may do nothing there.
+    let path = format!("/api/v1/namespaces/{}/pods/web/exec?command=true&stdout=1", cluster.namespace);
+    for headers in [
+        "Connection: Upgrade\r\nImpersonate-User: nobody\r\nimpersonate-group: nobodies\r\n",
+        "Connection: Upgrade, Impersonate-User\r\nImpersonate-User: nobody\r\n",
+        "Connection: Upgrade\r\nAuthorization: Bearer stolen\r\nX-Remote-User: nobody\r\n",
+        "Connection: Upgrade\r\nSec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.c3RvbGVu\r\n",
+    ] {
+        let (answer, _stream) = open.upgrade(&path, headers);
+        assert_eq!(answer.status, 101, "{headers}: {}", answer.head);
+    }
+    drop(open);
+    let events = events(&world);
+    let notices: Vec<_> =
+        of_kind(&events, "notice").iter().filter_map(|notice| notice["text"].as_str()).collect();
+    assert_eq!(notices.len(), claims.len() + 3, "{notices:#?}");
+    for name in [
+        "impersonate-user",
+        "impersonate-group",
+        "impersonate-uid",
+        "impersonate-extra-scopes",
+        "impersonate-extra-hoop-session",
+        "x-remote-user",
+        "x-remote-extra-a",
+        "authorization",
+        "cookie",
+    ] {
+        assert!(notices.iter().any(|notice| notice.contains(name)), "{name}: {notices:#?}");
+    }
+    assert!(!format!("{events:?}").contains("stolen"), "what proves who one is does not stand in it");
+}
+
+/// D1: a connection leads to its own cluster, whatever a request says of another.
+#[test]
+fn a_request_for_another_cluster_stays_with_its_own() {
+    let (world, cluster) = clinic();
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    other.set_nonblocking(true).unwrap();
+    let port = other.local_addr().unwrap().port();
+    world.put_cluster("other", &cluster, json!({"settings": {"port": port}}));
+    let open = Open::start(&world);
+    let path = format!("/api/v1/namespaces/{}/configmaps", cluster.namespace);
+    let answered = |answer: Answer| {
+        let whole = answer.text();
+        assert!(answer.status == 200 && whole.contains("ConfigMapList"), "{}{whole}", answer.head);
+    };
+    for host in [format!("localhost:{port}"), "other".to_owned(), "other.hoop, k8s".to_owned()] {
+        answered(
+            open.raw(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes()),
+        );
+    }
+    let forwarded = format!("X-Forwarded-Host: localhost:{port}\r\nForwarded: host=other\r\n");
+    answered(open.ask(&format!("GET {path}"), &forwarded, b""));
+    answered(open.ask(&format!("GET http://localhost:{port}{path}"), "", b""));
+    answered(open.ask(&format!("GET https://other{path}"), "", b""));
+    let mut curl = Command::new("curl");
+    curl.args(["-s", "--http2-prior-knowledge", "--unix-socket"]).arg(&open.socket);
+    let seen = run(curl.arg(format!("http://localhost:{port}{path}")));
+    assert!(seen.contains("ConfigMapList"), "{seen}");
+    let answer = open.raw(
+        format!("CONNECT localhost:{port} HTTP/1.1\r\nHost: k8s\r\nConnection: close\r\n\r\n").as_bytes(),
+    );
+    assert_eq!(answer.status, 400, "{}", answer.head);
+    assert!(other.accept().is_err(), "somebody came to the other cluster");
+    drop(open);
+    assert_eq!(of_kind(&events(&world), "completed").len(), 7);
+}

@@ -1,0 +1,291 @@
+//! The ways in, and the clients: each does what it does without hoop.
+
+use std::{process::Command, time::Duration};
+
+use expectrl::{Expect as _, session::OsSession};
+use hoop_testkit::{Cluster, World, newest_kubectl, run, run_with_input};
+use serde_json::json;
+
+use super::{Open, clinic, done, events, kubectl, of_kind, said, told};
+
+#[test]
+fn kubectl_does_its_work_and_each_request_is_recorded() {
+    let (world, cluster) = clinic();
+    let namespace = cluster.namespace.as_str();
+    let file = world.folder.path().join("web.yaml");
+    let container = json!({"name": "main", "image": "none"});
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+        "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "web"}},
+            "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [container]}}},
+    });
+    std::fs::write(&file, deployment.to_string()).unwrap();
+    let file = file.display().to_string();
+    let done_well = |words: &[&str], shown: &str| {
+        let (out, err, code) = kubectl(&world, &cluster, words);
+        assert!(out.contains(shown) && code == Some(0), "{words:?}: {out}{err}");
+    };
+    done_well(&["apply", "-f", &file], "deployment.apps/web created");
+    let told_of = |wanted: &str| {
+        let told = told(&events(&world), "api");
+        assert!(told.iter().any(|line| line == wanted), "{wanted}: {told:#?}");
+    };
+    told_of(&format!("create deployments.apps web in {namespace}: 201"));
+    done_well(&["get", "deployment", "web"], "0/1");
+    done_well(&["describe", "deployment", "web"], "1 desired");
+    done_well(&["scale", "deployment", "web", "--replicas", "3"], "deployment.apps/web scaled");
+    told_of(&format!("patch deployments.apps/scale web in {namespace}: 200"));
+    done_well(&["label", "deployment", "web", "tier=front"], "labeled");
+    done_well(&["patch", "deployment", "web", "-p", r#"{"spec":{"paused":true}}"#], "patched");
+    let request = events(&world)
+        .into_iter()
+        .find(|event| event["text"].as_str().is_some_and(|text| text.starts_with("patch")));
+    let request = request.unwrap();
+    assert!(request["parameters"].as_array().unwrap().contains(&"spec.paused = true".into()), "{request}");
+    done_well(
+        &[
+            "get",
+            "deployment",
+            "web",
+            "-o",
+            "jsonpath={.spec.replicas} {.spec.paused} {.metadata.labels.tier}",
+        ],
+        "3 true front",
+    );
+    let copied = said(&events(&world), "out");
+    assert!(copied.contains("\"replicas\":3"), "what was shown is recorded: {copied}");
+    done_well(&["delete", "deployment", "web"], "deleted");
+    let (_, err, code) = kubectl(&world, &cluster, &["get", "deployment", "web"]);
+    assert!(err.contains("(NotFound)") && code == Some(1), "{err}");
+    let session = world.ended_session();
+    let id = session["id"].as_str().unwrap();
+    run(world.hoop(&world.admin).args(["sessions", "verify", id]));
+    let statements = world.statements(id);
+    let wanted = format!("get deployments.apps web in {namespace}");
+    assert!(
+        statements.iter().any(|one| one["form"] == "api" && one["text"] == wanted.as_str()),
+        "{statements:#?}"
+    );
+}
+
+#[test]
+fn plain_kubectl_runs_by_the_context_that_login_wrote() {
+    let (world, cluster) = clinic();
+    cluster.pod("web", &json!({}));
+    let config = world.folder.path().join("config");
+    let mine = |program: &mut Command| {
+        program
+            .env("KUBECONFIG", &config)
+            .env("HOOP_CONFIG_DIR", &world.engineer.profile)
+            .env_remove("HTTPS_PROXY");
+        let path = std::env::var("PATH").unwrap();
+        let hoop = hoop_testkit::binary("hoop");
+        program.env("PATH", format!("{}:{path}", hoop.parent().unwrap().display()));
+    };
+    let typed = |program: &str, words: &[&str]| {
+        let mut command = Command::new(program);
+        mine(command.args(words));
+        done(&mut command)
+    };
+    let (_, err, code) = typed("hoop", &["kube", "login", "k8s"]);
+    assert_eq!(code, Some(0), "{err}");
+    let within = ["-n", cluster.namespace.as_str()];
+    for _ in 0..2 {
+        let (out, err, code) = typed("kubectl", &[&within[..], &["get", "pods", "-o", "name"]].concat());
+        assert_eq!((out.as_str(), code), ("pod/web\n", Some(0)), "{err}");
+    }
+    let (out, _, code) =
+        typed("kubectl", &[&within[..], &["exec", "web", "--", "sh", "-c", "echo in; exit 4"]].concat());
+    assert_eq!((out.as_str(), code), ("in\n", Some(4)));
+    let (_, err, code) = typed("hoop", &["kube", "logout", "k8s"]);
+    assert_eq!(code, Some(0), "{err}");
+    let told = told(&events(&world), "command");
+    assert_eq!(told, ["sh -c 'echo in; exit 4': exit 4"]);
+    assert!(!std::fs::read_to_string(&config).unwrap().contains("hoop-k8s"));
+}
+
+fn exec(world: &World, cluster: &Cluster, words: &[&str]) -> Command {
+    let mut exec = world.hoop(&world.engineer);
+    exec.args(["exec", "k8s", "web", "-n", &cluster.namespace]).args(words);
+    exec
+}
+
+#[test]
+fn hoop_exec_has_streams_an_exit_code_and_a_terminal() {
+    let (world, cluster) = clinic();
+    cluster.pod("web", &json!({}));
+    let (out, err, code) =
+        done(&mut exec(&world, &cluster, &["--", "sh", "-c", "echo out; echo err >&2; exit 7"]));
+    assert_eq!((out.as_str(), err.as_str(), code), ("out\n", "err\n", Some(7)));
+    assert_eq!(
+        run_with_input(&mut exec(&world, &cluster, &["-i", "--", "sha256sum"]), "x\n")
+            .split(' ')
+            .next()
+            .unwrap()
+            .len(),
+        64
+    );
+    assert_eq!(said(&events(&world), "in"), "x\n");
+    let (_, err, code) = done(&mut exec(&world, &cluster, &["-c", "nothing", "--", "true"]));
+    assert!(err.contains("nothing") && code != Some(0), "{err}");
+
+    let mut shell = OsSession::spawn(exec(&world, &cluster, &[])).unwrap();
+    shell.set_expect_timeout(Some(Duration::from_secs(30)));
+    shell.get_process_mut().set_window_size(101, 37).unwrap();
+    shell.send_line("PS1=; stty -echo; echo re''ady").unwrap();
+    shell.expect("ready").unwrap();
+    // A kubelet takes a size and input by different ways: either may come first.
+    shell.send_line("while [ \"$(stty size)\" != '37 101' ]; do :; done; echo si''zed").unwrap();
+    shell.expect("sized").unwrap();
+    shell.get_process_mut().set_window_size(90, 24).unwrap();
+    shell.send_line("while [ \"$(stty size)\" != '24 90' ]; do :; done; echo resi''zed").unwrap();
+    shell.expect("resized").unwrap();
+    shell.send_line("read -s SECRET; echo $((${#SECRET}+100))").unwrap();
+    shell.send_line("canary-typed-unseen").unwrap();
+    shell.expect("119").unwrap();
+    shell.send_line("printf 'be\\033[1mgin\\033]52;c;ZXZpbA==\\007\\033]0;evil\\007end\\n'; exit 5").unwrap();
+    shell.expect(expectrl::Eof).unwrap();
+    let status = shell.get_process().wait().unwrap();
+    assert!(format!("{status:?}").ends_with(", 5)"), "{status:?}");
+    let events = events(&world);
+    let request = *of_kind(&events, "request").last().unwrap();
+    assert_eq!((&request["form"], &request["text"]), (&"command".into(), &"sh".into()), "{request}");
+    let resized = of_kind(&events, "resized");
+    assert!(resized.iter().any(|event| event["columns"] == 90 && event["rows"] == 24), "{resized:?}");
+    assert_eq!(of_kind(&events, "completed").last().unwrap()["tag"], "exit 5");
+    let all = format!("{events:?}");
+    assert!(all.contains("119") && !all.contains("canary-typed-unseen"), "{all}");
+    // B10: what it printed draws, and does nothing else, when it is played.
+    let id = world.ended_session()["id"].as_str().unwrap().to_owned();
+    let mut replay = world.hoop(&world.admin);
+    replay.args(["sessions", "replay", &id, "--speed", "100"]).env("TERM", "xterm-256color");
+    let mut replay = OsSession::spawn(replay).unwrap();
+    replay.set_expect_timeout(Some(Duration::from_secs(30)));
+    let found = replay.expect(expectrl::Eof).unwrap();
+    let shown = super::text(found.as_bytes());
+    assert!(shown.contains("be\u{1b}[1mgin") && shown.contains("exit 5"), "{shown:?}");
+    assert!(!shown.contains("\u{1b}]") && !shown.contains("evil"), "{shown:?}");
+}
+
+/// Old and new, over SPDY and WebSocket: streams apart, the end of input, the exit code.
+#[test]
+fn programs_run_alike_by_every_client_and_transport() {
+    let (world, cluster) = clinic();
+    cluster.pod("web", &json!({}));
+    let open = Open::start(&world);
+    let newest = newest_kubectl();
+    for program in ["kubectl", newest.to_str().unwrap()] {
+        for websockets in ["true", "false"] {
+            let run = |words: &[&str], input: &str| {
+                let mut kubectl = Command::new(program);
+                kubectl
+                    .env("KUBECONFIG", &open.kubeconfig)
+                    .env("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", websockets);
+                kubectl.args(["-n", &cluster.namespace, "exec", "-i", "web", "--"]).args(words);
+                let mut client = super::Running::start(&mut kubectl);
+                std::io::Write::write_all(&mut client.0.stdin.take().unwrap(), input.as_bytes()).unwrap();
+                let (mut out, mut err) = (String::new(), String::new());
+                std::io::Read::read_to_string(&mut client.0.stdout.take().unwrap(), &mut out).unwrap();
+                std::io::Read::read_to_string(&mut client.0.stderr.take().unwrap(), &mut err).unwrap();
+                (out, err, client.0.wait().unwrap().code())
+            };
+            let (out, err, code) = run(&["sh", "-c", "cat; echo err >&2; exit 7"], "given\n");
+            assert!(
+                out == "given\n" && err.starts_with("err\n") && code == Some(7),
+                "{program} {websockets}: {out} {err} {code:?}"
+            );
+            let (out, err, code) = run(&["sha256sum"], "x\n");
+            assert!(out.starts_with("73cb3858") && code == Some(0), "{program} {websockets}: {out} {err}");
+            let (_, err, code) = run(&["no-such-program"], "");
+            assert!(code != Some(0) && err.contains("no-such-program"), "{program} {websockets}: {err}");
+        }
+    }
+    drop(open);
+    let events = events(&world);
+    let told = told(&events, "command");
+    assert_eq!(told.len(), 12, "{told:#?}");
+    for three in told.chunks(3) {
+        assert_eq!(three[0], "sh -c 'cat; echo err >&2; exit 7': exit 7");
+        assert_eq!(three[1], "sha256sum: exit 0");
+        assert!(three[2].starts_with("no-such-program: "), "{}", three[2]);
+    }
+    assert_eq!(said(&events, "in"), "given\nx\n".repeat(4));
+    assert_eq!(said(&events, "error").matches("err\n").count(), 4);
+}
+
+const PYTHON: &str = r#"
+import sys, threading, urllib.request
+from kubernetes import client, config, watch
+from kubernetes.stream import stream, portforward
+config.load_kube_config()
+core, space = client.CoreV1Api(), sys.argv[1]
+print([pod.metadata.name for pod in core.list_namespaced_pod(space).items])
+core.create_namespaced_config_map(space, client.V1ConfigMap(metadata=client.V1ObjectMeta(name="of-python"), data={"a": "b"}))
+for event in watch.Watch().stream(core.list_namespaced_config_map, space, timeout_seconds=20):
+    if event["object"].metadata.name == "of-python":
+        print(event["type"])
+        break
+held = stream(core.connect_get_namespaced_pod_exec, "web", space, command=["sh", "-c", "read a; echo got $a; echo err >&2; exit 3"],
+    stdin=True, stdout=True, stderr=True, tty=False, _preload_content=False)
+held.write_stdin("line\n")
+held.run_forever(timeout=20)
+print(held.read_stdout().strip(), held.read_stderr().strip(), held.returncode)
+forward = portforward(core.connect_get_namespaced_pod_portforward, "web", space, ports="PORT")
+socket = forward.socket(PORT)
+socket.setblocking(True)
+socket.sendall(b"hello\n")
+print(socket.recv(100).decode().strip())
+"#;
+
+#[test]
+fn the_python_client_lists_watches_runs_and_forwards() {
+    let (world, cluster) = clinic();
+    let port = hoop_testkit::free_port().to_string();
+    cluster.pod_that("web", &json!({}), &format!("exec nc -ll -p {port} -e cat"));
+    world.rule(json!({"forwarding": ["local"]}));
+    let mut python = hoop_testkit::kubernetes(&PYTHON.replace("PORT", &port));
+    let open = Open::start(&world);
+    let (out, err, code) = done(python.env("KUBECONFIG", &open.kubeconfig).arg(&cluster.namespace));
+    assert_eq!(out, "['web']\nADDED\ngot line err 3\nhello\n", "{err}");
+    assert_eq!(code, Some(0));
+    drop(open);
+    let events = events(&world);
+    assert!(told(&events, "command").iter().any(|line| line.ends_with("exit 3")), "{events:#?}");
+    assert!(
+        told(&events, "forward")
+            .iter()
+            .any(|line| line.contains(&format!("{}/web port {port}", cluster.namespace)))
+    );
+    assert!(
+        told(&events, "api").contains(&format!("create configmaps of-python in {}: 201", cluster.namespace))
+    );
+}
+
+#[test]
+fn curl_speaks_both_versions_of_http_by_the_socket() {
+    let (world, cluster) = clinic();
+    let open = Open::start(&world);
+    let path = format!("http://k8s/api/v1/namespaces/{}/configmaps", cluster.namespace);
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        let curl = |words: &[&str]| {
+            let mut curl = Command::new("curl");
+            curl.args(["-s", version, "-w", " %{http_code} %{http_version}", "--unix-socket"])
+                .arg(&open.socket);
+            run(curl.args(words))
+        };
+        let body =
+            format!(r#"{{"metadata":{{"name":"of-{}"}}}}"#, version.trim_matches('-').replace('.', "-"));
+        let number = if version == "--http1.1" { "1.1" } else { "2" };
+        let shown = curl(&["-H", "Content-Type: application/json", "-d", &body, &path]);
+        assert!(shown.ends_with(&format!(" 201 {number}")), "{shown}");
+        let shown = curl(&[&path]);
+        assert!(shown.contains("ConfigMapList") && shown.ends_with(&format!(" 200 {number}")), "{shown}");
+        // The API server itself takes no HEAD.
+        let shown = curl(&["-I", &path]);
+        assert!(shown.ends_with(&format!(" 405 {number}")), "{shown}");
+        let shown = curl(&[&format!("{path}/none")]);
+        assert!(shown.contains("NotFound") && shown.ends_with(&format!(" 404 {number}")), "{shown}");
+    }
+    drop(open);
+    assert_eq!(told(&events(&world), "api").iter().filter(|line| line.ends_with(": 201")).count(), 2);
+}
