@@ -154,7 +154,8 @@ fn a_shell_has_a_terminal_of_its_own() {
     shell.send("\u{3}").unwrap();
     shell.send_line("echo inter''rupted $?").unwrap();
     shell.expect("interrupted 130").unwrap();
-    shell.send_line("sh -c 'echo wai''ting; sleep 600'").unwrap();
+    // In one process: a shell that is about to start another, and waits for it in the kernel, cannot stop.
+    shell.send_line("sh -c 'echo wai''ting; exec sleep 600'").unwrap();
     shell.expect("waiting").unwrap();
     shell.send("\u{1a}").unwrap();
     // The shell says so by itself when it has the terminal again: what was typed before that is the terminal's to drop.
