@@ -6,7 +6,11 @@ use std::{
     time::Duration,
 };
 
-use hoop_engine::{RequestId, Timestamp, hosted::Host};
+use hoop_engine::{
+    Event, RequestId, Timestamp,
+    hosted::{Host, Keep},
+};
+use hoop_masking::Counts;
 use hoop_model::Fault;
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -47,6 +51,18 @@ impl Course {
         u64::try_from(self.host.now().since(began).as_micros()).unwrap_or(u64::MAX)
     }
 
+    /// Records what was masked of a request's output, if anything was.
+    ///
+    /// # Errors
+    /// When the recording is broken.
+    pub async fn tell_masked(&self, id: RequestId, counts: Counts) -> Result<(), Fault> {
+        let counts: Vec<_> = counts.iter().map(|(kind, count)| (kind.name().to_owned(), count)).collect();
+        if counts.is_empty() {
+            return Ok(());
+        }
+        self.host.note(Event::Masked { id, counts }, Keep::IfStrict).await
+    }
+
     /// Runs for as long as the stream does.
     pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         // Boxed, or the task would have room for it twice: as what it was given, and as what it runs.
@@ -85,4 +101,11 @@ impl Course {
             fault = self.host.ended() => fault,
         }
     }
+}
+
+/// What the recording has of a request that ended by this.
+#[must_use]
+pub fn failed(id: RequestId, fault: &Fault, duration_us: u64) -> Event {
+    let (code, message) = (fault.code.to_string().into(), fault.message.clone().into());
+    Event::Failed { id: Some(id), code, message, duration_us }
 }

@@ -5,12 +5,13 @@
 //! - `course` is what all tasks of a stream share, and its one end.
 //! - `tally` counts what passes, and says what of it is kept.
 //! - `mask` masks what programs print.
-//! - `content` sums up what passes of a file.
+//! - `content` sums up what passes of a file, and `files` tells the recording of a transfer.
 //!
 //! It must not know any protocol.
 
 pub mod content;
 pub mod course;
+pub mod files;
 pub mod mask;
 pub mod stream;
 pub mod tally;

@@ -8,8 +8,7 @@ use hoop_engine::{
     Event, Question, RequestId,
     hosted::{Keep, Refused},
 };
-use hoop_hosted::{mask::Veils, tally::Tally};
-use hoop_masking::Counts;
+use hoop_hosted::{course, mask::Veils, tally::Tally};
 use hoop_model::{Fault, Timestamp};
 use hoop_policy::{KnownLabels, Permit};
 use hoop_recording::event::{Direction, Form, Parameter, Said};
@@ -338,7 +337,7 @@ struct Ongoing {
 
 impl Ongoing {
     async fn failed(&self, fault: &Fault) -> Result<(), Fault> {
-        let event = fault::failed(self.id, fault, self.shared.course.micros(self.began));
+        let event = course::failed(self.id, fault, self.shared.course.micros(self.began));
         self.shared.course.host.note(event, Keep::IfStrict).await
     }
 
@@ -436,7 +435,7 @@ impl Passing {
         };
         let counts = veils.map(|veils| veils.counts()).unwrap_or_default();
         let told = async {
-            tell_masked(&shared, self.ongoing.id, counts).await?;
+            shared.course.tell_masked(self.ongoing.id, counts).await?;
             match &end {
                 End::Whole => self.ongoing.completed(self.status, "", &words).await,
                 End::Left => self.ongoing.completed(self.status, ", until the client left", &words).await,
@@ -533,15 +532,6 @@ impl Passing {
             Err(fault) => Some(End::Broke(fault)),
         }
     }
-}
-
-/// What was masked of a request's output.
-pub(crate) async fn tell_masked(shared: &Shared, id: RequestId, counts: Counts) -> Result<(), Fault> {
-    let counts: Vec<_> = counts.iter().map(|(kind, count)| (kind.name().to_owned(), count)).collect();
-    if counts.is_empty() {
-        return Ok(());
-    }
-    shared.course.host.note(Event::Masked { id, counts }, Keep::IfStrict).await
 }
 
 /// Identity, plainly: what comes may have to be read.

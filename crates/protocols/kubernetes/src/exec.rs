@@ -7,7 +7,7 @@ use hoop_engine::{
     Event, Question, RequestId,
     hosted::{Keep, Refused},
 };
-use hoop_hosted::{mask::Veils, tally::Tally};
+use hoop_hosted::{course, files::Files, mask::Veils, tally::Tally};
 use hoop_model::{Fault, Timestamp};
 use hoop_policy::{Channel, Permit};
 use hoop_recording::event::{Direction, Form, Terminal};
@@ -22,10 +22,8 @@ use tokio::time::Instant;
 
 use crate::{
     answer::{self, Body},
-    call::tell_masked,
     engine::Shared,
-    fault,
-    files::Files,
+    fault, files,
     request::Exec,
     streams::{
         Agreed, Asked, FromClient, FromCluster, FromPod, StreamError, ToClient, ToCluster, ToPod, Upgrade,
@@ -52,7 +50,7 @@ pub(crate) async fn run(
     let terminal =
         program.terminal.then(|| Terminal { name: Bytes::from_static(name.as_bytes()), columns, rows });
     let text = program.text();
-    let files = Files::of(&program.command, shared.settings.file_copies);
+    let files = files::of(&program.command, shared.settings.file_copies);
     let (form, question) = if program.command.is_empty() {
         (Form::Shell { terminal }, Question::Channel(Channel::Shell))
     } else {
@@ -121,7 +119,7 @@ pub(crate) async fn open(
         Ok(Streaming::Open(io, agreed)) => Ok(Ok((io, agreed))),
         Ok(Streaming::Refused(refused)) if refused.status() == StatusCode::UNAUTHORIZED => {
             let fault = fault::credential("the cluster does not know it");
-            shared.course.host.note(fault::failed(id, &fault, duration_us), Keep::IfStrict).await?;
+            shared.course.host.note(course::failed(id, &fault, duration_us), Keep::IfStrict).await?;
             Err(fault)
         }
         Ok(Streaming::Refused(refused)) => {
@@ -134,7 +132,7 @@ pub(crate) async fn open(
             Ok(Err(Response::from_parts(head, answer::whole(body))))
         }
         Err(fault) => {
-            shared.course.host.note(fault::failed(id, &fault, duration_us), Keep::IfStrict).await?;
+            shared.course.host.note(course::failed(id, &fault, duration_us), Keep::IfStrict).await?;
             Err(fault)
         }
     }
@@ -239,7 +237,7 @@ impl Program {
             if let Some(files) = &self.files {
                 files.finish(&shared.course).await?;
             }
-            tell_masked(&shared, self.id, counts.unwrap_or_default()).await?;
+            shared.course.tell_masked(self.id, counts.unwrap_or_default()).await?;
             self.tell_end(&stop).await
         };
         let recorded = told.await;
@@ -293,7 +291,7 @@ impl Program {
             },
             Stop::Unsaid => completed("closed by the cluster".into()),
             Stop::Left => completed("closed by the client".into()),
-            Stop::Fault(fault) => fault::failed(self.id, fault, duration_us),
+            Stop::Fault(fault) => course::failed(self.id, fault, duration_us),
         };
         self.shared.course.host.note(event, Keep::IfStrict).await
     }

@@ -1,15 +1,8 @@
 //! What can go wrong here, as a person is told it.
 
-use hoop_engine::{Event, RequestId};
 use hoop_model::{Blame, Fault};
 
 use crate::request::Unclear;
-
-/// What the recording has of a request that ended by this.
-pub(crate) fn failed(id: RequestId, fault: &Fault, duration_us: u64) -> Event {
-    let (code, message) = (fault.code.to_string().into(), fault.message.clone().into());
-    Event::Failed { id: Some(id), code, message, duration_us }
-}
 
 /// A request that is not read, or not let through.
 pub(crate) fn unclear(why: &Unclear) -> Fault {

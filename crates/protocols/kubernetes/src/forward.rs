@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hoop_engine::{Event, Question, RequestId, hosted::Keep};
-use hoop_hosted::tally::Tally;
+use hoop_hosted::{course, tally::Tally};
 use hoop_model::{Fault, Timestamp};
 use hoop_policy::{Channel, Forwarding, Permit};
 use hoop_recording::event::{Direction, Form};
@@ -77,7 +77,7 @@ impl Forwards {
                 bytes: 0,
                 duration_us,
             },
-            Err(fault) => fault::failed(self.id, &fault, duration_us),
+            Err(fault) => course::failed(self.id, &fault, duration_us),
         };
         if let Err(fault) = shared.course.host.note(event, Keep::IfStrict).await {
             shared.course.break_off(fault);
@@ -137,7 +137,7 @@ impl One {
             Ok(()) => {
                 Event::Completed { id, tag: "closed".into(), rows: 0, bytes: tally.total(), duration_us }
             }
-            Err(fault) => fault::failed(id, fault, duration_us),
+            Err(fault) => course::failed(id, fault, duration_us),
         };
         if let Err(fault) = course.host.note(event, Keep::IfStrict).await {
             course.break_off(fault);

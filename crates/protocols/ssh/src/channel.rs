@@ -17,6 +17,8 @@ use russh::{
 
 use crate::{
     backlog::FromClient,
+    content::Transfer,
+    course,
     engine::{Shared, Upstream},
     fault,
     files::Files,
@@ -71,11 +73,11 @@ pub(crate) async fn serve(shared: &Shared, channel: Channel<Msg>, handle: Handle
     };
     let program = tokio::select! {
         biased;
-        _ = shared.ended() => None,
+        _ = shared.course.ended() => None,
         program = tokio::time::timeout(PATIENCE, asked) => program.ok().flatten(),
     };
     let Some(program) = program else { return client.close().await };
-    shared.host.touch();
+    shared.course.host.touch();
     // Boxed: a channel that runs holds no room for its start.
     match Box::pin(start(shared, &preparation, granted.take(), program)).await {
         Ok(running) => relay::run(shared, running, read, &client).await,
@@ -153,14 +155,20 @@ impl Preparation {
     async fn tell(&self, shared: &Shared) -> Result<(), Fault> {
         let said = |kind, text: String| Event::Said { kind, text: text.into() };
         for (name, value) in &self.variables {
-            shared.host.note(said(Said::Setting, format!("{name}={value}")), Keep::IfStrict).await?;
+            shared.course.host.note(said(Said::Setting, format!("{name}={value}")), Keep::IfStrict).await?;
         }
         for name in &self.refused {
             let text = format!("the client's variable {name} was not passed on");
-            shared.host.note(said(Said::Notice, text), Keep::IfStrict).await?;
+            shared.course.host.note(said(Said::Notice, text), Keep::IfStrict).await?;
         }
         Ok(())
     }
+}
+
+/// Files that are moved by this protocol.
+fn transfer(protocol: &str, transfer: Box<dyn Transfer>) -> Files {
+    let client = fault::client(&format!("sends what is no {protocol}, or too much of it at once"));
+    Files::new(transfer, client, fault::no_files(protocol))
 }
 
 /// Asks, and starts what may run. Whatever a broken recording stops, ends the stream.
@@ -170,16 +178,16 @@ async fn start(
     granted: Granted,
     program: Program,
 ) -> Result<Running, Fault> {
-    let id = shared.next();
+    let id = shared.course.next();
     let terminal = preparation.screen.as_ref().map(|screen| screen.terminal.clone());
     let has_terminal = terminal.is_some();
     let copies = shared.settings.file_copies;
     let files = match &program {
         // A terminal changes the bytes that pass.
         Program::Command(text) if !has_terminal => {
-            ScpCommand::of(text).map(|command| Files::new("scp", Box::new(Scp::new(command, copies))))
+            ScpCommand::of(text).map(|command| transfer("scp", Box::new(Scp::new(command, copies))))
         }
-        Program::Subsystem(name) if name == "sftp" => Some(Files::new("sftp", Box::new(Sftp::new(copies)))),
+        Program::Subsystem(name) if name == "sftp" => Some(transfer("sftp", Box::new(Sftp::new(copies)))),
         _ => None,
     };
     let channel = Question::Channel;
@@ -206,23 +214,23 @@ async fn start(
         }
     };
     let broken = |fault: Fault| {
-        shared.break_off(fault.clone());
+        shared.course.break_off(fault.clone());
         fault
     };
     preparation.tell(shared).await.map_err(broken)?;
     let other = fixed.filter(|_| matches!(program, Program::Command(_))).map(|_| fault::fixed());
     if let Some(why) = other.or_else(|| not_offered(shared, offered, &text)) {
         let text = text.slice(..text.len().min(LONGEST_COMMAND));
-        shared.host.refuse(id, form, text, &why).await.map_err(broken)?;
+        shared.course.host.refuse(id, form, text, &why).await.map_err(broken)?;
         return Err(why);
     }
-    let asked = shared.host.ask(id, form, text, &question).await;
+    let asked = shared.course.host.ask(id, form, text, &question).await;
     let permit = match asked {
         Ok(permit) => permit,
         Err(Refused::Denied(fault)) => return Err(fault),
         Err(Refused::Over(fault)) => return Err(broken(fault)),
     };
-    let began = shared.host.now();
+    let began = shared.course.host.now();
     let limit = match &files {
         Some(_) => Some(shared.settings.file_bytes),
         None if has_terminal => None,
@@ -231,7 +239,7 @@ async fn start(
     let started = begin(shared, permit, preparation, granted, &program);
     let outcome = tokio::select! {
         biased;
-        fault = shared.ended() => Err(fault),
+        fault = shared.course.ended() => Err(fault),
         outcome = started => outcome,
     };
     match outcome {
@@ -240,8 +248,8 @@ async fn start(
             Ok(Running { id, began, connection, from, to, tally, has_terminal, files })
         }
         Err(fault) => {
-            let event = fault::failed(id, &fault, relay::micros(shared, began));
-            shared.host.note(event, Keep::IfStrict).await.map_err(broken)?;
+            let event = course::failed(id, &fault, shared.course.micros(began));
+            shared.course.host.note(event, Keep::IfStrict).await.map_err(broken)?;
             Err(fault)
         }
     }

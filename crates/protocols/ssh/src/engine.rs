@@ -1,26 +1,26 @@
 //! One stream: the server that the client speaks with, its channels, and its end.
 
 use std::{
-    future::Future,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use bytes::Bytes;
 use hoop_engine::{
-    CloseReason, RequestId, StreamContext,
+    CloseReason, StreamContext,
     hosted::{Doing, Host, HostedEngine, HostedParts},
 };
 use hoop_model::{Fault, Redacted};
 use russh::{Disconnect, MethodKind, MethodSet, Preferred, SshId, cipher, mac, server};
-use tokio::sync::{Notify, mpsc, watch};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     backlog::{Backlog, MESSAGES},
+    course::Course,
     fault,
     forward::{self, Back, Forwards},
     login::Login,
@@ -77,7 +77,7 @@ impl HostedEngine for SshEngine {
 /// What all channels of a stream share.
 pub(crate) struct Shared {
     pub(crate) settings: Arc<Offer>,
-    pub(crate) host: Host,
+    pub(crate) course: Course,
     pub(crate) upstream: Upstream,
     pub(crate) forwards: Forwards,
     pub(crate) backlog: Arc<Backlog>,
@@ -87,15 +87,9 @@ pub(crate) struct Shared {
     pub(crate) person: String,
     /// Channels that run.
     pub(crate) channels: AtomicUsize,
-    pub(crate) tasks: TaskTracker,
-    /// Everything of this stream stops.
-    pub(crate) stop: CancellationToken,
     /// The client has hung up.
     pub(crate) gone: CancellationToken,
     pub(crate) let_in: Notify,
-    requests: AtomicU64,
-    /// Once nothing may go on, why.
-    broken: watch::Sender<Option<Fault>>,
 }
 
 /// See [`Way`].
@@ -137,74 +131,30 @@ impl Upstream {
     }
 }
 
-impl Shared {
-    /// Numbers a request.
-    pub(crate) fn next(&self) -> RequestId {
-        RequestId(self.requests.fetch_add(1, Ordering::Relaxed))
-    }
-
-    /// Runs for as long as the stream does.
-    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        // Boxed, or the task would have room for it twice: as what it was given, and as what it runs.
-        let (stop, work) = (self.stop.clone(), Box::pin(work));
-        self.tasks.spawn(async move {
-            let _ = stop.run_until_cancelled(work).await;
-        });
-    }
-
-    /// The stream cannot go on: its recording is broken, mostly.
-    pub(crate) fn break_off(&self, fault: Fault) {
-        self.broken.send_modify(|broken| {
-            broken.get_or_insert(fault);
-        });
-    }
-
-    /// Waits for the end, whoever announces it.
-    pub(crate) async fn ended(&self) -> Fault {
-        let mut broken = self.broken.subscribe();
-        let broken = async move {
-            let fault = broken.wait_for(Option::is_some).await.map(|fault| fault.clone());
-            match fault {
-                Ok(Some(fault)) => fault,
-                _ => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            fault = broken => fault,
-            fault = self.host.ended() => fault,
-        }
-    }
-}
-
 impl SshEngine {
     async fn serve(self: Box<Self>, parts: HostedParts) -> CloseReason {
         let Self { offer, way, stream } = *self;
-        let stop = CancellationToken::new();
-        let _stop = stop.clone().drop_guard();
+        let course = Course::new(parts.host);
+        let _stop = course.stop.clone().drop_guard();
         let (opened, back) = mpsc::channel(MOST_BACK);
         let shared = Arc::new(Shared {
-            upstream: Upstream::new(way, parts.host.clone(), opened),
+            upstream: Upstream::new(way, course.host.clone(), opened),
             forwards: Forwards::default(),
             backlog: Arc::default(),
             mask: Mask::of(&stream.rules.masking, &stream.masking_key),
             settings: offer,
-            host: parts.host,
+            course,
             person: stream.person.to_string(),
             channels: AtomicUsize::new(0),
-            tasks: TaskTracker::new(),
-            stop,
             gone: CancellationToken::new(),
             let_in: Notify::new(),
-            requests: AtomicU64::new(0),
-            broken: watch::channel(None).0,
         });
         let config = Arc::new(config(&parts.stream_key));
         let side = ClientSide::new(Arc::clone(&shared));
         let greeting = server::run_stream(config, Stream(parts.client), side);
         let running = tokio::select! {
             biased;
-            fault = shared.ended() => return CloseReason::Fault(fault),
+            fault = shared.course.ended() => return CloseReason::Fault(fault),
             running = tokio::time::timeout(GREETING, greeting) => running,
         };
         let mut running = match running {
@@ -221,11 +171,11 @@ impl SshEngine {
         };
         let fault = tokio::select! {
             biased;
-            fault = shared.ended() => fault,
+            fault = shared.course.ended() => fault,
             _ = &mut running => {
                 // What its channels have to record yet, they do; whatever they move ends with it.
                 shared.gone.cancel();
-                wait_for_channels(&shared).await;
+                shared.course.finish(LAST_WORDS).await;
                 return CloseReason::Client;
             }
             () = late => fault::client("did not ask to be let in for too long"),
@@ -239,13 +189,13 @@ impl SshEngine {
 
 /// What hosts open towards the client, each as a channel of its own.
 fn take_back(shared: &Arc<Shared>, client: &server::Handle, mut opened: mpsc::Receiver<Back>) {
-    let (all, client, stop) = (Arc::clone(shared), client.clone(), shared.stop.clone());
+    let (all, client, stop) = (Arc::clone(shared), client.clone(), shared.course.stop.clone());
     let taking = async move {
         while let Some(back) = opened.recv().await {
             // Without a seat it is dropped, which refuses it.
             let Some(seat) = Seat::take(&all) else { continue };
             let client = client.clone();
-            all.spawn(async move {
+            all.course.spawn(async move {
                 forward::back(&seat.0, &client, back).await;
             });
         }
@@ -274,14 +224,9 @@ impl Drop for Seat {
 
 /// Channels tell their own clients; then the connection ends, with the reason.
 async fn say_good_bye(shared: &Shared, handle: &server::Handle, fault: &Fault) {
-    wait_for_channels(shared).await;
+    shared.course.finish(LAST_WORDS).await;
     let text = format!("{} ({})", fault.message, fault.code);
     let _ = handle.disconnect(Disconnect::ByApplication, text, String::new()).await;
-}
-
-async fn wait_for_channels(shared: &Shared) {
-    shared.tasks.close();
-    let _ = tokio::time::timeout(LAST_WORDS, shared.tasks.wait()).await;
 }
 
 /// The client has proven its session to the tunnel; inside, `none` lets it in. No compression: it is a way to make a small

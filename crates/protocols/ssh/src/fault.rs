@@ -1,13 +1,6 @@
 //! What can go wrong here, as a person is told it.
 
-use hoop_engine::{Event, RequestId};
 use hoop_model::{Blame, Fault};
-
-/// What the recording has of a request that ended by this.
-pub(crate) fn failed(id: RequestId, fault: &Fault, duration_us: u64) -> Event {
-    let (code, message) = (fault.code.to_string().into(), fault.message.clone().into());
-    Event::Failed { id: Some(id), code, message, duration_us }
-}
 
 /// The connection's settings do not offer this.
 pub(crate) fn not_offered(what: &str) -> Fault {

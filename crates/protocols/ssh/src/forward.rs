@@ -33,10 +33,10 @@ use russh::{
 
 use crate::{
     backlog::FromClient,
+    course,
     engine::Shared,
     fault, locked,
     place::{Place, Registered},
-    relay::micros,
     tally::Tally,
     upstream::{AtHost, Connection},
 };
@@ -149,7 +149,7 @@ async fn ask(
     let text: String = text.chars().filter(|c| !c.is_control()).take(LONGEST).collect();
     let question = Question::Channel(Wanted::Forward(way));
     let never = shared.upstream.hosts().err();
-    match shared.host.ask(id, Form::Forward, Bytes::from(text), &question).await {
+    match shared.course.host.ask(id, Form::Forward, Bytes::from(text), &question).await {
         Ok(permit) if is_registered && never.is_none() => Ok(permit),
         Ok(_) => {
             let why = never.unwrap_or_else(fault::not_registered);
@@ -159,21 +159,21 @@ async fn ask(
         }
         Err(Refused::Denied(_)) => Err(NotForwarded),
         Err(Refused::Over(fault)) => {
-            shared.break_off(fault);
+            shared.course.break_off(fault);
             Err(NotForwarded)
         }
     }
 }
 
 async fn note(shared: &Shared, event: Event, keep: Keep) {
-    if let Err(fault) = shared.host.note(event, keep).await {
-        shared.break_off(fault);
+    if let Err(fault) = shared.course.host.note(event, keep).await {
+        shared.course.break_off(fault);
     }
 }
 
 /// It was permitted, and came to nothing.
 async fn failed(shared: &Shared, id: RequestId, fault: &Fault) {
-    note(shared, fault::failed(id, fault, 0), Keep::IfStrict).await;
+    note(shared, course::failed(id, fault, 0), Keep::IfStrict).await;
 }
 
 fn is_registered(known: &[Registered], place: Option<&Place>) -> bool {
@@ -188,7 +188,7 @@ pub(crate) async fn onward(
     channel: Channel<Msg>,
     reply: ChannelOpenHandle,
 ) {
-    let id = shared.next();
+    let id = shared.course.next();
     let known = is_registered(&shared.settings.forward_to, place.as_ref());
     let (Ok(permit), Some(place)) = (ask(shared, id, Forwarding::Local, asked, known).await, place) else {
         return reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
@@ -216,7 +216,7 @@ pub(crate) async fn onward(
 
 /// Has the host listen. Answers with the port, where it is one.
 pub(crate) async fn listen(shared: &Shared, asked: String, place: Option<Place>) -> Option<u16> {
-    let id = shared.next();
+    let id = shared.course.next();
     let known = is_registered(&shared.settings.forward_from, place.as_ref());
     let permit = ask(shared, id, Forwarding::Remote, asked, known).await.ok()?;
     let listening = async {
@@ -254,14 +254,15 @@ pub(crate) fn listen_no_more(shared: &Shared, place: Option<&Place>) -> bool {
 /// A program that is about to start may open the person's agent.
 pub(crate) async fn lend_agent(shared: &Shared, channel: ChannelId) -> bool {
     let asked = "the client's authentication agent".to_owned();
-    let permit = ask(shared, shared.next(), Forwarding::Agent, asked, true).await;
+    let permit = ask(shared, shared.course.next(), Forwarding::Agent, asked, true).await;
     permit.is_ok_and(|permit| shared.forwards.grant(channel, |granted| granted.agent = Some(permit)))
 }
 
 /// The same of their display.
 pub(crate) async fn lend_display(shared: &Shared, channel: ChannelId, display: Display) -> bool {
     let fits = display.protocol.len().max(display.cookie.len()) <= LONGEST_COOKIE;
-    let permit = ask(shared, shared.next(), Forwarding::X11, "the client's display".to_owned(), fits).await;
+    let permit =
+        ask(shared, shared.course.next(), Forwarding::X11, "the client's display".to_owned(), fits).await;
     permit.is_ok_and(|permit| {
         shared.forwards.grant(channel, |granted| granted.display = Some((display, permit)))
     })
@@ -270,7 +271,7 @@ pub(crate) async fn lend_display(shared: &Shared, channel: ChannelId, display: D
 /// Opens to the client what the host opened to us, and carries it to its end.
 pub(crate) async fn back(shared: &Shared, client: &Handle, back: Back) {
     let Back { kind, channel, reply } = back;
-    let id = shared.next();
+    let id = shared.course.next();
     if ask(shared, id, kind.way(), kind.text(), true).await.is_err() {
         return reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
     }
@@ -311,7 +312,7 @@ struct Carried<'a> {
 
 /// Moves bytes both ways until either side closes. Whether the connection to the host can be used for another channel.
 async fn carry(shared: &Shared, id: RequestId, at_client: Channel<Msg>, at_host: AtHost) -> bool {
-    let began = shared.host.now();
+    let began = shared.course.host.now();
     let tally = Tally::new(id, Some(shared.settings.forward_bytes));
     let carried = Carried { shared, tally, onward: AtomicU64::new(0) };
     let number = at_client.id().into();
@@ -321,7 +322,7 @@ async fn carry(shared: &Shared, id: RequestId, at_client: Channel<Msg>, at_host:
     let AtHost { read: mut from_host, write: to_host } = at_host;
     let moved = tokio::select! {
         biased;
-        fault = shared.ended() => Err(fault),
+        fault = shared.course.ended() => Err(fault),
         () = too_much.cancelled() => Err(fault::unread()),
         () = shared.gone.cancelled() => Ok(()),
         moved = carried.back(&mut from_host, &to_client) => moved,
@@ -331,18 +332,18 @@ async fn carry(shared: &Shared, id: RequestId, at_client: Channel<Msg>, at_host:
     let closing = async { tokio::join!(to_host.close(), to_client.close()) };
     let _ = tokio::time::timeout(LAST_CLOSE, closing).await;
     let (onward, total) = (carried.onward.load(Ordering::Relaxed), carried.tally.total());
-    let duration_us = micros(shared, began);
+    let duration_us = shared.course.micros(began);
     let event = match &moved {
         Ok(()) => {
             let tag = format!("{onward} bytes onward, {} back", total - onward).into();
             Event::Completed { id, tag, rows: 0, bytes: total, duration_us }
         }
-        Err(fault) => fault::failed(id, fault, duration_us),
+        Err(fault) => course::failed(id, fault, duration_us),
     };
     note(shared, event, Keep::IfStrict).await;
     if let Err(fault) = moved {
         if fault::ends_stream(&fault) {
-            shared.break_off(fault);
+            shared.course.break_off(fault);
         }
         return false;
     }
@@ -357,10 +358,10 @@ impl Carried<'_> {
         while let Some(message) = from.wait().await {
             let moved = match message {
                 ChannelMsg::Data { data } => {
-                    self.shared.host.touch();
+                    self.shared.course.host.touch();
                     self.onward.fetch_add(data.len() as u64, Ordering::Relaxed);
                     if let Some(event) = self.tally.take(Direction::In, &data).event() {
-                        self.shared.host.note(event, Keep::IfStrict).await?;
+                        self.shared.course.host.note(event, Keep::IfStrict).await?;
                     }
                     to.data_bytes(data).await
                 }
@@ -382,7 +383,7 @@ impl Carried<'_> {
             let _ = match from.wait().await {
                 Some(ChannelMsg::Data { data }) => {
                     let event = self.tally.take(Direction::Out, &data).event();
-                    let shown = self.shared.host.show(data, event).await?;
+                    let shown = self.shared.course.host.show(data, event).await?;
                     to.data_bytes(shown.into_bytes()).await
                 }
                 Some(ChannelMsg::Eof) => to.eof().await,

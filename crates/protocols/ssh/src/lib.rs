@@ -25,7 +25,6 @@ mod channel;
 mod engine;
 mod exec;
 mod fault;
-mod files;
 mod forward;
 #[doc(hidden)]
 pub mod fuzz;
@@ -40,7 +39,7 @@ mod sftp;
 mod trust;
 mod upstream;
 
-use hoop_hosted::{content, mask, stream, tally};
+use hoop_hosted::{content, course, files, mask, stream, tally};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use exec::Exec;

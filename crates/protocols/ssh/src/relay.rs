@@ -8,7 +8,6 @@ use hoop_engine::{
     Event, RequestId,
     hosted::{Keep, Shown},
 };
-use hoop_masking::Counts;
 use hoop_model::{Fault, Timestamp};
 use hoop_recording::event::{Direction, Said};
 use russh::{
@@ -20,6 +19,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{
     backlog::FromClient,
+    course,
     engine::Shared,
     fault,
     files::Files,
@@ -213,7 +213,7 @@ pub(crate) async fn run(shared: &Shared, running: Running, from_client: FromClie
     let over = from_client.over();
     let stop = tokio::select! {
         biased;
-        fault = shared.ended() => Stop::Fault(fault),
+        fault = shared.course.ended() => Stop::Fault(fault),
         () = over.cancelled() => Stop::Fault(fault::unread()),
         () = shared.gone.cancelled() => Stop::Exit(Exit::Left),
         stop = down.run(from) => stop,
@@ -227,18 +227,18 @@ pub(crate) async fn run(shared: &Shared, running: Running, from_client: FromClie
     };
     let ended = async {
         if let Some(files) = &files {
-            files.finish(shared).await?;
+            files.finish(&shared.course).await?;
         }
         if let Some(veils) = &veils {
             let counts = locked(veils).counts();
-            tell_masked(shared, id, counts).await?;
+            shared.course.tell_masked(id, counts).await?;
         }
         tell_end(shared, id, began, &tally, &exit, fault.as_ref()).await
     };
     let recorded = ended.await;
     let is_recorded = recorded.is_ok();
     if let Err(fault) = recorded {
-        shared.break_off(fault);
+        shared.course.break_off(fault);
     }
     if let Some(fault) = &fault {
         let _ = tokio::time::timeout(WORDS, client.error(Shown::own_words(fault))).await;
@@ -254,14 +254,6 @@ pub(crate) async fn run(shared: &Shared, running: Running, from_client: FromClie
     client.close().await;
 }
 
-async fn tell_masked(shared: &Shared, id: RequestId, counts: Counts) -> Result<(), Fault> {
-    let counts: Vec<_> = counts.iter().map(|(kind, count)| (kind.name().to_owned(), count)).collect();
-    if counts.is_empty() {
-        return Ok(());
-    }
-    shared.host.note(Event::Masked { id, counts }, Keep::IfStrict).await
-}
-
 async fn tell_end(
     shared: &Shared,
     id: RequestId,
@@ -270,9 +262,9 @@ async fn tell_end(
     exit: &Exit,
     fault: Option<&Fault>,
 ) -> Result<(), Fault> {
-    let duration_us = micros(shared, began);
+    let duration_us = shared.course.micros(began);
     let event = match fault {
-        Some(fault) => fault::failed(id, fault, duration_us),
+        Some(fault) => course::failed(id, fault, duration_us),
         None => {
             let tag: Bytes = match exit {
                 Exit::Status(status) => format!("exit {status}").into(),
@@ -283,12 +275,7 @@ async fn tell_end(
             Event::Completed { id, tag, rows: 0, bytes: tally.total(), duration_us }
         }
     };
-    shared.host.note(event, Keep::IfStrict).await
-}
-
-/// Since then.
-pub(crate) fn micros(shared: &Shared, began: Timestamp) -> u64 {
-    u64::try_from(shared.host.now().since(began).as_micros()).unwrap_or(u64::MAX)
+    shared.course.host.note(event, Keep::IfStrict).await
 }
 
 /// From the client to the host.
@@ -327,31 +314,35 @@ impl Up<'_> {
             std::future::pending::<()>().await;
         }
         if fault::ends_stream(&fault) {
-            self.shared.break_off(fault.clone());
+            self.shared.course.break_off(fault.clone());
         }
         Stop::Fault(fault)
     }
 
     async fn input(&self, data: Bytes) -> Result<(), Fault> {
-        self.shared.host.touch();
+        self.shared.course.host.touch();
         if let Some(files) = self.files {
-            files.up(self.shared, &data).await?;
+            files.up(&self.shared.course, &data).await?;
         }
         if self.has_terminal {
             self.tally.count(&data);
         } else if let Some(event) = self.tally.take(Direction::In, &data).event() {
-            self.shared.host.note(event, Keep::IfStrict).await?;
+            self.shared.course.host.note(event, Keep::IfStrict).await?;
         }
         self.to.data(data).await
     }
 
     /// Known ones, and the recording has them first.
     async fn signal(&self, signal: Sig) -> Result<(), Fault> {
-        self.shared.host.touch();
+        self.shared.course.host.touch();
         let known = !matches!(signal, Sig::Custom(_));
         let name = signal_name(&signal);
         let text = if known { format!("signal {name}") } else { format!("signal {name} is not passed on") };
-        self.shared.host.note(Event::Said { kind: Said::Notice, text: text.into() }, Keep::First).await?;
+        self.shared
+            .course
+            .host
+            .note(Event::Said { kind: Said::Notice, text: text.into() }, Keep::First)
+            .await?;
         if !known {
             return Ok(());
         }
@@ -360,7 +351,7 @@ impl Up<'_> {
 
     async fn resize(&self, (columns, rows): (u32, u32), pixels: (u32, u32)) -> Result<(), Fault> {
         let event = Event::Resized { id: self.id, columns, rows };
-        self.shared.host.note(event, Keep::IfStrict).await?;
+        self.shared.course.host.note(event, Keep::IfStrict).await?;
         self.to.resize((columns, rows), pixels).await
     }
 }
@@ -380,7 +371,7 @@ impl Down<'_> {
             Ok(exit) => Stop::Exit(exit),
             Err(fault) => {
                 if fault::ends_stream(&fault) {
-                    self.shared.break_off(fault.clone());
+                    self.shared.course.break_off(fault.clone());
                 }
                 Stop::Fault(fault)
             }
@@ -464,10 +455,10 @@ impl Down<'_> {
             return Ok(());
         }
         if let Some(files) = self.files.filter(|_| direction == Direction::Out) {
-            files.down(self.shared, &data).await?;
+            files.down(&self.shared.course, &data).await?;
         }
         let event = self.tally.take(direction, &data).event();
-        let shown = self.shared.host.show(data, event).await?;
+        let shown = self.shared.course.host.show(data, event).await?;
         let sent = match direction {
             Direction::Error => self.client.error(shown).await,
             Direction::In | Direction::Out => self.client.output(shown).await,

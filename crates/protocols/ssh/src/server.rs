@@ -34,7 +34,7 @@ impl ClientSide {
         let Some(seat) = Seat::take(&self.shared) else {
             return reply.reject(ChannelOpenFailure::ResourceShortage).await;
         };
-        self.shared.spawn(async move {
+        self.shared.course.spawn(async move {
             seat.0.forwards.expect(channel.id());
             reply.accept().await;
             channel::serve(&seat.0, channel, handle).await;
@@ -52,7 +52,7 @@ impl ClientSide {
         let Some(seat) = Seat::take(&self.shared) else {
             return reply.reject(ChannelOpenFailure::ResourceShortage).await;
         };
-        self.shared.spawn(async move {
+        self.shared.course.spawn(async move {
             forward::onward(&seat.0, (asked, place), channel, reply).await;
         });
     }
@@ -78,13 +78,13 @@ impl Handler for ClientSide {
             fact("asked_for_user", self.name.clone()),
             fact("client", client),
         ];
-        match self.shared.host.note(Event::Opened { facts }, Keep::First).await {
+        match self.shared.course.host.note(Event::Opened { facts }, Keep::First).await {
             Ok(()) => {
                 self.shared.let_in.notify_one();
                 Ok(())
             }
             Err(fault) => {
-                self.shared.break_off(fault);
+                self.shared.course.break_off(fault);
                 Err(russh::Error::Disconnect)
             }
         }
