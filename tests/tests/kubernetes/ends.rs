@@ -104,6 +104,9 @@ fn an_agent_that_dies_leaves_a_recording_that_verifies() {
         &cluster,
         &["exec", "-i", "web", "--", "sh", "-c", "echo begun; exec cat"],
     ));
+    // The pod has a line of input: so has the recording, though nobody waited for it.
+    exec.0.stdin.as_mut().unwrap().write_all(b"drop\n").unwrap();
+    exec.0.stdout.as_mut().unwrap().read_exact(&mut [0; 5]).unwrap();
     world.crash_agent();
     let (_, code) = rest(&mut exec);
     assert_ne!(code, Some(0));
@@ -111,7 +114,9 @@ fn an_agent_that_dies_leaves_a_recording_that_verifies() {
     assert_eq!(session["state"], "interrupted", "{session}");
     let id = session["id"].as_str().unwrap();
     run(world.hoop(&world.admin).args(["sessions", "verify", id]));
-    assert_eq!(told(&events(&world), "command"), ["sh -c 'echo begun; exec cat': no end"]);
+    let events = events(&world);
+    assert_eq!(told(&events, "command"), ["sh -c 'echo begun; exec cat': no end"]);
+    assert!(events.iter().any(|event| event["direction"] == "in" && event["data"].to_string().contains("drop")), "{events:?}");
     wait_until("the program's end in the pod", || (!runs(&cluster, "exec cat")).then_some(()));
 }
 

@@ -8,9 +8,9 @@ use std::{
 };
 
 use hoop_testkit::{SmallDisk, World, run, wait_until};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Running, hospital, master, noise, shared};
+use super::{Running, events, hospital, master, noise, shared};
 
 fn newest(world: &World) -> String {
     world.sessions()[0]["id"].as_str().unwrap().to_owned()
@@ -84,6 +84,27 @@ fn the_gateway_may_restart_beneath_a_shell() {
     client.0.stdout.take().unwrap().read_to_string(&mut out).unwrap();
     assert_eq!(out, "survived\n");
     assert!(client.0.wait().unwrap().success());
+}
+
+/// The host has a line of a script: so has the recording, though nobody waited for it.
+#[test]
+fn what_reached_a_programs_input_is_there_after_a_kill() {
+    let (mut world, _sshd) = hospital();
+    let seen = world.folder.path().join("seen");
+    let script = format!("echo began; cat > {}", seen.display());
+    let mut client = Running::start(&mut world.ssh(&["web", &script]));
+    let mut began = [0; 6];
+    client.0.stdout.as_mut().unwrap().read_exact(&mut began).unwrap();
+    let mut input = client.0.stdin.take().unwrap();
+    std::io::Write::write_all(&mut input, b"drop table patients\n").unwrap();
+    while fs::read(&seen).unwrap_or_default().is_empty() {
+        std::thread::yield_now();
+    }
+    world.crash_agent();
+    drop(input);
+    let events = events(&world);
+    let sent: Vec<&Value> = events.iter().filter(|event| event["direction"] == "in").collect();
+    assert!(format!("{sent:?}").contains("drop table patients"), "{events:?}");
 }
 
 /// B8: the command is on its way, and its record cannot be stored: it does not run until it is.

@@ -333,7 +333,7 @@ impl Program {
                 if self.has_terminal || self.files.is_some() {
                     self.tally.count(data);
                 } else if let Some(event) = self.tally.take(Direction::In, data).event() {
-                    host.note(event, Keep::IfStrict).await?;
+                    host.note(event, Keep::First).await?;
                 }
                 Ok(())
             }

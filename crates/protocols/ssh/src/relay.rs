@@ -327,7 +327,8 @@ impl Up<'_> {
         if self.has_terminal {
             self.tally.count(&data);
         } else if let Some(event) = self.tally.take(Direction::In, &data).event() {
-            self.shared.course.host.note(event, Keep::IfStrict).await?;
+            // A script on a program's input is as much a request as its command line.
+            self.shared.course.host.note(event, Keep::First).await?;
         }
         self.to.data(data).await
     }
