@@ -52,6 +52,11 @@ impl Cluster {
         kubectl
     }
 
+    /// The kubectl of the cluster's own version: it knows SPDY alone, and ephemeral containers as they first were.
+    pub fn old_kubectl(&self) -> PathBuf {
+        self.folder.join("kubectl")
+    }
+
     /// Makes or changes an object, as the cluster's admin.
     pub fn apply(&self, object: &Value) {
         run_with_input(&mut self.kubectl(&["apply", "-f", "-"]), &object.to_string());

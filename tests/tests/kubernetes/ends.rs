@@ -116,7 +116,10 @@ fn an_agent_that_dies_leaves_a_recording_that_verifies() {
     run(world.hoop(&world.admin).args(["sessions", "verify", id]));
     let events = events(&world);
     assert_eq!(told(&events, "command"), ["sh -c 'echo begun; exec cat': no end"]);
-    assert!(events.iter().any(|event| event["direction"] == "in" && event["data"].to_string().contains("drop")), "{events:?}");
+    assert!(
+        events.iter().any(|event| event["direction"] == "in" && event["data"].to_string().contains("drop")),
+        "{events:?}"
+    );
     wait_until("the program's end in the pod", || (!runs(&cluster, "exec cat")).then_some(()));
 }
 

@@ -1,6 +1,10 @@
 //! The ways in, and the clients: each does what it does without hoop.
 
-use std::{process::Command, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use expectrl::{Expect as _, session::OsSession};
 use hoop_testkit::{Cluster, World, newest_kubectl, run, run_with_input};
@@ -173,9 +177,15 @@ fn programs_run_alike_by_every_client_and_transport() {
     let (world, cluster) = clinic();
     cluster.pod("web", &json!({}));
     let open = Open::start(&world);
-    let newest = newest_kubectl();
-    for program in ["kubectl", newest.to_str().unwrap()] {
-        for websockets in ["true", "false"] {
+    let (oldest, newest) = (cluster.old_kubectl(), newest_kubectl());
+    for (program, ways) in [
+        (Path::new("kubectl"), &["true", "false"][..]),
+        (&newest, &["true", "false"]),
+        // It knows one way.
+        (&oldest, &["false"]),
+    ] {
+        for websockets in ways {
+            let shown = program.display();
             let run = |words: &[&str], input: &str| {
                 let mut kubectl = Command::new(program);
                 kubectl
@@ -192,25 +202,80 @@ fn programs_run_alike_by_every_client_and_transport() {
             let (out, err, code) = run(&["sh", "-c", "cat; echo err >&2; exit 7"], "given\n");
             assert!(
                 out == "given\n" && err.starts_with("err\n") && code == Some(7),
-                "{program} {websockets}: {out} {err} {code:?}"
+                "{shown} {websockets}: {out} {err} {code:?}"
             );
             let (out, err, code) = run(&["sha256sum"], "x\n");
-            assert!(out.starts_with("73cb3858") && code == Some(0), "{program} {websockets}: {out} {err}");
+            assert!(out.starts_with("73cb3858") && code == Some(0), "{shown} {websockets}: {out} {err}");
             let (_, err, code) = run(&["no-such-program"], "");
-            assert!(code != Some(0) && err.contains("no-such-program"), "{program} {websockets}: {err}");
+            assert!(code != Some(0) && err.contains("no-such-program"), "{shown} {websockets}: {err}");
         }
     }
     drop(open);
     let events = events(&world);
     let told = told(&events, "command");
-    assert_eq!(told.len(), 12, "{told:#?}");
+    assert_eq!(told.len(), 15, "{told:#?}");
     for three in told.chunks(3) {
         assert_eq!(three[0], "sh -c 'cat; echo err >&2; exit 7': exit 7");
         assert_eq!(three[1], "sha256sum: exit 0");
         assert!(three[2].starts_with("no-such-program: "), "{}", three[2]);
     }
-    assert_eq!(said(&events, "in"), "given\nx\n".repeat(4));
-    assert_eq!(said(&events, "error").matches("err\n").count(), 4);
+    assert_eq!(said(&events, "in"), "given\nx\n".repeat(5));
+    assert_eq!(said(&events, "error").matches("err\n").count(), 5);
+}
+
+/// A container beside those of a pod, as the cluster's own kubectl adds it, and a copy of the pod, as the newest one makes it:
+/// what is written is recorded, what runs in either is recorded like a program, and no rule for pods alone lets it in.
+#[test]
+fn a_pod_is_debugged_by_a_container_beside_it_and_in_a_copy() {
+    let (world, cluster) = clinic();
+    cluster.pod("web", &json!({}));
+    let open = Open::start(&world);
+    let script = "read line; echo got $line; echo err >&2";
+    let mut client =
+        super::Running::start(&mut debug(&open, &cluster, cluster.old_kubectl(), &["-ic", "beside"], script));
+    // An attachment ends with its input, whatever the program has yet to say.
+    let mut input = client.0.stdin.take().unwrap();
+    std::io::Write::write_all(&mut input, b"given\n").unwrap();
+    let out = std::io::read_to_string(client.0.stdout.take().unwrap()).unwrap();
+    assert_eq!((out.as_str(), client.0.wait().unwrap().code()), ("got given\n", Some(0)));
+
+    let copy = ["-it", "--copy-to=copy", "--same-node", "-c=in"];
+    let mut shell =
+        OsSession::spawn(debug(&open, &cluster, newest_kubectl(), &copy, "echo be''gun; exec sh")).unwrap();
+    shell.set_expect_timeout(Some(Duration::from_secs(60)));
+    shell.expect("# ").unwrap();
+    shell.get_process_mut().set_window_size(90, 24).unwrap();
+    shell.send_line("while [ \"$(stty size)\" != '24 90' ]; do :; done; echo si''zed").unwrap();
+    shell.expect("sized").unwrap();
+    shell.send_line("exit 0").unwrap();
+    shell.expect(expectrl::Eof).unwrap();
+    drop(open);
+    let events = events(&world);
+    let (api, space) = (told(&events, "api"), &cluster.namespace);
+    assert!(api.contains(&format!("update pods/ephemeralcontainers web in {space}: 200")), "{api:#?}");
+    assert!(api.contains(&format!("create pods copy in {space}: 201")), "{api:#?}");
+    let all = format!("{events:?}");
+    assert!(all.contains("read line; echo got $line") && all.contains("sized"), "{all}");
+    assert_eq!(told(&events, "shell"), [": exit 0", ": exit 0"]);
+    assert!(said(&events, "in") == "given\n" && said(&events, "error") == "err\n", "{all}");
+    assert!(of_kind(&events, "resized").iter().any(|event| event["columns"] == 90), "{all}");
+
+    let all_of_pods = json!([
+        {"name": "look", "action": "allow", "verbs": ["get", "list", "watch"]},
+        {"name": "pods", "action": "allow", "resources": ["pods", "pods/attach", "pods/exec"]},
+    ]);
+    world.rule(json!({"cluster": all_of_pods}));
+    let open = Open::start(&world);
+    let (_, err, code) = done(&mut debug(&open, &cluster, cluster.old_kubectl(), &["-c", "second"], "true"));
+    assert!(err.contains("HOOP-2048") && code != Some(0), "{err}");
+}
+
+/// `kubectl debug web WORDS -- sh -c SCRIPT`
+fn debug(open: &Open, cluster: &Cluster, program: PathBuf, words: &[&str], script: &str) -> Command {
+    let mut kubectl = Command::new(program);
+    kubectl.env("KUBECONFIG", &open.kubeconfig).args(["-n", &cluster.namespace, "debug", "web"]).args(words);
+    kubectl.args(["--image=lab.local/busybox:1", "--image-pull-policy=Never", "--", "sh", "-c", script]);
+    kubectl
 }
 
 const PYTHON: &str = r#"
