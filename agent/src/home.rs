@@ -41,6 +41,9 @@ pub enum HomeError {
     /// Another agent runs on it.
     #[error("{0} is in use by another agent process: one process an identity")]
     InUse(PathBuf),
+    /// Others may look into it, and this process may not change that.
+    #[error("{0} belongs to another user. Name a folder within it, which the agent makes itself")]
+    Foreign(PathBuf),
     /// A file does not hold what it should.
     #[error("{path} cannot be read: {what}. Restore it, or remove the folder and enrol again")]
     Damaged {
@@ -98,7 +101,12 @@ impl Home {
         };
         let spool = folder.join("spool");
         fs::create_dir_all(&spool).map_err(at(&spool))?;
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(at(folder))?;
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(|error| {
+            match error.kind() {
+                io::ErrorKind::PermissionDenied => HomeError::Foreign(folder.to_owned()),
+                _ => at(folder)(error),
+            }
+        })?;
         let lock = lock(&folder.join("lock"))?;
         let tls_key_pem = keep(&folder.join("tls.key"), || {
             rcgen::KeyPair::generate().map(|key| key.serialize_pem().into()).map_err(|e| e.to_string())

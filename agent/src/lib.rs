@@ -55,6 +55,9 @@ const FIRST_WAIT: Duration = Duration::from_millis(200);
 /// Longest wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
+/// How long the end of the process waits for the gateway to take what was recorded.
+const DELIVERY: Duration = Duration::from_secs(20);
+
 pub use crate::link::{enrol::EnrolError, tls::LinkError};
 
 /// The agent cannot start.
@@ -216,9 +219,14 @@ impl Running {
     pub async fn shutdown(self) {
         let reason = Fault::new("HOOP-4205", Blame::System, "the agent is shutting down")
             .with_hint("open a new session in a moment");
-        // 1. Sessions end and say why; their recordings are finished and, if the gateway is there, sent.
+        // 1. Sessions end and say why; their recordings are finished.
         self.sessions.end_all(&reason).await;
-        // 2. Control stream, uploads, parked connections.
+        // 2. The gateway, if it is there, gets them: this may be the last time that anybody sees this disk.
+        let delivered = self.sessions.around.spool.all_delivered();
+        if tokio::time::timeout(DELIVERY, delivered).await.is_err() {
+            tracing::warn!("recordings are left in the spool; they are sent at the next start");
+        }
+        // 3. Control stream, uploads, parked connections.
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;

@@ -31,6 +31,8 @@ pub(super) struct Bell {
     pub(super) upload_rung: Notify,
     /// Rung as well by recordings that somebody waits for.
     pub(super) awaited_rung: Notify,
+    /// A recording is delivered to its end, or the upload broke off.
+    pub(super) fewer_rung: Notify,
 }
 
 impl Bell {
@@ -173,6 +175,17 @@ impl Spool {
         self.tapes.lock().ok()?.get(&session).cloned()
     }
 
+    /// Waits until the gateway has every recording to its end, as long as it takes what is sent. One may wait.
+    pub(crate) async fn all_delivered(&self) {
+        while self.connected.load(Ordering::Acquire) && self.has_undelivered() {
+            self.bell.fewer_rung.notified().await;
+        }
+    }
+
+    fn has_undelivered(&self) -> bool {
+        self.tapes().iter().any(|tape| !self.is_held(tape.session()))
+    }
+
     /// Forgets a recording that the gateway has to its end, and removes its file.
     pub(super) fn delivered(&self, tape: &SessionTape) {
         if let Ok(mut tapes) = self.tapes.lock() {
@@ -181,6 +194,7 @@ impl Spool {
         if let Err(error) = tape.remove() {
             tracing::warn!(session = %tape.session(), %error, "a delivered recording's spool file was not removed");
         }
+        self.bell.fewer_rung.notify_one();
     }
 
     /// Ends a recording whose end could not be written, as soon as it can be: when the disk has room again, say.

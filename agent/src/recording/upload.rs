@@ -77,6 +77,7 @@ struct Away(Arc<Spool>);
 impl Drop for Away {
     fn drop(&mut self) {
         self.0.connected.store(false, Ordering::Release);
+        self.0.bell.fewer_rung.notify_one();
     }
 }
 

@@ -3,7 +3,7 @@
 //! Knows nothing of what is logged or counted. Logs go to standard error; metrics are rendered on demand by whoever
 //! holds the [`Metrics`] handle (there is no listener here).
 
-use std::{fmt, str::FromStr, sync::OnceLock};
+use std::{fmt, io::IsTerminal as _, str::FromStr, sync::OnceLock};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
@@ -81,7 +81,11 @@ pub fn start_logs(format: LogFormat, filter: &str) -> Result<(), SetUpError> {
     let filter = format!("russh=off,{filter}");
     let filter = parse_filter(given.as_deref().unwrap_or(&filter))?;
     let registry = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let mut layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // Colours (which `NO_COLOR` takes away, too) are for eyes: in a file or a container's log they are noise.
+    if !std::io::stderr().is_terminal() {
+        layer.set_ansi(false);
+    }
     let started = match format {
         LogFormat::Pretty => registry.with(layer).try_init(),
         LogFormat::Json => registry.with(layer.json().flatten_event(true).with_span_list(false)).try_init(),

@@ -4,6 +4,7 @@
 mod ends;
 mod hostile;
 mod identity;
+mod inside;
 mod kube_rs;
 mod masking;
 mod rules;
