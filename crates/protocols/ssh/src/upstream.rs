@@ -19,6 +19,7 @@ use hoop_policy::Permit;
 use hoop_recording::event::{Said, Terminal};
 use russh::{
     AlgorithmKind, Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Limits, Preferred, Pty, Sig,
+    cipher,
     client::{self, ChannelOpenHandle, Handle, Msg},
     keys::PublicKeyOrCertificate,
 };
@@ -45,6 +46,16 @@ const MOST_LOGGING_IN: usize = 4;
 const MOST_IDLE: usize = 4;
 /// Messages of a channel that may wait.
 const WAITING: usize = 64;
+
+/// What processors have instructions for comes first; the library's own order costs a third of a transfer more.
+const CIPHERS: &[cipher::Name] = &[
+    cipher::AES_256_GCM,
+    cipher::AES_128_GCM,
+    cipher::CHACHA20_POLY1305,
+    cipher::AES_256_CTR,
+    cipher::AES_192_CTR,
+    cipher::AES_128_CTR,
+];
 
 /// What is to run on the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -235,6 +246,7 @@ fn config(settings: &HostSettings) -> client::Config {
         maximum_packet_size: 32 << 10,
         channel_buffer_size: WAITING,
         preferred: Preferred {
+            cipher: CIPHERS.into(),
             key: settings.trust.key_kinds().into(),
             host_key_certificates: settings.trust.certificate_kinds().into(),
             compression: vec![russh::compression::NONE].into(),
