@@ -38,19 +38,17 @@ fn secret_of(answer: &Value) -> Option<String> {
 
 /// Makes sure that the person's profile is signed in.
 pub(super) fn sign_in(state: &State, person: &Person, fingerprint: &str) -> Result<()> {
-    let hoop = &state.binaries.as_ref().context("no binaries")?.hoop;
-    let profile = state.profile(person);
-    let command = || {
-        let mut command = clean(hoop);
-        command.env("HOOP_CONFIG_DIR", &profile);
-        command
-    };
-    if profile.is_dir() && shell::capture(command().arg("whoami")).is_ok() {
+    if state.profile(person).is_dir() && shell::capture(hoop(state, person)?.arg("whoami")).is_ok() {
         return Ok(());
     }
+    sign_in_anew(state, person, fingerprint)
+}
+
+/// Signs the person in whether or not the profile is: with a second factor that is fresh.
+pub(super) fn sign_in_anew(state: &State, person: &Person, fingerprint: &str) -> Result<()> {
     say(format!("signing in {}", person.name));
     let attempt = || {
-        let mut login = command();
+        let mut login = hoop(state, person)?;
         login.args([
             "login",
             &state.url(),
