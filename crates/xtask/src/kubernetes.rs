@@ -78,11 +78,5 @@ impl Node {
 
 /// The first of three in a row: API server, etcd, kubelet.
 pub(crate) fn three_free_ports() -> Result<u16> {
-    for _ in 0..50 {
-        let port = process::free_port()?;
-        if port < u16::MAX - 2 && !process::listens(port + 1) && !process::listens(port + 2) {
-            return Ok(port);
-        }
-    }
-    anyhow::bail!("no three free ports in a row")
+    process::free_ports(3)
 }

@@ -157,9 +157,29 @@ pub(crate) fn tail(log: &Path) -> String {
     shell::last_lines(&String::from_utf8_lossy(&bytes), 25)
 }
 
-/// A port that is free on 127.0.0.1 now.
+/// A port that is free on 127.0.0.1 now, and that the system gives to no client meanwhile: a server keeps its port from run
+/// to run.
 pub(crate) fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0").context("no free port")?.local_addr()?.port())
+    free_ports(1)
+}
+
+/// The first of so many in a row.
+pub(crate) fn free_ports(count: u16) -> Result<u16> {
+    // Below what Linux gives to clients.
+    const RANGE: std::ops::Range<u16> = 20_000..32_000;
+    let room = u64::from(RANGE.end - RANGE.start - count);
+    for _ in 0..200 {
+        let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), ()) % room;
+        let first = RANGE.start + u16::try_from(random)?;
+        if (first..first + count).all(is_free) {
+            return Ok(first);
+        }
+    }
+    bail!("{count} free ports in a row are not found")
+}
+
+fn is_free(port: u16) -> bool {
+    TcpListener::bind(("127.0.0.1", port)).is_ok()
 }
 
 /// Whether somebody listens there.

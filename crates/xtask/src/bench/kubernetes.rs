@@ -162,7 +162,7 @@ fn commands(case: &str, words: &[&str], ways: &[Way; 2], effort: Effort, rows: &
     for _ in 0..effort.commands {
         for (way, taken) in ways.iter().zip(&mut taken) {
             let began = Instant::now();
-            shell::run(&mut way.kubectl(words))?;
+            shell::capture(&mut way.kubectl(words))?;
             taken.push(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
         }
     }
@@ -229,13 +229,13 @@ fn list(ways: &[Way; 2], effort: Effort, scratch: &Path, rows: &mut Rows) -> Res
     let all: Vec<_> = (0..effort.objects).map(object).collect();
     let file = scratch.join("objects.json");
     fs::write(&file, json!({"apiVersion": "v1", "kind": "List", "items": all}).to_string())?;
-    shell::run(ways[0].kubectl(&["create", "-f"]).arg(&file))?;
+    shell::capture(ways[0].kubectl(&["create", "-f"]).arg(&file))?;
     let mut taken = [Vec::new(), Vec::new()];
     for _ in 0..5 {
         for (way, taken) in ways.iter().zip(&mut taken) {
             let path = "/api/v1/namespaces/default/configmaps?labelSelector=bench%3Dlist";
             let began = Instant::now();
-            shell::run(&mut way.kubectl(&["get", "--raw", path]))?;
+            shell::capture(&mut way.kubectl(&["get", "--raw", path]))?;
             taken.push(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
         }
     }
@@ -243,28 +243,88 @@ fn list(ways: &[Way; 2], effort: Effort, scratch: &Path, rows: &mut Rows) -> Res
         taken.sort_unstable();
         rows.add("kubernetes.list.p50".into(), way.name, quantile(&taken, 0.5) / 1000.0, "ms");
     }
-    shell::run(&mut ways[0].kubectl(&["delete", "configmaps", "-l", "bench=list", "--wait=false"]))
+    shell::capture(&mut ways[0].kubectl(&["delete", "configmaps", "-l", "bench=list", "--wait=false"]))
+        .map(drop)
 }
 
 /// What the agent needs for a watch that waits.
 fn watch(state: &State, effort: Effort, rows: &mut Rows) -> Result<()> {
     let agent = state.running.agent.context("no agent")?;
     let mut connect = demo::hoop(state, state.engineer()?)?;
-    connect.args(["connect", CLUSTER, "--socket", "-o", "json"]);
+    connect.args(["connect", CLUSTER, "-o", "json"]);
     let mut connect = Held::start(&mut connect)?;
     let told: serde_json::Value = serde_json::from_str(&connect.line()?)?;
-    let socket = told.pointer("/socket").and_then(serde_json::Value::as_str).context("no socket")?.to_owned();
-    let url = "http://kubernetes/api/v1/namespaces/default/pods?fieldSelector=metadata.name%3Dshell&watch=1";
+    let kubeconfig =
+        told.pointer("/kubeconfig").and_then(serde_json::Value::as_str).context("no kubeconfig")?;
+    let port = Port::of(Path::new(kubeconfig), &state.folder)?;
     let each = effort.watches / effort.clients;
     // The first one pays for what all share.
-    let mut held = vec![Held::watching(&socket, url, 1)?];
+    let mut held = vec![port.watches(1)?];
     let before = agent.resident_kib()?;
     for _ in 0..effort.clients {
-        held.push(Held::watching(&socket, url, each)?);
+        held.push(port.watches(each)?);
     }
     let kib = agent.resident_kib()?.saturating_sub(before) as f64 / (each * effort.clients) as f64;
     rows.add("kubernetes.watch.agent".into(), "hoop", kib, "KiB/watch");
     Ok(())
+}
+
+/// A session's local port, for a client that reads no kubeconfig.
+struct Port {
+    server: String,
+    files: [PathBuf; 3],
+}
+
+impl Port {
+    fn of(kubeconfig: &Path, folder: &Path) -> Result<Self> {
+        const IN_FILES: [&str; 3] = [
+            "{.clusters[0].cluster.certificate-authority-data}",
+            "{.users[0].user.client-certificate-data}",
+            "{.users[0].user.client-key-data}",
+        ];
+        let read = |path: &str| -> Result<String> {
+            let mut view = Command::new(packages::KUBECTL);
+            view.arg("--kubeconfig").arg(kubeconfig);
+            shell::capture(view.args([
+                "config",
+                "view",
+                "--raw",
+                "--minify",
+                "-o",
+                &format!("jsonpath={path}"),
+            ]))
+        };
+        let files = ["ca", "certificate", "key"].map(|name| folder.join(format!("bench-{name}.pem")));
+        for (path, file) in IN_FILES.iter().zip(&files) {
+            let pem = shell::capture_with_input(Command::new("base64").arg("-d"), read(path)?.as_bytes())?;
+            fs::write(file, pem)?;
+        }
+        Ok(Self { server: read("{.clusters[0].cluster.server}")?, files })
+    }
+
+    /// So many watches on one connection; each has said what is there.
+    fn watches(&self, count: usize) -> Result<Held> {
+        let [ca, certificate, key] = &self.files;
+        let mut curl = Command::new("curl");
+        // Without --parallel-immediate: all share the first one's connection.
+        curl.args([
+            "-sN",
+            "--http2",
+            "--parallel",
+            "--max-time",
+            LIMIT,
+            "--parallel-max",
+            &count.to_string(),
+        ]);
+        curl.arg("--cacert").arg(ca).arg("--cert").arg(certificate).arg("--key").arg(key);
+        let watch = "api/v1/namespaces/default/pods?fieldSelector=metadata.name%3Dshell&watch=1";
+        curl.arg(format!("{}/{watch}&n=[1-{count}]", self.server));
+        let mut held = Held::start(&mut curl)?;
+        for _ in 0..count {
+            held.line()?;
+        }
+        Ok(held)
+    }
 }
 
 /// A client that ends with this.
@@ -279,26 +339,6 @@ impl Held {
         let mut child = command.spawn()?;
         let output = BufReader::new(child.stdout.take().context("no output")?);
         Ok(Self { child, output })
-    }
-
-    /// So many watches on one connection; each has said what is there.
-    fn watching(socket: &str, url: &str, count: usize) -> Result<Self> {
-        let mut curl = Command::new("curl");
-        curl.args([
-            "-sN",
-            "--http2-prior-knowledge",
-            "--parallel",
-            "--parallel-immediate",
-            "--max-time",
-            LIMIT,
-        ]);
-        curl.args(["--parallel-max", &count.to_string(), "--unix-socket", socket]);
-        curl.arg(format!("{url}&n=[1-{count}]"));
-        let mut held = Self::start(&mut curl)?;
-        for _ in 0..count {
-            held.line()?;
-        }
-        Ok(held)
     }
 
     fn line(&mut self) -> Result<String> {
