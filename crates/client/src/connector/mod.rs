@@ -239,10 +239,12 @@ impl SessionConnector {
         }
     }
 
-    /// A client that speaks TLS speaks HTTP inside: if there is no way, it is told so in HTTP.
+    /// A client that speaks TLS speaks HTTP inside: if there is no way, it is told so in HTTP. The way is made while the client is
+    /// let in; nothing goes over it before it is.
     async fn carry_tls(&self, stream: TcpStream, tls: &LocalTls) -> Result<()> {
-        let local = tls.accept(stream).await?;
-        match self.streams.open().await {
+        let (local, opened) = tokio::join!(tls.accept(stream), self.streams.open());
+        let local = local?;
+        match opened {
             Ok(stream) => self.carry_over(local, stream).await,
             Err(failure) => {
                 let error = self.no_stream(&failure);

@@ -121,7 +121,8 @@ impl KubernetesEngine {
         let serving = builder.serve_connection_with_upgrades(client, serve);
         tokio::pin!(serving);
         let mut aged = std::pin::pin!(tokio::time::sleep(LONGEST));
-        let mut fresh = true;
+        let mut warm = std::pin::pin!(shared.upstream.warm());
+        let (mut fresh, mut is_warm) = (true, false);
         let fault: Fault = loop {
             tokio::select! {
                 biased;
@@ -130,6 +131,7 @@ impl KubernetesEngine {
                     // Streams that left HTTP go on; what requests have to record yet, they do.
                     return Self::streams(&shared).await;
                 }
+                () = &mut warm, if !is_warm => is_warm = true,
                 () = &mut aged, if fresh => {
                     fresh = false;
                     serving.as_mut().graceful_shutdown();

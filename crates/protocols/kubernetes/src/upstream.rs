@@ -41,6 +41,8 @@ const WINDOWS: u32 = 2 << 20;
 const HEADERS: u32 = 64 << 10;
 /// Connections of HTTP/1.1 that wait for the next request.
 const MOST_IDLE: usize = 8;
+/// Connections that one request may find closed.
+const MOST_TRIES: usize = MOST_IDLE + 2;
 /// Bytes of an answer that refuses a stream.
 const REFUSAL: usize = 64 << 10;
 
@@ -55,6 +57,12 @@ pub(crate) struct Upstream {
     identity: Identity,
     shared: tokio::sync::Mutex<Option<Multiplexed>>,
     idle: Mutex<Vec<Sender>>,
+}
+
+/// A connection for requests.
+enum Way {
+    Multiplexed(Multiplexed),
+    Single(Sender),
 }
 
 /// What a stream was answered.
@@ -123,43 +131,67 @@ impl Upstream {
     }
 
     async fn send(&self, parts: &Parts, body: Bytes) -> Result<Response<Incoming>, Fault> {
-        // A connection that waited may be closed by now: what was not sent is sent again on a fresh one.
-        if let Some(mut sender) = self.idle() {
-            let request = self.request(parts, body.clone(), false)?;
-            match sent(sender.try_send_request(request).await)? {
-                Some(response) => {
-                    self.keep(sender);
-                    return Ok(response);
+        for _ in 0..MOST_TRIES {
+            let (way, waited) = self.way().await?;
+            let multiplexed = matches!(way, Way::Multiplexed(_));
+            let request = self.request(parts, body.clone(), multiplexed)?;
+            let answered = match way {
+                Way::Multiplexed(mut sender) => sent(sender.try_send_request(request).await)?,
+                Way::Single(mut sender) => {
+                    let answered = sent(sender.try_send_request(request).await)?;
+                    answered.inspect(|_| self.keep(sender))
                 }
-                None => drop(sender),
+            };
+            match answered {
+                Some(response) => return Ok(response),
+                // It was closed by then: what was not sent is sent again.
+                None if waited && multiplexed => *self.shared.lock().await = None,
+                None if waited => {}
+                None => break,
             }
+        }
+        Err(fault::lost("the connection broke"))
+    }
+
+    /// A connection that takes a request, and whether it waited for one.
+    async fn way(&self) -> Result<(Way, bool), Fault> {
+        if let Some(sender) = self.idle() {
+            return Ok((Way::Single(sender), true));
         }
         let mut shared = self.shared.lock().await;
-        if let Some(sender) = shared.as_ref().filter(|sender| !sender.is_closed()) {
-            let mut sender = sender.clone();
-            drop(shared);
-            let request = self.request(parts, body.clone(), true)?;
-            if let Some(response) = sent(sender.try_send_request(request).await)? {
-                return Ok(response);
-            }
-            shared = self.shared.lock().await;
-            *shared = None;
+        // Whoever held the lock may have made one.
+        if let Some(sender) = self.idle() {
+            return Ok((Way::Single(sender), true));
         }
+        if let Some(sender) = shared.as_ref().filter(|sender| !sender.is_closed()) {
+            return Ok((Way::Multiplexed(sender.clone()), true));
+        }
+        let way = self.connect().await?;
+        if let Way::Multiplexed(sender) = &way {
+            *shared = Some(sender.clone());
+        }
+        Ok((way, false))
+    }
+
+    /// Connects before anything is asked; the first request waits for it. If it fails, that request finds out why.
+    pub(crate) async fn warm(&self) {
+        let mut shared = self.shared.lock().await;
+        match self.connect().await {
+            Ok(Way::Multiplexed(sender)) => *shared = Some(sender),
+            Ok(Way::Single(sender)) => self.keep(sender),
+            Err(fault) => {
+                tracing::debug!(code = %fault.code, "the cluster was not reached before it was asked")
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<Way, Fault> {
         let secured = self.host.dial_secured(self.handshake(&[b"h2", b"http/1.1"])).await?;
         let stream = TokioIo::new(Stream(secured.stream));
         if secured.protocol.as_deref() == Some(b"h2") {
-            let mut sender = multiplex(stream).await?;
-            *shared = Some(sender.clone());
-            drop(shared);
-            let request = self.request(parts, body, true)?;
-            return sender.send_request(request).await.map_err(|error| lost(&error));
+            return Ok(Way::Multiplexed(multiplex(stream).await?));
         }
-        drop(shared);
-        let mut sender = single(stream).await?;
-        let request = self.request(parts, body, false)?;
-        let response = sender.send_request(request).await.map_err(|error| lost(&error))?;
-        self.keep(sender);
-        Ok(response)
+        Ok(Way::Single(single(stream).await?))
     }
 
     fn idle(&self) -> Option<Sender> {
