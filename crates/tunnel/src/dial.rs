@@ -2,13 +2,19 @@
 //!
 //! Knows nothing of TLS or tickets: it gives a TCP connection to the gateway's host and port.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use data_encoding::BASE64;
 use hoop_model::Redacted;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+    time::Instant,
 };
 
 /// Longest answer of a proxy that is read.
@@ -64,20 +70,55 @@ pub struct Proxy {
     credentials: Option<Redacted<String>>,
 }
 
-/// How to reach the gateway.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How to reach the gateway. Clones share what they learn of its address.
+#[derive(Debug, Clone)]
 pub struct Reach {
     host: String,
     port: u16,
     proxy: Option<Proxy>,
     within: Duration,
+    known: Arc<Known>,
+}
+
+/// The address that took a connection last: names are not looked up for each stream.
+#[derive(Debug, Default)]
+struct Known(Mutex<Option<(SocketAddr, Instant)>>);
+
+/// So long an address is used again. Names change, and a gateway moves.
+const KNOWN_FOR: Duration = Duration::from_secs(30);
+/// An address that does not answer by then may have moved: the name is looked up again.
+const KNOWN_ANSWERS: Duration = Duration::from_secs(2);
+
+impl Known {
+    fn get(&self) -> Option<SocketAddr> {
+        let known = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.filter(|(_, since)| since.elapsed() < KNOWN_FOR).map(|(address, _)| address)
+    }
+
+    fn put(&self, address: Option<SocketAddr>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
+            address.map(|address| (address, Instant::now()));
+    }
+
+    /// To host and port: by the address that is known, or by name.
+    async fn open(&self, host: &str, port: u16) -> Result<TcpStream, ReachError> {
+        if let Some(address) = self.get() {
+            match tokio::time::timeout(KNOWN_ANSWERS, open(&address.ip().to_string(), address.port())).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(_)) | Err(_) => self.put(None),
+            }
+        }
+        let stream = open(host, port).await?;
+        self.put(stream.peer_addr().ok());
+        Ok(stream)
+    }
 }
 
 impl Reach {
     /// Directly.
     #[must_use]
     pub fn direct(host: impl Into<String>, port: u16) -> Self {
-        Self { host: host.into(), port, proxy: None, within: Duration::from_secs(10) }
+        Self { host: host.into(), port, proxy: None, within: Duration::from_secs(10), known: Arc::default() }
     }
 
     /// Through the proxy that `HTTPS_PROXY` or `https_proxy` names, unless `NO_PROXY` or `no_proxy` excepts the host.
@@ -132,8 +173,8 @@ impl Reach {
     pub async fn connect(&self) -> Result<TcpStream, ReachError> {
         let connecting = async {
             match &self.proxy {
-                None => open(&self.host, self.port).await,
-                Some(proxy) => proxy.tunnel(&self.host, self.port).await,
+                None => self.known.open(&self.host, self.port).await,
+                Some(proxy) => proxy.tunnel(&self.known, &self.host, self.port).await,
             }
         };
         let first = self.proxy.as_ref().map_or((&self.host, self.port), |proxy| (&proxy.host, proxy.port));
@@ -184,10 +225,10 @@ impl Proxy {
         Some(Self { host: parsed.host().to_owned(), port: parsed.port_u16().unwrap_or(80), credentials })
     }
 
-    async fn tunnel(&self, host: &str, port: u16) -> Result<TcpStream, ReachError> {
+    async fn tunnel(&self, known: &Known, host: &str, port: u16) -> Result<TcpStream, ReachError> {
         let address = authority(&self.host, self.port);
         let connect_error = |source| ReachError::Connect { address: address.clone(), source };
-        let mut stream = open(&self.host, self.port).await?;
+        let mut stream = known.open(&self.host, self.port).await?;
         stream.write_all(self.request(host, port).expose().as_bytes()).await.map_err(connect_error)?;
         match read_status(&mut stream).await.map_err(connect_error)? {
             Some(status) if (200..300).contains(&status) => Ok(stream),
@@ -333,6 +374,25 @@ mod tests {
         };
         let reach = from(&[("HTTPS_PROXY", &format!("http://ada:secret@{address}"))]).unwrap();
         tokio::join!(reach.connect(), serving)
+    }
+
+    #[tokio::test]
+    async fn an_address_is_used_again_until_it_fails() {
+        let (gone, here) = (
+            TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        );
+        let (old, new) = (gone.local_addr().unwrap(), here.local_addr().unwrap());
+        drop(gone);
+        let reach = Reach::direct("localhost", new.port());
+        reach.known.put(Some(old));
+        for _ in 0..2 {
+            assert_eq!(reach.connect().await.unwrap().peer_addr().unwrap(), new);
+            assert_eq!(reach.clone().known.get(), Some(new));
+        }
+        // The name is not asked while the address answers.
+        let elsewhere = Reach { host: "no-such-host.invalid".to_owned(), ..reach };
+        assert_eq!(elsewhere.connect().await.unwrap().peer_addr().unwrap(), new);
     }
 
     #[tokio::test]

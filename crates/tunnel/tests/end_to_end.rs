@@ -120,6 +120,45 @@ async fn further_streams_resume_with_their_own_tickets() {
     );
 }
 
+/// Bytes of all records that go one way at once.
+fn flight(from: &mut rustls::Connection, to: &mut rustls::Connection) -> usize {
+    let mut bytes = Vec::new();
+    while from.wants_write() {
+        from.write_tls(&mut bytes).unwrap();
+    }
+    let mut rest = bytes.as_slice();
+    while !rest.is_empty() {
+        to.read_tls(&mut rest).unwrap();
+        to.process_new_packets().unwrap();
+    }
+    bytes.len()
+}
+
+/// A second stream is open after one way to the agent and back, and stays secret from a computer that factors.
+#[test]
+fn every_handshake_is_hybrid_and_takes_one_round_trip() {
+    let (ca, id) = (Ca::new(), AgentId::generate());
+    let session = Session::new(&ca, id);
+    let agent = hoop_tunnel::inner::agent_config(ca.roots(), ca.issue(PeerIdentity::Agent(id))).unwrap();
+    for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+        let ticket = Ticket::derive(&session.secret, session.id, 0);
+        let name = rustls::pki_types::ServerName::try_from("gateway").unwrap();
+        let client = rustls::ClientConnection::new(session.tls.with_ticket(&ticket), name).unwrap();
+        let mut client = rustls::Connection::Client(client);
+        let mut server =
+            rustls::Connection::Server(rustls::ServerConnection::new(Arc::clone(&agent)).unwrap());
+        flight(&mut client, &mut server);
+        flight(&mut server, &mut client);
+        assert!(!client.is_handshaking(), "{kind:?} takes another round trip");
+        flight(&mut client, &mut server);
+        // The tickets for the next one.
+        flight(&mut server, &mut client);
+        assert_eq!(client.handshake_kind(), Some(kind));
+        let group = client.negotiated_key_exchange_group().unwrap().name();
+        assert_eq!(group, rustls::NamedGroup::X25519MLKEM768);
+    }
+}
+
 #[tokio::test]
 async fn a_ticket_is_good_for_one_connection() {
     let (ca, id) = (Ca::new(), AgentId::generate());

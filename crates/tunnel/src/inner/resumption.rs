@@ -2,10 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Mutex, PoisonError},
 };
 
 use rustls::{
@@ -23,7 +20,6 @@ const KEPT: usize = 16;
 #[derive(Default)]
 pub(super) struct SessionTickets {
     tickets: Mutex<VecDeque<Tls13ClientSessionValue>>,
-    resuming: AtomicBool,
 }
 
 impl std::fmt::Debug for SessionTickets {
@@ -35,12 +31,10 @@ impl std::fmt::Debug for SessionTickets {
 impl ClientSessionStore for SessionTickets {
     fn set_kx_hint(&self, _: ServerName<'static>, _: NamedGroup) {}
 
-    /// The hybrid post-quantum group for a full handshake, which is the default; plain X25519 for a resumed one.
-    ///
-    /// A resumed handshake mixes in the secret of the full one (RFC 8446 §7.1), and with it that one's post-quantum
-    /// share, so that the cheaper exchange gives up nothing.
+    /// The configuration's own, also for a resumed handshake: an agent that is offered less asks for it (RFC 8446 §4.1.4), and
+    /// that is one more way to the agent and back.
     fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
-        self.resuming.load(Ordering::Relaxed).then_some(NamedGroup::X25519)
+        None
     }
 
     fn set_tls12_session(&self, _: ServerName<'static>, _: Tls12ClientSessionValue) {}
@@ -60,8 +54,6 @@ impl ClientSessionStore for SessionTickets {
     }
 
     fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
-        let ticket = self.tickets.lock().unwrap_or_else(PoisonError::into_inner).pop_back();
-        self.resuming.store(ticket.is_some(), Ordering::Relaxed);
-        ticket
+        self.tickets.lock().unwrap_or_else(PoisonError::into_inner).pop_back()
     }
 }
