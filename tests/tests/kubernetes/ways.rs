@@ -1,13 +1,14 @@
 //! The ways in, and the clients: each does what it does without hoop.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
 
 use expectrl::{Expect as _, session::OsSession};
-use hoop_testkit::{Cluster, World, newest_kubectl, run, run_with_input};
+use hoop_testkit::{Cluster, World, helm, newest_kubectl, run, run_with_input};
 use serde_json::json;
 
 use super::{Open, clinic, done, events, kubectl, of_kind, said, told};
@@ -276,6 +277,47 @@ fn debug(open: &Open, cluster: &Cluster, program: PathBuf, words: &[&str], scrip
     kubectl.env("KUBECONFIG", &open.kubeconfig).args(["-n", &cluster.namespace, "debug", "web"]).args(words);
     kubectl.args(["--image=lab.local/busybox:1", "--image-pull-policy=Never", "--", "sh", "-c", script]);
     kubectl
+}
+
+/// Charts are installed, changed and taken back by helm, whose own notes are Secrets: their values stand nowhere.
+#[test]
+fn helm_installs_changes_and_takes_back_a_chart() {
+    let (world, cluster) = clinic();
+    let chart = world.folder.path().join("chart");
+    fs::create_dir_all(chart.join("templates")).unwrap();
+    fs::write(chart.join("Chart.yaml"), "apiVersion: v2\nname: clinic\nversion: 1.0.0\n").unwrap();
+    fs::write(chart.join("values.yaml"), "word: first\n").unwrap();
+    let template = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Release.Name }}-words}\ndata: {word: {{ .Values.word }}}\n";
+    fs::write(chart.join("templates/words.yaml"), template).unwrap();
+    let open = Open::start(&world);
+    let helm = |words: &[&str]| {
+        let mut helm = Command::new(helm());
+        helm.env("KUBECONFIG", &open.kubeconfig).env("HOME", world.folder.path());
+        run(helm.args(["--namespace", &cluster.namespace]).args(words))
+    };
+    let word =
+        || run(&mut cluster.kubectl(&["get", "configmap", "ward-words", "-o", "jsonpath={.data.word}"]));
+    let chart = chart.to_str().unwrap();
+    assert!(helm(&["install", "ward", chart]).contains("STATUS: deployed"));
+    assert_eq!(word(), "first");
+    helm(&["upgrade", "ward", chart, "--set", "word=second"]);
+    assert_eq!(word(), "second");
+    helm(&["rollback", "ward", "1"]);
+    assert_eq!(word(), "first");
+    let list = helm(&["list", "-o", "json"]);
+    assert!(list.contains("\"revision\":\"3\""), "{list}");
+    helm(&["uninstall", "ward"]);
+    drop(open);
+    let events = events(&world);
+    let (api, space) = (told(&events, "api"), &cluster.namespace);
+    assert!(api.contains(&format!("create configmaps ward-words in {space}: 201")), "{api:#?}");
+    assert!(api.contains(&format!("patch configmaps ward-words in {space}: 200")), "{api:#?}");
+    assert!(api.contains(&format!("delete configmaps ward-words in {space}: 200")), "{api:#?}");
+    let all = format!("{events:?}");
+    assert!(
+        all.contains("data.word = second") && !all.contains("SDRzS") && !all.contains("H4sI"),
+        "a release is in it: {all}"
+    );
 }
 
 const PYTHON: &str = r#"
