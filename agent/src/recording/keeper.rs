@@ -182,8 +182,11 @@ impl Spool {
         }
     }
 
+    /// One that the gateway refuses, or that got stuck on its way, is not waited for.
     fn has_undelivered(&self) -> bool {
-        self.tapes().iter().any(|tape| !self.is_held(tape.session()))
+        let is_awaited =
+            |tape: &SessionTape| !tape.is_broken.load(Ordering::Acquire) && !self.is_held(tape.session());
+        self.tapes().iter().any(|tape| is_awaited(tape))
     }
 
     /// Forgets a recording that the gateway has to its end, and removes its file.
@@ -262,5 +265,67 @@ impl Spool {
         if let Ok(Err(error)) = synced {
             tracing::error!(%error, "the spool cannot be synced to disk");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Waker};
+
+    use hoop_model::Blame;
+    use hoop_recording::{Compression, RecordingPrivateKey};
+
+    use super::{super::tape::now, *};
+
+    fn spool(folder: &std::path::Path) -> Arc<Spool> {
+        let limits = TapeLimits {
+            behind_bytes: 1 << 20,
+            behind: Duration::from_secs(5),
+            stall: Duration::from_secs(5),
+            sync: false,
+        };
+        let spool = Spool::open(folder.to_owned(), limits, &SigningKey::generate().unwrap()).unwrap();
+        spool.connected.store(true, Ordering::Release);
+        spool
+    }
+
+    fn begin(spool: &Spool) -> Arc<SessionTape> {
+        let start = Start {
+            session: SessionId::generate(),
+            at: now(),
+            facts: Vec::new(),
+            signer: SigningKey::generate().unwrap().verifying_key(),
+            compression: Compression::Off,
+        };
+        spool.begin(start, &RecordingPrivateKey::generate().unwrap().public(), false).unwrap()
+    }
+
+    /// Not for what is kept back or refused, and not without a gateway.
+    #[test]
+    fn the_end_waits_for_what_the_gateway_takes() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = spool(folder.path());
+        let [held, refused, taken] = [(); 3].map(|()| begin(&spool));
+        spool.hold(held.session());
+        let mut waiting = std::pin::pin!(spool.all_delivered());
+        assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        refused.fail(Fault::new("HOOP-6013", Blame::System, "refused"));
+        spool.bell.fewer_rung.notify_one();
+        assert!(
+            waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending(),
+            "one can still be delivered"
+        );
+        spool.delivered(&taken);
+        assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+
+        let _more = begin(&spool);
+        let mut waiting = std::pin::pin!(spool.all_delivered());
+        assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        spool.connected.store(false, Ordering::Release);
+        spool.bell.fewer_rung.notify_one();
+        assert!(
+            waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready(),
+            "there is no gateway to wait for"
+        );
     }
 }

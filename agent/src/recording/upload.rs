@@ -125,6 +125,7 @@ fn acknowledge(spool: &Spool, ack: &RecordingAck) -> Option<SessionId> {
         let fault = refused.to_fault();
         tracing::error!(session = %tape.session(), code = %fault.code, "the gateway refuses a recording");
         tape.fail(fault);
+        spool.bell.fewer_rung.notify_one();
         return None;
     }
     let before = tape.durable();
