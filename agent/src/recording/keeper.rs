@@ -297,7 +297,7 @@ mod tests {
             signer: SigningKey::generate().unwrap().verifying_key(),
             compression: Compression::Off,
         };
-        spool.begin(start, &RecordingPrivateKey::generate().unwrap().public(), false).unwrap()
+        spool.begin(start, RecordingPrivateKey::generate().unwrap().public(), false).unwrap()
     }
 
     /// Not for what is kept back or refused, and not without a gateway.
