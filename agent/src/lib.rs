@@ -223,7 +223,7 @@ impl Running {
         self.sessions.end_all(&reason).await;
         // 2. The gateway, if it is there, gets them: this may be the last time that anybody sees this disk.
         let delivered = self.sessions.around.spool.all_delivered();
-        if tokio::time::timeout(DELIVERY, delivered).await.is_err() {
+        if !tokio::time::timeout(DELIVERY, delivered).await.unwrap_or(false) {
             tracing::warn!("recordings are left in the spool; they are sent at the next start");
         }
         // 3. Control stream, uploads, parked connections.

@@ -19,6 +19,8 @@ use super::{
 
 /// Answers wait at most so long before they are in the spool; requests never wait.
 const COMMIT_AFTER: Duration = Duration::from_millis(20);
+/// At its end the agent waits so long for a gateway that is away: it may only have restarted.
+const AWAY: Duration = Duration::from_secs(3);
 /// How often stalls are looked at.
 const STALL_CHECK: Duration = Duration::from_secs(1);
 
@@ -31,8 +33,8 @@ pub(super) struct Bell {
     pub(super) upload_rung: Notify,
     /// Rung as well by recordings that somebody waits for.
     pub(super) awaited_rung: Notify,
-    /// A recording is delivered to its end, or the upload broke off.
-    pub(super) fewer_rung: Notify,
+    /// A recording was delivered to its end or refused; the upload began, or broke off.
+    pub(super) delivery_rung: Notify,
 }
 
 impl Bell {
@@ -175,18 +177,26 @@ impl Spool {
         self.tapes.lock().ok()?.get(&session).cloned()
     }
 
-    /// Waits until the gateway has every recording to its end, as long as it takes what is sent. One may wait.
-    pub(crate) async fn all_delivered(&self) {
-        while self.connected.load(Ordering::Acquire) && self.has_undelivered() {
-            self.bell.fewer_rung.notified().await;
+    /// Waits until the gateway has every recording that has ended, to its end. Whether it has: a gateway that is away for
+    /// longer than [`AWAY`] is waited for no more. One may wait.
+    pub(crate) async fn all_delivered(&self) -> bool {
+        while self.has_undelivered() {
+            let changed = self.bell.delivery_rung.notified();
+            if self.connected.load(Ordering::Acquire) {
+                changed.await;
+            } else if tokio::time::timeout(AWAY, changed).await.is_err() {
+                return false;
+            }
         }
+        true
     }
 
-    /// One that the gateway refuses, or that got stuck on its way, is not waited for.
+    /// What waits for something else than the gateway is left out: to be told of, to be read or written at all.
     fn has_undelivered(&self) -> bool {
-        let is_awaited =
-            |tape: &SessionTape| !tape.is_broken.load(Ordering::Acquire) && !self.is_held(tape.session());
-        self.tapes().iter().any(|tape| is_awaited(tape))
+        let is_on_its_way = |tape: &SessionTape| {
+            tape.is_finished() && !tape.refused.load(Ordering::Acquire) && !self.is_held(tape.session())
+        };
+        self.tapes().iter().any(|tape| is_on_its_way(tape))
     }
 
     /// Forgets a recording that the gateway has to its end, and removes its file.
@@ -197,7 +207,7 @@ impl Spool {
         if let Err(error) = tape.remove() {
             tracing::warn!(session = %tape.session(), %error, "a delivered recording's spool file was not removed");
         }
-        self.bell.fewer_rung.notify_one();
+        self.bell.delivery_rung.notify_one();
     }
 
     /// Ends a recording whose end could not be written, as soon as it can be: when the disk has room again, say.
@@ -270,10 +280,9 @@ impl Spool {
 
 #[cfg(test)]
 mod tests {
-    use std::task::{Context, Waker};
+    use std::task::{Context, Poll, Waker};
 
-    use hoop_model::Blame;
-    use hoop_recording::{Compression, RecordingPrivateKey};
+    use hoop_recording::{Carried, Compression, RecordingPrivateKey};
 
     use super::{super::tape::now, *};
 
@@ -300,32 +309,37 @@ mod tests {
         spool.begin(start, RecordingPrivateKey::generate().unwrap().public(), false).unwrap()
     }
 
-    /// Not for what is kept back or refused, and not without a gateway.
-    #[test]
-    fn the_end_waits_for_what_the_gateway_takes() {
+    fn ended(spool: &Spool) -> Arc<SessionTape> {
+        let tape = begin(spool);
+        tape.finish("over", Carried::default(), &SigningKey::generate().unwrap()).unwrap();
+        tape
+    }
+
+    /// Not for what goes on, is kept back or refused, and not for long without a gateway.
+    #[tokio::test(start_paused = true)]
+    async fn the_end_waits_for_what_the_gateway_takes() {
         let folder = tempfile::tempdir().unwrap();
         let spool = spool(folder.path());
-        let [held, refused, taken] = [(); 3].map(|()| begin(&spool));
+        let _goes_on = begin(&spool);
+        let [held, refused, taken] = [(); 3].map(|()| ended(&spool));
         spool.hold(held.session());
         let mut waiting = std::pin::pin!(spool.all_delivered());
-        assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-        refused.fail(Fault::new("HOOP-6013", Blame::System, "refused"));
-        spool.bell.fewer_rung.notify_one();
-        assert!(
-            waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending(),
-            "one can still be delivered"
-        );
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert!(waiting.as_mut().poll(cx).is_pending());
+        refused.refused.store(true, Ordering::Release);
+        spool.bell.delivery_rung.notify_one();
+        assert!(waiting.as_mut().poll(cx).is_pending(), "one can still be delivered");
+        // The upload breaks off, and begins anew: it goes on.
+        for connected in [false, true] {
+            spool.connected.store(connected, Ordering::Release);
+            spool.bell.delivery_rung.notify_one();
+            assert!(waiting.as_mut().poll(cx).is_pending());
+        }
         spool.delivered(&taken);
-        assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+        assert_eq!(waiting.as_mut().poll(cx), Poll::Ready(true));
 
-        let _more = begin(&spool);
-        let mut waiting = std::pin::pin!(spool.all_delivered());
-        assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let _left = ended(&spool);
         spool.connected.store(false, Ordering::Release);
-        spool.bell.fewer_rung.notify_one();
-        assert!(
-            waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready(),
-            "there is no gateway to wait for"
-        );
+        assert!(!spool.all_delivered().await, "there is no gateway to wait for");
     }
 }

@@ -53,6 +53,8 @@ pub(crate) struct SessionTape {
     pub(super) is_broken: AtomicBool,
     /// A write failed in the middle: what follows the tear would be unreadable, so nothing follows.
     torn: AtomicBool,
+    /// The gateway does not take it, or it cannot be read here: it stays where it is.
+    pub(super) refused: AtomicBool,
     /// The part that holds the trailer was sent.
     last_sent: AtomicBool,
     /// Cancelled when the recording fails, so that its session ends at once.
@@ -176,6 +178,7 @@ impl SessionTape {
             broken: Mutex::new(None),
             is_broken: AtomicBool::new(false),
             torn: AtomicBool::new(false),
+            refused: AtomicBool::new(false),
             last_sent: AtomicBool::new(false),
             failed: CancellationToken::new(),
             waiting: Mutex::default(),

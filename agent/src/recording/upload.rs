@@ -33,6 +33,7 @@ pub(crate) async fn upload(
     let (parts, receiver) = mpsc::channel(WAITING);
     let mut acks = gateway.record(ReceiverStream::new(receiver)).await?.into_inner();
     spool.connected.store(true, Ordering::Release);
+    spool.bell.delivery_rung.notify_one();
     let _away = Away(Arc::clone(&spool));
     spool.tapes().iter().for_each(|tape| spool.bell.ring_upload(tape));
     let rewound = std::sync::Mutex::new(Vec::new());
@@ -77,7 +78,7 @@ struct Away(Arc<Spool>);
 impl Drop for Away {
     fn drop(&mut self) {
         self.0.connected.store(false, Ordering::Release);
-        self.0.bell.fewer_rung.notify_one();
+        self.0.bell.delivery_rung.notify_one();
     }
 }
 
@@ -96,6 +97,7 @@ async fn send(
             Ok(data) => data,
             Err(error) => {
                 tracing::error!(session = %tape.session(), %error, "a spooled recording cannot be read");
+                tape.refused.store(true, Ordering::Release);
                 return Ok(());
             }
         };
@@ -124,8 +126,9 @@ fn acknowledge(spool: &Spool, ack: &RecordingAck) -> Option<SessionId> {
     if let Some(refused) = &ack.refused {
         let fault = refused.to_fault();
         tracing::error!(session = %tape.session(), code = %fault.code, "the gateway refuses a recording");
+        tape.refused.store(true, Ordering::Release);
         tape.fail(fault);
-        spool.bell.fewer_rung.notify_one();
+        spool.bell.delivery_rung.notify_one();
         return None;
     }
     let before = tape.durable();

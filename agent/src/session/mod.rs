@@ -6,7 +6,7 @@ mod open;
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
@@ -27,6 +27,8 @@ use crate::{
 
 /// Messages to the gateway that may wait while it is away; each session has at most a few.
 const WAITING: usize = 4096;
+/// When the agent stops: how often it looks whether what is being opened has been.
+const OPENING: Duration = Duration::from_millis(20);
 
 /// What the gateway told this agent when they last met.
 #[derive(Debug, Clone)]
@@ -55,6 +57,8 @@ pub(crate) struct Sessions {
     live: Mutex<HashMap<SessionId, Arc<LiveSession>>>,
     /// Sessions that are being opened: the gateway may ask again meanwhile.
     opening: Mutex<HashSet<SessionId>>,
+    /// Why no more are opened: the agent stops.
+    closing: OnceLock<Fault>,
     /// Ends told to the gateway again at each meeting, until it has the recording.
     ended: Mutex<HashMap<SessionId, v1::SessionEnded>>,
     /// What people have had, beyond the end of their sessions.
@@ -77,6 +81,7 @@ impl Sessions {
             meeting: Mutex::default(),
             live: Mutex::default(),
             opening: Mutex::default(),
+            closing: OnceLock::new(),
             ended: Mutex::default(),
             meters: AllMeters::default(),
             news,
@@ -195,12 +200,22 @@ impl Sessions {
         opening || self.around.spool.find(id).is_some()
     }
 
-    /// Ends all sessions and waits until their recordings are finished.
+    /// Ends all sessions and waits until their recordings are finished. From now on none is opened.
     pub(crate) async fn end_all(&self, reason: &Fault) {
-        let live: Vec<_> = self.live.lock().map(|live| live.values().cloned().collect()).unwrap_or_default();
-        live.iter().for_each(|session| session.terminator.end(reason.clone()));
-        for session in live {
-            session.over.cancelled().await;
+        let _ = self.closing.set(reason.clone());
+        loop {
+            // Looked at first: one that is opened meanwhile is among the living then.
+            let more = self.opening.lock().is_ok_and(|opening| !opening.is_empty());
+            let live: Vec<_> =
+                self.live.lock().map(|live| live.values().cloned().collect()).unwrap_or_default();
+            live.iter().for_each(|session| session.terminator.end(reason.clone()));
+            for session in live {
+                session.over.cancelled().await;
+            }
+            if !more {
+                return;
+            }
+            tokio::time::sleep(OPENING).await;
         }
     }
 
@@ -215,6 +230,10 @@ impl Sessions {
     fn keep(&self, session: &Arc<LiveSession>) {
         if let Ok(mut live) = self.live.lock() {
             live.insert(session.grant.session, Arc::clone(session));
+        }
+        // It was let in while the agent began to stop.
+        if let Some(reason) = self.closing.get() {
+            session.terminator.end(reason.clone());
         }
     }
 

@@ -63,6 +63,9 @@ pub(super) async fn open(
         return Ok(Some(id));
     }
     let refuse = |fault| Refusal { session: Some(id), fault };
+    if let Some(reason) = sessions.closing.get() {
+        return Err(refuse(reason.clone()));
+    }
     let secret = secret(&request.session_secret).ok_or_else(|| {
         refuse(Fault::new("HOOP-4211", Blame::System, "the session's secret is not 32 bytes"))
     })?;

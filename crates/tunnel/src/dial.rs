@@ -166,6 +166,11 @@ impl Reach {
         if self.port == 443 { self.host.clone() } else { format!("{}:{}", self.host, self.port) }
     }
 
+    /// What answered was not what was looked for: the name is looked up again.
+    pub fn forget_address(&self) {
+        self.known.put(None);
+    }
+
     /// Connects. Cancel safe: nothing is left behind.
     ///
     /// # Errors
@@ -179,7 +184,7 @@ impl Reach {
         };
         let first = self.proxy.as_ref().map_or((&self.host, self.port), |proxy| (&proxy.host, proxy.port));
         match tokio::time::timeout(self.within, connecting).await {
-            Ok(outcome) => outcome,
+            Ok(outcome) => outcome.inspect_err(|_| self.forget_address()),
             Err(_) => Err(ReachError::Timeout { address: authority(first.0, first.1), within: self.within }),
         }
     }

@@ -103,6 +103,11 @@ impl GatewayDial {
         self
     }
 
+    /// The next connection looks the gateway's name up.
+    pub fn forget_address(&self) {
+        self.reach.forget_address();
+    }
+
     /// Connects. Cancel safe.
     ///
     /// # Errors

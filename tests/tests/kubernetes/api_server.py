@@ -5,7 +5,7 @@ context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(sys.argv[1], sys.argv[2])
 listener = socket.create_server(("127.0.0.1", 0))
 print(listener.getsockname()[1], flush=True)
-sent, piece = 0, b"a line of a log that has no end, 64 bytes long, again and again\n" * 1024
+accepted, sent, piece = 0, 0, b"a line of a log that has no end, 64 bytes long, again and again\n" * 1024
 HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: %s\r\n\r\n"
 POD = b'{"kind":"Pod","apiVersion":"v1","metadata":{"name":"web"}}'
 
@@ -32,6 +32,8 @@ def serve(plain):
             stream.recv(1)
         elif path.endswith(b"/sent"):
             stream.sendall(HEAD % b"application/json" + b"%d" % sent)
+        elif path.endswith(b"/accepted"):
+            stream.sendall(HEAD % b"application/json" + b"%d" % accepted)
         elif path.endswith(b"/noise"):
             stream.sendall(b"\x00\xff" * 1000 + b"\r\n\r\n")
         elif path.endswith(b"/long-head"):
@@ -55,4 +57,5 @@ def serve(plain):
 
 while True:
     connection, _ = listener.accept()
+    accepted += 1
     threading.Thread(target=serve, args=(connection,), daemon=True).start()

@@ -97,7 +97,9 @@ fn what_reached_a_programs_input_is_there_after_a_kill() {
     client.0.stdout.as_mut().unwrap().read_exact(&mut began).unwrap();
     let mut input = client.0.stdin.take().unwrap();
     std::io::Write::write_all(&mut input, b"drop table patients\n").unwrap();
+    let start = Instant::now();
     while fs::read(&seen).unwrap_or_default().is_empty() {
+        assert!(start.elapsed() < Duration::from_secs(30), "the host never had it");
         std::thread::yield_now();
     }
     world.crash_agent();

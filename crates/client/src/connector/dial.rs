@@ -61,8 +61,9 @@ impl SessionDial {
         let outer = self.gateway.connect().await?;
         let shaken = self.gateway.shake(outer, &self.identity.tls(), ticket).await;
         if shaken.is_err() {
-            // The gateway closes a connection whose session is over: find out.
+            // The gateway closes a connection whose session is over: find out. Or it was no gateway that answered.
             self.identity.suspect();
+            self.gateway.forget_address();
         }
         shaken
     }

@@ -197,7 +197,8 @@ impl SessionConnector {
                     Accepted::TurnedAway(error) => happened(Happening::TurnedAway(error)),
                     Accepted::Stream(stream) => match Arc::clone(&room).try_acquire_owned() {
                         Ok(permit) => {
-                            let carrying = self.clone_for_task().carry_owned(stream, locals.tls.clone());
+                            let tls = locals.tls.clone().map(|tls| (tls, locals.lets_in_one_user()));
+                            let carrying = self.clone_for_task().carry_owned(stream, tls);
                             streams.spawn(async move { let result = carrying.await; drop(permit); result });
                         }
                         Err(_) => happened(Happening::TurnedAway(too_many())),
@@ -230,20 +231,29 @@ impl SessionConnector {
         }
     }
 
-    async fn carry_owned(self, stream: LocalStream, tls: Option<LocalTls>) -> Result<()> {
+    async fn carry_owned(self, stream: LocalStream, tls: Option<(LocalTls, bool)>) -> Result<()> {
         match (stream, tls) {
             (LocalStream::Tcp(stream), None) => self.carry(stream).await,
-            (LocalStream::Tcp(stream), Some(tls)) => Box::pin(self.carry_tls(stream, &tls)).await,
+            (LocalStream::Tcp(stream), Some((tls, ours))) => {
+                Box::pin(self.carry_tls(stream, &tls, ours)).await
+            }
             #[cfg(unix)]
             (LocalStream::Unix(stream), _) => self.carry(stream).await,
         }
     }
 
-    /// A client that speaks TLS speaks HTTP inside: if there is no way, it is told so in HTTP. The way is made while the client is
-    /// let in; nothing goes over it before it is.
-    async fn carry_tls(&self, stream: TcpStream, tls: &LocalTls) -> Result<()> {
-        let (local, opened) = tokio::join!(tls.accept(stream), self.streams.open());
-        let local = local?;
+    /// A client that speaks TLS speaks HTTP inside: if there is no way, it is told so in HTTP.
+    ///
+    /// The way is made while the client is let in, where only programs of the same user get so far; nothing goes over it
+    /// before the client is in, and who says nothing has none.
+    async fn carry_tls(&self, stream: TcpStream, tls: &LocalTls, ours: bool) -> Result<()> {
+        tls.heard(&stream).await?;
+        let (local, opened) = if ours {
+            let opening = async { Ok(self.streams.open().await) };
+            tokio::try_join!(tls.accept(stream), opening)?
+        } else {
+            (tls.accept(stream).await?, self.streams.open().await)
+        };
         match opened {
             Ok(stream) => self.carry_over(local, stream).await,
             Err(failure) => {

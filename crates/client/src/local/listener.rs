@@ -229,6 +229,12 @@ pub struct Locals {
 }
 
 impl Locals {
+    /// Whether only programs of one user get a connection at all.
+    #[must_use]
+    pub fn lets_in_one_user(&self) -> bool {
+        self.port.as_ref().is_none_or(|port| port.other_users == OtherUsers::Refuse)
+    }
+
     /// Waits for a connection on any.
     ///
     /// # Errors

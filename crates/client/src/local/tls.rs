@@ -175,21 +175,33 @@ impl LocalTls {
         &self.client
     }
 
+    /// Waits until the client says something.
+    ///
+    /// # Errors
+    /// `HOOP-1067` for those who say nothing.
+    pub(crate) async fn heard(&self, stream: &TcpStream) -> Result<()> {
+        match timeout(PATIENCE, stream.peek(&mut [0])).await {
+            Ok(Ok(1..)) => Ok(()),
+            _ => Err(refused("nothing was said")),
+        }
+    }
+
     /// Lets in whoever shows it.
     ///
     /// # Errors
     /// `HOOP-1067` for everybody else, and for those who say nothing.
     pub(crate) async fn accept(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>> {
-        let refused = |why: &str| {
-            ClientError::denied("HOOP-1067", format!("a local connection was refused: {why}"))
-                .hint("use the kubeconfig that hoop wrote; it speaks TLS and has the certificate")
-        };
         match timeout(PATIENCE, self.acceptor.accept(stream)).await {
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err(error)) => Err(refused(&error.to_string())),
             Err(_) => Err(refused("nothing was said")),
         }
     }
+}
+
+fn refused(why: &str) -> ClientError {
+    ClientError::denied("HOOP-1067", format!("a local connection was refused: {why}"))
+        .hint("use the kubeconfig that hoop wrote; it speaks TLS and has the certificate")
 }
 
 fn params(name: &str, now: Timestamp, until: Timestamp) -> CertificateParams {

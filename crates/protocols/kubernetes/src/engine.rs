@@ -121,17 +121,19 @@ impl KubernetesEngine {
         let serving = builder.serve_connection_with_upgrades(client, serve);
         tokio::pin!(serving);
         let mut aged = std::pin::pin!(tokio::time::sleep(LONGEST));
-        let mut warm = std::pin::pin!(shared.upstream.warm());
-        let (mut fresh, mut is_warm) = (true, false);
+        let mut warm = Some(Box::pin(shared.upstream.warm()));
+        let mut fresh = true;
         let fault: Fault = loop {
             tokio::select! {
                 biased;
                 fault = shared.course.ended() => break fault,
                 _ = &mut serving => {
                     // Streams that left HTTP go on; what requests have to record yet, they do.
+                    drop(warm);
+                    shared.upstream.rest().await;
                     return Self::streams(&shared).await;
                 }
-                () = &mut warm, if !is_warm => is_warm = true,
+                () = async { match &mut warm { Some(warm) => warm.await, None => std::future::pending().await } } => warm = None,
                 () = &mut aged, if fresh => {
                     fresh = false;
                     serving.as_mut().graceful_shutdown();

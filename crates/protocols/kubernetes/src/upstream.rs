@@ -5,7 +5,7 @@
 
 use std::{
     sync::{Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -41,6 +41,8 @@ const WINDOWS: u32 = 2 << 20;
 const HEADERS: u32 = 64 << 10;
 /// Connections of HTTP/1.1 that wait for the next request.
 const MOST_IDLE: usize = 8;
+/// Why a connection could not be made is true for so long, for who waited meanwhile.
+const JUST_NOW: Duration = Duration::from_secs(1);
 /// Connections that one request may find closed.
 const MOST_TRIES: usize = MOST_IDLE + 2;
 /// Bytes of an answer that refuses a stream.
@@ -55,8 +57,15 @@ pub(crate) struct Upstream {
     authority: String,
     proof: Proof,
     identity: Identity,
-    shared: tokio::sync::Mutex<Option<Multiplexed>>,
+    shared: tokio::sync::Mutex<Shared>,
     idle: Mutex<Vec<Sender>>,
+}
+
+/// What requests share. Whoever connects holds it: the others wait, and find what came of it.
+#[derive(Default)]
+struct Shared {
+    multiplexed: Option<Multiplexed>,
+    failed: Option<(Instant, Fault)>,
 }
 
 /// A connection for requests.
@@ -145,7 +154,7 @@ impl Upstream {
             match answered {
                 Some(response) => return Ok(response),
                 // It was closed by then: what was not sent is sent again.
-                None if waited && multiplexed => *self.shared.lock().await = None,
+                None if waited && multiplexed => self.shared.lock().await.multiplexed = None,
                 None if waited => {}
                 None => break,
             }
@@ -159,30 +168,47 @@ impl Upstream {
             return Ok((Way::Single(sender), true));
         }
         let mut shared = self.shared.lock().await;
-        // Whoever held the lock may have made one.
-        if let Some(sender) = self.idle() {
-            return Ok((Way::Single(sender), true));
+        // Whoever held the lock may have made one, or tried.
+        if let Some(way) = self.made(&shared) {
+            return Ok((way, true));
         }
-        if let Some(sender) = shared.as_ref().filter(|sender| !sender.is_closed()) {
-            return Ok((Way::Multiplexed(sender.clone()), true));
+        if let Some((_, fault)) = shared.failed.take_if(|(since, _)| since.elapsed() < JUST_NOW) {
+            return Err(fault);
         }
         let way = self.connect().await?;
         if let Way::Multiplexed(sender) = &way {
-            *shared = Some(sender.clone());
+            shared.multiplexed = Some(sender.clone());
         }
         Ok((way, false))
     }
 
-    /// Connects before anything is asked; the first request waits for it. If it fails, that request finds out why.
+    /// Connects before anything is asked. The first request waits for it, and is told why it failed.
     pub(crate) async fn warm(&self) {
         let mut shared = self.shared.lock().await;
-        match self.connect().await {
-            Ok(Way::Multiplexed(sender)) => *shared = Some(sender),
-            Ok(Way::Single(sender)) => self.keep(sender),
-            Err(fault) => {
-                tracing::debug!(code = %fault.code, "the cluster was not reached before it was asked")
-            }
+        if self.made(&shared).is_some() {
+            return;
         }
+        match self.connect().await {
+            Ok(Way::Multiplexed(sender)) => shared.multiplexed = Some(sender),
+            Ok(Way::Single(mut sender)) => {
+                // Only then is it found.
+                if sender.ready().await.is_ok() {
+                    self.keep(sender);
+                }
+            }
+            Err(fault) => shared.failed = Some((Instant::now(), fault)),
+        }
+    }
+
+    fn made(&self, shared: &Shared) -> Option<Way> {
+        let multiplexed = shared.multiplexed.as_ref().filter(|sender| !sender.is_closed());
+        self.idle().map(Way::Single).or_else(|| multiplexed.cloned().map(Way::Multiplexed))
+    }
+
+    /// There will be no more requests, only streams that run.
+    pub(crate) async fn rest(&self) {
+        self.shared.lock().await.multiplexed = None;
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     async fn connect(&self) -> Result<Way, Fault> {
