@@ -23,6 +23,7 @@ use crate::fault;
 /// Fields that are told of one request, and bytes of each.
 const MOST: usize = 200;
 const LONGEST: usize = 300;
+const NOT_RECORDED: &str = " = (not recorded)";
 /// Levels of a body.
 const DEEPEST: usize = 100;
 
@@ -117,6 +118,11 @@ pub(crate) fn labels(object: &Value) -> KnownLabels {
     KnownLabels { all: true, known: labels.into_iter().flatten().filter_map(text).collect() }
 }
 
+fn cut(text: &str, longest: usize) -> String {
+    let cut: String = text.chars().take(longest).collect();
+    if cut.len() < text.len() { cut + "…" } else { cut }
+}
+
 struct Told {
     fields: Vec<String>,
     more: usize,
@@ -129,14 +135,12 @@ impl Told {
             self.more += 1;
             return;
         }
-        let value = match value {
-            _ if !shown => "(not recorded)".to_owned(),
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        let text = format!("{field} = {value}");
-        let cut: String = text.chars().take(LONGEST).collect();
-        self.fields.push(if cut.len() < text.len() { cut + "…" } else { cut });
+        self.fields.push(match value {
+            // However long its name is.
+            _ if !shown => format!("{}{NOT_RECORDED}", cut(field, LONGEST - NOT_RECORDED.len())),
+            Value::String(text) => cut(&format!("{field} = {text}"), LONGEST),
+            other => cut(&format!("{field} = {other}"), LONGEST),
+        });
     }
 
     fn may_show(&self, path: &str) -> bool {

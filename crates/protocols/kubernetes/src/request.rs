@@ -232,10 +232,11 @@ fn segments(path: &str) -> Result<Vec<&str>, Unclear> {
         return Err(Unclear::Path("it has other characters than names have"));
     }
     let inner = path.strip_prefix('/').ok_or(Unclear::Path("it does not begin with a slash"))?;
-    let inner = inner.strip_suffix('/').unwrap_or(inner);
     if inner.is_empty() {
         return Ok(Vec::new());
     }
+    // `/` alone is an empty part.
+    let inner = inner.strip_suffix('/').filter(|inner| !inner.is_empty()).unwrap_or(inner);
     let segments: Vec<&str> = inner.split('/').collect();
     if segments.iter().any(|segment| segment.is_empty()) {
         return Err(Unclear::Path("it has an empty part"));
@@ -417,6 +418,7 @@ mod tests {
             "/api/v1/namespaces/shop/pods/web%2fexec",
             "/api/v1/namespaces/shop/pods/web/%65xec?command=id&stdout=1",
             "/api/v1//pods",
+            "//",
             "//api/v1/pods",
             "/api/v1/pods//",
             "/api/v1/namespaces/shop/../kube-system/secrets",
