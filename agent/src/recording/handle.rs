@@ -107,14 +107,15 @@ mod tests {
         path::Path,
         sync::atomic::AtomicUsize,
         task::{Wake, Waker},
-        time::Duration,
     };
 
-    use hoop_model::SessionId;
-    use hoop_recording::{Compression, Event, RecordingPrivateKey, SigningKey, Start};
+    use hoop_recording::{Event, RecordingPrivateKey};
 
     use super::{
-        super::tape::{TapeLimits, now},
+        super::tape::{
+            now,
+            testing::{LIMITS, start},
+        },
         *,
     };
 
@@ -128,21 +129,8 @@ mod tests {
     }
 
     fn tape_of(folder: &Path, strict: bool) -> Arc<SessionTape> {
-        let start = Start {
-            session: SessionId::generate(),
-            at: now(),
-            facts: Vec::new(),
-            signer: SigningKey::generate().unwrap().verifying_key(),
-            compression: Compression::Off,
-        };
-        let limits = TapeLimits {
-            behind_bytes: 1 << 20,
-            behind: Duration::from_secs(5),
-            stall: Duration::from_secs(5),
-            sync: false,
-        };
         let key = RecordingPrivateKey::generate().unwrap();
-        SessionTape::create(folder, start, key.public(), strict, limits, Arc::default()).unwrap()
+        SessionTape::create(folder, start(), key.public(), strict, LIMITS, Arc::default()).unwrap()
     }
 
     fn say(handle: &TapeHandle) -> Mark {

@@ -282,31 +282,21 @@ impl Spool {
 mod tests {
     use std::task::{Context, Poll, Waker};
 
-    use hoop_recording::{Carried, Compression, RecordingPrivateKey};
+    use hoop_recording::{Carried, RecordingPrivateKey};
 
-    use super::{super::tape::now, *};
+    use super::{
+        super::tape::testing::{LIMITS, start},
+        *,
+    };
 
     fn spool(folder: &std::path::Path) -> Arc<Spool> {
-        let limits = TapeLimits {
-            behind_bytes: 1 << 20,
-            behind: Duration::from_secs(5),
-            stall: Duration::from_secs(5),
-            sync: false,
-        };
-        let spool = Spool::open(folder.to_owned(), limits, &SigningKey::generate().unwrap()).unwrap();
+        let spool = Spool::open(folder.to_owned(), LIMITS, &SigningKey::generate().unwrap()).unwrap();
         spool.connected.store(true, Ordering::Release);
         spool
     }
 
     fn begin(spool: &Spool) -> Arc<SessionTape> {
-        let start = Start {
-            session: SessionId::generate(),
-            at: now(),
-            facts: Vec::new(),
-            signer: SigningKey::generate().unwrap().verifying_key(),
-            compression: Compression::Off,
-        };
-        spool.begin(start, RecordingPrivateKey::generate().unwrap().public(), false).unwrap()
+        spool.begin(start(), RecordingPrivateKey::generate().unwrap().public(), false).unwrap()
     }
 
     fn ended(spool: &Spool) -> Arc<SessionTape> {

@@ -454,3 +454,28 @@ pub(super) fn register(waiting: &Mutex<Vec<Waker>>, cx: &Context<'_>) {
         waiting.push(cx.waker().clone());
     }
 }
+
+/// What tests begin recordings with.
+#[cfg(test)]
+pub(super) mod testing {
+    use hoop_recording::Compression;
+
+    use super::{Duration, SessionId, SigningKey, Start, TapeLimits, now};
+
+    pub(in super::super) const LIMITS: TapeLimits = TapeLimits {
+        behind_bytes: 1 << 20,
+        behind: Duration::from_secs(5),
+        stall: Duration::from_secs(5),
+        sync: false,
+    };
+
+    pub(in super::super) fn start() -> Start {
+        Start {
+            session: SessionId::generate(),
+            at: now(),
+            facts: Vec::new(),
+            signer: SigningKey::generate().unwrap().verifying_key(),
+            compression: Compression::Off,
+        }
+    }
+}
