@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::{load::quantile, rows::Rows, write_json};
+use super::{Run, load::quantile, rows::Rows};
 use crate::{
     demo::{self, CLUSTER, Shape, Size, State},
     packages,
@@ -27,24 +27,14 @@ use crate::{
 /// Rows of --json: {"case", "path": "direct|hoop", "value", "unit"}.
 #[derive(clap::Args)]
 pub(super) struct Kubernetes {
-    /// Write the rows to this file, as a JSON list.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    run: Run,
     /// A short run, to see that it works.
     #[arg(long)]
     quick: bool,
     /// Only cases whose name contains this: get, exec, out, cp, list, watch.
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
-    /// Use unoptimised builds; the figures mean nothing.
-    #[arg(long)]
-    dev: bool,
-    /// Build nothing: take the binaries as they were built last.
-    #[arg(long)]
-    no_build: bool,
-    /// Folder of the demo [default: ~/.cache/hoop/bench].
-    #[arg(long, value_name = "DIR")]
-    state: Option<PathBuf>,
 }
 
 /// How much is done.
@@ -80,21 +70,17 @@ struct Way {
 
 pub(super) fn run(options: &Kubernetes) -> Result<()> {
     packages::ensure(&[&packages::POSTGRESQL, &packages::OPENSSL])?;
-    let folder = super::folder(options.state.as_ref())?;
+    let folder = options.run.folder()?;
     let size = Size { max_connections: 50, shared_buffers_mib: 64 };
-    let shape =
-        Shape { build: !options.no_build, size, host: false, kubernetes: true, ..Shape::demo(options.dev) };
+    let shape = Shape {
+        build: !options.run.no_build,
+        size,
+        host: false,
+        kubernetes: true,
+        ..Shape::demo(options.run.dev)
+    };
     let state = demo::start(&folder, shape)?;
-    let mut rows = Rows::default();
-    let outcome = measure(&state, options, &mut rows);
-    let stopped = demo::stop(&folder);
-    // What was measured before a failure is worth seeing.
-    print!("{}", rows.table());
-    outcome?;
-    if let Some(file) = &options.json {
-        write_json(file, &rows)?;
-    }
-    stopped
+    options.run.end(&folder, Rows::table, |rows| measure(&state, options, rows))
 }
 
 fn measure(state: &State, options: &Kubernetes, rows: &mut Rows) -> Result<()> {

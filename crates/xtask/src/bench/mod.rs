@@ -46,6 +46,57 @@ enum What {
     Kubernetes(kubernetes::Kubernetes),
 }
 
+/// What the benches with a demo of their own have in common.
+#[derive(clap::Args)]
+struct Run {
+    /// Write the rows to this file, as a JSON list.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Use unoptimised builds; the figures mean nothing.
+    #[arg(long)]
+    dev: bool,
+    /// Build nothing: take the binaries as they were built last.
+    #[arg(long)]
+    no_build: bool,
+    /// Folder of the demo [default: ~/.cache/hoop/bench].
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+}
+
+impl Run {
+    /// Where everything is made anew: what an earlier run left there, perhaps of another version, is ended and removed.
+    fn folder(&self) -> Result<PathBuf> {
+        let folder = match &self.state {
+            Some(folder) => folder.clone(),
+            None => packages::cache()?.join("bench"),
+        };
+        if State::read(&folder)?.is_some() {
+            demo::stop(&folder)?;
+            demo::remove(&folder)?;
+        }
+        Ok(folder)
+    }
+
+    /// Measures, ends the demo, and shows the rows.
+    fn end<T>(
+        &self,
+        folder: &Path,
+        shown: fn(&Rows) -> String,
+        measure: impl FnOnce(&mut Rows) -> Result<T>,
+    ) -> Result<T> {
+        let mut rows = Rows::default();
+        let outcome = measure(&mut rows);
+        let stopped = demo::stop(folder);
+        // What was measured before a failure is worth seeing.
+        print!("{}", shown(&rows));
+        let measured = outcome?;
+        if let Some(file) = &self.json {
+            write_json(file, &rows)?;
+        }
+        stopped.map(|()| measured)
+    }
+}
+
 /// PostgreSQL: pgbench, COPY, session opening, idle sessions; rate, latency, CPU and memory.
 ///
 /// Starts a demo of its own (release builds, recording on), pgbouncer with session pooling, and `hoop connect` with a
@@ -56,9 +107,8 @@ enum What {
 /// Rows of --json: {"case", "path": "direct|pgbouncer|hoop", "value", "unit"}.
 #[derive(clap::Args)]
 struct Postgres {
-    /// Write the rows to this file, as a JSON list.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    run: Run,
     /// A short run, to see that it works: 2 s a load, 100 MB copied, 100 idle sessions.
     #[arg(long)]
     quick: bool,
@@ -71,15 +121,6 @@ struct Postgres {
     /// Let the agent speak TLS (verify-full) to PostgreSQL.
     #[arg(long)]
     target_tls: bool,
-    /// Use unoptimised builds; the figures mean nothing.
-    #[arg(long)]
-    dev: bool,
-    /// Build nothing: take the binaries as they were built last.
-    #[arg(long)]
-    no_build: bool,
-    /// Folder that keeps the database between runs [default: ~/.cache/hoop/bench].
-    #[arg(long, value_name = "DIR")]
-    state: Option<PathBuf>,
 }
 
 /// How much is done.
@@ -118,12 +159,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 fn postgres(options: &Postgres) -> Result<()> {
     packages::ensure(&[&packages::POSTGRESQL, &packages::OPENSSL, &packages::PGBOUNCER])?;
     let effort = if options.quick { QUICK } else { FULL };
-    let folder = folder(options.state.as_ref())?;
+    let folder = options.run.folder()?;
     let shape = Shape {
         host: false,
         kubernetes: false,
-        dev: options.dev,
-        build: !options.no_build,
+        dev: options.run.dev,
+        build: !options.run.no_build,
         size: Size { max_connections: u32::try_from(effort.idle)? + 200, shared_buffers_mib: 1024 },
         gateway_config: GATEWAY_CONFIG,
         target_tls: options.target_tls,
@@ -135,29 +176,7 @@ fn postgres(options: &Postgres) -> Result<()> {
     } else {
         demo::start(&folder, shape)?
     };
-    let mut rows = Rows::default();
-    let outcome = measure(&state, effort, options, &mut rows);
-    let stopped = demo::stop(&folder);
-    // What was measured before a failure is worth seeing.
-    print!("{}", rows.table());
-    outcome?;
-    if let Some(file) = &options.json {
-        write_json(file, &rows)?;
-    }
-    stopped
-}
-
-/// Where everything is made anew: what an earlier run left there, perhaps of another version, is ended and removed.
-fn folder(chosen: Option<&PathBuf>) -> Result<PathBuf> {
-    let folder = match chosen {
-        Some(folder) => folder.clone(),
-        None => packages::cache()?.join("bench"),
-    };
-    if State::read(&folder)?.is_some() {
-        demo::stop(&folder)?;
-        demo::remove(&folder)?;
-    }
-    Ok(folder)
+    options.run.end(&folder, Rows::table, |rows| measure(&state, effort, options, rows))
 }
 
 fn write_json(file: &Path, rows: &Rows) -> Result<()> {

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -10,11 +9,10 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::{
-    LIMIT,
+    LIMIT, Run,
     load::{self, Load, Mode, Script},
     paths::Paths,
     rows::Rows,
-    write_json,
 };
 use crate::{
     demo::{self, Cluster, Shape, Size, State},
@@ -31,21 +29,11 @@ use crate::{
 /// Rows of --json: {"case", "path": "hoop", "value", "unit"}.
 #[derive(clap::Args)]
 pub(super) struct Recording {
-    /// Write the rows to this file, as a JSON list.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    run: Run,
     /// A short run, to see that it works.
     #[arg(long)]
     quick: bool,
-    /// Use unoptimised builds; the figures mean nothing.
-    #[arg(long)]
-    dev: bool,
-    /// Build nothing: take the binaries as they were built last.
-    #[arg(long)]
-    no_build: bool,
-    /// Folder that keeps the database between runs [default: ~/.cache/hoop/bench].
-    #[arg(long, value_name = "DIR")]
-    state: Option<PathBuf>,
 }
 
 /// The admin's second factor is asked for once, however long this takes.
@@ -57,12 +45,12 @@ const ANSWER: u32 = 100_000;
 
 pub(super) fn run(options: &Recording) -> Result<()> {
     packages::ensure(&[&packages::POSTGRESQL, &packages::OPENSSL, &packages::PGBOUNCER])?;
-    let folder = super::folder(options.state.as_ref())?;
+    let folder = options.run.folder()?;
     let shape = Shape {
         host: false,
         kubernetes: false,
-        dev: options.dev,
-        build: !options.no_build,
+        dev: options.run.dev,
+        build: !options.run.no_build,
         size: Size { max_connections: 100, shared_buffers_mib: 512 },
         gateway_config: GATEWAY_CONFIG,
         target_tls: false,
@@ -70,15 +58,7 @@ pub(super) fn run(options: &Recording) -> Result<()> {
         features: "hoop-agent/bench-unrecorded",
     };
     let state = demo::start(&folder, shape)?;
-    let mut rows = Rows::default();
-    let outcome = measure(&state, options, &mut rows);
-    let stopped = demo::stop(&folder);
-    print!("{}", rows.lines());
-    outcome?;
-    if let Some(file) = &options.json {
-        write_json(file, &rows)?;
-    }
-    stopped
+    options.run.end(&folder, Rows::lines, |rows| measure(&state, options, rows))
 }
 
 fn measure(state: &State, options: &Recording, rows: &mut Rows) -> Result<()> {
@@ -220,7 +200,7 @@ fn examples(state: &State, options: &Recording, rows: &mut Rows) -> Result<()> {
         say(format!("{package}: {example}"));
         let mut cargo = shell::command("cargo")?;
         cargo.args(["run", "--quiet", "-p", package, "--example", example]);
-        if !options.dev {
+        if !options.run.dev {
             cargo.arg("--release");
         }
         cargo.args(["--", if options.quick { "quick" } else { "full" }]);

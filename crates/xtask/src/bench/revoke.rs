@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{Read, Write},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, ChildStdout, Command, Stdio},
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{load, rows::Rows, write_json};
+use super::{Run, load, rows::Rows};
 use crate::{
     demo::{self, Cluster, Shape, Size, State},
     packages, shell,
@@ -27,21 +27,11 @@ use crate::{
 /// Rows of --json: {"case", "path": "hoop", "value", "unit"}.
 #[derive(clap::Args)]
 pub(super) struct Revoke {
-    /// Write the rows to this file, as a JSON list.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    run: Run,
     /// How many times.
     #[arg(long, default_value_t = 100)]
     runs: usize,
-    /// Use unoptimised builds.
-    #[arg(long)]
-    dev: bool,
-    /// Build nothing: take the binaries as they were built last.
-    #[arg(long)]
-    no_build: bool,
-    /// Folder that keeps the database between runs [default: ~/.cache/hoop/bench].
-    #[arg(long, value_name = "DIR")]
-    state: Option<PathBuf>,
 }
 
 /// Issue 3: p99, in ms.
@@ -54,12 +44,12 @@ const ENDLESS: &str = "SELECT repeat('x', 1000), generate_series(1, 1000000000)"
 
 pub(super) fn run(options: &Revoke) -> Result<()> {
     packages::ensure(&[&packages::POSTGRESQL, &packages::OPENSSL])?;
-    let folder = super::folder(options.state.as_ref())?;
+    let folder = options.run.folder()?;
     let shape = Shape {
         host: false,
         kubernetes: false,
-        dev: options.dev,
-        build: !options.no_build,
+        dev: options.run.dev,
+        build: !options.run.no_build,
         size: Size { max_connections: 50, shared_buffers_mib: 128 },
         gateway_config: GATEWAY_CONFIG,
         target_tls: false,
@@ -67,15 +57,7 @@ pub(super) fn run(options: &Revoke) -> Result<()> {
         features: "",
     };
     let state = demo::start(&folder, shape)?;
-    let mut rows = Rows::default();
-    let outcome = measure(&state, options.runs, &mut rows);
-    let stopped = demo::stop(&folder);
-    print!("{}", rows.lines());
-    let worst = outcome?;
-    if let Some(file) = &options.json {
-        write_json(file, &rows)?;
-    }
-    stopped?;
+    let worst = options.run.end(&folder, Rows::lines, |rows| measure(&state, options.runs, rows))?;
     if worst > GOAL {
         bail!("GOAL MISSED: a p99 is {worst:.0} ms, above {GOAL} ms");
     }
