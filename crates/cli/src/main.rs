@@ -21,10 +21,6 @@ use crate::{args::Cli, failure::Failure, output::Out};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // kubectl asks each time it runs, and waits for the answer.
-    if let Some(answered) = commands::kube::at_once(std::env::args_os()) {
-        return answered;
-    }
     let cli = Cli::parse();
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     start_log();

@@ -94,6 +94,8 @@ fn plain_kubectl_runs_by_the_context_that_login_wrote() {
     };
     let (_, err, code) = typed("hoop", &["kube", "login", "k8s"]);
     assert_eq!(code, Some(0), "{err}");
+    let written = std::fs::read_to_string(&config).unwrap();
+    assert!(written.contains("/hoop-credentials"), "what starts sooner is asked, where it is: {written}");
     let within = ["-n", cluster.namespace.as_str()];
     for _ in 0..2 {
         let (out, err, code) = typed("kubectl", &[&within[..], &["get", "pods", "-o", "name"]].concat());

@@ -143,7 +143,7 @@ fn remember(tunnel: &TunnelFolder, written: &Written, before: Option<String>) ->
     tunnel.keep(&login)
 }
 
-/// This program by its path, and the profile's folder where it is not the usual one.
+/// The plugin beside this program, or this program, by its path; and the profile's folder where it is not the usual one.
 fn plugin(name: &ConnectionName) -> Result<Plugin> {
     let whole = |path: PathBuf| {
         let told = path.into_os_string().into_string();
@@ -155,7 +155,10 @@ fn plugin(name: &ConnectionName) -> Result<Plugin> {
     let folder = std::env::var_os("HOOP_CONFIG_DIR").filter(|folder| !folder.is_empty());
     let config_folder =
         folder.map(|folder| -> Result<String> { Ok(whole(std::path::absolute(folder)?)?) }).transpose()?;
-    Ok(Plugin { command: whole(std::env::current_exe()?)?, connection: name.clone(), config_folder })
+    let this = std::env::current_exe()?;
+    let beside = this.with_file_name(format!("hoop-credentials{}", std::env::consts::EXE_SUFFIX));
+    let command = if beside.is_file() { beside } else { this };
+    Ok(Plugin { command: whole(command)?, connection: name.clone(), config_folder })
 }
 
 /// A port that nobody has, and that no other connection of ours keeps. The system's choice, where chance finds none.

@@ -11,7 +11,6 @@ mod tunnel;
 use hoop_client::{ClientError, ProfileStore, connector::SessionConnector, kube::KubeFolder};
 use hoop_model::ProtocolId;
 
-pub(crate) use credentials::at_once;
 pub(super) use session::SessionKubeConfig;
 
 use crate::{args::Kube, failure::Result, output::Out};
