@@ -22,6 +22,7 @@ use hoop_tunnel::{
     dial::Reach,
     gateway::{GatewayDial, Outer, Transport},
     inner::{AcceptError, InnerAcceptor, InnerIdentity, InnerTlsError, agent_config, roots_from_pem},
+    lanes::{self, Way},
     stream::{AttachError, Attached},
     ticket::{Claim, ClaimSecret, TicketError},
 };
@@ -40,6 +41,8 @@ use streams::TunnelPipe;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Most connections dialled for one request of the gateway, which asks for no more than sessions wait.
 const MOST_AT_ONCE: u32 = 1024;
+/// Most lanes of one connection. A session has fewer streams; those beyond are refused one by one, with the reason.
+const MOST_LANES: usize = 8192;
 
 /// What claims of data connections are derived from, for one control stream.
 pub(crate) struct Claims {
@@ -114,22 +117,19 @@ impl DataPlane {
     /// Dials `count` more connections, each a task of its own.
     pub(crate) fn dial_ahead(self: &Arc<Self>, claims: &Arc<Claims>, count: u32, tasks: &TaskTracker) {
         for _ in 0..count.min(MOST_AT_ONCE) {
-            let (data, claims) = (Arc::clone(self), Arc::clone(claims));
+            let (data, claims, for_more) = (Arc::clone(self), Arc::clone(claims), tasks.clone());
             tasks.spawn(async move {
                 let stop = data.stop.clone();
-                match stop.run_until_cancelled(Box::pin(data.carry(&claims))).await {
+                match stop.run_until_cancelled(Box::pin(data.carry(&claims, &for_more))).await {
                     Some(Err(Unwanted::Accept(AcceptError::Closed))) | None | Some(Ok(())) => {}
-                    Some(Err(unwanted)) => {
-                        metrics::counter!("hoop_agent_connections_refused_total").increment(1);
-                        tracing::warn!(reason = %unwanted, "a data connection was not taken");
-                    }
+                    Some(Err(unwanted)) => unwanted.tell(),
                 }
             });
         }
     }
 
-    /// One connection: parked, then taken by a connector, then part of a stream.
-    async fn carry(&self, claims: &Claims) -> Result<(), Unwanted> {
+    /// One connection: parked, then taken by a connector, then part of a stream or of many.
+    async fn carry(&self, claims: &Claims, tasks: &TaskTracker) -> Result<(), Unwanted> {
         let reach = Reach::from_environment(claims.address.host.clone(), claims.address.port)
             .map_err(|error| Unwanted::Start(unreachable(&error)))?;
         let dial = GatewayDial::new(reach, self.transport.clone());
@@ -141,12 +141,28 @@ impl DataPlane {
         meter.belongs_to(&session.totals);
         let carrier = offer.accept().await?;
         check_key(carrier.get_ref().1.peer_certificates(), &session)?;
-        match session.streams.attach(carrier).await? {
-            Attached::Resumed(_) => Ok(()),
-            Attached::New(stream) => {
-                let id = stream.id();
-                session.start_stream(id, TunnelPipe::new(stream)).map_err(Unwanted::Start)
-            }
+        match attach(Way::Alone(carrier), &session).await? {
+            Some(Way::Alone(shared)) => self.share(shared, &session, tasks).await,
+            Some(Way::Lane(_)) | None => {}
+        }
+        Ok(())
+    }
+
+    /// A connection of many streams: attaches what comes in each lane, until the connection or the session is over.
+    async fn share(&self, connection: Connection, session: &Arc<LiveSession>, tasks: &TaskTracker) {
+        let (mut incoming, pump) = lanes::accept(connection, MOST_LANES);
+        // It does not end with this task: streams have something to say when they are ended.
+        tasks.spawn(pump);
+        let over = session.over.clone();
+        while let Some(Some(lane)) = over.run_until_cancelled(incoming.next()).await {
+            let (session, stop) = (Arc::clone(session), self.stop.clone());
+            tasks.spawn(async move {
+                match stop.run_until_cancelled(Box::pin(attach(Way::Lane(lane), &session))).await {
+                    Some(Ok(Some(_))) => Unwanted::Attach(AttachError::NotAnOpening).tell(),
+                    Some(Err(unwanted)) => unwanted.tell(),
+                    Some(Ok(None)) | None => {}
+                }
+            });
         }
     }
 
@@ -156,6 +172,26 @@ impl DataPlane {
         ticket.verify(&session.secret)?;
         session.window.lock().map_err(|_| TicketError::Exhausted)?.admit(ticket.counter())?;
         Ok(session)
+    }
+}
+
+/// Gives the carrier back if it is one of many streams.
+async fn attach(carrier: Carrier, session: &Arc<LiveSession>) -> Result<Option<Carrier>, Unwanted> {
+    match session.streams.attach(carrier).await? {
+        Attached::Resumed(_) => Ok(None),
+        Attached::Shared(carrier) => Ok(Some(carrier)),
+        Attached::New(stream) => {
+            let id = stream.id();
+            session.start_stream(id, TunnelPipe::new(stream)).map_err(Unwanted::Start)?;
+            Ok(None)
+        }
+    }
+}
+
+impl Unwanted {
+    fn tell(&self) {
+        metrics::counter!("hoop_agent_connections_refused_total").increment(1);
+        tracing::warn!(reason = %self, "a data connection was not taken");
     }
 }
 
@@ -184,5 +220,7 @@ fn unreachable(error: &dyn std::error::Error) -> Fault {
     Fault::new("HOOP-4040", Blame::Network, format!("the gateway cannot be dialled for data: {error}"))
 }
 
+type Connection = tokio_rustls::server::TlsStream<hoop_tunnel::inner::Prefixed<Metered<Outer>>>;
+
 /// The carrier of a stream at the agent.
-pub(crate) type Carrier = tokio_rustls::server::TlsStream<hoop_tunnel::inner::Prefixed<Metered<Outer>>>;
+pub(crate) type Carrier = Way<Connection>;

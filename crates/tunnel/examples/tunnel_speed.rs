@@ -17,7 +17,8 @@ use hoop_model::AgentId;
 use hoop_tunnel::{
     core::Limits,
     inner::{InnerAcceptor, PeerIdentity, agent_config, claim_record},
-    stream::{Attached, Connector, Dial as _, SessionStreams},
+    lanes::Way,
+    stream::{Attached, Connector, Dial as _, SessionStreams, Sharing},
     ticket::{Claim, ClaimSecret, Ticket},
 };
 use support::{Ca, HOST, Session, TestDial};
@@ -83,7 +84,7 @@ async fn agent_loop(ca: Ca, id: AgentId, gateway: std::net::SocketAddr, raw: boo
             if raw {
                 return serve(carrier).await;
             }
-            if let Ok(Attached::New(stream)) = streams.attach(carrier).await {
+            if let Ok(Attached::New(stream)) = streams.attach(Way::Alone(carrier)).await {
                 serve(stream).await;
             }
         });
@@ -209,7 +210,8 @@ fn main() {
         measure_raw();
     }
     let bench = Bench::start(false);
-    let connector = support::connector(bench.gateway, &bench.session, Limits::default());
+    let (session, limits) = (&bench.session, Limits::default());
+    let connector = support::connector_that(Sharing::Never, bench.gateway, session, limits);
     if !std::env::args().any(|argument| argument == "open") {
         measure(&bench, "stream", || async { connector.open().await.unwrap() });
     }

@@ -16,6 +16,7 @@ use tokio::{
 };
 
 use crate::{
+    ahead::Ahead,
     dial::{Reach, ReachError},
     inner::{ConnectorTls, InnerTlsError, claim_record},
     stream::DialFailure,
@@ -37,7 +38,7 @@ pub enum Transport {
 #[derive(Debug)]
 pub enum Outer {
     /// See [`Transport::Tcp`].
-    Tcp(TcpStream),
+    Tcp(Ahead<TcpStream>),
     /// See [`Transport::WebSocket`].
     WebSocket(Box<WebSocketIo<tokio_rustls::client::TlsStream<TcpStream>>>),
 }
@@ -118,7 +119,7 @@ impl GatewayDial {
 
     async fn connect_unbounded(&self) -> Result<Outer, OuterError> {
         let tcp = self.reach.connect().await?;
-        let Transport::WebSocket(config) = &self.transport else { return Ok(Outer::Tcp(tcp)) };
+        let Transport::WebSocket(config) = &self.transport else { return Ok(Outer::Tcp(Ahead::new(tcp))) };
         let name =
             ServerName::try_from(self.reach.host().to_owned()).map_err(|_| InnerTlsError::ServerName)?;
         let tls = tokio_rustls::TlsConnector::from(Arc::clone(config)).connect(name, tcp).await;

@@ -1,20 +1,22 @@
 //! How a session's data gets from the connector to the agent, through a gateway that cannot read it.
 //!
-//! From the outside in: a TCP connection a stream ([`gateway`], [`dial`], or [`websocket`] where only that passes), whose first bytes
+//! From the outside in: a TCP connection ([`gateway`], [`dial`], or [`websocket`] where only that passes), whose first bytes
 //! name a one-use [`ticket`] that the gateway reads without terminating anything ([`hello`], [`dispatch`]) to pair
 //! it with a connection the agent dialled ahead ([`relay`]); through both, mutual TLS between connector and agent
-//! ([`inner`]); in that, the frames of a [`stream`] that outlives its connections ([`core`]).
+//! ([`inner`]); in that, the frames of a [`stream`] that outlives its connections ([`core`]), or of many, each in one of its [`lanes`].
 //!
-//! [`trust`] is for whoever dials with TLS and a rule of their own about certificates.
+//! [`ahead`] stands between a connection and its TLS. [`trust`] is for whoever dials with TLS and a rule of their own about certificates.
 //!
 //! `hello`, `dispatch`, `ticket` and `core` do no I/O and read no clock. Nothing here knows what the bytes mean.
 
+pub mod ahead;
 pub mod core;
 pub mod dial;
 pub mod dispatch;
 pub mod gateway;
 pub mod hello;
 pub mod inner;
+pub mod lanes;
 pub mod relay;
 pub mod stream;
 pub mod ticket;
@@ -24,6 +26,7 @@ pub mod websocket;
 #[doc(hidden)]
 pub fn fuzz_frames(bytes: &[u8]) {
     self::core::fuzz(bytes);
+    lanes::fuzz(bytes);
 }
 
 #[doc(hidden)]

@@ -9,7 +9,7 @@
 
 mod agent;
 mod connector;
-mod scratch;
+pub(crate) mod scratch;
 
 use std::{
     future::Future as _,
@@ -28,7 +28,7 @@ use tokio::{
 };
 
 pub use agent::{AttachError, Attached, SessionStreams};
-pub use connector::{Backoff, Connector, Dial, DialFailure};
+pub use connector::{Backoff, Connector, Dial, DialFailure, Sharing};
 
 use crate::core::{
     Broken, Core, Timeout,
@@ -293,6 +293,14 @@ impl<C: Carrier> ResumableStream<C> {
             self.replace_carrier(carrier, &opening);
             return Poll::Ready(0);
         }
+        if self.core.is_open()
+            && let Source::Connector(redial) = &mut self.source
+            && let (sent, received) = self.core.volumes()
+            && let Some(carrier) = redial.poll_alone(cx, at, sent + received)
+        {
+            self.move_out(cx, carrier);
+            return Poll::Ready(0);
+        }
         let Some(carrier) = &mut self.carrier else { return self.poll_absent(cx, at) };
         let core = &mut self.core;
         let mut delivered = 0;
@@ -369,6 +377,17 @@ impl<C: Carrier> ResumableStream<C> {
             }
             Err(code) => agent::refuse_now(carrier, code),
         }
+    }
+
+    /// From a lane to a connection of its own. What was under way is sent again as far as it did not arrive.
+    fn move_out(&mut self, cx: &mut Context<'_>, carrier: C) {
+        if let Some(mut lane) = self.carrier.replace(carrier) {
+            let _ = Pin::new(&mut lane).poll_shutdown(cx);
+        }
+        self.unflushed = false;
+        self.core.detach(now());
+        self.core.attach(now());
+        self.pump(cx);
     }
 
     fn lose_carrier(&mut self) {

@@ -17,7 +17,8 @@ use hoop_tunnel::{
         frame::{Control, Notice},
     },
     inner::{ConnectorTls, PeerIdentity},
-    stream::{AttachError, Attached, Dial as _, SessionStreams},
+    lanes::{self, Way},
+    stream::{AttachError, Attached, Dial as _, SessionStreams, Sharing},
     ticket::Ticket,
 };
 use rustls::{HandshakeKind, pki_types::PrivateKeyDer, sign::CertifiedKey};
@@ -98,13 +99,143 @@ async fn an_echo_while_every_carrier_is_cut_after_some_kilobytes() {
     assert!(back == sent, "{} of {}", back.len(), sent.len());
 }
 
+/// Whoever comes: an echo each.
+async fn echo_all(opened: &mut tokio::sync::mpsc::Receiver<support::AgentStream>, count: usize) {
+    let mut echoes = tokio::task::JoinSet::new();
+    for _ in 0..count {
+        echoes.spawn(echo(opened.recv().await.unwrap()));
+    }
+    echoes.join_all().await;
+}
+
+#[tokio::test]
+async fn small_streams_share_a_connection_and_one_that_moves_much_has_its_own() {
+    let (ca, id) = (Ca::new(), AgentId::generate());
+    let gateway = gateway(None).await;
+    let session = Session::new(&ca, id);
+    let mut agent = agent(&ca, id, gateway.address, &session, Limits::default());
+    let connector = connector(gateway.address, &session, Limits::default());
+    let talking = async {
+        let mut streams = Vec::new();
+        for number in 0..20 {
+            let mut stream = connector.open().await.unwrap();
+            stream.write_all(&[number; 100]).await.unwrap();
+            let mut back = [0; 100];
+            stream.read_exact(&mut back).await.unwrap();
+            assert_eq!(back, [number; 100]);
+            streams.push(stream);
+        }
+        assert_eq!(gateway.relays(), 2, "the first one's, and that of all others");
+        let mut big = connector.open().await.unwrap();
+        let sent = bytes(20_000_000, 4);
+        assert!(exchange(&mut big, &sent).await == sent);
+        assert_eq!(gateway.relays(), 3, "it moved out, once");
+        // The others have noticed nothing, and further ones share.
+        for (number, stream) in (0_u8..).zip(&mut streams) {
+            assert_eq!(exchange(stream, &[number; 3000]).await, [number; 3000]);
+        }
+        assert_eq!(exchange(&mut connector.open().await.unwrap(), b"hello").await, b"hello");
+        assert_eq!(gateway.relays(), 3);
+    };
+    tokio::join!(talking, echo_all(&mut agent.opened, 22));
+    assert_eq!(agent.streams.living(), 0);
+}
+
+#[tokio::test]
+async fn many_streams_deliver_everything_while_every_connection_is_cut() {
+    let (ca, id) = (Ca::new(), AgentId::generate());
+    let gateway = gateway(Some(|relay| 500 + (relay as usize * 7919) % 150_000)).await;
+    let session = Session::new(&ca, id);
+    let limits = Limits { window: 128 * 1024, ..Limits::default() };
+    let mut agent = agent(&ca, id, gateway.address, &session, limits);
+    let connector = connector(gateway.address, &session, limits);
+    let talking = async {
+        let mut exchanges = tokio::task::JoinSet::new();
+        for number in 0..12 {
+            let connector = connector.clone();
+            exchanges.spawn(async move {
+                let mut stream = loop {
+                    if let Ok(stream) = connector.open().await {
+                        break stream;
+                    }
+                };
+                // Three of them move much.
+                let sent = bytes(if number % 4 == 3 { 2_500_000 } else { 200_000 }, number);
+                let back = exchange(&mut stream, &sent).await;
+                assert!(back == sent, "{number}: {} of {}", back.len(), sent.len());
+            });
+        }
+        exchanges.join_all().await;
+    };
+    // A last acknowledgement that was cut off is waited for at the agent, for long: that is not looked at.
+    tokio::select! {
+        () = talking => {}
+        () = async { echo_all(&mut agent.opened, 12).await; std::future::pending().await } => {}
+    }
+}
+
+/// Gives one end of a pipe for each dial, and the other end to the test.
+struct Pipes(tokio::sync::mpsc::Sender<tokio::io::DuplexStream>);
+
+impl hoop_tunnel::stream::Dial for Pipes {
+    type Carrier = tokio::io::DuplexStream;
+
+    async fn dial(&self, _: Ticket) -> Result<Self::Carrier, hoop_tunnel::stream::DialFailure> {
+        let (near, far) = duplex(64 * 1024);
+        self.0.send(far).await.map_err(|_| hoop_tunnel::stream::DialFailure::Transient("away".to_owned()))?;
+        Ok(near)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shared_connection_that_is_dead_is_not_used_again() {
+    let (dialled, mut dials) = tokio::sync::mpsc::channel(16);
+    let session = Session::new(&Ca::new(), AgentId::generate());
+    let connector = hoop_tunnel::stream::Connector::new(
+        Pipes(dialled),
+        hoop_tunnel::ticket::TicketMint::new(session.id, session.secret, 0),
+        Limits::default(),
+        hoop_tunnel::stream::Backoff::default(),
+        Sharing::Most,
+    );
+    let _first = connector.open().await.unwrap();
+    let _alone = dials.recv().await.unwrap();
+    let mut stream = connector.open().await.unwrap();
+    let dead = dials.recv().await.unwrap();
+    let writing = tokio::spawn(async move {
+        stream.write_all(b"anybody?").await.unwrap();
+        let mut back = [0; 8];
+        stream.read_exact(&mut back).await.unwrap();
+        back
+    });
+    // It answers nothing, so the stream asks for another, which is a new one for all.
+    let alive = dials.recv().await.unwrap();
+    let streams = SessionStreams::new(Limits::default(), 4);
+    let Ok(Attached::Shared(alive)) = streams.attach(Way::Alone(alive)).await else { panic!() };
+    let Way::Alone(alive) = alive else { panic!() };
+    let (mut incoming, pump) = lanes::accept(alive, 4);
+    tokio::spawn(pump);
+    let lane = incoming.next().await.unwrap();
+    let Ok(Attached::New(mut other)) = streams.attach(Way::Lane(lane)).await else { panic!() };
+    let mut seen = [0; 8];
+    other.read_exact(&mut seen).await.unwrap();
+    other.write_all(&seen).await.unwrap();
+    let (back, ()) = tokio::join!(writing, async {
+        tokio::select! { _ = other.read_u8() => {}, () = tokio::time::sleep(Duration::from_secs(1)) => {} }
+    });
+    assert_eq!(&back.unwrap(), b"anybody?");
+    let _further = connector.open().await.unwrap();
+    assert!(dials.try_recv().is_err(), "the new one has room");
+    drop(dead);
+}
+
 #[tokio::test]
 async fn further_streams_resume_with_their_own_tickets() {
     let (ca, id) = (Ca::new(), AgentId::generate());
     let gateway = gateway(None).await;
     let session = Session::new(&ca, id);
     let mut agent = agent(&ca, id, gateway.address, &session, Limits::default());
-    let connector = connector(gateway.address, &session, Limits::default());
+    let connector = support::connector_that(Sharing::Never, gateway.address, &session, Limits::default());
     let mut kinds = Vec::new();
     for _ in 0..3 {
         let mut stream = connector.open().await.unwrap();
@@ -112,7 +243,8 @@ async fn further_streams_resume_with_their_own_tickets() {
             echo(agent.opened.recv().await.unwrap()).await;
         });
         assert_eq!(back, b"hello");
-        kinds.push(stream.carrier().and_then(|carrier| carrier.get_ref().1.handshake_kind()));
+        let Some(Way::Alone(carrier)) = stream.carrier() else { panic!("shared") };
+        kinds.push(carrier.get_ref().1.handshake_kind());
     }
     assert_eq!(
         kinds,
@@ -445,6 +577,7 @@ async fn the_same_inner_tls_and_stream_run_in_a_websocket() {
         hoop_tunnel::ticket::TicketMint::new(session.id, session.secret, 1),
         Limits::default(),
         hoop_tunnel::stream::Backoff::default(),
+        Sharing::Never,
     );
     let mut stream = connecting.open().await.unwrap();
     let sent = bytes(300_000, 3);
@@ -479,6 +612,7 @@ async fn a_dial_that_cannot_help_ends_the_stream_at_once() {
         hoop_tunnel::ticket::TicketMint::new(session.id, session.secret, 0),
         Limits::default(),
         hoop_tunnel::stream::Backoff::default(),
+        Sharing::Never,
     );
     let mut stream = connecting.open().await.unwrap();
     stream.write_all(b"x").await.unwrap();
@@ -497,6 +631,7 @@ async fn a_dial_that_cannot_help_ends_the_stream_at_once() {
         hoop_tunnel::ticket::TicketMint::new(session.id, session.secret, 0),
         Limits::default(),
         hoop_tunnel::stream::Backoff::default(),
+        Sharing::Never,
     );
     let mut stream = connecting.open().await.unwrap();
     drop(far);

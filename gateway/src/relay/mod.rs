@@ -265,10 +265,7 @@ async fn copy(live: &Live, person: Pipe, agent: Pipe) {
     metrics::gauge!("hoop_relays").increment(1.0);
     metrics::counter!("hoop_relays_total").increment(1);
     let (limits, tally) = (RelayLimits::default(), &live.carried.tally);
-    let end = match (person, agent) {
-        (Pipe::Tcp(person), Pipe::Tcp(agent)) => relay::relay(person, agent, limits, &live.cut, tally).await,
-        (person, agent) => relay::relay_any(person, agent, limits, &live.cut, tally).await,
-    };
+    let end = relay::relay(person, agent, limits, &live.cut, tally).await;
     metrics::counter!("hoop_relay_bytes_total", "direction" => "up").increment(end.forth);
     metrics::counter!("hoop_relay_bytes_total", "direction" => "down").increment(end.back);
     metrics::gauge!("hoop_relays").decrement(1.0);

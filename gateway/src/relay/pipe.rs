@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use hoop_tunnel::websocket::WebSocketIo;
+use hoop_tunnel::{relay::End, websocket::WebSocketIo};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -24,6 +24,15 @@ pub(crate) enum Pipe {
     Web(Box<WebSocketIo<TokioIo<Upgraded>>>),
     /// From within this process: the connector of a terminal in the browser.
     Within(DuplexStream),
+}
+
+impl End for Pipe {
+    fn socket(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(stream) => Some(stream),
+            Self::Web(_) | Self::Within(_) => None,
+        }
+    }
 }
 
 impl AsyncRead for Pipe {

@@ -34,7 +34,7 @@ use hoop_store::SessionState;
 use hoop_terminal::{Keys, Pod, Said, ShellError, Shown, Size};
 use hoop_tunnel::{
     core::Limits,
-    stream::{Backoff, Connector},
+    stream::{Backoff, Connector, Sharing},
     ticket::{SessionSecret, TicketMint},
 };
 use serde::de::DeserializeOwned;
@@ -184,7 +184,7 @@ impl Terminal {
         let secret = secret(&opened.secret)?;
         let dial = InProcess::new(hub, caller.actor.clone(), key, &opened)?;
         let tickets = TicketMint::new(opened.id, secret.clone(), opened.first_ticket);
-        let streams = Connector::new(dial, tickets, Limits::default(), Backoff::default());
+        let streams = Connector::new(dial, tickets, Limits::default(), Backoff::default(), Sharing::Never);
         let (hub, caller) = (hub.clone(), caller.clone());
         Ok(Self { hub, caller, opened, live, streams, secret, pod, held })
     }

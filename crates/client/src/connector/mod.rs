@@ -23,7 +23,7 @@ use hoop_api::{
 use hoop_model::{ConnectionName, ProtocolId, SessionId, Timestamp};
 use hoop_tunnel::{
     core::Limits,
-    stream::{Backoff, Carrier, Connector, DialFailure, ResumableStream, StreamError},
+    stream::{Backoff, Carrier, Connector, DialFailure, ResumableStream, Sharing, StreamError},
     ticket::{SessionSecret, TicketMint},
 };
 use tokio::{
@@ -141,7 +141,7 @@ impl SessionConnector {
             ends_at: opened.ends_at,
             idle_timeout_seconds: opened.idle_timeout_seconds,
         };
-        let streams = Connector::new(dial, tickets, Limits::default(), Backoff::default());
+        let streams = Connector::new(dial, tickets, Limits::default(), Backoff::default(), Sharing::Most);
         Ok(Self { facts, host_key, api: api.clone(), identity, streams })
     }
 

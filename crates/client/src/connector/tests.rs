@@ -6,6 +6,7 @@ use hoop_api::sessions::SessionOpened;
 use hoop_model::{AgentId, ConnectionName, ProtocolId, SessionId};
 use hoop_tunnel::{
     inner::{InnerAcceptor, InnerIdentity, PeerIdentity, agent_config, roots_from_pem},
+    lanes::{self, Way},
     stream::{Attached, SessionStreams},
 };
 use rcgen::{
@@ -67,19 +68,35 @@ async fn echoing_agent(ca: &Ca, id: AgentId) -> SocketAddr {
             let (acceptor, streams) = (acceptor.clone(), streams.clone());
             tokio::spawn(async move {
                 let carrier = acceptor.wait(io).await.ok()?.accept().await.ok()?;
-                let Attached::New(mut stream) = streams.attach(carrier).await.ok()? else { return None };
-                let mut buffer = vec![0; 16 * 1024];
-                loop {
-                    let count = stream.read(&mut buffer).await.ok()?;
-                    if count == 0 {
-                        return stream.shutdown().await.ok();
+                match streams.attach(Way::Alone(carrier)).await.ok()? {
+                    Attached::New(stream) => echo(stream).await,
+                    Attached::Shared(Way::Alone(carrier)) => {
+                        let (mut incoming, pump) = lanes::accept(carrier, 100);
+                        tokio::spawn(pump);
+                        while let Some(lane) = incoming.next().await {
+                            if let Attached::New(stream) = streams.attach(Way::Lane(lane)).await.ok()? {
+                                tokio::spawn(echo(stream));
+                            }
+                        }
+                        Some(())
                     }
-                    stream.write_all(buffer.get(..count)?).await.ok()?;
+                    _ => None,
                 }
             });
         }
     });
     address
+}
+
+async fn echo<C: Carrier>(mut stream: Box<ResumableStream<C>>) -> Option<()> {
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        let count = stream.read(&mut buffer).await.ok()?;
+        if count == 0 {
+            return stream.shutdown().await.ok();
+        }
+        stream.write_all(buffer.get(..count)?).await.ok()?;
+    }
 }
 
 /// A path to `target` that is cut at every word of the sender, for all that use it.

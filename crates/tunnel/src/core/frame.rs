@@ -46,6 +46,8 @@ pub enum Kind {
     Ping = 9,
     /// Yes.
     Pong = 10,
+    /// First of a connection, and without a body: it carries many streams, each in a lane of [`lanes`](crate::lanes).
+    Share = 11,
 }
 
 impl TryFrom<u8> for Kind {
@@ -62,6 +64,7 @@ impl TryFrom<u8> for Kind {
             8 => Self::Reset,
             9 => Self::Ping,
             10 => Self::Pong,
+            11 => Self::Share,
             other => return Err(FrameError::UnknownKind(other)),
         })
     }
@@ -291,7 +294,7 @@ impl Control {
             Kind::Fin => Self::Fin { length: u64::from_be_bytes(body.array()?) },
             Kind::Ping => Self::Ping,
             Kind::Pong => Self::Pong,
-            Kind::Data => return Err(FrameError::Body),
+            Kind::Data | Kind::Share => return Err(FrameError::Body),
         };
         if body.0.is_empty() { Ok(frame) } else { Err(FrameError::Body) }
     }
@@ -377,7 +380,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused() {
         assert_eq!(Header::decode([0, 0, 0, 0]), Err(FrameError::UnknownKind(0)));
-        assert_eq!(Header::decode([11, 0, 0, 0]), Err(FrameError::UnknownKind(11)));
+        assert_eq!(Header::decode([12, 0, 0, 0]), Err(FrameError::UnknownKind(12)));
         assert_eq!(Header::decode([5, 0xff, 0xff, 0xff]), Err(FrameError::TooLong(0xff_ffff)));
         assert_eq!(Header::decode([6, 0, 2, 1]), Err(FrameError::TooLong(513)));
         assert_eq!(Control::decode(Kind::Ack, &[0; 7]), Err(FrameError::Body));

@@ -50,6 +50,8 @@ pub enum Attached<C: Carrier> {
     New(Box<ResumableStream<C>>),
     /// It carries a stream that lives; nothing is to be done.
     Resumed(StreamId),
+    /// It carries many streams, each in a lane: see [`lanes::accept`](crate::lanes::accept). Every lane is to be attached.
+    Shared(C),
 }
 
 /// The streams of one session at the agent. Cheap to clone.
@@ -153,6 +155,7 @@ impl<C: Carrier> SessionStreams<C> {
         let opening = tokio::time::timeout(self.shared.limits.accept_within, first_frame(&mut carrier))
             .await
             .map_err(|_| AttachError::Timeout)??;
+        let Some(opening) = opening else { return Ok(Attached::Shared(carrier)) };
         match self.place(carrier, opening) {
             Ok(attached) => Ok(attached),
             Err((carrier, code)) => {
@@ -200,19 +203,21 @@ impl<C: Carrier> SessionStreams<C> {
     }
 }
 
-/// Exactly the first frame: what follows stays in the carrier.
-async fn first_frame<C: Carrier>(carrier: &mut C) -> Result<Opening, AttachError> {
+/// Exactly the first frame: what follows stays in the carrier. None, if the carrier is to be shared.
+async fn first_frame<C: Carrier>(carrier: &mut C) -> Result<Option<Opening>, AttachError> {
     let mut header = [0; HEADER];
     carrier.read_exact(&mut header).await?;
     let header = Header::decode(header)?;
-    if !matches!(header.kind, Kind::Open | Kind::Resume) {
-        return Err(AttachError::NotAnOpening);
+    match header.kind {
+        Kind::Open | Kind::Resume => {}
+        Kind::Share if header.length == 0 => return Ok(None),
+        _ => return Err(AttachError::NotAnOpening),
     }
     let mut body = [0; crate::core::frame::MAX_CONTROL];
     let body = body.get_mut(..header.length).ok_or(FrameError::TooLong(header.length))?;
     carrier.read_exact(body).await?;
     match Control::decode(header.kind, body)? {
-        Control::Opening(opening) => Ok(opening),
+        Control::Opening(opening) => Ok(Some(opening)),
         _ => Err(AttachError::NotAnOpening),
     }
 }

@@ -8,7 +8,7 @@ use std::{
         atomic::{AtomicU32, Ordering},
     },
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant as StdInstant},
 };
 
 use hoop_model::StreamId;
@@ -16,6 +16,7 @@ use hoop_model::StreamId;
 use super::{Carrier, ResumableStream, Source, now};
 use crate::{
     core::{Core, Limits},
+    lanes::{self, Lane, Lanes, Way},
     ticket::{Ticket, TicketMint},
 };
 
@@ -71,26 +72,46 @@ fn jitter() -> f64 {
     }
 }
 
+/// Which streams have a connection of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// The first one, and those that move much. All others share one: it is there when the next client comes, and many small messages
+    /// travel together.
+    Most,
+    /// All.
+    Never,
+}
+
 /// Opens the streams of one session. Cheap to clone.
-pub struct Connector<D> {
+pub struct Connector<D: Dial> {
     shared: Arc<Shared<D>>,
 }
 
-struct Shared<D> {
+struct Shared<D: Dial> {
     dial: D,
     tickets: TicketMint,
     limits: Limits,
     backoff: Backoff,
+    sharing: Sharing,
     next_stream: AtomicU32,
+    common: Common,
 }
 
-impl<D> Clone for Connector<D> {
+/// The connection that is shared.
+struct Common {
+    /// None before the first; an error if the last dial came to nothing.
+    lanes: tokio::sync::Mutex<Result<Option<Lanes>, DialFailure>>,
+    /// How often it was dialled.
+    dialled: AtomicU32,
+}
+
+impl<D: Dial> Clone for Connector<D> {
     fn clone(&self) -> Self {
         Self { shared: Arc::clone(&self.shared) }
     }
 }
 
-impl<D> std::fmt::Debug for Connector<D> {
+impl<D: Dial> std::fmt::Debug for Connector<D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connector").field("session", &self.shared.tickets.session()).finish_non_exhaustive()
     }
@@ -99,38 +120,99 @@ impl<D> std::fmt::Debug for Connector<D> {
 impl<D: Dial> Connector<D> {
     /// For a session whose tickets `tickets` makes.
     #[must_use]
-    pub fn new(dial: D, tickets: TicketMint, limits: Limits, backoff: Backoff) -> Self {
-        let next_stream = AtomicU32::new(0);
-        Self { shared: Arc::new(Shared { dial, tickets, limits, backoff, next_stream }) }
+    pub fn new(dial: D, tickets: TicketMint, limits: Limits, backoff: Backoff, sharing: Sharing) -> Self {
+        let lanes = tokio::sync::Mutex::new(Ok(None));
+        let (next_stream, common) = (AtomicU32::new(0), Common { lanes, dialled: AtomicU32::new(0) });
+        Self { shared: Arc::new(Shared { dial, tickets, limits, backoff, sharing, next_stream, common }) }
     }
 
-    /// Opens a further stream. Dials once: what a person waits for fails fast. Cancel safe.
+    /// Opens a further stream. Dials once, at most: what a person waits for fails fast. Cancel safe.
     ///
     /// # Errors
     /// [`DialFailure`].
-    pub async fn open(&self) -> Result<ResumableStream<D::Carrier>, DialFailure> {
+    pub async fn open(&self) -> Result<ResumableStream<Way<D::Carrier>>, DialFailure> {
         let id = self.shared.next_stream.fetch_add(1, Ordering::Relaxed);
-        let carrier = self.shared.dial_once().await?;
+        let place = match self.shared.sharing {
+            Sharing::Most if id > 0 => Place::Lane,
+            _ => Place::Alone,
+        };
+        let carrier = self.shared.dial_once(place).await?;
         let mut core = Core::connector(StreamId(id), self.shared.limits, now());
         core.attach(now());
-        let redial = Redial { connect: redialler(&self.shared), attempt: 0, dialling: None };
+        let redial = Redial {
+            dials: redialler(&self.shared),
+            attempt: 0,
+            dialling: None,
+            place,
+            much: Much::default(),
+        };
         // The first frame goes out with the first bytes, or with the first poll.
         Ok(ResumableStream::new(StreamId(id), core, carrier, Source::Connector(redial)))
     }
 }
 
+/// What a stream's carrier is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Alone,
+    Lane,
+}
+
 impl<D: Dial> Shared<D> {
-    async fn dial_once(&self) -> Result<D::Carrier, DialFailure> {
+    async fn dial_once(&self, place: Place) -> Result<Way<D::Carrier>, DialFailure> {
+        match place {
+            Place::Alone => self.connect().await.map(Way::Alone),
+            Place::Lane => self.lane().await.map(Way::Lane),
+        }
+    }
+
+    async fn connect(&self) -> Result<D::Carrier, DialFailure> {
         let ticket = self.tickets.next_ticket().map_err(|error| DialFailure::Permanent(error.to_string()))?;
         self.dial.dial(ticket).await
     }
 
+    /// In the connection that there is, or in a new one. Who waited while somebody else dialled in vain does not dial again.
+    async fn lane(&self) -> Result<Lane, DialFailure> {
+        let before = self.common.dialled.load(Ordering::Acquire);
+        let mut common = self.common.lanes.lock().await;
+        match &*common {
+            Ok(lanes) => {
+                if let Some(lane) = lanes.as_ref().and_then(Lanes::open) {
+                    return Ok(lane);
+                }
+            }
+            Err(failure) if self.common.dialled.load(Ordering::Acquire) != before => {
+                return Err(failure.clone());
+            }
+            Err(_) => {}
+        }
+        let connected = self.connect().await;
+        self.common.dialled.fetch_add(1, Ordering::Release);
+        match connected {
+            Ok(carrier) => {
+                let (lanes, pump) = lanes::open(carrier);
+                tokio::spawn(pump);
+                let lane = lanes.open();
+                *common = Ok(Some(lanes));
+                lane.ok_or_else(|| DialFailure::Transient("the connection is over".to_owned()))
+            }
+            Err(failure) => {
+                *common = Err(failure.clone());
+                Err(failure)
+            }
+        }
+    }
+
     /// Dials until it succeeds, or cannot.
-    async fn dial_again(self: Arc<Self>, mut attempt: u32) -> Result<(D::Carrier, u32), String> {
+    async fn dial_again(
+        self: Arc<Self>,
+        place: Place,
+        mut attempt: u32,
+    ) -> Result<(Way<D::Carrier>, u32), String> {
         loop {
             tokio::time::sleep(self.backoff.delay(attempt)).await;
             attempt = attempt.saturating_add(1);
-            match self.dial_once().await {
+            match self.dial_once(place).await {
                 Ok(carrier) => return Ok((carrier, attempt)),
                 Err(DialFailure::Permanent(why)) => return Err(why),
                 Err(DialFailure::Transient(why)) => tracing::debug!(attempt, why, "dialling again"),
@@ -141,17 +223,57 @@ impl<D: Dial> Shared<D> {
 
 type Dialling<C> = Pin<Box<dyn Future<Output = Result<(C, u32), String>> + Send>>;
 
+/// How a carrier is come by.
+#[derive(Debug, Clone, Copy)]
+enum Wish {
+    /// Instead of one that broke: after a wait, and until it succeeds.
+    Again(Place, u32),
+    /// Instead of a lane, once.
+    Alone,
+}
+
 /// Dials a stream's next carrier while the stream is polled. No task.
 pub(super) struct Redial<C> {
-    connect: Box<dyn Fn(u32) -> Dialling<C> + Send + Sync>,
+    dials: Box<dyn Fn(Wish) -> Dialling<C> + Send + Sync>,
     /// Dials since a carrier was last agreed on: one that breaks at once must not be dialled at once.
     attempt: u32,
     dialling: Option<Dialling<C>>,
+    place: Place,
+    much: Much<C>,
 }
 
-fn redialler<D: Dial>(shared: &Arc<Shared<D>>) -> Box<dyn Fn(u32) -> Dialling<D::Carrier> + Send + Sync> {
+/// Looks whether a stream moves much, and dials the connection that it moves to.
+struct Much<C> {
+    /// The volume at this time.
+    since: Option<(u64, StdInstant)>,
+    dialling: Option<Dialling<C>>,
+}
+
+impl<C> Default for Much<C> {
+    fn default() -> Self {
+        Self { since: None, dialling: None }
+    }
+}
+
+/// So much, both ways together,
+const MUCH: u64 = 1024 * 1024;
+/// within this time: 4 Mbit/s.
+const WITHIN: Duration = Duration::from_secs(2);
+
+fn redialler<D: Dial>(
+    shared: &Arc<Shared<D>>,
+) -> Box<dyn Fn(Wish) -> Dialling<Way<D::Carrier>> + Send + Sync> {
     let shared = Arc::clone(shared);
-    Box::new(move |attempt| Box::pin(Arc::clone(&shared).dial_again(attempt)))
+    Box::new(move |wish| {
+        let shared = Arc::clone(&shared);
+        match wish {
+            Wish::Again(place, attempt) => Box::pin(shared.dial_again(place, attempt)),
+            Wish::Alone => Box::pin(async move {
+                let dialled = shared.dial_once(Place::Alone).await;
+                dialled.map(|carrier| (carrier, 1)).map_err(|failure| failure.to_string())
+            }),
+        }
+    })
 }
 
 impl<C> Redial<C> {
@@ -161,16 +283,49 @@ impl<C> Redial<C> {
             self.attempt = 0;
         }
         self.dialling = None;
+        self.much = Much::default();
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<C, String>> {
-        let dialling = self.dialling.get_or_insert_with(|| (self.connect)(self.attempt));
+        let wish = Wish::Again(self.place, self.attempt);
+        let dialling = self.dialling.get_or_insert_with(|| (self.dials)(wish));
         let outcome = std::task::ready!(dialling.as_mut().poll(cx));
         self.dialling = None;
         Poll::Ready(outcome.map(|(carrier, attempt)| {
             self.attempt = attempt;
             carrier
         }))
+    }
+
+    /// For a stream in a lane that moves much, so far `volume` bytes: the connection that it has for itself from now on, as soon as
+    /// there is one. Where it cannot be had, the stream stays where it is, and asks again after as much.
+    pub(super) fn poll_alone(&mut self, cx: &mut Context<'_>, at: StdInstant, volume: u64) -> Option<C> {
+        if self.place == Place::Alone {
+            return None;
+        }
+        if self.much.dialling.is_none() {
+            let (before, since) = *self.much.since.get_or_insert((volume, at));
+            if volume.saturating_sub(before) < MUCH {
+                return None;
+            }
+            self.much.since = Some((volume, at));
+            if at.saturating_duration_since(since) > WITHIN {
+                return None;
+            }
+            self.much.dialling = Some((self.dials)(Wish::Alone));
+        }
+        let Poll::Ready(outcome) = self.much.dialling.as_mut()?.as_mut().poll(cx) else { return None };
+        self.much = Much::default();
+        match outcome {
+            Ok((carrier, _)) => {
+                self.place = Place::Alone;
+                Some(carrier)
+            }
+            Err(why) => {
+                tracing::debug!(why, "no connection for a stream that moves much");
+                None
+            }
+        }
     }
 }
 

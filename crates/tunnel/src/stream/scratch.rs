@@ -25,7 +25,7 @@ thread_local! {
 }
 
 /// Reads once and hands the bytes on. `None` is the carrier's end.
-pub(super) fn read<C: AsyncRead + Unpin, T>(
+pub(crate) fn read<C: AsyncRead + Unpin, T>(
     carrier: &mut C,
     cx: &mut Context<'_>,
     handle: impl FnOnce(&[u8]) -> T,
@@ -47,7 +47,7 @@ pub(super) fn read<C: AsyncRead + Unpin, T>(
 }
 
 /// Writes once.
-pub(super) fn write<C: AsyncWrite + Unpin>(
+pub(crate) fn write<C: AsyncWrite + Unpin>(
     carrier: &mut C,
     cx: &mut Context<'_>,
     slices: &[IoSlice<'_>],

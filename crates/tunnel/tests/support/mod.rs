@@ -25,8 +25,9 @@ use hoop_tunnel::{
     inner::{
         ConnectorTls, InnerAcceptor, InnerIdentity, PeerIdentity, Prefixed, agent_config, claim_record, roots,
     },
-    relay::{RelayLimits, Tally, relay, relay_any},
-    stream::{Attached, Backoff, Connector, Dial, DialFailure, ResumableStream, SessionStreams},
+    lanes::{self, Way},
+    relay::{End, RelayLimits, Tally, relay},
+    stream::{Attached, Backoff, Connector, Dial, DialFailure, ResumableStream, SessionStreams, Sharing},
     ticket::{Claim, ClaimSecret, SessionSecret, Ticket, TicketMint, TicketWindow},
 };
 use rustls::{
@@ -104,6 +105,14 @@ pub type Cut = Option<fn(u32) -> usize>;
 pub struct Gateway {
     pub address: SocketAddr,
     pub tasks: JoinSet<()>,
+    state: Arc<GatewayState>,
+}
+
+impl Gateway {
+    /// How many connections were paired.
+    pub fn relays(&self) -> u32 {
+        *self.state.relays.lock().unwrap()
+    }
 }
 
 struct GatewayState {
@@ -118,14 +127,14 @@ pub async fn gateway(cut: Cut) -> Gateway {
     let address = listener.local_addr().unwrap();
     let state =
         Arc::new(GatewayState { parked: Mutex::default(), came: Notify::new(), cut, relays: Mutex::new(0) });
-    let mut tasks = JoinSet::new();
+    let (mut tasks, serving) = (JoinSet::new(), Arc::clone(&state));
     tasks.spawn(async move {
         let mut connections = JoinSet::new();
         while let Ok((stream, _)) = listener.accept().await {
-            connections.spawn(serve(Arc::clone(&state), stream));
+            connections.spawn(serve(Arc::clone(&serving), stream));
         }
     });
-    Gateway { address, tasks }
+    Gateway { address, tasks, state }
 }
 
 async fn serve(state: Arc<GatewayState>, mut stream: TcpStream) {
@@ -172,7 +181,7 @@ async fn pair(state: &GatewayState, connector: TcpStream, first: Vec<u8>) {
         }
         Some(cut) => {
             let cutting = Cutting { io: connector, left: cut(number) };
-            relay_any(cutting, agent, RelayLimits::default(), &token, &Tally::default()).await;
+            relay(cutting, agent, RelayLimits::default(), &token, &Tally::default()).await;
         }
     }
 }
@@ -182,6 +191,8 @@ pub struct Cutting<IO> {
     pub io: IO,
     pub left: usize,
 }
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> End for Cutting<IO> {}
 
 impl<IO: AsyncRead + Unpin> AsyncRead for Cutting<IO> {
     fn poll_read(
@@ -223,7 +234,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Cutting<IO> {
 
 // --- the agent
 
-pub type AgentCarrier = tokio_rustls::server::TlsStream<Prefixed<TcpStream>>;
+pub type AgentCarrier = Way<tokio_rustls::server::TlsStream<Prefixed<TcpStream>>>;
 pub type AgentStream = Box<ResumableStream<AgentCarrier>>;
 
 /// Serves one session: gives its new streams.
@@ -264,11 +275,7 @@ pub fn agent(ca: &Ca, id: AgentId, gateway: SocketAddr, session: &Session, limit
                         return;
                     }
                     match offer.accept().await {
-                        Ok(carrier) => match streams.attach(carrier).await {
-                            Ok(Attached::New(stream)) => drop(opened.send(stream).await),
-                            Ok(Attached::Resumed(_)) => {}
-                            Err(error) => drop(refused.try_send(error.to_string())),
-                        },
+                        Ok(carrier) => attach(Way::Alone(carrier), streams, opened, refused).await,
                         Err(error) => drop(refused.try_send(error.to_string())),
                     }
                 });
@@ -276,6 +283,35 @@ pub fn agent(ca: &Ca, id: AgentId, gateway: SocketAddr, session: &Session, limit
         });
     }
     Agent { streams, opened, refused, tasks }
+}
+
+/// Of a lane as of a connection.
+fn attach(
+    carrier: AgentCarrier,
+    streams: SessionStreams<AgentCarrier>,
+    opened: mpsc::Sender<AgentStream>,
+    refused: mpsc::Sender<String>,
+) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async move {
+        match streams.attach(carrier).await {
+            Ok(Attached::New(stream)) => drop(opened.send(stream).await),
+            Ok(Attached::Resumed(_)) => {}
+            Ok(Attached::Shared(Way::Alone(carrier))) => {
+                let (mut incoming, pump) = lanes::accept(carrier, 4096);
+                let attaching = async {
+                    let mut tasks = JoinSet::new();
+                    while let Some(lane) = incoming.next().await {
+                        let (streams, opened, refused) = (streams.clone(), opened.clone(), refused.clone());
+                        tasks.spawn(attach(Way::Lane(lane), streams, opened, refused));
+                    }
+                    tasks.join_all().await;
+                };
+                tokio::join!(pump, attaching);
+            }
+            Ok(Attached::Shared(Way::Lane(_))) => drop(refused.try_send("a lane in a lane".to_owned())),
+            Err(error) => drop(refused.try_send(error.to_string())),
+        }
+    })
 }
 
 fn admit(ticket: &Ticket, session: &Session, window: &Mutex<TicketWindow>) -> Result<(), String> {
@@ -310,7 +346,16 @@ impl Dial for TestDial {
 }
 
 pub fn connector(gateway: SocketAddr, session: &Session, limits: Limits) -> Connector<TestDial> {
+    connector_that(Sharing::Most, gateway, session, limits)
+}
+
+pub fn connector_that(
+    shares: Sharing,
+    gateway: SocketAddr,
+    session: &Session,
+    limits: Limits,
+) -> Connector<TestDial> {
     let backoff = Backoff { first: Duration::from_millis(1), most: Duration::from_millis(20) };
     let mint = TicketMint::new(session.id, session.secret.clone(), 0);
-    Connector::new(TestDial { gateway, tls: session.tls.clone() }, mint, limits, backoff)
+    Connector::new(TestDial { gateway, tls: session.tls.clone() }, mint, limits, backoff, shares)
 }
