@@ -58,6 +58,33 @@ fn evidence_is_read_in_bounded_pages_with_any_numbers() {
     assert_eq!(seen, all);
 }
 
+#[test]
+fn a_session_has_as_many_local_connections_as_its_gateway_says() {
+    let mut world = World::start();
+    world.reconfigure("[limits]\nstreams_per_session = 3\n");
+    world.wait_for_agent();
+    let home = tempfile::tempdir().unwrap();
+    // Three stay open until the file is there; the fourth is told no; when one has gone, there is room.
+    let script = r#"
+cd "$0"
+for n in 1 2 3; do
+  { echo "select 'up';"; until [ -e "$n.done" ]; do sleep 0.02; done; } | psql -At >> up &
+done
+until [ "$(grep -c up up)" = 3 ]; do sleep 0.02; done
+psql -Atc "select 'fourth'" && exit 1
+touch 2.done
+until psql -Atc "select 'there is room'" 2> /dev/null; do sleep 0.02; done
+touch 1.done 3.done
+wait
+"#;
+    let mut command = world.through(&["sh", "-c", script]);
+    let output = command.arg(home.path()).output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{out}\n{err}");
+    assert_eq!(out, "there is room\n", "{err}");
+    assert!(err.contains("HOOP-4102"), "whoever runs it is told why: {err}");
+}
+
 /// What strangers send, again and again.
 fn strangers(port: u16, stop: &AtomicBool, count: &AtomicUsize) {
     let mut hello = vec![0x16, 3, 1, 0x02, 0, 1, 0, 1, 0xfc, 3, 3];

@@ -148,19 +148,31 @@ impl DataPlane {
         Ok(())
     }
 
-    /// A connection of many streams: attaches what comes in each lane, until the connection or the session is over.
+    /// A connection of many streams: attaches what comes in each lane, until the connection breaks or all streams have ended.
     async fn share(&self, connection: Connection, session: &Arc<LiveSession>, tasks: &TaskTracker) {
         let (mut incoming, pump) = lanes::accept(connection, MOST_LANES);
+        let broken = CancellationToken::new();
+        let until = broken.clone();
         // It does not end with this task: streams have something to say when they are ended.
-        tasks.spawn(pump);
-        let over = session.over.clone();
-        while let Some(Some(lane)) = over.run_until_cancelled(incoming.next()).await {
-            let (session, stop) = (Arc::clone(session), self.stop.clone());
+        session.pumps.spawn(async move { until.run_until_cancelled(pump).await });
+        while let Some(Some(lane)) = session.silent.run_until_cancelled(incoming.next()).await {
+            let (session, stop, broken) = (Arc::clone(session), self.stop.clone(), broken.clone());
             tasks.spawn(async move {
-                match stop.run_until_cancelled(Box::pin(attach(Way::Lane(lane), &session))).await {
-                    Some(Ok(Some(_))) => Unwanted::Attach(AttachError::NotAnOpening).tell(),
-                    Some(Err(unwanted)) => unwanted.tell(),
-                    Some(Ok(None)) | None => {}
+                let attaching = stop.run_until_cancelled(Box::pin(attach(Way::Lane(lane), &session)));
+                match session.silent.run_until_cancelled(attaching).await.flatten() {
+                    // A client that was gone before it said anything.
+                    Some(Ok(None) | Err(Unwanted::Attach(AttachError::Io(_)))) | None => {}
+                    Some(Err(
+                        unwanted @ (Unwanted::Attach(AttachError::Refused(_)) | Unwanted::Start(_)),
+                    )) => {
+                        unwanted.tell();
+                    }
+                    // No connector of ours does that: once is enough.
+                    Some(Err(unwanted)) if !broken.is_cancelled() => {
+                        broken.cancel();
+                        unwanted.tell();
+                    }
+                    Some(Ok(Some(_)) | Err(_)) => broken.cancel(),
                 }
             });
         }

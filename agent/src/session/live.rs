@@ -83,6 +83,10 @@ pub(crate) struct LiveSession {
     pub(crate) totals: Arc<Totals>,
     login_cache: Arc<LoginCache>,
     tasks: TaskTracker,
+    /// What moves the bytes of connections that streams share.
+    pub(crate) pumps: TaskTracker,
+    /// All streams have ended: nothing more is said.
+    pub(crate) silent: CancellationToken,
 }
 
 fn now() -> Timestamp {
@@ -107,7 +111,9 @@ impl LiveSession {
             window: Mutex::default(),
             streams: SessionStreams::new(
                 StreamLimits { resume_for: sessions.around.resume_for, ..StreamLimits::default() },
-                MOST_STREAMS,
+                grant
+                    .streams
+                    .map_or(MOST_STREAMS, |most| MOST_STREAMS.min(most.try_into().unwrap_or(MOST_STREAMS))),
             ),
             terminator,
             over: CancellationToken::new(),
@@ -122,6 +128,8 @@ impl LiveSession {
             totals: Arc::default(),
             login_cache: Arc::default(),
             tasks: TaskTracker::new(),
+            pumps: TaskTracker::new(),
+            silent: CancellationToken::new(),
             dial: Arc::clone(&dial),
             deadline: Instant::now() + grant.ends_at.since(now()),
             grant,
@@ -277,6 +285,12 @@ impl LiveSession {
         if tokio::time::timeout(LAST_WORDS, self.tasks.wait()).await.is_err() {
             self.terminator.cut();
             self.tasks.wait().await;
+        }
+        // What they said last is written, and counted, before their volumes are signed.
+        self.silent.cancel();
+        self.pumps.close();
+        if tokio::time::timeout(LAST_WORDS, self.pumps.wait()).await.is_err() {
+            tracing::warn!(session = %id, "a connection did not end with its session");
         }
         self.close_account(sessions).await;
         let (tape, key) = (Arc::clone(&self.tape), Arc::clone(&sessions.around.home.signing_key));

@@ -229,6 +229,7 @@ impl Capability {
             issued_at: at,
             ends_at: at.after(longest).min(self.valid_until),
             idle_timeout_seconds: self.idle_timeout_seconds,
+            streams: None,
             allow_replication: false,
             only: None,
             approved: None,

@@ -64,6 +64,9 @@ pub struct Grant {
     pub ends_at: Timestamp,
     /// Automatic logoff after so many seconds without a byte from the client.
     pub idle_timeout_seconds: u64,
+    /// So many local connections at once. An agent that does not know this refuses the grant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub streams: Option<u32>,
     /// May replicate.
     pub allow_replication: bool,
     /// May run this statement alone, once. An agent that does not know this refuses the grant.
@@ -283,6 +286,7 @@ mod tests {
             issued_at: NOW,
             ends_at: NOW.after(std::time::Duration::from_secs(60)),
             idle_timeout_seconds: 60,
+            streams: None,
             allow_replication: false,
             only: None,
             approved: None,

@@ -6,8 +6,8 @@
 //!   stream ─▶ Lane ─┘   (a task)                         └─ Lane ─▶ stream
 //!
 //!  0        4         8
-//! +--------+---------+--------- - -      lane: counts up from 0; the connector opens one by sending in it
-//! |  lane  | length  | bytes             length: at most FRAME; 0 ends the lane, for both sides
+//! +--------+---------+--------- - -      lane: counts up from 0
+//! |  lane  | length  | bytes             length: at most FRAME; 0 opens the next lane (the connector may), or ends one (both may)
 //! +--------+---------+--------- - -
 //! ```
 //! Numbers are big-endian. Before the first frame the connector says [`Kind::Share`](crate::core::frame::Kind::Share).
@@ -52,7 +52,7 @@ const KEPT: usize = 16 * 1024;
 /// knows.
 const UNUSED: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(90));
 /// What is left to be written when nobody wants a connection any more gets so long.
-const LAST_WORDS: Duration = Duration::from_secs(3);
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The connector's: opens lanes. When it is dropped, the connection ends with its last lane.
 #[derive(Debug)]
@@ -86,8 +86,10 @@ impl Lanes {
         let number = state.next;
         state.next = number.checked_add(1)?;
         state.lanes.insert(number, End::default());
+        // At once, because lanes open in the order of their numbers; it goes along with the next bytes of any.
+        state.out.extend_from_slice(&header(number, 0));
         drop(state);
-        Some(Lane { number, state: Arc::clone(&self.0.0), well: false })
+        Some(Lane::new(number, &self.0.0))
     }
 }
 
@@ -97,7 +99,7 @@ impl Incoming {
         poll_fn(|cx| {
             let mut state = lock(&self.0.0);
             if let Some(number) = state.came.pop_front() {
-                return Poll::Ready(Some(Lane { number, state: Arc::clone(&self.0.0), well: false }));
+                return Poll::Ready(Some(Lane::new(number, &self.0.0)));
             }
             if state.over {
                 return Poll::Ready(None);
@@ -122,6 +124,7 @@ impl Drop for Handle {
             state.end(number);
         }
         state.wake_pump();
+        state.wake_watch();
     }
 }
 
@@ -143,6 +146,8 @@ struct State {
     /// Tasks that were woken to read.
     woken: usize,
     pump: Option<Waker>,
+    /// Waits for the end of the last lane, whatever else the pump waits for.
+    watch: Option<Waker>,
     lanes: HashMap<u32, End>,
     blocked: VecDeque<u32>,
     came: VecDeque<u32>,
@@ -178,6 +183,7 @@ impl State {
             frames: 0,
             woken: 0,
             pump: None,
+            watch: None,
             lanes: HashMap::new(),
             blocked: VecDeque::new(),
             came: VecDeque::new(),
@@ -197,6 +203,12 @@ impl State {
         }
     }
 
+    fn wake_watch(&mut self) {
+        if let Some(watch) = self.watch.take() {
+            watch.wake();
+        }
+    }
+
     /// This side is done with a lane.
     fn end(&mut self, number: u32) {
         let Some(end) = self.lanes.remove(&number) else { return };
@@ -207,6 +219,9 @@ impl State {
             self.out.extend_from_slice(&header(number, 0));
         }
         self.wake_pump();
+        if self.lanes.is_empty() {
+            self.wake_watch();
+        }
     }
 
     /// Room for writers, in the order in which they came.
@@ -233,11 +248,22 @@ impl State {
         }
     }
 
-    /// A frame begins in a lane that may be new.
-    fn begin(&mut self, number: u32) -> Result<(), Violation> {
-        if number < self.next {
-            return Ok(()); // What comes late for a lane that is over here is let go.
+    /// A frame begins. What comes late for a lane that is over here is let go.
+    fn begin(&mut self, number: u32, length: usize) -> Result<(), Violation> {
+        if length == 0 && number == self.next {
+            return self.opened(number);
         }
+        if number >= self.next {
+            return Err(Violation::Lane(number));
+        }
+        if length == 0 {
+            self.ended(number);
+        }
+        Ok(())
+    }
+
+    /// The other side opens a lane.
+    fn opened(&mut self, number: u32) -> Result<(), Violation> {
         if self.lanes.len() >= self.most {
             return Err(Violation::Lane(number));
         }
@@ -274,20 +300,28 @@ impl State {
     }
 }
 
-/// One carrier in a shared connection. Dropped without a shutdown, it counts as one that failed: then the connector opens no further
-/// lanes in this connection.
+/// One carrier in a shared connection. Dropped without a shutdown, or before anything came in it, it counts as one that failed: then
+/// the connector opens no further lanes in this connection.
 #[derive(Debug)]
 pub struct Lane {
     number: u32,
     state: Arc<Mutex<State>>,
+    heard: bool,
     well: bool,
+}
+
+impl Lane {
+    fn new(number: u32, state: &Arc<Mutex<State>>) -> Self {
+        Self { number, state: Arc::clone(state), heard: false, well: false }
+    }
 }
 
 impl AsyncRead for Lane {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let mut guard = lock(&self.state);
+        let this = self.get_mut();
+        let mut guard = lock(&this.state);
         let state = &mut *guard;
-        let Some(end) = state.lanes.get_mut(&self.number) else { return Poll::Ready(Ok(())) };
+        let Some(end) = state.lanes.get_mut(&this.number) else { return Poll::Ready(Ok(())) };
         if end.held.is_empty() {
             if end.ended || state.over {
                 return Poll::Ready(Ok(()));
@@ -295,6 +329,7 @@ impl AsyncRead for Lane {
             end.reader = Some(cx.waker().clone());
             return Poll::Pending;
         }
+        this.heard = true;
         let was_full = end.held.len() > FULL;
         let count = end.held.len().min(buf.remaining());
         buf.put_slice(end.held.get(..count).unwrap_or_default());
@@ -367,7 +402,7 @@ impl AsyncWrite for Lane {
 impl Drop for Lane {
     fn drop(&mut self) {
         let mut state = lock(&self.state);
-        state.suspect |= !self.well;
+        state.suspect |= !self.well || !self.heard;
         state.end(self.number);
     }
 }
@@ -413,10 +448,7 @@ impl Splitter {
                 let left = usize::try_from(length).ok().filter(|it| *it <= FRAME);
                 self.left = left.ok_or(Violation::TooLong(length))?;
                 self.lane = lane;
-                state.begin(lane)?;
-                if self.left == 0 {
-                    state.ended(lane);
-                }
+                state.begin(lane, self.left)?;
             }
         }
         Ok(())
@@ -521,7 +553,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Pump<C> {
 
     /// Ready when it has had no lane for a while; or, if nobody wants it any more, when all is written.
     fn poll_unused(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let state = lock(&self.state);
+        let mut state = lock(&self.state);
+        state.watch = Some(cx.waker().clone());
         let (is_used, wanted) = (!state.lanes.is_empty(), state.wanted);
         let all_written = state.out.is_empty() && self.written >= self.writing.len() && !self.unflushed;
         drop(state);

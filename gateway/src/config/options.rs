@@ -332,7 +332,12 @@ pub const OPTIONS: &[OptionRow] = &[
     row("limits.pre_auth_bytes", Kind::Bytes, "16KiB", "Longest TLS ClientHello."),
     row("limits.body", Kind::Bytes, "1MiB", "Longest body of an API request."),
     row("limits.sessions_per_user", Kind::Count, "64", "Live sessions of one person."),
-    row("limits.streams_per_session", Kind::Count, "512", "Open connections of one session."),
+    row(
+        "limits.streams_per_session",
+        Kind::Count,
+        "512",
+        "Local connections of one session at once, and the connections that carry them.",
+    ),
     row(
         "limits.waiting_per_agent",
         Kind::Count,

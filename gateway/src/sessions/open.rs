@@ -124,7 +124,8 @@ async fn open_now(hub: &Shared, opening: &Opening) -> Result<SessionOpened, Prob
         .issue_session(id, &opening.request.csr_pem, granted.at, life)
         .map_err(bad_request)?;
     let secret = SessionSecret::generate().map_err(|_| Problematic::internal("no randomness"))?;
-    let grant = write_grant(opening, &granted, id, &issued);
+    let streams = u32::try_from(hub.config.limits.streams_per_session).unwrap_or(u32::MAX);
+    let grant = write_grant(opening, &granted, id, &issued, streams);
     let (bytes, signature) = hub.keys.grants.sign(&grant).map_err(Problematic::internal)?;
     // Before it can be found: whoever ends it then is heard here.
     let word = hub.live.expect(id);
@@ -289,7 +290,7 @@ pub(crate) fn definition_of(connection: &Connection) -> Result<ConnectionDefinit
     serde_json::from_value(connection.definition.clone()).map_err(Problematic::internal)
 }
 
-fn write_grant(opening: &Opening, granted: &Granted, id: SessionId, issued: &Issued) -> Grant {
+fn write_grant(opening: &Opening, granted: &Granted, id: SessionId, issued: &Issued, streams: u32) -> Grant {
     let SignedIn { login, user } = &opening.caller;
     Grant {
         id: GrantId::generate(),
@@ -311,6 +312,7 @@ fn write_grant(opening: &Opening, granted: &Granted, id: SessionId, issued: &Iss
         issued_at: granted.at,
         ends_at: granted.terms.ends_at,
         idle_timeout_seconds: granted.terms.idle_timeout.as_secs(),
+        streams: Some(streams),
         allow_replication: granted.terms.rules.allow_replication,
         only: granted.terms.rules.only.clone(),
         approved: granted.terms.rules.approved.clone(),

@@ -105,7 +105,7 @@ async fn what_is_written_at_about_the_same_time_leaves_as_one() {
         });
     }
     let mut seen = [0; 1000];
-    assert_eq!(far.read(&mut seen).await.unwrap(), 10 * (HEADER + 10));
+    assert_eq!(far.read(&mut seen).await.unwrap(), 10 * (2 * HEADER + 10));
     drop(far);
     pump.await.unwrap();
     for lane in writers.join_all().await {
@@ -163,13 +163,18 @@ fn frame(lane: u32, body: &[u8]) -> Vec<u8> {
     [&header(lane, body.len())[..], body].concat()
 }
 
+fn opening(lane: u32) -> Vec<u8> {
+    frame(lane, b"")
+}
+
 #[tokio::test]
 async fn a_peer_that_breaks_the_rules_is_cut_off() {
     for (name, bytes) in [
         ("too long", [1, 2, 3, 4, 0xff, 0, 0, 0].to_vec()),
         ("one byte too long", [[0, 0, 0, 0], (u32::try_from(FRAME).unwrap() + 1).to_be_bytes()].concat()),
-        ("too many lanes", [frame(0, b"a"), frame(1, b"b"), frame(2, b"c")].concat()),
-        ("the last number", frame(u32::MAX, b"x")),
+        ("too many lanes", [opening(0), opening(1), opening(2)].concat()),
+        ("a lane that nobody opened", [opening(0), frame(1, b"x")].concat()),
+        ("a number that is not the next", opening(1)),
     ] {
         let (mut incoming, pump, mut far) = raw(2);
         far.write_all(&bytes).await.unwrap();
@@ -180,7 +185,7 @@ async fn a_peer_that_breaks_the_rules_is_cut_off() {
     // At the connector nobody opens lanes but itself.
     let (near, mut far) = duplex(1 << 16);
     let (lanes, pump) = open(near);
-    far.write_all(&frame(0, b"uninvited")).await.unwrap();
+    far.write_all(&opening(0)).await.unwrap();
     pump.await;
     assert!(lanes.open().is_none());
 }
@@ -189,7 +194,7 @@ async fn a_peer_that_breaks_the_rules_is_cut_off() {
 async fn what_comes_late_for_a_lane_that_is_over_is_let_go() {
     let (mut incoming, _pump, mut far) = raw(2);
     for round in 0..50_u32 {
-        far.write_all(&frame(round, b"hello")).await.unwrap();
+        far.write_all(&[opening(round), frame(round, b"hello")].concat()).await.unwrap();
         let mut lane = incoming.next().await.unwrap();
         lane.read_exact(&mut [0; 5]).await.unwrap();
         drop(lane);
@@ -207,7 +212,7 @@ async fn ends_that_nobody_reads_are_bounded() {
     let flood = async {
         let mut number = 0_u32;
         while let Ok(written) =
-            tokio::time::timeout(Duration::from_millis(200), far.write_all(&frame(number, b"x"))).await
+            tokio::time::timeout(Duration::from_millis(200), far.write_all(&opening(number))).await
         {
             written.unwrap();
             number += 1;
@@ -225,13 +230,34 @@ async fn ends_that_nobody_reads_are_bounded() {
 
 #[tokio::test]
 async fn a_lane_that_failed_leaves_no_connection_for_further_ones() {
-    let pair = pair(1024, 10).await;
-    let (mut well, failed) = (pair.lanes.open().unwrap(), pair.lanes.open().unwrap());
-    well.shutdown().await.unwrap();
-    drop(well);
-    pair.lanes.open().unwrap().shutdown().await.unwrap();
-    drop(failed);
-    assert!(pair.lanes.open().is_none());
+    for (is_heard, is_well) in [(true, true), (true, false), (false, true), (false, false)] {
+        let mut pair = pair(1024, 10).await;
+        let mut lane = pair.lanes.open().unwrap();
+        lane.write_all(b"?").await.unwrap();
+        let mut other = pair.incoming.next().await.unwrap();
+        if is_heard {
+            other.write_all(b"!").await.unwrap();
+            lane.read_u8().await.unwrap();
+        }
+        if is_well {
+            lane.shutdown().await.unwrap();
+        }
+        drop(lane);
+        assert_eq!(pair.lanes.open().is_some(), is_heard && is_well, "{is_heard} {is_well}");
+    }
+}
+
+#[tokio::test]
+async fn who_opens_first_may_speak_last() {
+    let mut pair = pair(1024, 10).await;
+    let (mut first, mut second) = (pair.lanes.open().unwrap(), pair.lanes.open().unwrap());
+    second.write_all(b"second").await.unwrap();
+    let (mut one, mut two) = (pair.incoming.next().await.unwrap(), pair.incoming.next().await.unwrap());
+    two.read_exact(&mut [0; 6]).await.unwrap();
+    first.write_all(b"first").await.unwrap();
+    let mut text = [0; 5];
+    one.read_exact(&mut text).await.unwrap();
+    assert_eq!(&text, b"first");
 }
 
 #[tokio::test(start_paused = true)]
@@ -263,6 +289,8 @@ async fn a_peer_that_takes_nothing_holds_nobody_up() {
     let pump = tokio::spawn(pump);
     let mut lane = lanes.open().unwrap();
     lane.write_all(&[1; 1000]).await.unwrap();
+    // The pump waits for the pipe, and for nothing else, when the last lane goes.
+    tokio::time::sleep(Duration::from_millis(1)).await;
     drop((lane, lanes));
     let began = tokio::time::Instant::now();
     pump.await.unwrap();

@@ -7,6 +7,7 @@ use std::{
     cell::RefCell,
     io,
     os::fd::OwnedFd,
+    sync::atomic::{AtomicUsize, Ordering},
     task::{Context, Poll, ready},
 };
 
@@ -22,10 +23,32 @@ thread_local! {
     static IDLE: RefCell<Vec<Ends>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Pipes of the process: they count against its descriptors, which connections need more.
+static PIPES: AtomicUsize = AtomicUsize::new(0);
+const MOST_PIPES: usize = 2048;
+
 #[derive(Debug)]
 struct Ends {
     out: OwnedFd,
     into: OwnedFd,
+}
+
+impl Ends {
+    fn new() -> Option<Self> {
+        if PIPES.fetch_add(1, Ordering::Relaxed) < MOST_PIPES
+            && let Ok((out, into)) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
+        {
+            return Some(Self { out, into });
+        }
+        PIPES.fetch_sub(1, Ordering::Relaxed);
+        None
+    }
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        PIPES.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A pipe, and what is on its way in it.
@@ -36,13 +59,9 @@ pub(super) struct Bulk {
 }
 
 impl Bulk {
-    /// One that is empty; none, if the process may have no more descriptors.
+    /// One that is empty; none, if the process has as many as it may.
     pub(super) fn any() -> Option<Self> {
-        let kept = IDLE.with_borrow_mut(Vec::pop);
-        let ends = kept.or_else(|| {
-            let (out, into) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
-            Some(Ends { out, into })
-        });
+        let ends = IDLE.with_borrow_mut(Vec::pop).or_else(Ends::new);
         Some(Self { ends: ends?, held: 0 })
     }
 

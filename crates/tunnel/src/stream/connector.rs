@@ -247,11 +247,13 @@ struct Much<C> {
     /// The volume at this time.
     since: Option<(u64, StdInstant)>,
     dialling: Option<Dialling<C>>,
+    /// It could not be had: not before this again.
+    not_before: Option<StdInstant>,
 }
 
 impl<C> Default for Much<C> {
     fn default() -> Self {
-        Self { since: None, dialling: None }
+        Self { since: None, dialling: None, not_before: None }
     }
 }
 
@@ -259,6 +261,8 @@ impl<C> Default for Much<C> {
 const MUCH: u64 = 1024 * 1024;
 /// within this time: 4 Mbit/s.
 const WITHIN: Duration = Duration::from_secs(2);
+/// Where there was no connection to be had.
+const NOT_AGAIN_FOR: Duration = Duration::from_secs(10);
 
 fn redialler<D: Dial>(
     shared: &Arc<Shared<D>>,
@@ -298,7 +302,7 @@ impl<C> Redial<C> {
     }
 
     /// For a stream in a lane that moves much, so far `volume` bytes: the connection that it has for itself from now on, as soon as
-    /// there is one. Where it cannot be had, the stream stays where it is, and asks again after as much.
+    /// there is one. Where it cannot be had, the stream stays where it is, and asks again after a while.
     pub(super) fn poll_alone(&mut self, cx: &mut Context<'_>, at: StdInstant, volume: u64) -> Option<C> {
         if self.place == Place::Alone {
             return None;
@@ -309,7 +313,8 @@ impl<C> Redial<C> {
                 return None;
             }
             self.much.since = Some((volume, at));
-            if at.saturating_duration_since(since) > WITHIN {
+            let is_early = self.much.not_before.is_some_and(|not_before| at < not_before);
+            if is_early || at.saturating_duration_since(since) > WITHIN {
                 return None;
             }
             self.much.dialling = Some((self.dials)(Wish::Alone));
@@ -323,6 +328,7 @@ impl<C> Redial<C> {
             }
             Err(why) => {
                 tracing::debug!(why, "no connection for a stream that moves much");
+                self.much.not_before = at.checked_add(NOT_AGAIN_FOR);
                 None
             }
         }
