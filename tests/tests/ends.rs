@@ -126,3 +126,27 @@ fn who_is_in_no_group_opens_nothing_and_learns_nothing() {
     };
     assert_eq!(denied("pg"), denied("no-such-connection"), "not allowed and not there look different");
 }
+
+/// Streams that share a connection have much to say when they are ended: all of it is counted at both ends, or the evidence would
+/// say that something is left out.
+#[test]
+fn a_killed_session_of_many_busy_streams_agrees_at_both_ends() {
+    let world = World::start();
+    let script = r#"
+for n in $(seq 24); do
+  psql -Atc "select repeat('x', 2000) from generate_series(1, 2000000)" > /dev/null 2>&1 &
+done
+wait
+"#;
+    let mut running =
+        world.through(&["sh", "-c", script]).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let id = wait_until("streams at work", || {
+        let session = world.sessions().into_iter().find(|session| session["state"] == "live")?;
+        (session["bytes_out"].as_u64()? > 20_000_000).then(|| session["id"].as_str().unwrap().to_owned())
+    });
+    run(world.hoop(&world.admin).args(["sessions", "kill", &id, "--reason", "enough"]));
+    running.wait().unwrap();
+    world.ended_session();
+    let verdict = world.json(&world.admin, &["sessions", "verify", &id]);
+    assert_eq!(verdict["clean"], true, "{verdict:#}");
+}

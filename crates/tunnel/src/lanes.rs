@@ -51,6 +51,8 @@ const KEPT: usize = 16 * 1024;
 /// A connection without lanes is kept for so long by the connector, and by the agent for longer: so the one that would open a lane
 /// knows.
 const UNUSED: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(90));
+/// Lanes that answer each other fall out of step by chance: after so many writes of one alone, it is alone.
+const STAYS_BUSY: u8 = 32;
 /// What is left to be written when nobody wants a connection any more gets so long.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -465,8 +467,8 @@ pub struct Pump<C> {
     writing: Vec<u8>,
     written: usize,
     unflushed: bool,
-    /// Several lanes are busy.
-    busy: bool,
+    /// Several lanes were busy, not longer ago than so many writes.
+    busy: u8,
     /// Has let others run since something was to be written.
     waited: bool,
     /// Does not read: too much is held, or to be written.
@@ -485,7 +487,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Pump<C> {
             writing: Vec::new(),
             written: 0,
             unflushed: false,
-            busy: false,
+            busy: 0,
             waited: false,
             stopped: false,
             splitter: Splitter::default(),
@@ -534,7 +536,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Pump<C> {
             let mut state = lock(&self.state);
             if !state.out.is_empty() {
                 std::mem::swap(&mut state.out, &mut self.writing);
-                self.busy = std::mem::take(&mut state.frames) > 1 || std::mem::take(&mut state.woken) > 1;
+                let several = std::mem::take(&mut state.frames) > 1 || std::mem::take(&mut state.woken) > 1;
+                self.busy = if several { STAYS_BUSY } else { self.busy.saturating_sub(1) };
                 state.make_room();
                 if std::mem::take(&mut self.stopped) {
                     cx.waker().wake_by_ref();
@@ -582,7 +585,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Future for Pump<C> {
             return Poll::Ready(());
         }
         // Where several are busy, tasks that are about to run have something to write as well: it goes along.
-        if this.busy && !this.waited && !lock(&this.state).out.is_empty() {
+        if this.busy > 0 && !this.waited && !lock(&this.state).out.is_empty() {
             this.waited = true;
             cx.waker().wake_by_ref();
             return Poll::Pending;

@@ -229,6 +229,69 @@ async fn a_shared_connection_that_is_dead_is_not_used_again() {
     drop(dead);
 }
 
+/// As [`Pipes`], but from the third dial on the network is away; says how often it was dialled.
+struct Twice(Pipes, Arc<std::sync::atomic::AtomicUsize>);
+
+impl hoop_tunnel::stream::Dial for Twice {
+    type Carrier = tokio::io::DuplexStream;
+
+    async fn dial(&self, ticket: Ticket) -> Result<Self::Carrier, hoop_tunnel::stream::DialFailure> {
+        match self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+            0 | 1 => self.0.dial(ticket).await,
+            _ => Err(hoop_tunnel::stream::DialFailure::Transient("away".to_owned())),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_cannot_move_out_stays_and_does_not_dial_all_the_time() {
+    let (dialled, mut dials) = tokio::sync::mpsc::channel(16);
+    let session = Session::new(&Ca::new(), AgentId::generate());
+    let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let connector = hoop_tunnel::stream::Connector::new(
+        Twice(Pipes(dialled), Arc::clone(&count)),
+        hoop_tunnel::ticket::TicketMint::new(session.id, session.secret, 0),
+        Limits::default(),
+        hoop_tunnel::stream::Backoff::default(),
+        Sharing::Most,
+    );
+    let _first = connector.open().await.unwrap();
+    let mut stream = connector.open().await.unwrap();
+    let _alone = dials.recv().await.unwrap();
+    let streams = SessionStreams::new(Limits::default(), 4);
+    let Ok(Attached::Shared(Way::Alone(shared))) =
+        streams.attach(Way::Alone(dials.recv().await.unwrap())).await
+    else {
+        panic!()
+    };
+    let (mut incoming, pump) = lanes::accept(shared, 4);
+    tokio::spawn(pump);
+    tokio::spawn(async move {
+        let lane = incoming.next().await.unwrap();
+        let Ok(Attached::New(mut stream)) = streams.attach(Way::Lane(lane)).await else { panic!() };
+        let mut buffer = vec![0; 65_536];
+        while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+            stream.write_all(&buffer[..count]).await.unwrap();
+        }
+    });
+    let sent = bytes(65_536, 5);
+    let mut move_much = async |times: usize| {
+        for _ in 0..times {
+            let mut back = vec![0; sent.len()];
+            let (mut reader, mut writer) = tokio::io::split(&mut stream);
+            let (wrote, read) = tokio::join!(writer.write_all(&sent), reader.read_exact(&mut back));
+            wrote.and(read.map(drop)).unwrap();
+            assert!(back == sent);
+        }
+    };
+    let dials = || count.load(std::sync::atomic::Ordering::Relaxed);
+    move_much(200).await;
+    assert_eq!(dials(), 3, "26 MB at once, and one dial in vain");
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    move_much(200).await;
+    assert_eq!(dials(), 4);
+}
+
 #[tokio::test]
 async fn further_streams_resume_with_their_own_tickets() {
     let (ca, id) = (Ca::new(), AgentId::generate());
