@@ -536,8 +536,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Pump<C> {
             let mut state = lock(&self.state);
             if !state.out.is_empty() {
                 std::mem::swap(&mut state.out, &mut self.writing);
-                let several = std::mem::take(&mut state.frames) > 1 || std::mem::take(&mut state.woken) > 1;
-                self.busy = if several { STAYS_BUSY } else { self.busy.saturating_sub(1) };
+                let (frames, woken) = (std::mem::take(&mut state.frames), std::mem::take(&mut state.woken));
+                self.busy = if frames.max(woken) > 1 { STAYS_BUSY } else { self.busy.saturating_sub(1) };
                 state.make_room();
                 if std::mem::take(&mut self.stopped) {
                     cx.waker().wake_by_ref();
@@ -557,7 +557,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Pump<C> {
     /// Ready when it has had no lane for a while; or, if nobody wants it any more, when all is written.
     fn poll_unused(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);
-        state.watch = Some(cx.waker().clone());
+        // Nearly always the same, and this is asked at each turn.
+        state.watch.get_or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
         let (is_used, wanted) = (!state.lanes.is_empty(), state.wanted);
         let all_written = state.out.is_empty() && self.written >= self.writing.len() && !self.unflushed;
         drop(state);
