@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hoop_testkit::World;
+use hoop_testkit::{World, free_port};
 use serde_json::{Value, json};
 
 /// What `hoop admin connections test` says, and its exit code.
@@ -53,7 +53,7 @@ fn what_works_is_told_with_its_times_and_what_does_not_with_its_step() {
     assert_eq!(good["tls"]["version"], "TLSv1.3");
     assert!(good["tls"]["certificate"].as_str().unwrap().contains("until"), "{good}");
 
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let closed = free_port();
     let silent = listener(|_| ());
     let plain = listener(|stream| {
         let _ = stream.read(&mut [0; 8]);

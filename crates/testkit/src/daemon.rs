@@ -2,9 +2,16 @@
 
 use std::{
     fs::File,
+    hash::{BuildHasher, RandomState},
     net::TcpListener,
+    ops::Range,
+    os::{
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr, UnixListener},
+    },
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
@@ -23,9 +30,23 @@ pub fn wait_until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T 
     }
 }
 
-/// A port that was free a moment ago.
+/// A free port of 127.0.0.1 for a server to come, given to nobody else while this process lives: it is below those that
+/// Linux gives to clients, and a socket with its number in its name keeps tests of other processes away. The name is an
+/// abstract one: like the port it belongs to the network namespace, and it is gone with the process.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    const RANGE: Range<u16> = 11_000..20_000;
+    static RESERVED: Mutex<Vec<UnixListener>> = Mutex::new(Vec::new());
+    for _ in 0..200 {
+        let random = RandomState::new().hash_one(()) % u64::from(RANGE.end - RANGE.start);
+        let port = RANGE.start + u16::try_from(random).unwrap();
+        let name = SocketAddr::from_abstract_name(format!("hoop-test-port-{port}")).unwrap();
+        let Ok(reserved) = UnixListener::bind_addr(&name) else { continue };
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            RESERVED.lock().unwrap().push(reserved);
+            return port;
+        }
+    }
+    panic!("of the ports {RANGE:?} none seems to be free")
 }
 
 /// A binary of this workspace, built beside the test that asks for it (`cargo xtask test` builds them first).
@@ -122,5 +143,23 @@ impl Drop for Daemon {
                 eprintln!("---- {} ----\n{}", self.name, log.get(tail..).unwrap_or(&log));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_given_once() {
+        let mut given: Vec<u16> = (0..300).map(|_| free_port()).collect();
+        for port in &given {
+            let name = SocketAddr::from_abstract_name(format!("hoop-test-port-{port}")).unwrap();
+            assert!(UnixListener::bind_addr(&name).is_err(), "another process could have {port}");
+            assert!(TcpListener::bind(("127.0.0.1", *port)).is_ok());
+        }
+        given.sort_unstable();
+        given.dedup();
+        assert_eq!(given.len(), 300);
     }
 }
