@@ -184,7 +184,10 @@ impl Reader<'_> {
     }
 
     fn keeps_number(&self, kind: Kind, other: &[u8]) -> bool {
-        self.rule.mode(kind) == Mode::Fake && number(other) == Some(other.len())
+        // Another exponent may be beyond what readers of JSON take for a number.
+        let finite =
+            || std::str::from_utf8(other).ok().and_then(|text| text.parse().ok()).is_some_and(f64::is_finite);
+        self.rule.mode(kind) == Mode::Fake && number(other) == Some(other.len()) && finite()
     }
 
     /// Writes a string.

@@ -48,6 +48,17 @@ fn numbers_stay_numbers_where_they_can() {
 }
 
 #[test]
+fn a_fake_number_is_none_that_readers_refuse() {
+    for exponent in 100..309 {
+        let text = format!(r#"{{"api_key":1.5e{exponent}}}"#);
+        let fake = masked(&text, Mode::Fake);
+        let read: Value =
+            serde_json::from_str(&fake).unwrap_or_else(|error| panic!("{text}: {fake}: {error}"));
+        assert_ne!(read, serde_json::from_str::<Value>(&text).unwrap());
+    }
+}
+
+#[test]
 fn what_is_no_json_is_text() {
     for text in [
         "{\"a\":123-45-6789",
