@@ -21,7 +21,8 @@ use super::{
 const COMMIT_AFTER: Duration = Duration::from_millis(20);
 /// At its end the agent waits so long for a gateway that is away: it may only have restarted.
 const AWAY: Duration = Duration::from_secs(3);
-/// How often stalls are looked at.
+/// How often stalls are looked at, and what the gateway has not stored since the last look is synced: it may be away, and
+/// nobody knows it yet.
 const STALL_CHECK: Duration = Duration::from_secs(1);
 
 /// Tapes that something is to be done for.
@@ -246,7 +247,9 @@ impl Spool {
                 biased;
                 () = stop.cancelled() => return,
                 _ = stalls.tick() => {
-                    self.tapes().iter().for_each(|tape| tape.check_stall());
+                    let tapes = self.tapes();
+                    tapes.iter().for_each(|tape| tape.check_stall());
+                    sync(tapes.into_iter().filter(|tape| tape.unsafe_for() > STALL_CHECK).collect()).await;
                     if self.has_unfinished() {
                         let spool = Arc::clone(&self);
                         let _ = tokio::task::spawn_blocking(move || spool.finish_what_can_be()).await;
@@ -268,13 +271,16 @@ impl Spool {
                 tape.fail(error.0);
             }
         }
-        if self.connected.load(Ordering::Acquire) {
-            return;
+        if !self.connected.load(Ordering::Acquire) {
+            sync(tapes).await;
         }
-        let synced = tokio::task::spawn_blocking(move || tapes.iter().try_for_each(|tape| tape.sync())).await;
-        if let Ok(Err(error)) = synced {
-            tracing::error!(%error, "the spool cannot be synced to disk");
-        }
+    }
+}
+
+/// To the disk itself. What fails there has failed as a recording, and said so.
+async fn sync(tapes: Vec<Arc<SessionTape>>) {
+    if !tapes.is_empty() {
+        let _ = tokio::task::spawn_blocking(move || tapes.iter().for_each(|tape| drop(tape.sync()))).await;
     }
 }
 
@@ -303,6 +309,26 @@ mod tests {
         let tape = begin(spool);
         tape.finish("over", Carried::default(), &SigningKey::generate().unwrap()).unwrap();
         tape
+    }
+
+    /// A gateway that hangs looks as one that is there.
+    #[tokio::test]
+    async fn what_the_gateway_does_not_store_for_a_while_is_synced() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = spool(folder.path());
+        let tape = begin(&spool);
+        let kept = tokio::spawn(Arc::clone(&spool).keep(CancellationToken::new()));
+        while tape.unsafe_for() == Duration::ZERO {
+            tokio::task::yield_now().await;
+        }
+        let synced = async {
+            while tape.unsafe_for() != Duration::ZERO {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), synced).await.unwrap();
+        assert_eq!(tape.durable(), 0);
+        kept.abort();
     }
 
     /// Not for what goes on, is kept back or refused, and not for long without a gateway.

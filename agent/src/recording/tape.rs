@@ -45,6 +45,8 @@ pub(crate) struct SessionTape {
     file: File,
     written: AtomicU64,
     durable: AtomicU64,
+    /// Bytes that are on the disk itself.
+    synced: AtomicU64,
     /// Bytes up to `marker` have been outstanding since `marker_at` ([`ticks`]; 0: nothing is outstanding).
     marker: AtomicU64,
     marker_at: AtomicU64,
@@ -172,6 +174,7 @@ impl SessionTape {
             file,
             written: AtomicU64::new(written),
             durable: AtomicU64::new(0),
+            synced: AtomicU64::new(0),
             marker: AtomicU64::new(0),
             marker_at: AtomicU64::new(0),
             finished: AtomicBool::new(false),
@@ -290,9 +293,27 @@ impl SessionTape {
         }
     }
 
-    /// Pushes the file to the disk itself. Blocks.
-    pub(super) fn sync(&self) -> std::io::Result<()> {
-        self.file.sync_data()
+    /// How long bytes have waited that are neither stored by the gateway nor on the disk itself; zero: there are none.
+    pub(super) fn unsafe_for(&self) -> Duration {
+        let since = self.marker_at.load(Ordering::Acquire);
+        let is_safe = self.synced.load(Ordering::Acquire).max(self.durable()) >= self.written();
+        if since == 0 || is_safe { Duration::ZERO } else { since_tick(since) }
+    }
+
+    /// Pushes the file to the disk itself; where that cannot be done, the recording fails. Blocks.
+    pub(super) fn sync(&self) -> Result<(), TapeError> {
+        let written = self.written();
+        match self.file.sync_data() {
+            Ok(()) => {
+                self.synced.fetch_max(written, Ordering::AcqRel);
+                Ok(())
+            }
+            Err(error) => {
+                let fault = failed(format_args!("{}: {error}", self.path.display()));
+                self.fail(fault.clone());
+                Err(TapeError(fault))
+            }
+        }
     }
 
     /// Removes the file once the gateway has it all.
@@ -324,7 +345,7 @@ impl SessionTape {
         self.keep_up_to(inner.taken, self.written());
         drop(inner);
         self.bell.ring_upload(self);
-        self.sync().map_err(|error| TapeError(failed(error)))
+        self.sync()
     }
 
     /// Ends a recording whose own end could not be written: cut to its last whole chunk, signed for as interrupted, and
@@ -421,7 +442,7 @@ impl SessionTape {
             self.write(&chunk.bytes)?;
         }
         if self.limits.sync {
-            self.sync().map_err(|error| TapeError(failed(error)))?;
+            self.sync()?;
         }
         self.keep_up_to(taken, self.written());
         drop(inner);
