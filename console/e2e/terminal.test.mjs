@@ -5,24 +5,11 @@ import { test } from 'node:test';
 import { shot, signIn } from './browser.mjs';
 import { HOST, hostSession } from './mock/host.mjs';
 import { host } from './mock/shell.mjs';
+import { shows, until } from './screen.mjs';
 import { as, PHONE, prove, staysNarrow, suite } from './suite.mjs';
 
 const here = suite();
 const PATH = `/sessions/${HOST}`;
-
-/** What the screen shows, line by line. */
-const screen = (page) =>
-  page.evaluate(() => [...document.querySelectorAll('.xterm-rows > div')].map((row) => row.textContent.replaceAll('\u00a0', ' ').trimEnd()).join('\n'));
-
-async function until(page, what, holds) {
-  for (const end = Date.now() + 8_000; Date.now() < end; ) {
-    if (holds(await screen(page))) return;
-    await page.waitForFunction(() => new Promise((done) => requestAnimationFrame(() => done(true))));
-  }
-  assert.fail(`${what} is not on the screen:\n${await screen(page)}`);
-}
-
-const shows = (page, text) => until(page, text, (shown) => shown.includes(text));
 
 test('a shell is replayed: played, paused, sought, at another speed, with its pause cut', async () => {
   const { page, mock } = here;
@@ -63,6 +50,19 @@ test('what was shown is found, and sought', async () => {
   await shot(page, 'terminal-searched');
   await page.getByRole('textbox', { name: 'Find in what was shown' }).fill('</script>');
   await page.getByText('1 place', { exact: true }).waitFor();
+});
+
+test('what was entered at prompts is listed, and leads to its moment', async () => {
+  const { page, mock } = here;
+  mock.state.sessions.push(hostSession('ended'));
+  await signIn(page, as('grace'), PATH);
+  await shows(page, 'ada@web-1:~$');
+  await page.getByRole('button', { name: '2 commands at prompts' }).click();
+  const list = page.getByRole('list', { name: 'Commands at prompts' });
+  await list.getByText('cat message </script>').waitFor();
+  await shot(page, 'terminal-commands');
+  await list.getByRole('button', { name: 'ls -l' }).click();
+  await until(page, 'the moment', (shown) => shown.includes('total 12') && !shown.includes('cat message'));
 });
 
 test('nothing that was printed acts on the page, the clipboard or the window', async () => {

@@ -7,7 +7,7 @@ import { counted } from '../lib/format';
 import { PauseIcon, PlayIcon } from '../ui/icons';
 import { ProblemAlert } from '../ui/ProblemAlert';
 import { Visible } from '../ui/Visible';
-import type { Cast, Size } from './cast';
+import type { Cast, Entered, Size } from './cast';
 import { find, type Hit, linesOf, MOST_HITS } from './lines';
 import { clock } from './places';
 import { Screen } from './screen';
@@ -18,6 +18,7 @@ import { type Playback, usePlayback } from './usePlayback';
 const LONGEST_PAUSE_MS = 2_000;
 const STEP_MS = 5_000;
 const SHOWN_BEFORE = 30;
+const MOST_ENTERED = 1_000;
 
 interface Props {
   session: string;
@@ -79,6 +80,7 @@ export function TerminalReplay({ session, stream, request, live, actions }: Prop
         </Alert>
       ) : null}
       <Search cast={cast} count={count} onChoose={(hit) => playback.seekFrame(hit.frame)} />
+      <EnteredLines cast={cast} onChoose={(line) => playback.seekFrame(line.frame)} />
     </Stack>
   );
 }
@@ -165,6 +167,41 @@ function Ended({ cast, state }: { cast: Cast; state: CastState['state'] }) {
       No more of it is recorded.
     </Text>
   ) : null;
+}
+
+/** What was entered at the shell's prompts, where they show it. */
+function EnteredLines({ cast, onChoose }: { cast: Cast; onChoose: (line: Entered) => void }) {
+  const [open, setOpen] = useState(false);
+  const lines = cast.entered;
+  if (lines.length === 0) return null;
+  return (
+    <Stack gap={4}>
+      <Group gap="xs">
+        <Button size="compact-xs" variant="subtle" aria-expanded={open} onClick={() => setOpen(!open)}>
+          {counted(lines.length, 'command')} at prompts
+        </Button>
+        {open ? (
+          <Text size="xs" c="dimmed">
+            As the terminal shows them: a help to find your way, and no list of all that ran.
+          </Text>
+        ) : null}
+      </Group>
+      {open ? (
+        <div className={classes.hits} role="list" aria-label="Commands at prompts">
+          {lines.slice(0, MOST_ENTERED).map((line, index) => (
+            <div key={`${line.frame}-${index}`} role="listitem">
+              <button type="button" className={classes.hit} onClick={() => onChoose(line)}>
+                <time>{clock(line.at)}</time>
+                <span>
+                  <Visible text={line.text.slice(0, 400)} oneLine />
+                </span>
+              </button>
+            </div>
+          ))}
+        </div>
+      ) : null}
+    </Stack>
+  );
 }
 
 function Search({ cast, count, onChoose }: { cast: Cast; count: number; onChoose: (hit: Hit) => void }) {

@@ -11,6 +11,13 @@ export type Frame =
   | { readonly at: number; readonly kind: 'size'; readonly size: Size }
   | { readonly at: number; readonly kind: 'exit'; readonly status: string };
 
+/** What was entered at a prompt, and the frame in which its line was left. */
+export interface Entered {
+  readonly at: number;
+  readonly frame: number;
+  readonly text: string;
+}
+
 /** Characters kept of one terminal; a longer one says so instead of filling the browser. */
 const MOST = 32 << 20;
 const LARGEST: Size = { columns: 500, rows: 300 };
@@ -18,6 +25,7 @@ const LARGEST: Size = { columns: 500, rows: 300 };
 /** Grows while more comes. */
 export class Cast {
   readonly frames: Frame[] = [];
+  readonly entered: Entered[] = [];
   size: Size | undefined;
   /** More was shown than is kept. */
   full = false;
@@ -55,6 +63,9 @@ export class Cast {
     } else if (code === 'r') {
       const [columns, rows] = data.split('x').map(Number);
       this.frames.push({ at, kind: 'size', size: bounded(columns, rows) });
+    } else if (code === 'm') {
+      this.length += data.length;
+      if (this.frames.length > 0) this.entered.push({ at, frame: this.frames.length - 1, text: data });
     } else if (code === 'x') {
       this.frames.push({ at, kind: 'exit', status: data });
     }

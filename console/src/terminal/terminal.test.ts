@@ -23,6 +23,16 @@ test('a cast is read in whatever pieces it comes', () => {
   }
 });
 
+test('what was entered at prompts stands apart, each with its place', () => {
+  const cast = new Cast();
+  cast.push(`${HEADER}[0,"m","before all"]\n[1,"o","$ ls\\r\\n"]\n[0,"m","ls"]\n[2,"o","$ id\\r\\n"]\n[0,"m","id"]\n[0,"m",7]\n`);
+  expect(cast.frames.length).toBe(2);
+  expect(cast.entered).toEqual([
+    { at: 1_000, frame: 0, text: 'ls' },
+    { at: 3_000, frame: 1, text: 'id' },
+  ]);
+});
+
 test('sizes that no browser draws, and lines that are none, are made harmless', () => {
   const cast = new Cast();
   cast.push('{"term":{"cols":1e9,"rows":"x"}}\nnonsense\n[1]\n[1,"o",7]\n["1","o","x"]\n[-5,"o","y"]\n[0,"r","99999x-1"]\n');

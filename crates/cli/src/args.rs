@@ -691,7 +691,7 @@ pub(crate) enum ExportForm {
     Jsonl,
     /// SQL text
     Sql,
-    /// asciicast v2, for players of terminal sessions
+    /// asciicast v3, for players of terminal sessions
     Asciicast,
     /// The encrypted recording itself
     Raw,

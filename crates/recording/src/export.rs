@@ -301,6 +301,10 @@ pub fn answer(view: &StatementView) -> String {
     if view.output_omitted > 0 {
         text.push_str(&format!("... {} more bytes were printed, and are recorded\n", view.output_omitted));
     }
+    if !view.entered.is_empty() {
+        text.push_str("entered at its prompts, as far as they show it:\n");
+        view.entered.iter().for_each(|line| text.push_str(&format!("  {}  {}\n", line.at, line.text)));
+    }
     let hidden = view.rows_omitted + view.rows.len().saturating_sub(CAST_ROWS) as u64;
     if hidden > 0 {
         text.push_str(&format!("... {hidden} more rows\n"));

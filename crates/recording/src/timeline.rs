@@ -15,12 +15,16 @@ use crate::{
     cells::{self, bounded, column_name, render, render_parameter},
     event::{Column, Direction, Event, FileOperation, Form, Parameter, Record, RequestId, Said},
     names::Names,
-    terminal::{self, Text},
+    terminal::{self, Harmless, Text, commands::Commands},
     visible::{visible, visible_bytes, visible_lines},
 };
 
 /// Kinds of what was masked; there are no more.
 const MOST_KINDS: usize = 64;
+/// Lines that were entered at the prompts of one terminal.
+const MOST_ENTERED: usize = 1_000;
+/// So much of what a terminal showed is looked at for them.
+const LOOKED_AT: usize = 16 << 20;
 /// Characters of the tags of a query that held several statements.
 const MAX_TAGS: usize = 1_000;
 
@@ -110,6 +114,18 @@ pub struct StatementView {
     /// The terminal that it had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terminal: Option<TerminalView>,
+    /// What was entered at the prompts of that terminal, as far as they show it: up to a thousand, in the first 16 MiB.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub entered: Vec<EnteredView>,
+}
+
+/// A line that was entered at a prompt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnteredView {
+    /// When.
+    pub at: Timestamp,
+    /// As it was drawn.
+    pub text: String,
 }
 
 impl StatementView {
@@ -209,6 +225,15 @@ struct Open {
 struct Printing {
     output: Text,
     errors: Text,
+    prompts: Option<Prompts>,
+}
+
+/// What is looked for in a terminal.
+#[derive(Debug)]
+struct Prompts {
+    harmless: Harmless,
+    commands: Commands,
+    left: usize,
 }
 
 impl Builder {
@@ -320,8 +345,13 @@ impl Builder {
         let (source, name) = (self.source(record.stream, form), name_given(form));
         let (text, parameters) = self.resolve((record.stream, id), form, shown, values);
         self.left = self.left.saturating_sub(text.len() + length_of(&parameters));
-        let prints =
-            matches!(form, Form::Shell { .. } | Form::Command { .. } | Form::Api).then(Printing::default);
+        let prompts = form.terminal().map(|terminal| Prompts {
+            harmless: Harmless::for_terminals(),
+            commands: Commands::new(terminal::size(terminal).columns),
+            left: LOOKED_AT,
+        });
+        let prints = matches!(form, Form::Shell { .. } | Form::Command { .. } | Form::Api)
+            .then(|| Printing { prompts, ..Printing::default() });
         let open = Open { index: self.timeline.statements.len(), name, columns: Vec::new(), prints };
         self.open.insert((record.stream, id), open);
         self.sources.push(source);
@@ -348,6 +378,7 @@ impl Builder {
             error_output: String::new(),
             output_omitted: 0,
             terminal: form.terminal().map(terminal::size),
+            entered: Vec::new(),
         });
     }
 
@@ -423,6 +454,17 @@ impl Builder {
         else {
             return;
         };
+        if let (Some(prompts), Direction::Out | Direction::Error) = (&mut printing.prompts, direction) {
+            let looked_at = data.get(..prompts.left.min(data.len())).unwrap_or_default();
+            prompts.left -= looked_at.len();
+            for text in prompts.commands.show(&prompts.harmless.show(looked_at)) {
+                let text = bounded(visible(&text), self.limits.cell);
+                if view.entered.len() < MOST_ENTERED && text.len() <= self.left {
+                    self.left -= text.len();
+                    view.entered.push(EnteredView { at: record.at, text });
+                }
+            }
+        }
         let (text, shown) = match direction {
             Direction::Error if view.terminal.is_none() => (&mut printing.errors, &mut view.error_output),
             _ => (&mut printing.output, &mut view.output),

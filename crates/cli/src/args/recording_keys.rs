@@ -80,7 +80,7 @@ pub(crate) enum DecryptForm {
     Jsonl,
     /// SQL text
     Sql,
-    /// asciicast v2, for players of terminal sessions
+    /// asciicast v3, for players of terminal sessions
     Asciicast,
     /// Statements and answers, for reading
     #[default]

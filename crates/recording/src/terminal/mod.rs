@@ -3,6 +3,7 @@
 //! What a host prints drives the terminal of whoever looks at it. So only what draws passes (see `harmless`); what answers,
 //! copies, names windows or opens links does not (THREATS B10).
 
+pub(crate) mod commands;
 mod harmless;
 
 use std::io::{self, Write};
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 
 pub use harmless::{Harmless, Text};
 
+use self::commands::Commands;
 use crate::{
     event::{Direction, Event, Record, RequestId, Terminal},
     timeline::TerminalView,
@@ -25,7 +27,8 @@ const MOST_ROWS: u32 = 300;
 /// Which terminal of a recording: what ran in it, by stream and number there.
 pub type Which = (Option<StreamId>, RequestId);
 
-/// Writes one terminal of a recording as an asciicast (version 3), record by record: the first, unless another is wanted.
+/// Writes one terminal of a recording as an asciicast (version 3), record by record: the first, unless another is wanted. What was
+/// entered at a shell's prompts, as far as they show it, becomes markers.
 #[derive(Debug)]
 pub struct TerminalCast<W> {
     out: W,
@@ -40,6 +43,7 @@ struct Shown {
     id: RequestId,
     last: Timestamp,
     harmless: Harmless,
+    commands: Commands,
     over: bool,
 }
 
@@ -76,16 +80,19 @@ impl<W: Write> TerminalCast<W> {
             return Ok(());
         }
         let mine = |id: &RequestId| *id == shown.id;
+        let mut entered = Vec::new();
         let event = match &record.event {
             Event::Copy { id, direction: Direction::Out | Direction::Error, data } if mine(id) => {
                 let text = shown.harmless.show(data);
                 if text.is_empty() {
                     return Ok(());
                 }
+                entered = shown.commands.show(&text);
                 ("o", text)
             }
             Event::Resized { id, columns, rows } if mine(id) => {
                 let (columns, rows) = bounded(*columns, *rows);
+                shown.commands.resize(columns);
                 ("r", format!("{columns}x{rows}"))
             }
             Event::Completed { id, tag, .. } if mine(id) => {
@@ -102,7 +109,8 @@ impl<W: Write> TerminalCast<W> {
         };
         let interval = record.at.since(shown.last).as_secs_f64();
         shown.last = shown.last.max(record.at);
-        self.line(&json!([interval, event.0, event.1]))
+        self.line(&json!([interval, event.0, event.1]))?;
+        entered.into_iter().try_for_each(|command| self.line(&json!([0.0, "m", command])))
     }
 
     /// Whether there was a terminal; else nothing was written.
@@ -127,6 +135,7 @@ impl<W: Write> TerminalCast<W> {
             id: *id,
             last: record.at,
             harmless: Harmless::for_terminals(),
+            commands: Commands::new(columns),
             over: false,
         });
         let mut header = json!({

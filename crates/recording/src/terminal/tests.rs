@@ -110,6 +110,32 @@ fn the_first_terminal_becomes_a_cast_with_its_times() {
 }
 
 #[test]
+fn what_is_entered_at_a_prompt_is_marked_where_its_line_is_left() {
+    let id = RequestId(0);
+    let terminal = Terminal { name: "xterm".into(), columns: 80, rows: 24 };
+    let form = Form::Shell { terminal: Some(terminal) };
+    let drawn = |at, data: &'static [u8]| {
+        record(at, 0, Event::Copy { id, direction: Direction::Out, data: Bytes::from_static(data) })
+    };
+    let records = [
+        record(0, 0, Event::Request { id, form, text: Bytes::new(), parameters: vec![] }),
+        drawn(100, b"web$ "),
+        drawn(200, b"l\xc3"),
+        drawn(300, b"\xa4s\r\n"),
+        drawn(400, b"notes\r\nweb$ "),
+    ];
+    let (lines, _) = cast(&records);
+    assert_eq!(lines[4], json!([0.0, "m", "läs"]));
+    let statement = &crate::timeline::timeline(records, &crate::Limits::default()).statements[0];
+    let entered = &statement.entered;
+    assert_eq!(
+        (entered.len(), entered[0].text.as_str(), entered[0].at),
+        (1, "läs", record(300, 0, Event::Gap { reason: String::new() }).at)
+    );
+    assert!(crate::export::answer(statement).contains("entered at its prompts"));
+}
+
+#[test]
 fn without_a_terminal_nothing_is_written() {
     let form = Form::Command { terminal: None };
     let request = Event::Request { id: RequestId(0), form, text: "ls".into(), parameters: vec![] };
