@@ -8,6 +8,7 @@
  *   HOOP_E2E_TOTP_SECRET   base32 secret of their authenticator
  *   HOOP_E2E_CONNECTION    (optional) a connection that must be listed
  *   HOOP_E2E_STATEMENT     (optional) text that must stand in the replay of the newest past session
+ *   HOOP_E2E_RESULT        (optional) text that must stand in its answer
  *   HOOP_E2E_KILL          (optional) `1`: a session is live, and may be killed
  *   HOOP_E2E_DEMO          (optional) what `cargo xtask demo --json` printed: access is asked for, approved and ended there
  */
@@ -17,6 +18,7 @@ import { after, afterEach, before, test } from 'node:test';
 import { launch, openPage, shot, signIn } from './browser.mjs';
 import { accessTests } from './real-access.mjs';
 import { passkeyTests } from './real-passkeys.mjs';
+import { terminalTests } from './real-terminal.mjs';
 import { trialTests } from './real-trial.mjs';
 import { totp } from './totp.mjs';
 
@@ -64,6 +66,7 @@ test('a past session is replayed and verified', { skip }, async () => {
   if (env.HOOP_E2E_STATEMENT) {
     await page.getByRole('option').filter({ hasText: env.HOOP_E2E_STATEMENT }).first().click();
     await page.getByLabel('Statement text').filter({ hasText: env.HOOP_E2E_STATEMENT }).waitFor();
+    if (env.HOOP_E2E_RESULT) await page.getByRole('region', { name: 'Statement' }).getByText(env.HOOP_E2E_RESULT).first().waitFor();
   }
   await shot(page, 'real-replay');
   await page.getByRole('button', { name: 'Verify' }).click();
@@ -103,5 +106,7 @@ test('a live session is followed, and killed', { skip: skip || (env.HOOP_E2E_KIL
   await page.keyboard.press('Enter');
   await page.getByText(/ended|ending|interrupted/).first().waitFor();
 });
+
+terminalTests({ page: () => page, skip });
 
 accessTests({ url, browser: () => browser, page: () => page, skip });

@@ -173,7 +173,7 @@ fn end_to_end(console: &Console, parts: &Parts) -> Result<()> {
         demo::remove(&state)?;
     }
     say("console: end to end in headless Chromium, against a demo");
-    let running = demo::start(&state, Shape { admin_may_connect: true, host: false, ..Shape::demo(true) })?;
+    let running = demo::start(&state, Shape { admin_may_connect: true, ..Shape::demo(true) })?;
     let outcome = drive_console(console, parts, &running);
     let stopped = demo::stop(&state);
     outcome?;
@@ -187,7 +187,9 @@ fn drive_console(console: &Console, parts: &Parts, demo: &State) -> Result<()> {
         command.args(["connect", demo::CONNECTION, "--", "psql", "-X", "-c", statement]);
         Ok::<_, anyhow::Error>(command)
     };
-    shell::capture(&mut psql(STATEMENT)?)?;
+    let shown = shell::capture(&mut psql(STATEMENT)?)?;
+    // The one row, behind the column's name and a line.
+    let result = shown.lines().nth(2).context("psql showed no row")?;
     let mut live = psql("SELECT pg_sleep(300)")?
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -206,6 +208,7 @@ fn drive_console(console: &Console, parts: &Parts, demo: &State) -> Result<()> {
         ("HOOP_E2E_TOTP_SECRET", &admin.totp_secret),
         ("HOOP_E2E_CONNECTION", demo::CONNECTION),
         ("HOOP_E2E_STATEMENT", "count(*) AS patients"),
+        ("HOOP_E2E_RESULT", result.trim()),
         ("HOOP_E2E_KILL", "1"),
         ("HOOP_E2E_DEMO", &demo::report(demo)?),
     ]);
