@@ -45,6 +45,7 @@ fn main() -> anyhow::Result<()> {
         Command::ProgramStarter => return Ok(hoop_agent::machine::start()?),
         Command::Run(_) | Command::BreakGlass(_) => {}
     }
+    hoop_telemetry::forbid_core_dumps()?;
     hoop_telemetry::start_logs(arguments.log_format, &arguments.log)?;
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()

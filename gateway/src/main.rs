@@ -176,6 +176,7 @@ fn run(matches: &ArgMatches) -> anyhow::Result<()> {
         }
         _ => {}
     }
+    hoop_telemetry::forbid_core_dumps()?;
     let layers = layers(leaf)?;
     let config = Config::from_layers(&layers)?;
     // One provider for everything that speaks TLS in this process.

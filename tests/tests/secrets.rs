@@ -4,7 +4,7 @@
 use std::{
     fs,
     io::Write as _,
-    os::unix::fs::FileTypeExt as _,
+    os::unix::{fs::FileTypeExt as _, process::ExitStatusExt as _},
     path::Path,
     process::{Child, Command, Stdio},
 };
@@ -214,6 +214,32 @@ fn no_canary_is_in_a_dump_of_postgresql_or_in_its_files() {
     planted.are_not_in_files(world.folder.path(), is_ours);
     live.kill().unwrap();
     live.wait().unwrap();
+}
+
+/// Where the system lets everybody dump: what they have in memory are keys and credentials in clear.
+#[test]
+fn a_daemon_that_crashes_leaves_no_core_dump() {
+    // What is started from here inherits it.
+    let us = std::process::id().to_string();
+    run(Command::new("prlimit").args(["--pid", &us, "--core=unlimited:unlimited"]));
+    let mut sleeper = Command::new("sleep").arg("60").current_dir(std::env::temp_dir()).spawn().unwrap();
+    let limits = |pid: u32| fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let is_forbidden = |pid| {
+        let limits = limits(pid);
+        let line =
+            limits.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap().to_owned();
+        line.split_whitespace().take(2).eq(["0", "0"])
+    };
+    assert!(!is_forbidden(sleeper.id()), "the test itself cannot dump");
+    sleeper.kill().unwrap();
+    sleeper.wait().unwrap();
+    let mut world = World::start();
+    for daemon in [&mut world.gateway, &mut world.agent] {
+        assert!(is_forbidden(daemon.pid()));
+        // Handlers that are programs of their own ask for no limit.
+        let status = daemon.end_by("-SEGV").unwrap();
+        assert!(status.signal() == Some(11) && !status.core_dumped(), "{status}");
+    }
 }
 
 #[test]

@@ -22,6 +22,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Tokens and keys stay off the disk. (Not to be dumped at all would take `/dev/stdin` away as well.) What it starts inherits
+    // the limit, and may lift it.
+    let least = rustix::process::getrlimit(rustix::process::Resource::Core);
+    let none = rustix::process::Rlimit { current: Some(0), ..least };
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     start_log();
     let out = Out::new(cli.format());

@@ -1,4 +1,4 @@
-//! Logs and metrics set-up for the daemons: one call each at start-up.
+//! What the daemons leave of themselves: logs, metrics, and no core dumps. One call each at start-up.
 //!
 //! Knows nothing of what is logged or counted. Logs go to standard error; metrics are rendered on demand by whoever
 //! holds the [`Metrics`] handle (there is no listener here).
@@ -55,6 +55,18 @@ pub enum SetUpError {
     /// Somebody was faster.
     #[error("logs or metrics are set up already in this process")]
     Twice,
+}
+
+/// Keeps what is in memory off the disk when the process crashes, and out of the hands of other processes of the same user:
+/// keys and credentials are in clear there. Handlers of core dumps that are programs of their own get none either.
+///
+/// # Errors
+/// The kernel's: then the process should not go on.
+pub fn forbid_core_dumps() -> std::io::Result<()> {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    Ok(())
 }
 
 /// Checks a filter such as `info` or `hoop_gateway=debug,info` without installing it.
