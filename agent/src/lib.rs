@@ -152,6 +152,7 @@ pub async fn start(config: AgentConfig) -> Result<Running, StartError> {
         news: news.into(),
         data,
         tasks: tasks.clone(),
+        renewed: None,
         connected,
     };
     tasks.spawn(spool.keep(stop.clone()));

@@ -101,6 +101,31 @@ async fn a_service_account_opens_what_rules_give_it_and_is_named_as_one() {
     assert_eq!((world.events("session.ended").await, world.events("session.killed").await), (1, 0));
 }
 
+/// For the key that the session was opened with, while it lives, and by whoever opened it.
+#[tokio::test]
+async fn a_sessions_certificate_is_renewed_for_its_own_key_alone() {
+    let world = World::start().await;
+    let (_, token, mut agent) = scene(&world).await;
+    let (key, other) = (rcgen::KeyPair::generate().unwrap(), rcgen::KeyPair::generate().unwrap());
+    let opening = tokio::spawn(world.open_for(&token.bearer(), &key).send());
+    let id = common::agent::session_of(&agent.asked().await);
+    agent.confirm(&id).await;
+    assert_eq!(opening.await.unwrap().unwrap().status(), StatusCode::OK);
+    let renew = async |key: &rcgen::KeyPair| {
+        let request = rcgen::CertificateParams::default().serialize_request(key).unwrap().pem().unwrap();
+        let renew = world.post(&format!("/sessions/{id}/certificate"), &json!({ "csr_pem": request }));
+        renew.bearer_auth(&token.secret).send().await.unwrap()
+    };
+    assert_eq!(problem(renew(&other).await).await.1, "HOOP-4009");
+    let issued = world.events("certificate.issued").await;
+    let renewed: Value = renew(&key).await.json().await.unwrap();
+    assert!(renewed["certificate_pem"].as_str().unwrap().contains("BEGIN CERTIFICATE"), "{renewed}");
+    assert_eq!(world.events("certificate.issued").await, issued + 1);
+    let end = world.post(&format!("/sessions/{id}/end"), &json!({})).bearer_auth(&token.secret);
+    assert_eq!(end.send().await.unwrap().status(), StatusCode::NO_CONTENT);
+    assert!(!renew(&key).await.status().is_success(), "it is over");
+}
+
 #[tokio::test]
 async fn whatever_ends_the_token_ends_its_sessions_in_two_seconds() {
     let world = World::start().await;

@@ -41,6 +41,8 @@ const SILENCE: Duration = Duration::from_secs(45);
 const UPLOAD_WAIT: Duration = Duration::from_secs(2);
 /// Messages on their way to the gateway.
 const WAITING: usize = 256;
+/// A clock that is wrong, here or at the gateway, makes each certificate look old: it is renewed no more often than so.
+const BETWEEN_RENEWALS: Duration = Duration::from_secs(5);
 
 /// Why the control stream ended.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +89,8 @@ pub(crate) struct Control {
     pub(crate) news: Mutex<mpsc::Receiver<FromAgent>>,
     pub(crate) data: Arc<DataPlane>,
     pub(crate) tasks: TaskTracker,
+    /// When the certificate was last renewed by this process.
+    pub(crate) renewed: Option<Instant>,
     /// Whether the control stream is up, for those who wait for it.
     pub(crate) connected: watch::Sender<bool>,
 }
@@ -126,7 +130,9 @@ impl Control {
             key: self.sessions.around.home.tls_key_pem.clone(),
         };
         let gateway = connect(&self.gateway, &self.transport, &trust).await?;
-        if Timestamp::from(jiff::Timestamp::now()) >= renew_at(&self.identity)? {
+        let is_due = Timestamp::from(jiff::Timestamp::now()) >= renew_at(&self.identity)?;
+        if is_due && self.renewed.is_none_or(|then| then.elapsed() >= BETWEEN_RENEWALS) {
+            self.renewed = Some(Instant::now());
             self.identity = renew(&self.sessions.around.home, &self.identity, gateway.clone()).await?;
             self.data.identity_changed(&self.identity);
             tracing::info!("the agent's certificate was renewed");
@@ -155,7 +161,8 @@ impl Control {
         }
         self.connected.send_replace(true);
         tracing::info!(agent = %self.identity.agent, "the control stream is up");
-        let until_renewal = renew_at(&self.identity)?.since(Timestamp::from(jiff::Timestamp::now()));
+        let until_renewal =
+            renew_at(&self.identity)?.since(Timestamp::from(jiff::Timestamp::now())).max(BETWEEN_RENEWALS);
         let mut news = self.news.lock().await;
         let uploading = keep_uploading(&self.sessions.around.spool, gateway);
         tokio::pin!(uploading);

@@ -154,7 +154,7 @@ fn refused(what: String) -> Fault {
 
 fn explain(error: &io::Error) -> String {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(rustls::Error::InvalidCertificate(why)) => format!("its certificate is not valid ({why:?})"),
+        Some(rustls::Error::InvalidCertificate(why)) => format!("its certificate is not valid: {why}"),
         Some(other) => other.to_string(),
         None => error.kind().to_string(),
     }

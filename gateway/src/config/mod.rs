@@ -27,6 +27,9 @@ pub use layers::{ConfigError, Layers, Origin, Raw};
 pub use ledger::{Sink, Witness};
 pub use recordings::{ObjectLock, Recordings, S3};
 
+/// A certificate of a shorter life would be renewed all the time.
+const SHORTEST_CERTIFICATE: Duration = Duration::from_secs(10);
+
 /// Everything the gateway needs to know before it starts.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -216,8 +219,8 @@ impl Config {
             limits: limits(layers)?,
             tokens: tokens(layers)?,
             certificates: Certificates {
-                session: at_least(layers, "certificates.session", Duration::from_secs(60))?,
-                agent: at_least(layers, "certificates.agent", Duration::from_secs(300))?,
+                session: at_least(layers, "certificates.session", SHORTEST_CERTIFICATE)?,
+                agent: at_least(layers, "certificates.agent", SHORTEST_CERTIFICATE)?,
             },
             dial_ahead: parse(layers, "agents.dial_ahead", "0 or more")?,
             agent_ping: at_least(layers, "agents.ping", Duration::from_millis(100))?,

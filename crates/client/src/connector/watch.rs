@@ -72,18 +72,20 @@ async fn keep_certificate(api: &Api, facts: &SessionFacts, identity: &SessionIde
         if expires_at >= facts.ends_at {
             return std::future::pending().await;
         }
-        let left = expires_at.since(now());
-        sleep(left.saturating_sub(RENEW_AHEAD.max(left / 4))).await;
-        match renew(api, facts, identity).await {
-            Ok(()) => tracing::debug!("certificate renewed"),
-            Err(error) => {
-                tracing::debug!(%error, "certificate not renewed");
-                // Refused: that the session is over is for the other loop to find out.
-                identity.suspect();
-                sleep(RETRY_RENEWAL).await;
-            }
+        sleep(until_renewal(expires_at.since(now()))).await;
+        while let Err(error) = renew(api, facts, identity).await {
+            tracing::debug!(%error, "certificate not renewed");
+            // Refused: that the session is over is for the other loop to find out.
+            identity.suspect();
+            sleep(RETRY_RENEWAL).await;
         }
+        tracing::debug!("certificate renewed");
     }
+}
+
+/// Of a certificate that is good for so long: in good time before its end, and never at once.
+fn until_renewal(left: Duration) -> Duration {
+    left.saturating_sub(RENEW_AHEAD.max(left / 4).min(left / 2))
 }
 
 async fn renew(api: &Api, facts: &SessionFacts, identity: &SessionIdentity) -> Result<(), ClientError> {
@@ -101,4 +103,19 @@ fn reason(view: SessionView) -> String {
 
 async fn sleep_until(then: Timestamp) {
     sleep(then.since(now()) + Duration::from_millis(500)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_renewed_in_good_time_and_never_at_once() {
+        let minutes = |count: u64| Duration::from_secs(60 * count);
+        for (left, wait) in [(60, 45), (10, 8), (4, 2)] {
+            assert_eq!(until_renewal(minutes(left)), minutes(wait));
+        }
+        assert_eq!(until_renewal(Duration::from_secs(10)), Duration::from_secs(5));
+        assert_eq!(until_renewal(Duration::ZERO), Duration::ZERO, "at its end there is nothing to wait for");
+    }
 }
