@@ -62,6 +62,8 @@ use self::{
 
 /// How long connections may go on after the gateway was told to stop.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How long agents have to hear of it.
+const LAST_WORD: Duration = Duration::from_secs(1);
 /// Our own certificates: renewed when a third of this is left.
 const SERVER_CERTIFICATE: Duration = Duration::from_secs(90 * 86_400);
 const RENEW_EVERY: Duration = Duration::from_secs(86_400);
@@ -306,16 +308,22 @@ impl Running {
     /// Stops in order.
     pub async fn shutdown(self) {
         let Self { hub, owned, .. } = self;
-        // 1. Tell agents: their sessions live on, and they dial another gateway, or this one when it is back.
-        for link in hub.agents.all() {
+        // 1. Stop accepting, and say so to who asks for readiness; requests that run are answered, streams that follow
+        //    something end.
+        hub.stopping.cancel();
+        // 2. Tell agents: their sessions live on, and they dial another gateway, or this one when it is back.
+        let links = hub.agents.all();
+        for link in &links {
             link.drain("the gateway is stopping");
         }
-        // 2. Stop accepting; requests that run are answered, streams that follow something end.
-        hub.stopping.cancel();
+        let told = async {
+            for link in &links {
+                link.ended.cancelled().await;
+            }
+        };
+        let _ = timeout(LAST_WORD, told).await;
         // 3. Control streams end; sessions are not ended, only their connections are.
-        for link in hub.agents.all() {
-            link.ended.cancel();
-        }
+        links.iter().for_each(|link| link.ended.cancel());
         for live in hub.live.all() {
             live.cut.cancel();
         }

@@ -1,25 +1,51 @@
 //! Metrics and health over plain HTTP, for machines: nothing here is about people.
+//!
+//! As bounded as the public port: so many connections, the idle ones first to go, and a request's head within the time of a
+//! handshake. It answers until the very end, so that whoever balances load sees a gateway that stops.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use axum::{Router, extract::State, http::StatusCode, http::header, response::IntoResponse, routing::get};
-use tokio::{net::TcpListener, time::timeout};
+use axum::{
+    Router, body::Body, extract::State, http::StatusCode, http::header, response::IntoResponse, routing::get,
+};
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use tokio::{net::TcpListener, task::JoinSet, time::timeout};
+use tower::ServiceExt as _;
 
-use crate::hub::Shared;
+use crate::{
+    hub::Shared,
+    listener::{self, limits::HalfOpen},
+};
 
-const STORE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(3);
+const STORE_PATIENCE: Duration = Duration::from_secs(3);
+/// Connections at once: a few scrapers and probes. One more pushes the oldest out.
+const CONNECTIONS: usize = 64;
 
-/// Serves until the gateway has stopped.
+/// Serves until it is aborted, with all its connections.
 pub(crate) async fn serve(hub: Shared, socket: TcpListener) {
-    let stopping = hub.stopping.clone();
+    let patience = hub.config.limits.handshake_timeout;
     let router = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .with_state(Arc::clone(&hub));
-    let served = axum::serve(socket, router).with_graceful_shutdown(stopping.cancelled_owned()).await;
-    if let Err(error) = served {
-        tracing::error!(%error, "the listener of metrics and health failed");
+        .with_state(hub);
+    let open = HalfOpen::new(CONNECTIONS);
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let Some((tcp, _)) = listener::accept(&socket).await else { continue };
+        let (place, router) = (open.enter(), router.clone());
+        connections.spawn(async move {
+            let service = tower::service_fn(move |request: http::Request<hyper::body::Incoming>| {
+                router.clone().oneshot(request.map(Body::new))
+            });
+            let builder = listener::builder(patience, listener::STREAMS_OF_STRANGERS);
+            tokio::select! {
+                biased;
+                () = place.pushed_out.cancelled() => listener::refuse("pushed_out_ops"),
+                _ = builder.serve_connection(TokioIo::new(tcp), TowerToHyperService::new(service)) => {}
+            }
+        });
     }
 }
 

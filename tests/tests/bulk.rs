@@ -3,26 +3,18 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
-    fs,
     io::{Read as _, Write as _},
     process::{Command, Stdio},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
 
-use hoop_testkit::{World, run};
+use hoop_testkit::{World, resident, run};
 
 /// What the agent may need more than before.
 const ROOM: u64 = 64 << 20;
 const ROWS: u64 = 500_000;
 const ROW: u64 = 1_000;
-
-/// Resident memory of a process.
-fn resident(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
-}
 
 /// The most that a process grew by while something was done.
 fn growth<T>(pid: u32, work: impl FnOnce() -> T) -> (u64, T) {

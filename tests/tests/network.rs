@@ -98,6 +98,13 @@ fn another_local_user_cannot_use_the_port() {
     theirs.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups"]).arg(program("psql"));
     let done = theirs.args(["-XAtc", "select 1", &url]).env("HOME", "/").current_dir("/").output().unwrap();
     assert!(!done.status.success(), "nobody came in: {done:?}");
+    // Turned away for who it is, and not for something that failed on the way.
+    wait_until("the word on it", || {
+        let told = std::fs::read_to_string(&log).unwrap();
+        (told.contains("HOOP-1012") && told.contains("65534")).then_some(())
+    });
+    let mine = run(std::process::Command::new(program("psql")).args(["-XAtc", "select 2", &url]));
+    assert_eq!(mine, "2\n");
     child.kill().unwrap();
     child.wait().unwrap();
 }
@@ -118,7 +125,13 @@ fn garbage_on_the_public_port_disturbs_nobody() {
     }
     assert_eq!(world.psql("select 1"), "1\n");
     drop(half_open);
-    assert!(world.metrics().contains("refus"), "refusals are counted");
+    let counted = |reason: &str| {
+        let name = format!("hoop_connections_refused_total{{reason=\"{reason}\"}} ");
+        let metrics = world.metrics();
+        let value = metrics.lines().find_map(|line| line.strip_prefix(&name)?.parse::<f64>().ok());
+        value.unwrap_or_else(|| panic!("{name}: {metrics}"))
+    };
+    assert!(counted("not_tls") >= 2.0, "refusals are counted");
 }
 
 #[test]

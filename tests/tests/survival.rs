@@ -53,7 +53,7 @@ fn pgbench_is_right_while_every_connection_is_cut_each_200_ms() {
     let done = AtomicBool::new(false);
     let cutter = CUTTER.get().unwrap();
     let seconds = 30;
-    let cuts = std::thread::scope(|scope| {
+    let (cuts, processed) = std::thread::scope(|scope| {
         let cutting = scope.spawn(|| {
             let mut cuts = 0;
             // The session is open and pgbench works: from here on its connections are cut, and the agent's.
@@ -73,9 +73,15 @@ fn pgbench_is_right_while_every_connection_is_cut_each_200_ms() {
         let out = run(&mut world.through(&["pgbench", "-n", "-c", "4", "-T", &seconds.to_string()]));
         done.store(true, Ordering::Relaxed);
         assert!(out.contains("number of failed transactions: 0"), "{out}");
-        cutting.join().unwrap()
+        let processed =
+            out.split("transactions actually processed: ").nth(1).and_then(|rest| rest.lines().next());
+        (cutting.join().unwrap(), processed.unwrap().trim().to_owned())
     });
     assert!(cuts > 200, "only {cuts} connections were cut");
+    // Each was carried out once.
+    let carried_out = world.postgres.script("select count(*) from pgbench_history");
+    assert_eq!(carried_out.trim(), processed);
+    assert!(processed.parse::<u32>().unwrap() > 50, "{processed}");
     // pgbench's own invariant: what went through the tellers is what went through the accounts and the history.
     let sums = world.postgres.script(
         "select (select sum(abalance) from pgbench_accounts) = (select sum(delta) from pgbench_history) and (select sum(bbalance) from pgbench_branches) = (select sum(delta) from pgbench_history)",
@@ -113,19 +119,81 @@ fn a_killed_agent_leaves_a_recording_that_says_so() {
     assert_eq!(world.psql("select 1"), "1\n");
 }
 
+/// A statement that begins while there is a gateway, and is answered while there is none.
 #[test]
 fn what_is_recorded_while_the_gateway_is_away_arrives() {
     let mut world = World::start();
+    world.postgres.script(
+        "create table go (n int); grant select on go to app; \
+         create function awaited() returns text language plpgsql as \
+         $$ begin while not exists (select from go) loop perform pg_sleep(0.02); end loop; return 'while ' || 'away'; end $$",
+    );
     let mut psql = Psql::start(&world);
-    assert_eq!(psql.ask("select 'before';"), "before");
-    world.gateway.kill();
-    // The path is gone; the request waits in the tunnel, is answered once there is a gateway again.
-    psql.say("select 'while away';");
-    world.crash_gateway();
+    let pid = psql.ask("select pg_backend_pid();");
+    let id = world.sessions()[0]["id"].as_str().unwrap().to_owned();
+    let spool = world.folder.path().join(format!("agent/spool/{id}.hoopr"));
+    let spooled = || std::fs::metadata(&spool).unwrap().len();
+    let wait_for_state = |world: &World, state: &str| {
+        let asked = format!("select state from pg_stat_activity where pid = {pid}");
+        wait_until(state, || (world.postgres.sql(&asked).trim() == state).then_some(()));
+    };
+    psql.say("select awaited();");
+    wait_for_state(&world, "active");
+    world.stop_gateway();
+    let before = spooled();
+    world.postgres.script("insert into go values (1)");
+    wait_for_state(&world, "idle");
+    wait_until("the answer in the spool", || (spooled() > before).then_some(()));
+    world.start_gateway();
     assert_eq!(psql.hear(), "while away");
     psql.finish();
-    let id = world.ended_session()["id"].as_str().unwrap().to_owned();
-    assert!(texts(&world, &id).iter().any(|t| t.contains("while away")));
+    world.ended_session();
+    let replayed = run(world.hoop(&world.admin).args(["sessions", "replay", &id]));
+    assert!(replayed.contains("while away"), "{replayed}");
+    assert_eq!(world.json(&world.admin, &["sessions", "verify", &id])["clean"], true);
+}
+
+/// SIGTERM, as an update does it.
+#[test]
+fn a_gateway_that_is_told_to_stop_tells_its_agents_and_signs_its_end() {
+    let mut world = World::start();
+    world.postgres.script("create table t(n int); alter table t owner to app");
+    let mut psql = Psql::start(&world);
+    assert_eq!(psql.ask("begin; insert into t values (1) returning n;"), "1");
+    assert!(world.gateway.terminate().success());
+    wait_until("the gateway's last word", || {
+        world.agent.log().contains("going away for a while").then_some(())
+    });
+    world.start_gateway();
+    assert_eq!(psql.ask("commit; select count(*) from t;"), "1");
+    psql.finish();
+    world.ended_session();
+    let newest = |code: &str| {
+        let events = world.json(&world.admin, &["audit", "ls", "--code", code]);
+        events.as_array().unwrap().iter().filter_map(|event| event["seq"].as_u64()).max().expect(code)
+    };
+    assert_eq!(newest("gateway.stopped") + 1, newest("gateway.started"), "nothing comes between");
+    run(world.hoop(&world.admin).args(["audit", "verify"]));
+}
+
+/// Certificates of 10 s: agent and connector renew theirs, and come in again when the first ones have ended.
+#[test]
+fn certificates_are_renewed_before_they_end() {
+    let mut world = World::with(WorldOptions {
+        gateway: "[certificates]\nsession = \"10s\"\nagent = \"10s\"",
+        ..WorldOptions::default()
+    });
+    let mut psql = Psql::start(&world);
+    let pid = psql.ask("select pg_backend_pid();");
+    let began = Instant::now();
+    wait_until("the first certificates' end", || (began.elapsed() > Duration::from_secs(12)).then_some(()));
+    assert!(world.agent.log().contains("the agent's certificate was renewed"));
+    // Every connection is made anew, by whoever has a certificate that is good.
+    world.crash_gateway();
+    assert_eq!(psql.ask("select pg_backend_pid();"), pid);
+    world.wait_for_agent();
+    assert_eq!(world.psql("select 1"), "1\n");
+    psql.finish();
 }
 
 #[test]

@@ -49,6 +49,13 @@ pub fn free_port() -> u16 {
     panic!("of the ports {RANGE:?} none seems to be free")
 }
 
+/// Bytes of memory that a process has resident.
+pub fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
 /// A binary of this workspace, built beside the test that asks for it (`cargo xtask test` builds them first).
 pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
@@ -90,15 +97,15 @@ impl Daemon {
 
     /// Waits for a text in the log.
     pub fn wait_for(&mut self, text: &str) {
-        let mut child = self.child.take().expect("it runs");
-        wait_until(&format!("{text:?} of {}:\n{}", self.name, self.log()), || {
-            let log = self.log();
+        let (name, path) = (&self.name, &self.log);
+        let log = || std::fs::read_to_string(path).unwrap_or_default();
+        let child = self.child.as_mut().expect("it runs");
+        wait_until(&format!("{text:?} of {name}:\n{}", log()), || {
             if let Ok(Some(status)) = child.try_wait() {
-                panic!("{} ended with {status}:\n{log}", self.name);
+                panic!("{name} ended with {status}:\n{}", log());
             }
-            log.contains(text).then_some(())
+            log().contains(text).then_some(())
         });
-        self.child = Some(child);
     }
 
     /// kill -9.
@@ -109,19 +116,19 @@ impl Daemon {
         }
     }
 
-    /// This signal, and its end; killed if that does not come in a while.
-    pub fn end_by(&mut self, signal: &str) {
-        let Some(mut child) = self.child.take() else { return };
+    /// This signal, and how it ended; killed if that does not come in a while.
+    pub fn end_by(&mut self, signal: &str) -> Option<ExitStatus> {
+        let mut child = self.child.take()?;
         let _ = Command::new("kill").args([signal, &child.id().to_string()]).status();
         let until = Instant::now() + Duration::from_secs(5);
         while Instant::now() < until {
-            if !matches!(child.try_wait(), Ok(None)) {
-                return;
+            if let Some(status) = child.try_wait().ok()? {
+                return Some(status);
             }
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::park_timeout(Duration::from_millis(10));
         }
         let _ = child.kill();
-        let _ = child.wait();
+        child.wait().ok()
     }
 
     /// SIGTERM, and how it ended.

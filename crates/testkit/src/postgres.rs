@@ -140,8 +140,18 @@ impl Postgres {
 
     /// kill -9 of the server and all of its processes, and a new one on the same data.
     pub fn crash(&mut self) {
+        self.kill();
+        self.start_again();
+    }
+
+    /// kill -9 of the server and all of its processes.
+    pub fn kill(&mut self) {
         let _ = Command::new("pkill").args(["-9", "-P", &self.daemon.pid().to_string()]).status();
         self.daemon.kill();
+    }
+
+    /// A new server on the same data.
+    pub fn start_again(&mut self) {
         wait_until("the server after its crash", || {
             // Processes of the old one may still hold its memory: then the new one ends at once.
             self.daemon = Daemon::start("postgres", self.folder.path(), &mut self.command);

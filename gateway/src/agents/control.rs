@@ -181,8 +181,10 @@ async fn run(
             () = link.ended.cancelled() => break "cut",
             () = &mut certificate_end => break "certificate ended",
             Some(message) = outbox.recv() => {
+                let is_last = matches!(message.message, Some(To::Drain(_)));
                 // The network's own backpressure: an agent that reads nothing for three pings is gone.
                 match tokio::time::timeout(interval * MISSED_PINGS, answers.send(Ok(message))).await {
+                    Ok(Ok(())) if is_last => break "the gateway stops",
                     Ok(Ok(())) => {}
                     _ => break "stopped reading",
                 }

@@ -102,6 +102,7 @@ impl Link {
         self.say(Message::DialOut(DialOut { count: u32::try_from(count).unwrap_or(u32::MAX) }))
     }
 
+    /// The last word: what was said before it still leaves, then the stream ends.
     pub(crate) fn drain(&self, reason: &str) -> bool {
         self.say(Message::Drain(Drain { reason: reason.to_owned() }))
     }

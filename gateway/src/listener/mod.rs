@@ -49,7 +49,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Concurrent requests of one HTTP/2 connection.
 const STREAMS: u32 = 256;
 /// The same, of somebody who has no certificate yet.
-const STREAMS_OF_STRANGERS: u32 = 4;
+pub(crate) const STREAMS_OF_STRANGERS: u32 = 4;
 const HEADERS: u32 = 32 * 1024;
 
 /// What the listener serves.
@@ -63,8 +63,21 @@ pub(crate) struct Listener {
     pub(crate) enrolment: Router,
 }
 
-fn refuse(reason: &'static str) {
+pub(crate) fn refuse(reason: &'static str) {
     metrics::counter!("hoop_connections_refused_total", "reason" => reason).increment(1);
+}
+
+/// The next connection; none after a failure, which was told and waited for.
+pub(crate) async fn accept(socket: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
+    match socket.accept().await {
+        Ok(accepted) => Some(accepted),
+        Err(error) => {
+            refuse("accept");
+            tracing::warn!(%error, "accepting a connection failed");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
 }
 
 /// Accepts until the gateway stops.
@@ -77,17 +90,9 @@ pub(crate) async fn serve(listener: Listener, socket: TcpListener) {
         let accepted = tokio::select! {
             biased;
             () = listener.hub.stopping.cancelled() => return,
-            accepted = socket.accept() => accepted,
+            accepted = accept(&socket) => accepted,
         };
-        let (tcp, from) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                refuse("accept");
-                tracing::warn!(%error, "accepting a connection failed");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
+        let Some((tcp, from)) = accepted else { continue };
         metrics::counter!("hoop_connections_total").increment(1);
         let Some(counted) = per_address.admit(neighbourhood(canonical(from))) else {
             refuse("too_many_from_address");
@@ -219,8 +224,8 @@ async fn shake<S>(
     }
 }
 
-fn builder(listener: &Listener, streams: u32) -> auto::Builder<TokioExecutor> {
-    let patience = listener.hub.config.limits.handshake_timeout;
+/// HTTP/1.1 and HTTP/2, whose heads come within `patience`.
+pub(crate) fn builder(patience: Duration, streams: u32) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(patience).max_headers(64);
     builder
@@ -289,7 +294,7 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let builder = builder(listener, streams);
+    let builder = builder(listener.hub.config.limits.handshake_timeout, streams);
     let serving =
         builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
     tokio::pin!(serving);
