@@ -5,7 +5,7 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     path::PathBuf,
-    process::{Command, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -167,7 +167,7 @@ pub(super) fn open(path: &Path, count: usize, rows: &mut Rows) -> Result<()> {
         let started = Instant::now();
         match &path.opener {
             None => open_plainly(path)?,
-            Some((program, profile)) => open_by_cli(path, program, profile)?,
+            Some((program, profile)) => drop(Session::open(path, program, profile, 30)?),
         }
         times.push(u64::try_from(started.elapsed().as_micros())?);
     }
@@ -288,28 +288,59 @@ fn open_plainly(path: &Path) -> Result<()> {
     stream.read_exact(&mut [0]).with_context(|| format!("nothing comes through {}", path.name))
 }
 
-fn open_by_cli(path: &Path, program: &std::path::Path, profile: &std::path::Path) -> Result<()> {
-    let mut child = Command::new("timeout")
-        .arg("30")
-        .arg(program)
-        .args(["connect", crate::demo::CONNECTION, "--stdio"])
-        .env("HOOP_CONFIG_DIR", profile)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    let mut stdin = child.stdin.take().context("no stdin")?;
-    stdin.write_all(&startup_message(&path.user, DATABASE))?;
-    let mut stdout = child.stdout.take().context("no stdout")?;
-    let first = stdout.read_exact(&mut [0]);
-    // The time is taken; the rest is courtesy, so that the session ends at once and is sealed.
-    std::thread::spawn(move || {
-        drop(stdin.write_all(&GOODBYE));
-        drop(stdin);
-        drop(std::io::copy(&mut stdout, &mut std::io::sink()));
-        drop(child.wait_with_output());
-    });
-    first.context("`hoop connect --stdio` gave no byte")
+/// A session of a `hoop connect --stdio` of its own, after the first byte of the target. It ends when it is dropped.
+struct Session {
+    child: Option<Child>,
+    stdin: ChildStdin,
+    stdout: Option<ChildStdout>,
+}
+
+impl Session {
+    fn open(path: &Path, program: &std::path::Path, profile: &std::path::Path, seconds: u32) -> Result<Self> {
+        let mut child = Command::new("timeout")
+            .arg(seconds.to_string())
+            .arg(program)
+            .args(["connect", crate::demo::CONNECTION, "--stdio"])
+            .env("HOOP_CONFIG_DIR", profile)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let mut stdin = child.stdin.take().context("no stdin")?;
+        stdin.write_all(&startup_message(&path.user, DATABASE))?;
+        let mut stdout = child.stdout.take().context("no stdout")?;
+        stdout.read_exact(&mut [0]).context("`hoop connect --stdio` gave no byte")?;
+        Ok(Self { child: Some(child), stdin, stdout: Some(stdout) })
+    }
+}
+
+impl Drop for Session {
+    /// The time is taken; this is courtesy, so that it ends at once and is sealed.
+    fn drop(&mut self) {
+        drop(self.stdin.write_all(&GOODBYE));
+        let (stdout, child) = (self.stdout.take(), self.child.take());
+        std::thread::spawn(move || {
+            drop(stdout.map(|mut stdout| std::io::copy(&mut stdout, &mut std::io::sink())));
+            drop(child.map(Child::wait_with_output));
+        });
+    }
+}
+
+/// Holds idle sessions, each by a command line of its own, and looks at memory.
+pub(super) fn idle_sessions(path: &Path, cluster: &Cluster<'_>, count: usize, rows: &mut Rows) -> Result<()> {
+    let Some((program, profile)) = &path.opener else { return Ok(()) };
+    let before = memory(path)?;
+    let mut held = Vec::with_capacity(count);
+    while held.len() < count {
+        held.push(Session::open(path, program, profile, 600)?);
+    }
+    let after = hold_idle(path, cluster, count)?;
+    for ((name, before), (_, after)) in before.iter().zip(&after).filter(|((name, _), _)| *name != "cli") {
+        let each = after.saturating_sub(*before) as f64 / count as f64;
+        rows.add(format!("idle_sessions.{name}"), path.name, each, "KiB/session");
+        rows.add(format!("idle_sessions.{name}.resident"), path.name, *after as f64 / 1024.0, "MiB");
+    }
+    Ok(())
 }
 
 fn number_after(text: &str, label: &str) -> Option<f64> {

@@ -130,7 +130,7 @@ struct Effort {
     seconds: u32,
     /// pgbench's scale: 100,000 accounts each, some 10 MB as COPY text.
     scale: u32,
-    /// Idle connections.
+    /// Idle connections of one session, and idle sessions.
     idle: usize,
     /// Sessions opened one after the other.
     opened: usize,
@@ -139,9 +139,8 @@ struct Effort {
 const FULL: Effort = Effort { seconds: 10, scale: 100, idle: 1000, opened: 40 };
 const QUICK: Effort = Effort { seconds: 2, scale: 10, idle: 100, opened: 8 };
 
-/// Room for a thousand connections through one `hoop connect`: two of the gateway's each.
-const GATEWAY_CONFIG: &str =
-    "[limits]\nconnections_per_address = 16384\nstreams_per_session = 4096\nwaiting_per_agent = 4096\n";
+/// Room for a thousand connections through one `hoop connect`, and for a thousand of those: two of the gateway's each.
+const GATEWAY_CONFIG: &str = "[limits]\nsessions_per_user = 4096\nconnections_per_address = 16384\nstreams_per_session = 4096\nwaiting_per_agent = 4096\n";
 
 /// The subcommand.
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -194,11 +193,14 @@ fn measure(state: &State, effort: Effort, options: &Postgres, rows: &mut Rows) -
     }
     let cluster = Cluster::of(state)?;
     // Idle memory first: a process that has carried load keeps pages of it, which would hide what a connection takes.
-    for (name, amount) in [("idle", effort.idle), ("open", effort.opened), ("copy_out", 1)] {
+    let loads =
+        [("idle", effort.idle), ("idle_sessions", effort.idle), ("open", effort.opened), ("copy_out", 1)];
+    for (name, amount) in loads {
         for path in paths.all().filter(|_| name.contains(only)) {
             say(format!("{name} {} ({amount})", path.name));
             match name {
                 "copy_out" => load::copy_out(path, rows)?,
+                "idle_sessions" => load::idle_sessions(path, &cluster, amount, rows)?,
                 "open" => load::open(path, amount, rows)?,
                 _ => load::idle(path, &cluster, amount, rows)?,
             }

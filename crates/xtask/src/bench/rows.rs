@@ -33,7 +33,7 @@ pub(super) fn figures(printed: &str) -> Result<Vec<(&str, f64, &'static str)>> {
 }
 
 /// What is asked for: a case, what it is compared with, and the bound.
-const GOALS: [(&str, Goal); 17] = [
+const GOALS: [(&str, Goal); 19] = [
     ("select.prepared.c16.rate", Goal::AtLeast(0.6, "pgbouncer")),
     ("select.prepared.c16.cpu.total", Goal::AtMost(6.5)),
     ("select.prepared.c1.latency_mean", Goal::AtMost(350.0)),
@@ -42,6 +42,8 @@ const GOALS: [(&str, Goal); 17] = [
     ("connect.simple.c16.rate", Goal::AtLeast(0.8, "direct")),
     ("idle.gateway", Goal::AtMost(48.0)),
     ("idle.agent", Goal::AtMost(160.0)),
+    ("idle_sessions.gateway", Goal::AtMost(48.0)),
+    ("idle_sessions.agent", Goal::AtMost(160.0)),
     ("open.p50", Goal::AtMost(25.0)),
     ("ssh.out.rate", Goal::AtLeast(0.7, "direct")),
     ("ssh.in.rate", Goal::AtLeast(0.7, "direct")),
