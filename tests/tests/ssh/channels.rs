@@ -9,7 +9,7 @@ use std::{
 use hoop_testkit::{Sshd, World, run, wait_until};
 use serde_json::json;
 
-use super::{Running, done, hospital, master, noise, shared, text};
+use super::{Running, done, events, hospital, master, noise, of_kind, shared, text};
 
 #[test]
 fn a_command_has_its_own_streams_and_exit_code() {
@@ -23,6 +23,7 @@ fn a_command_has_its_own_streams_and_exit_code() {
     // A program that dies of a signal has no exit code: OpenSSH says 255.
     let (_, _, code) = done(&mut world.ssh(&["web", "kill -KILL $$"]));
     assert_eq!(code, Some(255));
+    assert_eq!(of_kind(&events(&world), "completed")[0]["tag"], "signal KILL");
 }
 
 #[test]
@@ -45,6 +46,24 @@ fn the_end_of_input_is_passed_on_and_output_goes_on() {
     drop(input);
     client.0.wait().unwrap();
     assert_eq!(std::fs::read_to_string(seen).unwrap(), "heard\n");
+}
+
+/// A client of a shared connection closes its channel as soon as both ways are at their end: that of the program's output must not
+/// reach it before the program's own.
+#[test]
+fn a_program_that_closes_its_output_early_tells_its_end_over_a_shared_connection_too() {
+    let (world, _sshd) = hospital();
+    let master = master(&world);
+    let mut client = shared(&world, &["exec >&- 2>&-; sleep 1; exit 3"]);
+    let (_, _, code) = done(client.stdin(Stdio::null()));
+    assert_eq!(code, Some(3));
+    let mut cat = shared(&world, &["cat; exit 4"]);
+    let (out, _, code) = done(cat.stdin(Stdio::null()));
+    assert_eq!((out.as_str(), code), ("", Some(4)));
+    drop(master);
+    let events = events(&world);
+    let tags: Vec<_> = of_kind(&events, "completed").iter().map(|event| &event["tag"]).collect();
+    assert_eq!(tags, ["exit 3", "exit 4"]);
 }
 
 #[test]

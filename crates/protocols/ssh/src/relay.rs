@@ -1,7 +1,13 @@
 //! Moves the bytes of one channel, both ways at once: what the client sends is recorded and goes on, what the host says is
 //! recorded and shown. Each way waits only for its own sink, and a channel that stands still holds up no other.
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use hoop_engine::{
@@ -34,8 +40,9 @@ use crate::{
 const WORDS: Duration = Duration::from_millis(300);
 /// A host that has told a program's end, and the end of its output, is waited for no longer.
 const LINGER: Duration = Duration::from_secs(1);
-/// The end of output is passed on after so long, if the program's own end does not come meanwhile. A client that has it may close the
-/// channel, and would not hear how the program ended.
+/// The end of output is passed on after so long, if the program's own end does not come meanwhile, and only to a client that has
+/// more to send: one with both ends behind it may close the channel, and would not hear how the program ended. OpenSSH's
+/// shared connections do. Who has nothing more to send waits for the program in any case.
 const SILENCE: Duration = Duration::from_millis(200);
 /// The number of standard error among extended data (RFC 4254 §5.2).
 pub(crate) const STDERR: u32 = 1;
@@ -201,14 +208,35 @@ enum Stop {
     Fault(Fault),
 }
 
+/// Which ways of a channel have said that nothing more comes.
+#[derive(Default)]
+struct Ends {
+    /// The client's input.
+    input: AtomicBool,
+    /// The program's output, and the client was told.
+    output: AtomicBool,
+}
+
+impl Ends {
+    fn has_input(&self) -> bool {
+        !self.input.load(Ordering::Acquire)
+    }
+
+    /// A client that closes then has heard and said all there is: it does not end the program, as with OpenSSH's server.
+    fn are_all_told(&self) -> bool {
+        !self.has_input() && self.output.load(Ordering::Acquire)
+    }
+}
+
 /// Runs to the end of the program, of the client's channel or of the session.
 pub(crate) async fn run(shared: &Shared, running: Running, from_client: FromClient, client: &ToClient) {
     let Running { id, began, connection, from, to, tally, has_terminal, files } = running;
     client.accept().await;
     let veils = shared.mask.as_ref().map(|mask| Mutex::new(Veils::new(mask)));
+    let ends = Ends::default();
     let (up, down) = (
-        Up { shared, id, tally: &tally, has_terminal, to: &to, files: files.as_ref() },
-        Down { shared, tally: &tally, client, files: files.as_ref(), veils: veils.as_ref() },
+        Up { shared, id, tally: &tally, has_terminal, to: &to, files: files.as_ref(), ends: &ends },
+        Down { shared, tally: &tally, client, files: files.as_ref(), veils: veils.as_ref(), ends: &ends },
     );
     let over = from_client.over();
     let stop = tokio::select! {
@@ -286,6 +314,7 @@ struct Up<'a> {
     has_terminal: bool,
     to: &'a ToProgram,
     files: Option<&'a Files>,
+    ends: &'a Ends,
 }
 
 impl Up<'_> {
@@ -293,11 +322,16 @@ impl Up<'_> {
         while let Some(message) = from_client.wait().await {
             let moved = match message {
                 ChannelMsg::Data { data } => self.input(data).await,
-                ChannelMsg::Eof => self.to.eof().await,
+                ChannelMsg::Eof => {
+                    self.ends.input.store(true, Ordering::Release);
+                    self.to.eof().await
+                }
                 ChannelMsg::Signal { signal } => self.signal(signal).await,
                 ChannelMsg::WindowChange { col_width, row_height, pix_width, pix_height } => {
                     self.resize((col_width, row_height), (pix_width, pix_height)).await
                 }
+                // The other way sees the program's end.
+                ChannelMsg::Close if self.ends.are_all_told() => std::future::pending().await,
                 ChannelMsg::Close => break,
                 _ => Ok(()),
             };
@@ -364,6 +398,7 @@ struct Down<'a> {
     client: &'a ToClient,
     files: Option<&'a Files>,
     veils: Option<&'a Mutex<Veils<'a>>>,
+    ends: &'a Ends,
 }
 
 impl Down<'_> {
@@ -384,7 +419,7 @@ impl Down<'_> {
         let (mut exit, mut silence) = (None, None);
         loop {
             let due = match (silence, &exit) {
-                (Some(since), None) => Some(since + SILENCE),
+                (Some(since), None) => self.ends.has_input().then_some(since + SILENCE),
                 (Some(since), Some(_)) => Some(since + LINGER),
                 (None, _) => self.veils.and_then(|veils| locked(veils).due()),
             };
@@ -394,7 +429,11 @@ impl Down<'_> {
                     Ok(message) => message,
                     Err(_) if silence.is_some() && exit.is_some() => Some(ChannelMsg::Close),
                     Err(_) => {
+                        if silence.is_some() && !self.ends.has_input() {
+                            continue;
+                        }
                         if silence.take().is_some() {
+                            self.ends.output.store(true, Ordering::Release);
                             self.client.eof().await;
                         }
                         self.let_go(Some(Instant::now())).await?;
@@ -409,12 +448,16 @@ impl Down<'_> {
                     self.let_go(None).await?;
                     silence = Some(Instant::now());
                 }
-                Some(ChannelMsg::ExitStatus { exit_status }) => exit = Some(Exit::Status(exit_status)),
+                Some(ChannelMsg::ExitStatus { exit_status }) => {
+                    exit = Some(Exit::Status(exit_status));
+                    silence = silence.map(|_| Instant::now());
+                }
                 Some(ChannelMsg::ExitSignal { signal_name: signal, core_dumped, .. }) => {
                     let name = signal_name(&signal);
                     let signal =
                         if matches!(signal, Sig::Custom(_)) { Sig::Custom(name.clone()) } else { signal };
                     exit = Some(Exit::Signal { name, signal, core_dumped });
+                    silence = silence.map(|_| Instant::now());
                 }
                 Some(ChannelMsg::Close) => {
                     self.let_go(None).await?;
