@@ -26,6 +26,7 @@ use crate::{
     login::Login,
     machine::{Machine, MachineSettings},
     mask::Mask,
+    refusals::{Refusals, TOO_MANY},
     server::ClientSide,
     settings::{HostSettings, Offer},
     stream::Stream,
@@ -81,6 +82,8 @@ pub(crate) struct Shared {
     pub(crate) upstream: Upstream,
     pub(crate) forwards: Forwards,
     pub(crate) backlog: Arc<Backlog>,
+    /// Channels that were refused by us: of the client, and of hosts where there was no room.
+    pub(crate) refusals: Refusals,
     /// What hosts print is masked.
     pub(crate) mask: Option<Mask>,
     /// Who it is.
@@ -90,6 +93,15 @@ pub(crate) struct Shared {
     /// The client has hung up.
     pub(crate) gone: CancellationToken,
     pub(crate) let_in: Notify,
+}
+
+impl Shared {
+    /// The recording has a channel that somebody wanted in vain.
+    pub(crate) async fn refused(&self, side: &str, kind: &'static str, why: &'static str) {
+        if let Err(fault) = self.refusals.tell(&self.course.host, side, kind, why).await {
+            self.course.break_off(fault);
+        }
+    }
 }
 
 /// See [`Way`].
@@ -141,6 +153,7 @@ impl SshEngine {
             upstream: Upstream::new(way, course.host.clone(), opened),
             forwards: Forwards::default(),
             backlog: Arc::default(),
+            refusals: Refusals::default(),
             mask: Mask::of(&stream.rules.masking, &stream.masking_key),
             settings: offer,
             course,
@@ -193,7 +206,10 @@ fn take_back(shared: &Arc<Shared>, client: &server::Handle, mut opened: mpsc::Re
     let taking = async move {
         while let Some(back) = opened.recv().await {
             // Without a seat it is dropped, which refuses it.
-            let Some(seat) = Seat::take(&all) else { continue };
+            let Some(seat) = Seat::take(&all) else {
+                all.refused("the host", back.kind.channel(), TOO_MANY).await;
+                continue;
+            };
             let client = client.clone();
             all.course.spawn(async move {
                 forward::back(&seat.0, &client, back).await;

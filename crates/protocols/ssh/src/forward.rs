@@ -125,6 +125,16 @@ impl BackKind {
         }
     }
 
+    /// What the protocol calls such a channel.
+    pub(crate) const fn channel(&self) -> &'static str {
+        match self {
+            Self::Came { to: Place::Port(..), .. } => "forwarded-tcpip",
+            Self::Came { to: Place::Socket(_), .. } => "forwarded-streamlocal",
+            Self::Agent => "auth-agent",
+            Self::Display { .. } => "x11",
+        }
+    }
+
     fn text(&self) -> String {
         match self {
             Self::Came { to, from: Some((host, port)) } => format!("{host}:{port} came to {to}"),

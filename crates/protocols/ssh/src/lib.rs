@@ -8,6 +8,7 @@
 //! - `server` answers the client's library; `channel` prepares one channel and asks; `relay` moves its bytes.
 //! - `forward` carries what is forwarded, both ways, to and from what `place` knows as registered.
 //! - `sftp` and `scp` read what a transfer does to files, as it passes.
+//! - `refusals` tells the recording which channels a side wanted in vain.
 //! - `backlog` bounds what a client has sent and no program has taken.
 //! - What hosts print is masked, where the rule says so, and files are summed up, by what hosted engines share.
 //! - `login` proves to the host that hoop may come in.
@@ -31,6 +32,7 @@ pub mod fuzz;
 mod login;
 mod machine;
 mod place;
+mod refusals;
 mod relay;
 mod scp;
 mod server;

@@ -14,6 +14,7 @@ use crate::{
     engine::{Seat, Shared},
     forward::{self, Display},
     place::Place,
+    refusals::{NOT_GRANTED, TOO_MANY},
 };
 
 /// The server's side of a client's connection.
@@ -31,7 +32,7 @@ impl ClientSide {
     }
 
     async fn open_session(&self, channel: Channel<Msg>, reply: ChannelOpenHandle, handle: Handle) {
-        let Some(seat) = Seat::take(&self.shared) else {
+        let Some(seat) = self.seat("session").await else {
             return reply.reject(ChannelOpenFailure::ResourceShortage).await;
         };
         self.shared.course.spawn(async move {
@@ -44,17 +45,32 @@ impl ClientSide {
     /// Somebody wants to be connected to `place`, which `asked` says in words.
     async fn open_onward(
         &self,
-        asked: String,
-        place: Option<Place>,
+        kind: &'static str,
+        (asked, place): (String, Option<Place>),
         channel: Channel<Msg>,
         reply: ChannelOpenHandle,
     ) {
-        let Some(seat) = Seat::take(&self.shared) else {
+        let Some(seat) = self.seat(kind).await else {
             return reply.reject(ChannelOpenFailure::ResourceShortage).await;
         };
         self.shared.course.spawn(async move {
             forward::onward(&seat.0, (asked, place), channel, reply).await;
         });
+    }
+
+    /// Room for one more channel, or the recording has that there was none.
+    async fn seat(&self, kind: &'static str) -> Option<Seat> {
+        let seat = Seat::take(&self.shared);
+        if seat.is_none() {
+            self.shared.refused("the client", kind, TOO_MANY).await;
+        }
+        seat
+    }
+
+    /// What a client has no reason to open.
+    async fn refuse(&self, kind: &'static str, reply: ChannelOpenHandle) {
+        self.shared.refused("the client", kind, NOT_GRANTED).await;
+        reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
     }
 }
 
@@ -109,7 +125,7 @@ impl Handler for ClientSide {
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Answer {
-        reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
+        self.refuse("x11", reply).await;
         Ok(())
     }
 
@@ -124,7 +140,7 @@ impl Handler for ClientSide {
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Answer {
-        reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
+        self.refuse("forwarded-tcpip", reply).await;
         Ok(())
     }
 
@@ -139,7 +155,7 @@ impl Handler for ClientSide {
         _: &mut Session,
     ) -> Answer {
         let asked = format!("direct-tcpip to {host}:{port}");
-        self.open_onward(asked, Place::port(host, port), channel, reply).await;
+        self.open_onward("direct-tcpip", (asked, Place::port(host, port)), channel, reply).await;
         Ok(())
     }
 
@@ -151,7 +167,7 @@ impl Handler for ClientSide {
         _: &mut Session,
     ) -> Answer {
         let asked = format!("direct-streamlocal to {path}");
-        self.open_onward(asked, Place::socket(path), channel, reply).await;
+        self.open_onward("direct-streamlocal", (asked, Place::socket(path)), channel, reply).await;
         Ok(())
     }
 

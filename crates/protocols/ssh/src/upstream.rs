@@ -18,8 +18,8 @@ use hoop_model::Fault;
 use hoop_policy::Permit;
 use hoop_recording::event::{Said, Terminal};
 use russh::{
-    AlgorithmKind, Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Limits, Preferred, Pty, Sig,
-    cipher,
+    AlgorithmKind, Channel, ChannelId, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Limits, Preferred, Pty,
+    Sig, cipher,
     client::{self, ChannelOpenHandle, Handle, Msg},
     keys::PublicKeyOrCertificate,
 };
@@ -31,6 +31,7 @@ use crate::{
     locked,
     login::Login,
     place::Place,
+    refusals::{NOT_GRANTED, Refusals, TOO_MANY},
     settings::HostSettings,
     stream::Stream,
     trust::name_of,
@@ -184,6 +185,7 @@ impl Upstreams {
         let side = HostSide {
             opened: self.opened.clone(),
             may_open: Arc::clone(&may_open),
+            refusals: Refusals::default(),
             is_known: AtomicBool::new(false),
             settings: Arc::clone(&self.settings),
             host: self.host.clone(),
@@ -267,22 +269,32 @@ pub(crate) struct HostSide {
     version: Arc<Mutex<String>>,
     opened: mpsc::Sender<Back>,
     may_open: Arc<Mutex<MayOpen>>,
+    refusals: Refusals,
     /// It has shown the right key once.
     is_known: AtomicBool,
 }
 
 impl HostSide {
     /// What the host opens, if it may and somebody takes it; else it is dropped, which refuses it.
-    fn take(
+    async fn take(
         &self,
         channel: Channel<Msg>,
         reply: ChannelOpenHandle,
+        name: &'static str,
         kind: impl FnOnce(&MayOpen) -> Option<BackKind>,
-    ) {
+    ) -> Result<(), russh::Error> {
         let kind = kind(&locked(&self.may_open));
-        if let Some(kind) = kind {
-            let _ = self.opened.try_send(Back { kind, channel, reply });
+        let Some(kind) = kind else { return self.refused(name, NOT_GRANTED).await };
+        match self.opened.try_send(Back { kind, channel, reply }) {
+            Ok(()) => Ok(()),
+            Err(_) => self.refused(name, TOO_MANY).await,
         }
+    }
+
+    /// The recording has what the host wanted in vain; where it is broken, the connection ends.
+    async fn refused(&self, kind: &'static str, why: &'static str) -> Result<(), russh::Error> {
+        let told = self.refusals.tell(&self.host, "the host", kind, why).await;
+        told.map_err(|_| russh::Error::Disconnect)
     }
 
     fn judge(&self, shown: &PublicKeyOrCertificate) -> bool {
@@ -299,7 +311,7 @@ impl HostSide {
     }
 }
 
-/// Whatever else a host wants to open towards us is refused by dropping `reply`.
+/// Whatever else a host wants to open towards us is refused by dropping its `reply`.
 impl client::Handler for HostSide {
     type Error = russh::Error;
 
@@ -330,13 +342,13 @@ impl client::Handler for HostSide {
         _: &mut client::Session,
     ) -> Result<(), russh::Error> {
         // The host's own words for where somebody came to are not passed on.
-        self.take(channel, reply, |may| match &may.from {
+        self.take(channel, reply, "forwarded-tcpip", |may| match &may.from {
             Some(to @ Place::Port(_, listens)) if u32::from(*listens) == port => {
                 Some(BackKind::Came { to: to.clone(), from: Some((named(host), from_port)) })
             }
             _ => None,
-        });
-        Ok(())
+        })
+        .await
     }
 
     async fn server_channel_open_forwarded_streamlocal(
@@ -346,13 +358,13 @@ impl client::Handler for HostSide {
         reply: ChannelOpenHandle,
         _: &mut client::Session,
     ) -> Result<(), russh::Error> {
-        self.take(channel, reply, |may| match &may.from {
+        self.take(channel, reply, "forwarded-streamlocal", |may| match &may.from {
             Some(to @ Place::Socket(listens)) if listens == path => {
                 Some(BackKind::Came { to: to.clone(), from: None })
             }
             _ => None,
-        });
-        Ok(())
+        })
+        .await
     }
 
     async fn server_channel_open_agent_forward(
@@ -361,18 +373,16 @@ impl client::Handler for HostSide {
         reply: ChannelOpenHandle,
         _: &mut client::Session,
     ) -> Result<(), russh::Error> {
-        self.take(channel, reply, |may| may.agent.then_some(BackKind::Agent));
-        Ok(())
+        self.take(channel, reply, "auth-agent", |may| may.agent.then_some(BackKind::Agent)).await
     }
 
     async fn server_channel_open_session(
         &mut self,
         _: Channel<Msg>,
-        reply: ChannelOpenHandle,
+        _: ChannelOpenHandle,
         _: &mut client::Session,
     ) -> Result<(), russh::Error> {
-        drop(reply);
-        Ok(())
+        self.refused("session", NOT_GRANTED).await
     }
 
     async fn server_channel_open_direct_tcpip(
@@ -382,22 +392,26 @@ impl client::Handler for HostSide {
         _: u32,
         _: &str,
         _: u32,
-        reply: ChannelOpenHandle,
+        _: ChannelOpenHandle,
         _: &mut client::Session,
     ) -> Result<(), russh::Error> {
-        drop(reply);
-        Ok(())
+        self.refused("direct-tcpip", NOT_GRANTED).await
     }
 
     async fn server_channel_open_direct_streamlocal(
         &mut self,
         _: Channel<Msg>,
         _: &str,
-        reply: ChannelOpenHandle,
+        _: ChannelOpenHandle,
         _: &mut client::Session,
     ) -> Result<(), russh::Error> {
-        drop(reply);
-        Ok(())
+        self.refused("direct-streamlocal", NOT_GRANTED).await
+    }
+
+    async fn should_accept_unknown_server_channel(&mut self, _: ChannelId, _: &str) -> bool {
+        // Where the recording is broken, what shows something next finds out.
+        let _ = self.refused("of a kind that is not known", NOT_GRANTED).await;
+        false
     }
 
     async fn server_channel_open_x11(
@@ -408,8 +422,8 @@ impl client::Handler for HostSide {
         reply: ChannelOpenHandle,
         _: &mut client::Session,
     ) -> Result<(), russh::Error> {
-        self.take(channel, reply, |may| may.display.then(|| BackKind::Display { from: (named(host), port) }));
-        Ok(())
+        let from = (named(host), port);
+        self.take(channel, reply, "x11", |may| may.display.then_some(BackKind::Display { from })).await
     }
 }
 

@@ -56,6 +56,20 @@ async fn channels_without_end_are_refused_and_those_that_are_open_go_on() {
     let one = open.pop().unwrap();
     one.exec(true, "hello").await.unwrap();
     assert_eq!(heard(one).await.0, "ran hello");
+    let told = "the client wanted to open a channel (session), and was refused: there are too many";
+    assert_eq!(person.notes.all().matches(told).count(), 1, "{}", person.notes.all());
+}
+
+/// What only a host opens. The recording has it.
+#[tokio::test]
+async fn a_client_opens_nothing_that_is_not_its_to_open() {
+    let person = Stage::new(PASSWORD).await.connect().await;
+    for _ in 0..3 {
+        assert!(person.handle.channel_open_x11("127.0.0.1", 1).await.is_err());
+    }
+    let told = "the client wanted to open a channel (x11), and was refused: it was not granted";
+    assert_eq!(person.notes.all().matches(told).count(), 1, "{}", person.notes.all());
+    assert_eq!(person.command("hello").await.0, "ran hello");
 }
 
 #[tokio::test]

@@ -9,13 +9,13 @@ use std::{
 };
 
 use russh::{
-    Channel, ChannelId, ChannelMsg, Disconnect,
+    Channel, ChannelId, ChannelMsg, Disconnect, Sig,
     keys::{PrivateKey, ssh_key::private::Ed25519Keypair},
     server::{Auth, ChannelOpenHandle, Config, Handle, Handler, Msg, Response, Session, run_stream},
 };
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 
-use crate::Stage;
+use crate::{Stage, wait_for};
 
 pub(crate) const PASSWORD: &str = "canary-right-password";
 
@@ -24,6 +24,8 @@ pub(crate) struct BadHost {
     pub(crate) key: String,
     /// Commands that reached it.
     pub(crate) ran: Arc<AtomicUsize>,
+    /// For a program that waits for it.
+    pub(crate) go_on: Arc<Notify>,
     /// Answers to its prompts.
     pub(crate) told: Arc<Mutex<Vec<String>>>,
     task: JoinHandle<()>,
@@ -38,12 +40,13 @@ impl BadHost {
             auth_rejection_time: std::time::Duration::ZERO,
             ..Config::default()
         });
-        let ran = Arc::new(AtomicUsize::new(0));
+        let (ran, go_on) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
         let told = Arc::<Mutex<Vec<String>>>::default();
-        let (counted, heard) = (Arc::clone(&ran), Arc::clone(&told));
+        let (counted, heard, going_on) = (Arc::clone(&ran), Arc::clone(&told), Arc::clone(&go_on));
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let side = Side { ran: Arc::clone(&counted), told: Arc::clone(&heard) };
+                let (ran, go_on) = (Arc::clone(&counted), Arc::clone(&going_on));
+                let side = Side { ran, go_on, told: Arc::clone(&heard) };
                 let config = Arc::clone(&config);
                 tokio::spawn(async move {
                     if let Ok(running) = run_stream(config, stream, side).await {
@@ -52,7 +55,7 @@ impl BadHost {
                 });
             }
         });
-        Self { key: line, ran, told, task }
+        Self { key: line, ran, go_on, told, task }
     }
 }
 
@@ -64,6 +67,7 @@ impl Drop for BadHost {
 
 struct Side {
     ran: Arc<AtomicUsize>,
+    go_on: Arc<Notify>,
     told: Arc<Mutex<Vec<String>>>,
 }
 
@@ -111,40 +115,52 @@ impl Handler for Side {
         reply: ChannelOpenHandle,
         session: &mut Session,
     ) -> Result<(), russh::Error> {
-        let (handle, ran) = (session.handle(), Arc::clone(&self.ran));
+        let (handle, ran, go_on) = (session.handle(), Arc::clone(&self.ran), Arc::clone(&self.go_on));
         tokio::spawn(async move {
             reply.accept().await;
-            serve(channel, handle, &ran).await;
+            serve(channel, handle, &ran, &go_on).await;
         });
         Ok(())
     }
 }
 
-async fn serve(mut channel: Channel<Msg>, handle: Handle, ran: &AtomicUsize) {
+async fn serve(mut channel: Channel<Msg>, handle: Handle, ran: &AtomicUsize, go_on: &Notify) {
     let id = channel.id();
     while let Some(message) = channel.wait().await {
         match message {
             ChannelMsg::Exec { command, .. } => {
                 ran.fetch_add(1, Ordering::SeqCst);
                 handle.channel_success(id).await.unwrap();
-                obey(&String::from_utf8_lossy(&command), id, &handle, &channel).await;
+                obey(&String::from_utf8_lossy(&command), id, &handle, &channel, go_on).await;
             }
             ChannelMsg::RequestSubsystem { .. } => {
                 handle.channel_success(id).await.unwrap();
                 let _ = channel.data_bytes("Welcome to web-1, the best of hosts!\n").await;
+            }
+            // It dies of the first.
+            ChannelMsg::Signal { signal } => {
+                let _ = handle.exit_signal_request(id, signal, false, String::new(), String::new()).await;
+                let _ = channel.close().await;
             }
             _ => {}
         }
     }
 }
 
-async fn obey(command: &str, id: ChannelId, handle: &Handle, channel: &Channel<Msg>) {
+async fn obey(command: &str, id: ChannelId, handle: &Handle, channel: &Channel<Msg>, go_on: &Notify) {
     let said = match command {
         "wait" => {
             let _ = channel.data_bytes("waiting").await;
             return;
         }
         "deaf" => std::future::pending().await,
+        "say nothing more" => {
+            let _ = channel.eof().await;
+            go_on.notified().await;
+            let _ = handle.exit_status_request(id, 3).await;
+            let _ = channel.close().await;
+            return;
+        }
         "hang up" => {
             let _ = handle.disconnect(Disconnect::ByApplication, "gone".into(), String::new()).await;
             return;
@@ -174,6 +190,41 @@ async fn what_a_host_opens_towards_the_person_is_refused() {
     let person = Stage::new(PASSWORD).await.connect().await;
     assert_eq!(person.command("open").await, ("0 of 7 opened".into(), String::new(), Some(0)));
     assert_eq!(person.command("hello").await.0, "ran hello", "the connection goes on");
+    // The recording has each kind, however often it is tried.
+    assert_eq!(person.command("open").await.0, "0 of 7 opened");
+    let all = person.notes.all();
+    for kind in [
+        "forwarded-tcpip",
+        "forwarded-streamlocal",
+        "direct-tcpip",
+        "direct-streamlocal",
+        "auth-agent",
+        "x11",
+        "session",
+    ] {
+        let told = format!("the host wanted to open a channel ({kind}), and was refused: it was not granted");
+        assert_eq!(all.matches(&told).count(), 1, "{kind}: {all}");
+    }
+}
+
+#[tokio::test]
+async fn a_signal_of_the_client_reaches_the_program_on_its_host() {
+    let person = Stage::new(PASSWORD).await.connect().await;
+    let mut channel = person.handle.channel_open_session().await.unwrap();
+    channel.exec(true, "wait").await.unwrap();
+    while !matches!(channel.wait().await.unwrap(), ChannelMsg::Data { .. }) {}
+    channel.signal(Sig::Custom("NOSUCH".into())).await.unwrap();
+    channel.signal(Sig::USR1).await.unwrap();
+    let ended = loop {
+        if let ChannelMsg::ExitSignal { signal_name, .. } = channel.wait().await.unwrap() {
+            break signal_name;
+        }
+    };
+    assert!(matches!(ended, Sig::USR1), "the host had {ended:?} first");
+    let all = person.notes.all();
+    for told in ["signal NOSUCH is not passed on", "b\"signal USR1\", rows"] {
+        assert!(all.contains(told), "{told}: {all}");
+    }
 }
 
 #[tokio::test]
@@ -191,4 +242,20 @@ async fn a_greeting_in_the_place_of_files_is_not_passed_on() {
     channel.request_subsystem(true, "sftp").await.unwrap();
     let (out, err, status) = crate::heard(channel).await;
     assert!(out.is_empty() && err.contains("HOOP-5036") && status == Some(255), "{out} {err}");
+}
+
+/// A client that closes once it has said all and been told all, as OpenSSH's shared ones do, takes no program with it.
+#[tokio::test]
+async fn a_close_after_both_ends_leaves_the_program_to_its_own() {
+    let person = Stage::new(PASSWORD).await.connect().await;
+    let mut channel = person.handle.channel_open_session().await.unwrap();
+    channel.exec(true, "say nothing more").await.unwrap();
+    while !matches!(channel.wait().await.unwrap(), ChannelMsg::Eof) {}
+    channel.eof().await.unwrap();
+    channel.close().await.unwrap();
+    // The engine's side has the close when it answers what comes after it.
+    assert_eq!(person.command("hello").await.0, "ran hello");
+    person.host.go_on.notify_one();
+    wait_for("the program's own end", || person.notes.all().contains("exit 3")).await;
+    assert!(!person.notes.all().contains("closed by the client"), "{}", person.notes.all());
 }

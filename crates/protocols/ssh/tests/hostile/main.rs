@@ -195,6 +195,16 @@ impl Connected {
     }
 }
 
+/// Until it is so.
+pub(crate) async fn wait_for(what: &str, is_so: impl Fn() -> bool) {
+    let polling = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(60), polling).await.is_ok(), "{what} did not come");
+}
+
 pub(crate) async fn heard(mut channel: Channel<Msg>) -> (String, String, Option<u32>) {
     let (mut out, mut err, mut status) = (Vec::new(), Vec::new(), None);
     while let Some(message) = channel.wait().await {
