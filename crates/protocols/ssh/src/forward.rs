@@ -49,6 +49,8 @@ const LONGEST: usize = 1000;
 const LONGEST_COOKIE: usize = 256;
 /// Longest that a client may take to open what it asked for.
 const ANSWER: Duration = Duration::from_secs(20);
+/// Longest until a host listens, its log-in among it: meanwhile the client's whole connection waits.
+const LISTEN: Duration = Duration::from_secs(15);
 /// Longest that a host may take to close what the client closed, for its connection to be used again.
 const LAST_CLOSE: Duration = Duration::from_secs(1);
 
@@ -237,7 +239,8 @@ pub(crate) async fn listen(shared: &Shared, asked: String, place: Option<Place>)
         let place = connection.listen(permit, place.ok_or_else(fault::not_registered)?).await?;
         Ok((place, connection))
     };
-    match listening.await {
+    let late = |_| fault::refused("to listen in time");
+    match tokio::time::timeout(LISTEN, listening).await.unwrap_or_else(|over| Err(late(over))) {
         Ok((place, connection)) => {
             let port = if let Place::Port(_, port) = &place { *port } else { 0 };
             let tag = format!("the host listens on {place}").into();

@@ -171,7 +171,7 @@ impl Handler for ClientSide {
         Ok(())
     }
 
-    /// The library sends the answer when this is done: so long the connection waits, at most for a log-in at the host.
+    /// The library sends the answer when this is done: so long the connection waits, and the listening has a limit.
     async fn tcpip_forward(&mut self, address: &str, port: &mut u32, _: &mut Session) -> Answer<bool> {
         let asked = format!("tcpip-forward of {address}:{port}");
         let listens = forward::listen(&self.shared, asked, Place::port(address, *port)).await;
