@@ -13,9 +13,9 @@ use russh::{
     ChannelMsg,
     keys::{PrivateKey, PrivateKeyWithHashAlg, ssh_key::private::Ed25519Keypair},
 };
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
-use crate::{Person, Stage, heard, host::PASSWORD};
+use crate::{Person, Stage, heard, host::PASSWORD, wait_for};
 
 #[tokio::test]
 async fn bytes_of_another_protocol_are_answered_by_nothing_but_a_version() {
@@ -27,7 +27,7 @@ async fn bytes_of_another_protocol_are_answered_by_nothing_but_a_version() {
     stage.client.read_to_end(&mut said).await.unwrap();
     assert_eq!(said, b"SSH-2.0-hoop\r\n");
     assert_eq!(stage.running.await.unwrap().reason, CloseReason::Client);
-    assert_eq!(stage.host.ran.load(Ordering::SeqCst), 0);
+    assert_eq!(stage.host.course.ran.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn a_command_longer_than_any_is_not_passed_on() {
     let person = Stage::new(PASSWORD).await.connect().await;
     let (_, err, status) = person.command(&"x".repeat(200 << 10)).await;
     assert!(err.contains("HOOP-5035") && status == Some(255), "{err}");
-    assert_eq!(person.host.ran.load(Ordering::SeqCst), 0);
+    assert_eq!(person.host.course.ran.load(Ordering::SeqCst), 0);
     assert_eq!(person.command("hello").await.0, "ran hello");
 }
 
@@ -142,5 +142,69 @@ async fn requests_in_no_order_do_no_harm() {
     channel.exec(true, "again").await.unwrap();
     let heard = tokio::time::timeout(Duration::from_secs(10), heard(channel)).await.unwrap();
     assert_eq!(heard.0, "ran hello");
-    assert_eq!(person.host.ran.load(Ordering::SeqCst), 1);
+    assert_eq!(person.host.course.ran.load(Ordering::SeqCst), 1);
+}
+
+/// Reads a packet that is not encrypted: its payload (RFC 4253 §6).
+async fn packet(from: &mut DuplexStream) -> Vec<u8> {
+    let length = from.read_u32().await.unwrap() as usize;
+    let mut packet = vec![0; length];
+    from.read_exact(&mut packet).await.unwrap();
+    let padding = usize::from(packet.remove(0));
+    packet.truncate(length - 1 - padding);
+    packet
+}
+
+/// The lists of names in a KEXINIT (RFC 4253 §7.1).
+fn lists(payload: &[u8]) -> Vec<Vec<String>> {
+    let mut rest = &payload[17..];
+    let lists = (0..10).map(|_| {
+        let (length, tail) = rest.split_at(4);
+        let (names, tail) = tail.split_at(u32::from_be_bytes(length.try_into().unwrap()) as usize);
+        rest = tail;
+        std::str::from_utf8(names).unwrap().split(',').map(str::to_owned).collect()
+    });
+    lists.collect()
+}
+
+/// B11: nothing can be made large by compression, nothing slipped in before the keys (CVE-2023-48795), and a length is not believed.
+#[tokio::test]
+async fn nothing_is_compressed_keys_are_exchanged_strictly_and_lengths_are_not_believed() {
+    let beside = Stage::new(PASSWORD).await.connect().await;
+    for lie in [u32::MAX, 1 << 31, 300 << 10, 0, 3] {
+        let mut stage = Stage::new(PASSWORD).await;
+        stage.client.write_all(b"SSH-2.0-x\r\n").await.unwrap();
+        let mut version = [0; 14];
+        stage.client.read_exact(&mut version).await.unwrap();
+        assert_eq!(&version, b"SSH-2.0-hoop\r\n");
+        let payload = packet(&mut stage.client).await;
+        assert_eq!(payload[0], 20, "KEXINIT");
+        let lists = lists(&payload);
+        assert!(lists[0].iter().any(|name| name == "kex-strict-s-v00@openssh.com"), "{:?}", lists[0]);
+        assert_eq!((&lists[6][..], &lists[7][..]), (&["none".to_owned()][..], &["none".to_owned()][..]));
+        stage.client.write_u32(lie).await.unwrap();
+        // No more than a little is taken of it: more than that does not go in.
+        let _ = stage.client.write_all(&[0; 4096]).await;
+        let ended = tokio::time::timeout(Duration::from_secs(20), stage.running).await;
+        assert_eq!(ended.expect("it waits for what was announced").unwrap().reason, CloseReason::Client);
+        assert_eq!(stage.host.course.ran.load(Ordering::SeqCst), 0);
+    }
+    assert_eq!(beside.command("hello").await.0, "ran hello");
+}
+
+/// B11: what a client does not let in waits at the host, not here.
+#[tokio::test]
+async fn a_window_of_nothing_lets_nothing_pile_up() {
+    let stage = Stage::new(PASSWORD).await;
+    let config = russh::client::Config { window_size: 0, ..russh::client::Config::default() };
+    let mut handle = russh::client::connect_stream(Arc::new(config), stage.client, Person).await.unwrap();
+    assert!(handle.authenticate_none("whoever").await.unwrap().success());
+    let channel = handle.channel_open_session().await.unwrap();
+    channel.exec(true, "flood").await.unwrap();
+    let sent = || stage.host.course.sent.load(Ordering::SeqCst);
+    wait_for("the first of it", || sent() > 0).await;
+    // From here on a minute passes as soon as nothing moves any more.
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(sent() < 16 << 20, "{} bytes were taken for a client that takes none", sent());
 }

@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use russh::{
@@ -19,13 +20,22 @@ use crate::{Stage, wait_for};
 
 pub(crate) const PASSWORD: &str = "canary-right-password";
 
-/// One that runs.
-pub(crate) struct BadHost {
-    pub(crate) key: String,
+/// What its programs share with the test.
+#[derive(Clone, Default)]
+pub(crate) struct Course {
     /// Commands that reached it.
     pub(crate) ran: Arc<AtomicUsize>,
     /// For a program that waits for it.
     pub(crate) go_on: Arc<Notify>,
+    /// Bytes that somebody took.
+    pub(crate) sent: Arc<AtomicUsize>,
+}
+
+/// One that runs.
+pub(crate) struct BadHost {
+    pub(crate) key: String,
+    /// What its programs share with the test.
+    pub(crate) course: Course,
     /// Answers to its prompts.
     pub(crate) told: Arc<Mutex<Vec<String>>>,
     task: JoinHandle<()>,
@@ -35,18 +45,14 @@ impl BadHost {
     pub(crate) fn start(listener: TcpListener) -> Self {
         let key = PrivateKey::from(Ed25519Keypair::from_seed(&[3; 32]));
         let line = key.public_key().to_openssh().unwrap();
-        let config = Arc::new(Config {
-            keys: vec![key],
-            auth_rejection_time: std::time::Duration::ZERO,
-            ..Config::default()
-        });
-        let (ran, go_on) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let config =
+            Arc::new(Config { keys: vec![key], auth_rejection_time: Duration::ZERO, ..Config::default() });
+        let course = Course::default();
         let told = Arc::<Mutex<Vec<String>>>::default();
-        let (counted, heard, going_on) = (Arc::clone(&ran), Arc::clone(&told), Arc::clone(&go_on));
+        let (shared, heard) = (course.clone(), Arc::clone(&told));
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (ran, go_on) = (Arc::clone(&counted), Arc::clone(&going_on));
-                let side = Side { ran, go_on, told: Arc::clone(&heard) };
+                let side = Side { course: shared.clone(), told: Arc::clone(&heard) };
                 let config = Arc::clone(&config);
                 tokio::spawn(async move {
                     if let Ok(running) = run_stream(config, stream, side).await {
@@ -55,7 +61,7 @@ impl BadHost {
                 });
             }
         });
-        Self { key: line, ran, go_on, told, task }
+        Self { key: line, course, told, task }
     }
 }
 
@@ -66,8 +72,7 @@ impl Drop for BadHost {
 }
 
 struct Side {
-    ran: Arc<AtomicUsize>,
-    go_on: Arc<Notify>,
+    course: Course,
     told: Arc<Mutex<Vec<String>>>,
 }
 
@@ -109,29 +114,42 @@ impl Handler for Side {
         })
     }
 
+    /// It stands still from this one on, the whole connection.
+    async fn signal(&mut self, _: ChannelId, signal: Sig, _: &mut Session) -> Result<(), russh::Error> {
+        if matches!(signal, Sig::HUP) {
+            std::future::pending::<()>().await;
+        }
+        Ok(())
+    }
+
+    /// It never answers.
+    async fn tcpip_forward(&mut self, _: &str, _: &mut u32, _: &mut Session) -> Result<bool, russh::Error> {
+        std::future::pending().await
+    }
+
     async fn channel_open_session(
         &mut self,
         channel: Channel<Msg>,
         reply: ChannelOpenHandle,
         session: &mut Session,
     ) -> Result<(), russh::Error> {
-        let (handle, ran, go_on) = (session.handle(), Arc::clone(&self.ran), Arc::clone(&self.go_on));
+        let (handle, course) = (session.handle(), self.course.clone());
         tokio::spawn(async move {
             reply.accept().await;
-            serve(channel, handle, &ran, &go_on).await;
+            serve(channel, handle, &course).await;
         });
         Ok(())
     }
 }
 
-async fn serve(mut channel: Channel<Msg>, handle: Handle, ran: &AtomicUsize, go_on: &Notify) {
+async fn serve(mut channel: Channel<Msg>, handle: Handle, course: &Course) {
     let id = channel.id();
     while let Some(message) = channel.wait().await {
         match message {
             ChannelMsg::Exec { command, .. } => {
-                ran.fetch_add(1, Ordering::SeqCst);
+                course.ran.fetch_add(1, Ordering::SeqCst);
                 handle.channel_success(id).await.unwrap();
-                obey(&String::from_utf8_lossy(&command), id, &handle, &channel, go_on).await;
+                obey(&String::from_utf8_lossy(&command), id, &handle, &channel, course).await;
             }
             ChannelMsg::RequestSubsystem { .. } => {
                 handle.channel_success(id).await.unwrap();
@@ -147,13 +165,20 @@ async fn serve(mut channel: Channel<Msg>, handle: Handle, ran: &AtomicUsize, go_
     }
 }
 
-async fn obey(command: &str, id: ChannelId, handle: &Handle, channel: &Channel<Msg>, go_on: &Notify) {
+async fn obey(command: &str, id: ChannelId, handle: &Handle, channel: &Channel<Msg>, course: &Course) {
+    let Course { go_on, sent, .. } = course;
     let said = match command {
         "wait" => {
             let _ = channel.data_bytes("waiting").await;
             return;
         }
         "deaf" => std::future::pending().await,
+        "flood" => {
+            while channel.data_bytes(vec![0; 32 << 10]).await.is_ok() {
+                sent.fetch_add(32 << 10, Ordering::SeqCst);
+            }
+            return;
+        }
         "say nothing more" => {
             let _ = channel.eof().await;
             go_on.notified().await;
@@ -255,7 +280,41 @@ async fn a_close_after_both_ends_leaves_the_program_to_its_own() {
     channel.close().await.unwrap();
     // The engine's side has the close when it answers what comes after it.
     assert_eq!(person.command("hello").await.0, "ran hello");
-    person.host.go_on.notify_one();
+    person.host.course.go_on.notify_one();
     wait_for("the program's own end", || person.notes.all().contains("exit 3")).await;
     assert!(!person.notes.all().contains("closed by the client"), "{}", person.notes.all());
+}
+
+/// Nobody waits for ever for a host that says nothing any more, and does not hang up either.
+#[tokio::test]
+async fn a_host_that_falls_silent_is_found_out() {
+    let person = Stage::new(PASSWORD).await.connect().await;
+    let mut channel = person.handle.channel_open_session().await.unwrap();
+    channel.exec(true, "wait").await.unwrap();
+    while !matches!(channel.wait().await.unwrap(), ChannelMsg::Data { .. }) {}
+    channel.signal(Sig::HUP).await.unwrap();
+    wait_for("the signal", || person.notes.all().contains("signal HUP")).await;
+    // From here on minutes pass as soon as nothing moves any more.
+    tokio::time::pause();
+    let began = tokio::time::Instant::now();
+    let heard = tokio::time::timeout(Duration::from_secs(600), crate::heard(channel)).await;
+    let (_, err, status) = heard.expect("nobody noticed");
+    assert!(err.contains("HOOP-5034") && status == Some(255), "{err}");
+    let after = began.elapsed().as_secs();
+    assert!((60..180).contains(&after), "after {after} s");
+}
+
+/// The library answers a request for a port before it reads on: so the answer must not be long in coming.
+#[tokio::test]
+async fn a_host_that_does_not_answer_whether_it_listens_holds_up_its_client_for_a_while_only() {
+    let person = Stage::new(PASSWORD).await.connect().await;
+    // A log-in takes time of the real clock: this one is used again.
+    assert_eq!(person.command("hello").await.0, "ran hello");
+    tokio::time::pause();
+    let began = tokio::time::Instant::now();
+    assert!(person.handle.tcpip_forward("127.0.0.1", 7000).await.is_err());
+    let after = began.elapsed().as_secs();
+    assert!((10..17).contains(&after), "after {after} s");
+    tokio::time::resume();
+    assert_eq!(person.command("hello").await.0, "ran hello");
 }

@@ -16,7 +16,7 @@ use std::{
 use hoop_engine::{Credential, Event, Protocol as _, Started, StreamContext, TargetTls, Timestamp};
 use hoop_masking::MaskingKey;
 use hoop_model::{Blame, Fault, Redacted, SessionId, StreamId, UserName};
-use hoop_policy::{Masking, Rules, Warrant};
+use hoop_policy::{Forwarding, Masking, Rules, Warrant};
 use hoop_recording::event::Record;
 use hoop_session::{
     Activity, Dial, HostParts, Limits, Mark, Pending, SocketPipe, StreamEnd, Tape, TapeError, TargetStream,
@@ -114,6 +114,7 @@ impl Stage {
         let host = BadHost::start(listener);
         let settings = serde_json::json!({
             "host": "127.0.0.1", "port": address.port(), "user": user, "password": "env:X", "host_keys": [host.key],
+            "forwarding": {"listen": ["127.0.0.1:7000"]},
         });
         let context = StreamContext {
             groups: Vec::new(),
@@ -135,7 +136,8 @@ impl Stage {
         let (client, near) = tokio::io::duplex(64 << 10);
         let (terminator, _) = ending();
         let notes = Arc::new(Notes::default());
-        let rules = Rules { masking: Masking::None, ..Rules::default() };
+        let forwarding = [Forwarding::Remote].into();
+        let rules = Rules { masking: Masking::None, forwarding, ..Rules::default() };
         let parts = HostParts {
             stream: StreamId(0),
             engine,
