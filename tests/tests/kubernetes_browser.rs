@@ -3,9 +3,9 @@
 
 mod page;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use hoop_testkit::{Browser, Cluster, World, run};
+use hoop_testkit::{Browser, Cluster, SOON, World, run};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -154,7 +154,7 @@ fn whoever_ends_it_it_is_over_in_two_seconds() {
         how(&session);
         let began = Instant::now();
         assert_eq!(page.failed(), code, "{}", page.shown);
-        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
         nothing_is_left(&world);
     };
     let kill = |session: &str| {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
-use hoop_testkit::run;
+use hoop_testkit::{SOON, run};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
@@ -76,8 +76,12 @@ fn a_page_that_does_not_draw_stops_the_shell_and_memory_stays() {
             Err(_) => Some(()),
         }
     };
+    // However slowly it comes, so much does; and after it not for ever.
+    while page.drawn < 1 << 20 {
+        page.next().unwrap();
+    }
     while stalled(&mut page).is_none() {}
-    assert!((1 << 20..2 << 20).contains(&page.drawn), "{} bytes ahead", page.drawn);
+    assert!(page.drawn < 2 << 20, "{} bytes ahead", page.drawn);
     while !page.shown.trim_end().ends_with("whole") {
         page.say(&json!({"kind": "drawn", "bytes": page.drawn}));
         page.next().unwrap();
@@ -179,7 +183,7 @@ fn whoever_ends_it_it_is_over_in_two_seconds() {
         how(&session);
         let began = Instant::now();
         assert_eq!(page.failed(), code, "{}", page.shown);
-        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
         nothing_is_left(&world);
     };
     let kill = |session: &str| {
@@ -187,7 +191,7 @@ fn whoever_ends_it_it_is_over_in_two_seconds() {
     };
     ended(&kill, "HOOP-4245");
     // The agent ends what is idle, and says so.
-    world.rule(json!({"limits": {"idle": "2s"}}));
+    world.rule(json!({"limits": {"idle": "4s"}}));
     let mut page = Page::open(&world, &browser, "web");
     page.told("opened");
     page.expect("automatic logoff");

@@ -106,7 +106,8 @@ fn a_channel_that_nobody_reads_holds_up_no_other() {
         let start = Instant::now();
         let out = run(shared(&world, &["echo beside"]).stdin(Stdio::null()));
         assert_eq!(out, "beside\n");
-        assert!(start.elapsed() < Duration::from_secs(5), "round {round}: {:?}", start.elapsed());
+        // One that is held up waits for a minute at least.
+        assert!(start.elapsed() < Duration::from_secs(25), "round {round}: {:?}", start.elapsed());
     }
     drop((stalled, deaf));
 }

@@ -21,6 +21,9 @@ async def main():
             ended = await process.wait()
             assert ended.exit_signal and ended.exit_signal[0] == signal, ended.exit_signal
 
+        died = await conn.run("kill -KILL $$")
+        assert died.exit_signal and died.exit_signal[0] == "KILL", died.exit_signal
+
         process = await conn.create_process(term_type="xterm", term_size=(90, 25))
         process.stdin.write("PS1=; stty -echo; echo re''ady\n")
         await process.stdout.readuntil("ready")
