@@ -1,5 +1,5 @@
 # An API server that does what none should. Arguments: certificate, key. Prints its port.
-import socket, ssl, sys, threading
+import gzip, socket, ssl, sys, threading
 
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(sys.argv[1], sys.argv[2])
@@ -26,6 +26,31 @@ def serve(plain):
             while True:
                 stream.sendall(piece)
                 sent += len(piece)
+        elif b"/secrets" in path:
+            # What a Secret holds, in each place where words can stand.
+            quoted = b'{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"%s","message":"canary-said","code":422,' \
+                     b'"details":{"name":"canary-said","causes":[{"message":"canary-said","field":"canary-said"}]}}'
+            kind, status, body, more = b"application/json", b"422 canary-said", quoted % b"Invalid", b""
+            if b"watch=" in path:
+                status, body = b"200 OK", b'{"type":"ERROR","object":%s}\n' % (quoted % b"Expired")
+            elif path.endswith(b"/inside"):
+                status = b"200 OK"
+            elif path.endswith(b"/reason"):
+                body = quoted % b"canary-said, it is"
+            elif path.endswith(b"/plain"):
+                kind, status, body = b"text/plain", b"500 canary-said", b"canary-said"
+            elif path.endswith(b"/gzip"):
+                status, body, more = b"403 Forbidden", gzip.compress(body), b"Content-Encoding: gzip\r\n"
+            elif path.endswith(b"/cut"):
+                more = b"Content-Length: 100000\r\n"
+            elif path.endswith(b"/fine"):
+                status, body = b"200 OK", b'{"kind":"Secret","apiVersion":"v1","metadata":{"name":"fine"}}'
+            elif path.endswith(b"/moved"):
+                status, more = b"307 Temporary Redirect", b"Location: /canary-said\r\n"
+            if b"/cut" not in path:
+                more += b"Content-Length: %d\r\n" % len(body)
+            stream.sendall(b"HTTP/1.1 %s\r\nConnection: close\r\nContent-Type: %s\r\nETag: canary-said\r\n"
+                           b'Warning: 299 - "canary-said"\r\n%s\r\n%s' % (status, kind, more, body))
         elif b"watch=" in path:
             event = b'{"type":"ADDED","object":' + POD + b"}\n"
             stream.sendall(HEAD % b"application/json" + event)

@@ -211,3 +211,39 @@ fn a_hostile_cluster_is_found_out_or_held_within_bounds() {
     }
     assert!(told.iter().any(|line| line == "get configmaps cut in a: HOOP-5053"), "{told:#?}");
 }
+
+/// Where Secrets are hidden, nothing of what a cluster says about one is passed on that is not read.
+#[test]
+fn a_cluster_can_say_what_a_secret_holds_in_no_place() {
+    let (world, cluster) = clinic();
+    world.rule(json!({"masking": {"hosts": "detect"}}));
+    let (_server, port) = api_server(&world, "bad");
+    let authority = world.folder.path().join("bad/root.crt");
+    let settings = json!({"settings": {"port": port, "tls": {"ca_file": authority}}});
+    world.put_cluster("bad", &cluster, settings);
+    let open = Open::of(&world, &world.engineer, "bad");
+    for (path, status, reason) in [
+        ("/quoted", 422, Some("Invalid")),
+        ("/reason", 422, None),
+        ("/plain", 500, None),
+        ("/gzip", 403, None),
+        ("/cut", 422, None),
+        ("/moved", 307, Some("Invalid")),
+        ("/inside", 200, Some("Invalid")),
+        ("?watch=1", 200, Some("Expired")),
+        ("/fine", 200, None),
+    ] {
+        let answer = open.ask(&format!("GET /api/v1/namespaces/a/secrets{path}"), "", b"");
+        let shown = answer.text();
+        assert!(answer.status == status && !shown.is_empty(), "{path}: {}{shown}", answer.head);
+        assert!(!format!("{}{shown}", answer.head).contains("canary"), "{path}: {}{shown}", answer.head);
+        if path != "/fine" {
+            assert!(shown.contains("withheld"), "{path}: {shown}");
+        }
+        let shown: serde_json::Value = serde_json::from_str(shown.trim()).unwrap();
+        let said = shown.get("object").unwrap_or(&shown)["reason"].as_str();
+        assert_eq!(said, reason, "{path}: {shown}");
+    }
+    drop(open);
+    assert!(!format!("{:?}", events(&world)).contains("canary"), "it stands in the recording");
+}

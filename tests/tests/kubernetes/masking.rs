@@ -1,6 +1,6 @@
 //! Where a rule masks: what Secrets hold is not shown, and what programs print is masked as well as it can be.
 
-use hoop_testkit::run_with_input;
+use hoop_testkit::{World, run_with_input};
 use serde_json::{Value, json};
 
 use super::{Open, Running, clinic, done, events, kubectl, of_kind, said, told};
@@ -92,6 +92,85 @@ fn what_secrets_hold_is_shown_in_no_form_and_not_written_over() {
     clean(&format!("{events:?}"), "the recording");
     let there = done(&mut cluster.kubectl(&["get", "secret", "db", "-o", "jsonpath={.data.password}"])).0;
     assert_eq!(there, encoded, "it is as it was");
+}
+
+/// What a cluster does not like of a Secret it quotes, and a patch that does not fit quotes all that is there.
+#[test]
+fn what_a_cluster_says_of_a_secret_that_it_refuses_is_withheld() {
+    let (world, cluster) = clinic();
+    let value = "canary-quoted-q8";
+    let encoded = data_encoding::BASE64.encode(value.as_bytes());
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db"}, "data": {"password": encoded}, "type": "Opaque",
+    });
+    cluster.apply(&secret);
+    let all = format!("/api/v1/namespaces/{}/secrets", cluster.namespace);
+    let of = |kind: &str| format!("Content-Type: application/{kind}\r\nAccept: application/json\r\n");
+    let replaced = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db", "resourceVersion": "1"}, "data": {"x": encoded},
+    });
+    let broken = r#"{"data":{"x":"!"}}"#.to_owned();
+    let tested = json!([{"op": "test", "path": "/data/password", "value": "another"}]).to_string();
+    let refused = [
+        ("PATCH", "db", of("merge-patch+json"), broken.clone(), (422, "Invalid")),
+        ("PATCH", "db", of("strategic-merge-patch+json"), broken, (422, "Invalid")),
+        ("PATCH", "db", of("json-patch+json"), tested, (422, "Invalid")),
+        ("PUT", "db", of("json"), replaced.to_string(), (409, "Conflict")),
+        ("POST", "", of("json"), secret.to_string(), (409, "AlreadyExists")),
+        ("GET", "none", of("json"), String::new(), (404, "NotFound")),
+        ("DELETE", "none", of("json"), String::new(), (404, "NotFound")),
+    ];
+    let ask_all = |world: &World| {
+        let open = Open::start(world);
+        let ask = |(verb, name, headers, body, _): &(&str, &str, String, String, (u16, &str))| {
+            open.ask(format!("{verb} {all}/{name}").trim_end_matches('/'), headers, body.as_bytes())
+        };
+        refused.iter().map(ask).collect::<Vec<_>>()
+    };
+    let quotes = |shown: &str| shown.contains(value) || shown.contains(&encoded);
+    // So it is where Secrets are shown: otherwise this would prove nothing.
+    let answers = ask_all(&world);
+    assert!(answers.iter().any(|answer| quotes(&answer.text())), "the cluster quotes nothing: {answers:?}");
+    assert!(!quotes(&format!("{:?}", events(&world))), "its words stand in the recording");
+
+    world.rule(json!({"masking": {"hosts": "detect"}}));
+    let answers = ask_all(&world);
+    for (answer, (verb, name, .., (code, reason))) in answers.iter().zip(&refused) {
+        let shown = answer.json();
+        let message = shown["message"].as_str().unwrap();
+        assert!(message.contains("withheld") && message.contains("HOOP-5057"), "{verb} {name}: {shown}");
+        let mut rest = shown.clone();
+        rest.as_object_mut().unwrap().remove("message");
+        let wanted = json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": reason, "code": code,
+        });
+        assert_eq!((answer.status, rest), (*code, wanted), "{verb} {name}");
+    }
+    let recorded = events(&world);
+    assert_eq!(of_kind(&recorded, "failed").len(), refused.len());
+    assert!(!quotes(&format!("{recorded:?}")), "its words stand in the recording");
+
+    let patch = ["patch", "secret", "db", "--type=merge", "-p", r#"{"data":{"x":"!"}}"#];
+    let (out, err, code) = kubectl(&world, &cluster, &patch);
+    assert!(err.contains("withheld") && code == Some(1) && !quotes(&out) && !quotes(&err), "{out}{err}");
+    // Nor does a patch take it to where it would be shown.
+    for operation in ["copy", "move"] {
+        let change = json!([{"op": operation, "from": "/data", "path": "/metadata/labels"}]).to_string();
+        let patch = ["patch", "secret", "db", "--type=json", "-o", "json", "-p", &change];
+        let (out, err, code) = kubectl(&world, &cluster, &patch);
+        assert!(err.contains("HOOP-5057") && code == Some(1) && !quotes(&out), "{out}{err}");
+    }
+    let path = "jsonpath={.data.password} {.metadata.labels}";
+    let there = done(&mut cluster.kubectl(&["get", "secret", "db", "-o", path])).0;
+    assert_eq!(there.trim(), encoded, "it is as it was");
+    // Of what is no Secret the cluster's words are shown.
+    let (_, err, _) = kubectl(&world, &cluster, &["get", "configmap", "none"]);
+    assert!(err.contains("configmaps \"none\" not found"), "{err}");
+    // What happens with it is told without what it holds.
+    for words in [&["describe", "secret", "db"][..], &["get", "events", "-o", "json"]] {
+        let (out, err, code) = kubectl(&world, &cluster, words);
+        assert!(code == Some(0) && !quotes(&out) && !quotes(&err), "{words:?}: {out}{err}");
+    }
 }
 
 #[test]

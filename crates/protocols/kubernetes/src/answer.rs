@@ -30,7 +30,8 @@ fn reason(fault: &Fault) -> (StatusCode, &'static str) {
     }
 }
 
-fn message(fault: &Fault) -> String {
+/// What a person reads of a fault.
+pub(crate) fn message(fault: &Fault) -> String {
     let hint = fault.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
     format!("{} ({}){hint}", fault.message, fault.code)
 }

@@ -204,7 +204,7 @@ async fn call(
         (false, false) => shared.settings.answer_bytes,
     };
     // What a cluster does not like of a secret it quotes.
-    let quotes = sensitive && !body.is_empty();
+    let quotes = hiding.hides() || (sensitive && !body.is_empty());
     let tally = Tally::new(id, Some(limit));
     let ongoing = Ongoing { shared: Arc::clone(shared), id, began, tally, quotes };
     let response = match shared.upstream.ask(&parts, body, &permit).await {
@@ -225,11 +225,14 @@ async fn call(
     }
     clean(&mut head.headers);
     let encoded = is_encoded(&head.headers);
-    if hiding.hides() && head.status.is_success() {
+    if hiding.hides() {
+        if !head.status.is_success() {
+            return withhold(ongoing, &head, incoming).await;
+        }
         if encoded {
             return ongoing.refuse(fault::hidden("the cluster compresses what it was asked not to")).await;
         }
-        head.headers.remove(header::CONTENT_LENGTH);
+        head = bare(&head);
         if !watches {
             return hide_whole(ongoing, hiding, head, incoming).await;
         }
@@ -395,6 +398,33 @@ async fn hide_whole(
     ongoing.completed(head.status, "", b"").await?;
     let shown = ongoing.shared.course.host.show(bytes, None).await?;
     Ok(Response::from_parts(head, answer::whole(shown.into_bytes())))
+}
+
+/// The head of an answer about Secrets: no words of the cluster stand in it, not even beside the number.
+fn bare(head: &http::response::Parts) -> http::response::Parts {
+    let mut response = Response::new(());
+    *response.status_mut() = head.status;
+    *response.headers_mut() = Hiding::headers(&head.headers);
+    response.into_parts().0
+}
+
+/// An answer that says why not, about Secrets that are hidden.
+async fn withhold(
+    ongoing: Ongoing,
+    head: &http::response::Parts,
+    incoming: Incoming,
+) -> Result<Response<Body>, Fault> {
+    let said = {
+        let _room = room(&ongoing.shared, HIDING).await?;
+        // What is compressed, or breaks off, has no reason.
+        let whole = tokio::time::timeout(BODY, Limited::new(incoming, secrets::LARGEST).collect()).await;
+        let whole = whole.ok().and_then(Result::ok).map(|whole| whole.to_bytes());
+        Hiding::withheld(head.status, &whole.unwrap_or_default())
+    };
+    ongoing.tally.count(&said);
+    ongoing.completed(head.status, "", b"").await?;
+    let shown = ongoing.shared.course.host.show(said, None).await?;
+    Ok(Response::from_parts(bare(head), answer::whole(shown.into_bytes())))
 }
 
 async fn tell_hidden(shared: &Shared, id: RequestId, count: u64) -> Result<(), Fault> {

@@ -64,6 +64,11 @@ pub(crate) fn hidden(what: &str) -> Fault {
         .with_hint("an admin can show what Secrets hold by a rule that has `masking: none`")
 }
 
+/// Secrets are hidden, and the cluster did not do what was asked.
+pub(crate) fn withheld() -> Fault {
+    hidden("the cluster refuses this; what it says is withheld, for it could hold what the Secret holds")
+}
+
 /// The agent's account lacks a right.
 pub(crate) fn may_not_impersonate(what: &str) -> Fault {
     Fault::new(
