@@ -52,6 +52,8 @@ fn the_cluster_sees_the_person_and_the_session() {
 
     // What the group may do the person may; without it nothing, and the cluster says who may not.
     assert_eq!(kubectl(&world, &cluster, &["auth", "can-i", "create", "pods/exec"]).0, "yes\n");
+    let plain = events(&world);
+    assert!(notices(&plain).is_empty(), "kubectl brings no proof of its own: {plain:?}");
     world.put_cluster("k8s", &cluster, json!({"settings": {"groups": {"engineers": ["hoop:viewers"]}}}));
     let (_, err, code) = kubectl(&world, &cluster, &["get", "pods"]);
     assert!(err.contains("(Forbidden)") && err.contains("\"hoop:ada\"") && code == Some(1), "{err}");
@@ -76,6 +78,11 @@ fn the_cluster_sees_the_person_and_the_session() {
     );
 }
 
+/// What a recording says beside its requests.
+fn notices(events: &[Value]) -> Vec<&str> {
+    of_kind(events, "notice").into_iter().filter_map(|notice| notice["text"].as_str()).collect()
+}
+
 /// D2: mixed case, said twice, named for this hop; on every kind of request.
 #[test]
 fn what_a_client_says_of_who_it_is_changes_nothing_and_is_recorded() {
@@ -92,6 +99,7 @@ fn what_a_client_says_of_who_it_is_changes_nothing_and_is_recorded() {
         "Impersonate-Group: system:masters\r\nImpersonate-Extra-Hoop-Session: another\r\n",
         "X-Remote-User: root\r\nX-Remote-Group: system:masters\r\nx-remote-extra-a: b\r\n",
         "Authorization: Bearer stolen\r\nX-Remote-User: root\r\n",
+        "Authorization: Bearer stolen\r\n",
         "Cookie: a=b\r\nProxy-Authorization: Basic YTpi\r\n",
         "Connection: Impersonate-User, Authorization\r\nImpersonate-User: system:admin\r\n",
         "Connection: Impersonate-Group\r\nConnection: keep-alive, IMPERSONATE-group\r\nImpersonate-Group: system:masters\r\n",
@@ -110,11 +118,16 @@ fn what_a_client_says_of_who_it_is_changes_nothing_and_is_recorded() {
         let (answer, _stream) = open.upgrade(&path, headers);
         assert_eq!(answer.status, 101, "{headers}: {}", answer.head);
     }
+    // A token with every request of a connection is told once; what somebody wants to be, each time.
+    let get = |headers: &str| {
+        format!("GET /version HTTP/1.1\r\nHost: k8s\r\nAuthorization: Bearer stolen\r\n{headers}\r\n")
+    };
+    let requests = [get(""), get(""), get("Connection: close\r\nImpersonate-User: nobody\r\n")].concat();
+    open.raw(requests.as_bytes());
     drop(open);
     let events = events(&world);
-    let notices: Vec<_> =
-        of_kind(&events, "notice").iter().filter_map(|notice| notice["text"].as_str()).collect();
-    assert_eq!(notices.len(), claims.len() + 3, "{notices:#?}");
+    let notices = notices(&events);
+    assert_eq!(notices.len(), claims.len() + 4 + 2, "{notices:#?}");
     for name in [
         "impersonate-user",
         "impersonate-group",
@@ -123,8 +136,9 @@ fn what_a_client_says_of_who_it_is_changes_nothing_and_is_recorded() {
         "impersonate-extra-hoop-session",
         "x-remote-user",
         "x-remote-extra-a",
-        "authorization",
+        "(authorization)",
         "cookie",
+        "(sec-websocket-protocol)",
     ] {
         assert!(notices.iter().any(|notice| notice.contains(name)), "{name}: {notices:#?}");
     }

@@ -106,8 +106,12 @@ fn plain_kubectl_runs_by_the_context_that_login_wrote() {
     assert_eq!((out.as_str(), code), ("in\n", Some(4)));
     let (_, err, code) = typed("hoop", &["kube", "logout", "k8s"]);
     assert_eq!(code, Some(0), "{err}");
-    let told = told(&events(&world), "command");
-    assert_eq!(told, ["sh -c 'echo in; exit 4': exit 4"]);
+    let events = events(&world);
+    assert_eq!(told(&events, "command"), ["sh -c 'echo in; exit 4': exit 4"]);
+    assert!(
+        of_kind(&events, "notice").is_empty(),
+        "such a context brings no proof to the cluster: {events:?}"
+    );
     assert!(!std::fs::read_to_string(&config).unwrap().contains("hoop-k8s"));
 }
 

@@ -1,6 +1,9 @@
 //! One request: read, asked, sent, and its answer recorded as it passes.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures::stream;
@@ -123,8 +126,12 @@ fn short(text: &str) -> Bytes {
 
 /// What a client says of who it is stands in the recording; it goes no further.
 async fn tell_claims(shared: &Shared, claims: &[String]) -> Result<(), Fault> {
-    // Every client library that has a token sends one; that alone says nothing.
-    if claims.iter().all(|name| name == "authorization") {
+    // A client that has a token sends it with every request: to say so once a connection is enough.
+    let fresh = {
+        let mut told = shared.told.lock().unwrap_or_else(PoisonError::into_inner);
+        claims.iter().filter(|name| !identity::is_proof(name) || told.insert((*name).clone())).count()
+    };
+    if fresh == 0 {
         return Ok(());
     }
     let text = format!("the client says who it is ({}); that is not passed on", claims.join(", "));

@@ -1,6 +1,12 @@
 //! One stream: the API server that the client speaks with, and its end.
 
-use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    convert::Infallible,
+    future::Future,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use hoop_engine::{
     CloseReason, Credential, Event, StreamContext,
@@ -74,6 +80,8 @@ pub(crate) struct Shared {
     pub(crate) rules: Arc<Rules>,
     /// What programs print is masked.
     pub(crate) mask: Option<Mask>,
+    /// Where the client had a proof of who it is, as far as the recording says so by now.
+    pub(crate) told: Mutex<BTreeSet<String>>,
 }
 
 impl KubernetesEngine {
@@ -86,7 +94,14 @@ impl KubernetesEngine {
             let identity = Identity::of(&settings.mapping, &stream).ok_or_else(fault::name)?;
             let upstream = Upstream::new(course.host.clone(), &settings, proof, identity);
             let mask = Mask::of(&stream.rules.masking, &stream.masking_key);
-            Ok(Arc::new(Shared { settings, course, upstream, rules: stream.rules, mask }))
+            Ok(Arc::new(Shared {
+                settings,
+                course,
+                upstream,
+                rules: stream.rules,
+                mask,
+                told: Mutex::default(),
+            }))
         });
         let client = TokioIo::new(Stream(parts.client));
         match ready {

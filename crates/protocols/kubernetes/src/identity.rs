@@ -15,6 +15,10 @@ const GROUP: HeaderName = HeaderName::from_static("impersonate-group");
 /// What the cluster's audit log has beside the name.
 const SESSION: HeaderName = HeaderName::from_static("impersonate-extra-hoop-session");
 
+/// What browsers send as a protocol of a WebSocket, because they cannot send `Authorization` with one.
+/// https://github.com/kubernetes/kubernetes/blob/master/staging/src/k8s.io/apiserver/pkg/authentication/request/websocket/protocol.go
+const BEARER: &str = "base64url.bearer.authorization.k8s.io.";
+
 /// Who people are in the cluster.
 #[derive(Debug, Clone)]
 pub(crate) enum Mapping {
@@ -78,6 +82,20 @@ impl Identity {
     }
 }
 
+/// Whether a header of this name proves who one is, rather than says it.
+pub(crate) fn is_proof(name: &str) -> bool {
+    matches!(name, "authorization" | "proxy-authorization" | "cookie" | "sec-websocket-protocol")
+}
+
+/// Whether a token stands among the protocols of a WebSocket.
+fn has_bearer(headers: &HeaderMap) -> bool {
+    let protocols = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
+    protocols.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).any(|protocol| {
+        let start = protocol.trim_ascii_start().get(..BEARER.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(BEARER.as_bytes()))
+    })
+}
+
 /// Takes out what a client says of who it is, and what is between it and us alone. Answers what it had no business to send.
 pub(crate) fn strip(headers: &mut HeaderMap) -> Vec<String> {
     let mut found = Vec::new();
@@ -89,11 +107,12 @@ pub(crate) fn strip(headers: &mut HeaderMap) -> Vec<String> {
         .flat_map(|list| list.split(','))
         .filter_map(|name| name.trim().parse().ok())
         .collect();
+    let has_bearer = has_bearer(headers);
     let names: Vec<HeaderName> = headers.keys().cloned().collect();
     for name in names {
         let text = name.as_str();
         let claims = text.starts_with("impersonate") || text.starts_with("x-remote") || text == "front-proxy";
-        let proves = matches!(name, header::AUTHORIZATION | header::PROXY_AUTHORIZATION | header::COOKIE);
+        let proves = is_proof(text) && (name != header::SEC_WEBSOCKET_PROTOCOL || has_bearer);
         let of_this_hop = matches!(
             name,
             header::CONNECTION
@@ -189,6 +208,8 @@ mod tests {
             ("Connection", "impersonate-user, x-secret, Upgrade"),
             ("X-Secret", "named for this hop"),
             ("X-Forwarded-For", "127.0.0.1"),
+            ("Sec-WebSocket-Protocol", "v5.channel.k8s.io"),
+            ("Sec-WebSocket-Protocol", "v4.channel.k8s.io, Base64url.bearer.authorization.k8s.io.c3RvbGVu"),
             ("Accept", "application/json"),
             ("User-Agent", "kubectl"),
         ];
@@ -200,8 +221,19 @@ mod tests {
         let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["accept", "user-agent"]);
-        for name in ["authorization", "impersonate-user", "impersonate-group", "x-remote-user", "cookie"] {
+        for name in [
+            "authorization",
+            "impersonate-user",
+            "impersonate-group",
+            "x-remote-user",
+            "cookie",
+            "sec-websocket-protocol",
+        ] {
             assert!(found.iter().any(|found| found == name), "{name} was not told: {found:?}");
         }
+        // A WebSocket that names protocols alone says nothing of who it is.
+        let protocols = HeaderValue::from_static("v5.channel.k8s.io, v4.channel.k8s.io");
+        let mut headers = HeaderMap::from_iter([(header::SEC_WEBSOCKET_PROTOCOL, protocols)]);
+        assert!(strip(&mut headers).is_empty() && headers.is_empty());
     }
 }
