@@ -47,14 +47,12 @@ pub(crate) fn status(fault: &Fault) -> Bytes {
     status.to_string().into()
 }
 
-/// An answer that says why not.
-pub(crate) fn refusal(fault: &Fault) -> Response<Body> {
+/// An answer that says why not, to a request for this path. What learns an API by two of them shows no words but those of a plain text.
+pub(crate) fn of(fault: &Fault, path: &str) -> Response<Body> {
+    if matches!(path, "/api" | "/apis") {
+        return refused(fault, message(fault).into(), "text/plain; charset=utf-8");
+    }
     refused(fault, status(fault), "application/json")
-}
-
-/// The same in plain words.
-pub(crate) fn words(fault: &Fault) -> Response<Body> {
-    refused(fault, message(fault).into(), "text/plain; charset=utf-8")
 }
 
 fn refused(fault: &Fault, body: Bytes, kind: &'static str) -> Response<Body> {

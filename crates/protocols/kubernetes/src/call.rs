@@ -46,15 +46,14 @@ const MESSAGE: usize = 2 << 10;
 /// Answers a request, whatever comes of it.
 pub(crate) async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Body> {
     shared.course.host.touch();
-    // What learns an API by these two shows no words but those of a plain text.
-    let plain = matches!(request.uri().path(), "/api" | "/apis");
+    let path = request.uri().path().to_owned();
     match take(shared, request).await {
         Ok(response) => response,
         Err(fault) => {
             if fault::ends_stream(&fault) && !fault.code.as_str().starts_with("HOOP-20") {
                 shared.course.break_off(fault.clone());
             }
-            if plain { answer::words(&fault) } else { answer::refusal(&fault) }
+            answer::of(&fault, &path)
         }
     }
 }

@@ -114,8 +114,8 @@ impl KubernetesEngine {
             }
             Err(fault) => {
                 let refused = fault.clone();
-                let refuse = service_fn(move |_: Request<Incoming>| {
-                    let refusal = answer::refusal(&refused);
+                let refuse = service_fn(move |request: Request<Incoming>| {
+                    let refusal = answer::of(&refused, request.uri().path());
                     async move { Ok::<_, Infallible>(refusal) }
                 });
                 let builder = server(Tasks(None));
