@@ -1,11 +1,11 @@
 //! Who the cluster takes a person for: what hoop says, and nothing that a client says.
 
-use std::{net::TcpListener, process::Command};
+use std::{fs, net::TcpListener, path::PathBuf, process::Command};
 
-use hoop_testkit::{World, run};
+use hoop_testkit::{Cluster, World, run, run_with_input};
 use serde_json::{Value, json};
 
-use super::{Answer, Open, clinic, events, kubectl, of_kind};
+use super::{Answer, Open, clinic, done, events, kubectl, of_kind};
 
 /// A request for a certificate, which a cluster answers by whom it takes the caller for; as a dry run it leaves nothing.
 fn question(world: &World) -> Vec<u8> {
@@ -13,7 +13,7 @@ fn question(world: &World) -> Vec<u8> {
     let mut openssl = Command::new("openssl");
     openssl.args(["req", "-new", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=who", "-keyout"]);
     run(openssl.arg(key).arg("-out").arg(&csr));
-    let request = data_encoding::BASE64.encode(&std::fs::read(csr).unwrap());
+    let request = data_encoding::BASE64.encode(&fs::read(csr).unwrap());
     json!({
         "apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {"name": "who"},
         "spec": {"request": request, "signerName": "example.org/who", "usages": ["client auth"]},
@@ -179,4 +179,154 @@ fn a_request_for_another_cluster_stays_with_its_own() {
     assert!(other.accept().is_err(), "somebody came to the other cluster");
     drop(open);
     assert_eq!(of_kind(&events(&world), "completed").len(), 7);
+}
+
+/// A kubeconfig as `kubectl config view --minify --flatten --raw` prints it.
+fn kubeconfig(cluster: &Cluster, user: &Value) -> String {
+    let authority = data_encoding::BASE64.encode(&fs::read(cluster.pki("ca.crt")).unwrap());
+    json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "here",
+        "clusters": [{"name": "lab", "cluster": {"server": "https://elsewhere:1", "certificate-authority-data": authority}}],
+        "users": [{"name": "agent", "user": user}],
+        "contexts": [{"name": "here", "context": {"cluster": "lab", "user": "agent"}}],
+    })
+    .to_string()
+}
+
+/// A certificate and its key, which the cluster's authority signed for this name.
+fn certificate(world: &World, cluster: &Cluster, name: &str) -> (PathBuf, PathBuf) {
+    let file = |ending: &str| world.folder.path().join(format!("{name}.{ending}"));
+    let (key, csr, certificate) = (file("key"), file("csr"), file("crt"));
+    let mut openssl = Command::new("openssl");
+    openssl.args(["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);
+    run(openssl.args(["-subj", &format!("/CN={name}")]).arg("-keyout").arg(&key).arg("-out").arg(&csr));
+    let mut openssl = Command::new("openssl");
+    let extensions = file("ext");
+    fs::write(&extensions, "extendedKeyUsage=clientAuth\n").unwrap();
+    openssl.args(["x509", "-req", "-days", "1", "-set_serial", "4711", "-in"]).arg(csr);
+    openssl.arg("-extfile").arg(extensions);
+    openssl.arg("-CA").arg(cluster.pki("ca.crt")).arg("-CAkey").arg(cluster.pki("ca.key"));
+    run(openssl.arg("-out").arg(&certificate));
+    (certificate, key)
+}
+
+/// The connection, by another proof than a token: requests and streams work by it, as the person.
+fn works_by(world: &World, cluster: &Cluster, question: &[u8], settings: &Value) {
+    world.put_cluster("k8s", cluster, json!({"settings": settings}));
+    let open = Open::start(world);
+    assert_eq!(who(&open, question, "")["user"], "hoop:ada", "{settings}");
+    let out = run(&mut open.kubectl(cluster, &["exec", "web", "--", "echo", "in"]));
+    assert_eq!(out, "in\n");
+}
+
+#[test]
+fn the_agent_proves_itself_by_a_kubeconfig() {
+    let (world, cluster) = clinic();
+    cluster.lets_people_ask_who_they_are();
+    cluster.pod("web", &json!({}));
+    let file = world.folder.path().join("agent.kubeconfig");
+    // The authority stands in it, too.
+    let settings =
+        json!({"token": null, "kubeconfig": format!("file:{}", file.display()), "tls": {"ca_file": null}});
+    fs::write(&file, kubeconfig(&cluster, &json!({"token": fs::read_to_string(cluster.token()).unwrap()})))
+        .unwrap();
+    works_by(&world, &cluster, &question(&world), &settings);
+
+    let (certificate, key) = certificate(&world, &cluster, &format!("agent-{}", cluster.namespace));
+    may_be_others(&cluster, &format!("agent-{}", cluster.namespace));
+    let text = |path: PathBuf| data_encoding::BASE64.encode(&fs::read(path).unwrap());
+    let user = json!({"client-certificate-data": text(certificate), "client-key-data": text(key)});
+    fs::write(&file, kubeconfig(&cluster, &user)).unwrap();
+    works_by(&world, &cluster, &question(&world), &settings);
+
+    // Files that it names are not read.
+    fs::write(&file, kubeconfig(&cluster, &json!({"tokenFile": cluster.token()}))).unwrap();
+    let (_, err, code) = kubectl(&world, &cluster, &["get", "pods"]);
+    assert!(err.contains("HOOP-5052") && code == Some(1), "{err}");
+}
+
+/// The rights of `deploy/kubernetes/rbac.yaml`, for a user.
+fn may_be_others(cluster: &Cluster, user: &str) {
+    let group = "rbac.authorization.k8s.io";
+    cluster.apply(&json!({
+        "apiVersion": format!("{group}/v1"), "kind": "ClusterRoleBinding", "metadata": {"name": user},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "hoop-agent"},
+        "subjects": [{"kind": "User", "name": user, "apiGroup": group}],
+    }));
+}
+
+#[test]
+fn the_agent_proves_itself_by_a_certificate() {
+    let (world, cluster) = clinic();
+    cluster.lets_people_ask_who_they_are();
+    cluster.pod("web", &json!({}));
+    let name = format!("agent-{}", cluster.namespace);
+    let (certificate, key) = certificate(&world, &cluster, &name);
+    let settings = json!({"token": null, "tls": {"client_certificate": certificate, "client_key": key}});
+    world.put_cluster("k8s", &cluster, json!({"settings": settings}));
+    // The cluster knows the account by it, which has no rights yet.
+    let refused = Open::start(&world).ask("GET /api/v1/pods", "", b"").json();
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.contains(&format!("User \"{name}\" cannot impersonate")), "{message}");
+    may_be_others(&cluster, &name);
+    works_by(&world, &cluster, &question(&world), &settings);
+}
+
+/// What `deploy/kubernetes/rbac.yaml` gives, and nothing else: who takes the agent's token can be people, and do nothing.
+#[test]
+fn the_agents_account_may_do_nothing_by_itself() {
+    let (_world, cluster) = clinic();
+    let kubectl = |words: &[&str]| {
+        let mut kubectl = Command::new("kubectl");
+        kubectl.env("KUBECONFIG", "/nonexistent").arg(format!("--server=https://localhost:{}", cluster.port));
+        kubectl.arg(format!("--certificate-authority={}", cluster.pki("ca.crt").display()));
+        kubectl.arg(format!("--token={}", fs::read_to_string(cluster.token()).unwrap()));
+        kubectl.args(["--namespace", &cluster.namespace]).args(words);
+        kubectl
+    };
+    for (words, may) in [
+        (&["list", "pods"][..], "no"),
+        (&["get", "secrets"], "no"),
+        (&["list", "secrets", "--all-namespaces"], "no"),
+        (&["create", "pods/exec"], "no"),
+        (&["create", "pods"], "no"),
+        (&["create", "serviceaccounts/token"], "no"),
+        (&["get", "nodes"], "no"),
+        (&["*", "*"], "no"),
+        (&["impersonate", "users"], "yes"),
+        (&["impersonate", "groups/hoop:engineers"], "yes"),
+        (&["impersonate", "groups/system:masters"], "no"),
+        (&["impersonate", "groups"], "no"),
+        (&["impersonate", "serviceaccounts"], "no"),
+    ] {
+        let (out, err, _) = done(&mut kubectl(&[&["auth", "can-i"], words].concat()));
+        assert_eq!(out.trim(), may, "{words:?}: {err}");
+    }
+    // Not by what was thought of here alone: all that the cluster knows of it.
+    let review = json!({
+        "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": {"namespace": cluster.namespace},
+    });
+    let all = run_with_input(&mut kubectl(&["create", "-o", "json", "-f", "-"]), &review.to_string());
+    let all: Value = serde_json::from_str(&all).unwrap();
+    let rules = all["status"]["resourceRules"].as_array().unwrap();
+    let (others, own): (Vec<_>, Vec<_>) =
+        rules.iter().partition(|rule| rule["verbs"] == json!(["impersonate"]));
+    let mut others: Vec<_> =
+        others.iter().map(|rule| format!("{} {}", rule["resources"], rule["resourceNames"])).collect();
+    others.sort_unstable();
+    assert_eq!(
+        others,
+        [
+            r#"["groups"] ["hoop:engineers","hoop:admins","hoop:viewers"]"#,
+            r#"["userextras/hoop-session"] null"#,
+            r#"["users"] null"#,
+        ]
+    );
+    for rule in own {
+        // Each account of a cluster may ask what it may; each on this node, for a test, may ask for a certificate.
+        let everyones = ["selfsubjectaccessreviews", "selfsubjectrulesreviews", "certificatesigningrequests"];
+        let resources = rule["resources"].as_array().unwrap();
+        assert!(rule["verbs"] == json!(["create"]), "{rule}");
+        assert!(resources.iter().all(|resource| everyones.contains(&resource.as_str().unwrap())), "{rule}");
+    }
 }
