@@ -402,3 +402,38 @@ fn curl_speaks_both_versions_of_http_by_the_socket() {
     drop(open);
     assert_eq!(told(&events(&world), "api").iter().filter(|line| line.ends_with(": 201")).count(), 2);
 }
+
+/// A client that takes gzip gets what the cluster sends, which no recording can show; one that does not is recorded.
+#[test]
+fn a_compressed_answer_passes_unchanged_and_is_counted() {
+    let (world, cluster) = clinic();
+    let filling = "a line that comes again and again\n".repeat(2000);
+    for number in 0..4 {
+        let name = format!("of-{number}");
+        cluster.apply(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"a": filling}}));
+    }
+    let open = Open::start(&world);
+    let list = |words: &[&str]| {
+        let (head, body) = (world.folder.path().join("head"), world.folder.path().join("body"));
+        let mut curl = Command::new("curl");
+        curl.args(["-s", "-w", "%{size_download}", "--unix-socket"]).arg(&open.socket);
+        curl.arg("-D").arg(&head).arg("-o").arg(&body).args(words);
+        let size = run(curl.arg(format!("http://k8s/api/v1/namespaces/{}/configmaps", cluster.namespace)));
+        let listed: serde_json::Value = serde_json::from_slice(&std::fs::read(body).unwrap()).unwrap();
+        let whole =
+            listed["items"].as_array().unwrap().iter().filter(|item| item["data"]["a"] == *filling).count();
+        let is_compressed =
+            std::fs::read_to_string(head).unwrap().to_ascii_lowercase().contains("content-encoding: gzip");
+        (size.parse::<u64>().unwrap(), whole, is_compressed)
+    };
+    let (small, whole, is_compressed) = list(&["--compressed"]);
+    assert!(whole == 4 && is_compressed && small < 128 << 10, "{small} bytes");
+    let (large, whole, is_compressed) = list(&[]);
+    assert!(whole == 4 && !is_compressed && large > 256 << 10, "{large} bytes");
+    drop(open);
+    let events = events(&world);
+    let sums: Vec<_> = of_kind(&events, "completed").iter().filter_map(|end| end["bytes"].as_u64()).collect();
+    assert_eq!(sums, [small, large]);
+    let kept = said(&events, "out");
+    assert!(kept.len() == 64 << 10 && kept.contains("ConfigMapList"), "{} bytes", kept.len());
+}
