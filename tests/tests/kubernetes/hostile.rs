@@ -42,7 +42,7 @@ fn what_no_client_sends_ends_its_own_connection_and_no_other() {
     // A body that breaks off is none.
     let stream = open.dial();
     let head = format!(
-        "POST /api/v1/namespaces/{}/configmaps HTTP/1.1\r\nHost: k8s\r\nContent-Length: 1000\r\n\r\n{{\"meta",
+        "POST /api/v1/namespaces/{}/configmaps HTTP/1.1\r\nHost: k8s\r\nContent-Length: 1000\r\n\r\n{{\"metadata\":{{\"name\":\"half\"}}}}",
         cluster.namespace
     );
     (&stream).write_all(head.as_bytes()).unwrap();
@@ -79,7 +79,9 @@ fn what_no_client_sends_ends_its_own_connection_and_no_other() {
     let _ = stream.read_to_end(&mut rest);
     assert!(text(&rest).starts_with("HTTP/1.1 101"), "{}", text(&rest));
 
-    // Both sessions go on.
+    // Both sessions go on, and of what was begun nothing is there.
+    let there = hoop_testkit::run(&mut cluster.kubectl(&["get", "configmaps", "-o", "name"]));
+    assert!(!there.contains("half"), "{there}");
     let out = hoop_testkit::run(&mut open.kubectl(&cluster, &["exec", "web", "--", "echo", "beside"]));
     assert_eq!(out, "beside\n");
     held.0.stdin.take().unwrap().write_all(b"still here\n").unwrap();
@@ -96,6 +98,8 @@ fn what_no_client_sends_ends_its_own_connection_and_no_other() {
     let id = longest["id"].as_str().unwrap();
     let lines = hoop_testkit::run(world.hoop(&world.admin).args(["sessions", "export", id]));
     let all: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let begun: Vec<_> = told(&all, "api").into_iter().filter(|line| line.contains("configmaps")).collect();
+    assert_eq!(begun, [format!("create configmaps in {}: HOOP-5054", cluster.namespace)]);
     let told = told(&all, "command");
     assert!(told.len() == frames.len() + 2 && told.iter().all(|line| !line.contains("no end")), "{told:#?}");
     assert!(told.iter().filter(|line| line.contains("HOOP-5056")).count() >= 6, "{told:#?}");
