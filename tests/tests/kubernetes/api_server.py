@@ -5,13 +5,13 @@ context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(sys.argv[1], sys.argv[2])
 listener = socket.create_server(("127.0.0.1", 0))
 print(listener.getsockname()[1], flush=True)
-accepted, sent, piece = 0, 0, b"a line of a log that has no end, 64 bytes long, again and again\n" * 1024
+accepted, sent, tried, piece = 0, 0, 0, b"a line of a log that has no end, 64 bytes long, again and again\n" * 1024
 HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: %s\r\n\r\n"
 POD = b'{"kind":"Pod","apiVersion":"v1","metadata":{"name":"web"}}'
 
 
 def serve(plain):
-    global sent
+    global sent, tried
     try:
         stream = context.wrap_socket(plain, server_side=True)
         head = b""
@@ -23,9 +23,14 @@ def serve(plain):
         path = head.split(b" ")[1]
         if b"/log" in path:
             stream.sendall(HEAD % b"text/plain")
+            stream.settimeout(0.05)
+            at = 0
             while True:
-                stream.sendall(piece)
-                sent += len(piece)
+                try:
+                    count = stream.send(piece[at:])
+                    at, sent, tried = (at + count) % len(piece), sent + count, 0
+                except TimeoutError:
+                    tried += 1
         elif b"/secrets" in path:
             # What a Secret holds, in each place where words can stand.
             quoted = b'{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"%s","message":"canary-said","code":422,' \
@@ -56,7 +61,7 @@ def serve(plain):
             stream.sendall(HEAD % b"application/json" + event)
             stream.recv(1)
         elif path.endswith(b"/sent"):
-            stream.sendall(HEAD % b"application/json" + b"%d" % sent)
+            stream.sendall(HEAD % b"application/json" + b"[%d,%d]" % (sent, tried))
         elif path.endswith(b"/accepted"):
             stream.sendall(HEAD % b"application/json" + b"%d" % accepted)
         elif path.endswith(b"/noise"):
