@@ -105,6 +105,101 @@ fn what_no_client_sends_ends_its_own_connection_and_no_other() {
     assert!(told.iter().filter(|line| line.contains("HOOP-5056")).count() >= 6, "{told:#?}");
 }
 
+/// A frame of HTTP/2.
+fn frame_of(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+const HEADERS: u8 = 1;
+const RESET: u8 = 3;
+const SETTINGS: u8 = 4;
+const GO_AWAY: u8 = 7;
+const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+/// `GET /version`, as HPACK (RFC 7541) writes it without a table.
+const GET: &[u8] = b"\x82\x86\x04\x08/version\x01\x03k8s";
+
+/// A header `x-N` of 4000 letters.
+fn long_header(number: usize) -> Vec<u8> {
+    let name = format!("x-{number:04}");
+    // 4000 as an integer with a prefix of seven bits.
+    [&[0, 6], name.as_bytes(), &[0x7f, 0xa1, 0x1e], &[b'a'; 4000]].concat()
+}
+
+/// What is answered to these frames until the connection ends, or a request is answered: kind and payload.
+fn answered(open: &Open, frames: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let mut stream = open.dial();
+    let preface = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame_of(SETTINGS, 0, 0, b"")].concat();
+    stream.write_all(&preface).unwrap();
+    // Whoever refuses early does not read to the end.
+    let _ = stream.write_all(frames);
+    let mut all = Vec::new();
+    let mut head = [0; 9];
+    while stream.read_exact(&mut head).is_ok() {
+        let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+        if stream.read_exact(&mut payload).is_err() {
+            break;
+        }
+        all.push((head[3], payload));
+        if matches!(head[3], HEADERS | RESET | GO_AWAY) {
+            break;
+        }
+    }
+    all
+}
+
+#[test]
+fn too_many_headers_or_resets_of_http_2_harm_no_other() {
+    let (world, cluster) = clinic();
+    let open = Open::start(&world);
+    let mut held =
+        Running::start(&mut open.kubectl(&cluster, &["get", "configmaps", "--watch", "-o", "name"]));
+    let mut changes = BufReader::new(held.0.stdout.take().unwrap()).lines();
+    let change = |name: &str| hoop_testkit::run(&mut cluster.kubectl(&["create", "configmap", name]));
+    change("before");
+    assert!(changes.by_ref().map_while(Result::ok).any(|line| line.contains("before")));
+    let fine = answered(&open, &frame_of(HEADERS, END_STREAM | END_HEADERS, 1, GET));
+    assert_eq!(fine.last().unwrap().0, HEADERS);
+    assert_eq!(fine.last().unwrap().1[0], 0x88, ":status 200");
+
+    let begun = frame_of(HEADERS, END_STREAM, 1, GET);
+    let more = |count: usize| -> Vec<u8> {
+        let four = |n: usize| (4 * n..4 * n + 4).flat_map(long_header).collect::<Vec<_>>();
+        (0..count).flat_map(|n| frame_of(CONTINUATION, 0, 1, &four(n))).collect()
+    };
+    let whole = frame_of(CONTINUATION, END_HEADERS, 1, &long_header(9999));
+    let opened_and_reset: Vec<u8> = (0..5000)
+        .flat_map(|n| {
+            let stream = 2 * n + 1;
+            [
+                frame_of(HEADERS, END_STREAM | END_HEADERS, stream, GET),
+                frame_of(RESET, 0, stream, &8_u32.to_be_bytes()),
+            ]
+            .concat()
+        })
+        .collect();
+    for (what, frames) in [
+        ("160 KiB of headers", [&begun[..], &more(10), &whole].concat()),
+        ("headers without an end", [&begun[..], &more(1000)].concat()),
+        ("a frame amid headers", [&begun[..], &more(1), &frame_of(SETTINGS, 0, 0, b"")].concat()),
+        ("5000 requests that are taken back", opened_and_reset),
+    ] {
+        let answers = answered(&open, &frames);
+        let taken = answers.iter().any(|(kind, payload)| *kind == HEADERS && payload[0] == 0x88);
+        assert!(!taken || what.contains("taken back"), "{what}: {answers:?}");
+        assert!(open.ask("GET /version", "", b"").status == 200, "{what}");
+    }
+    // Who was there before is there still.
+    change("after");
+    assert!(changes.map_while(Result::ok).any(|line| line.contains("after")));
+    drop((held, open));
+    let session = world.ended_session();
+    assert_eq!(session["state"], "ended", "{session}");
+}
+
 /// It, and its port.
 fn api_server(world: &World, which: &str) -> (Running, u16) {
     let folder = world.folder.path().join(which);
