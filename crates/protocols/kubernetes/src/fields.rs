@@ -310,6 +310,55 @@ mod tests {
         }
     }
 
+    /// Written by Python's cbor2 6.3.0 in canonical form, with byte strings for texts as Kubernetes' encoder has them: self-described,
+    /// integers of each length, floats of 2 and 8 bytes, null, an empty map.
+    const CBOR_OBJECT: &str = "d9d9f7a4446b696e644743726f6e5461624473706563ac436269671a0001117044687567651b000000012a05f200446c6f6e67581e\
+        787878787878787878787878787878787878787878787878787878787878446e6f6e65f645656d707479a0456578616374fb3fb999999999999a45686f73747382\
+        41614162\
+        45726174696ff93e00466f6666736574264773757370656e64f44863726f6e537065634935202a202a202a202a487265706c6963617303486d65746164617461\
+        a3446e616d65476e696768746c79466c6162656c73a1447465616d4477617264496e616d65737061636544776172644a61706956657273696f6e4e6578616d\
+        706c652e6f72672f7631";
+    /// The same, of a Secret: a value as Go's bytes stand in CBOR, to be read as base64.
+    const CBOR_SECRET: &str = "d9d9f7a54464617461a14870617373776f7264d646733363726574446b696e64465365637265744474797065464f7061717565486d\
+        65746164617461a1446e616d654264624a61706956657273696f6e427631";
+
+    #[test]
+    fn what_another_writer_of_cbor_wrote_is_told() {
+        let read = |hex: &str, sensitive: bool| {
+            read("application/cbor", &data_encoding::HEXLOWER.decode(hex.as_bytes()).unwrap(), sensitive)
+                .unwrap()
+        };
+        let written = read(CBOR_OBJECT, false);
+        assert_eq!(
+            written.fields,
+            [
+                "apiVersion = example.org/v1",
+                "kind = CronTab",
+                "metadata.labels.team = ward",
+                "metadata.name = nightly",
+                "metadata.namespace = ward",
+                "spec.big = 70000",
+                "spec.cronSpec = 5 * * * *",
+                "spec.empty = {}",
+                "spec.exact = 0.1",
+                "spec.hosts[0] = a",
+                "spec.hosts[1] = b",
+                "spec.huge = 5000000000",
+                "spec.long = xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+                "spec.none = null",
+                "spec.offset = -7",
+                "spec.ratio = 1.5",
+                "spec.replicas = 3",
+                "spec.suspend = false",
+            ]
+        );
+        assert_eq!((written.name.as_str(), written.labels.known["team"].as_str()), ("nightly", "ward"));
+        let shown = read(CBOR_SECRET, false).fields;
+        assert!(shown.contains(&"data.password = czNjcmV0".to_owned()), "{shown:?}");
+        let secret = read(CBOR_SECRET, true).fields;
+        assert!(secret.contains(&"data.password = (not recorded)".to_owned()), "{secret:?}");
+    }
+
     #[test]
     fn steps_of_a_patch_are_told() {
         let patch = br#"[{"op":"replace","path":"/spec/replicas","value":3},{"op":"remove","path":"/metadata/labels/app"},{"op":"move","from":"/a","path":"/b"}]"#;

@@ -1,5 +1,6 @@
 //! CBOR (RFC 8949) as Kubernetes writes it (KEP-4222): self-described, maps by name, texts as byte strings too.
 
+use data_encoding::BASE64;
 use serde_json::{Map, Number, Value};
 
 /// Levels of arrays and maps.
@@ -65,8 +66,7 @@ fn value(input: &mut &[u8], depth: usize) -> Result<Value, &'static str> {
             }
             fields.into()
         }
-        // What a tag says of a value changes nothing for us.
-        (6, Some(_)) => value(input, depth + 1)?,
+        (6, Some(tag)) => tagged(tag, input, depth)?,
         (7, Some(argument)) => match low {
             20 => false.into(),
             21 => true.into(),
@@ -78,6 +78,23 @@ fn value(input: &mut &[u8], depth: usize) -> Result<Value, &'static str> {
         },
         _ => return Err("its CBOR has a head that means nothing"),
     })
+}
+
+/// Behind a tag. One says that Kubernetes reads bytes as their base64 (RFC 8949, 3.4.5.2): what is a label there is the same here. Its
+/// neighbours, which Kubernetes does not write, say the like of other alphabets, and of whole values.
+fn tagged(tag: u64, input: &mut &[u8], depth: usize) -> Result<Value, &'static str> {
+    const TO_BASE64: u64 = 22;
+    const TO_BASE64URL: u64 = 21;
+    const TO_BASE16: u64 = 23;
+    match tag {
+        TO_BASE64 => match head(input)? {
+            (2, _, length) => Ok(Value::String(BASE64.encode(&bytes(input, 2, length)?))),
+            _ => Err("its CBOR has a tag for bytes at what is none"),
+        },
+        TO_BASE64URL | TO_BASE16 => Err("its CBOR has bytes that two readers could read differently"),
+        // What another tag says of a value changes nothing for us.
+        _ => value(input, depth + 1),
+    }
 }
 
 fn float(value: f64) -> Value {
@@ -98,7 +115,12 @@ fn half(bits: u64) -> f32 {
 }
 
 fn text(input: &mut &[u8], kind: u8, length: Option<u64>) -> Result<String, &'static str> {
-    let bytes = match length {
+    let bytes = bytes(input, kind, length)?;
+    Ok(String::from_utf8(bytes).unwrap_or_else(|error| format!("({} bytes)", error.as_bytes().len())))
+}
+
+fn bytes(input: &mut &[u8], kind: u8, length: Option<u64>) -> Result<Vec<u8>, &'static str> {
+    Ok(match length {
         Some(length) => take(input, usize::try_from(length).map_err(|_| "its CBOR is cut off")?)?.to_vec(),
         None => {
             let mut all = Vec::new();
@@ -116,8 +138,7 @@ fn text(input: &mut &[u8], kind: u8, length: Option<u64>) -> Result<String, &'st
             }
             all
         }
-    };
-    Ok(String::from_utf8(bytes).unwrap_or_else(|error| format!("({} bytes)", error.as_bytes().len())))
+    })
 }
 
 /// Another element follows: so many are left, or there is no break yet.
@@ -176,6 +197,8 @@ mod tests {
             (b"\xbf\x61a\xf5\xff", serde_json::json!({"a": true})),
             (b"\xf9\x3e\x00", serde_json::json!(1.5)),
             (b"\xfa\x3f\xc0\x00\x00", serde_json::json!(1.5)),
+            (b"\xd6\x43war", serde_json::json!("d2Fy")),
+            (b"\xd6\x5f\x42wa\x41r\xff", serde_json::json!("d2Fy")),
         ] {
             assert_eq!(read(bytes), Ok(wanted));
         }
@@ -187,6 +210,10 @@ mod tests {
             b"\x01\x02",
             b"",
             b"\xff",
+            b"\xd6\x63war",
+            b"\xd6\x81\x43war",
+            b"\xd5\x43war",
+            b"\xd7\x43war",
             &[0x81; 200],
             b"\x9b\xff\xff\xff\xff\xff\xff\xff\xff",
         ] {

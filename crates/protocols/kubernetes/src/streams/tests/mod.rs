@@ -1,9 +1,10 @@
-//! Peers made by hand, frame by frame and message by message, against the legs.
+//! Peers made by hand, frame by frame and message by message, against the legs; and in `recorded` what a client really sent.
 
 mod exec;
 mod forward;
 mod hostile;
 mod negotiate;
+mod recorded;
 
 use std::time::Duration;
 
