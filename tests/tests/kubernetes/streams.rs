@@ -3,12 +3,12 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::TcpStream,
+    net::{Shutdown, TcpStream},
     process::Stdio,
     time::Duration,
 };
 
-use hoop_testkit::{free_port, run};
+use hoop_testkit::{free_port, run, wait_until};
 use serde_json::json;
 
 use super::{Open, Running, clinic, events, kubectl, of_kind, said, text, told};
@@ -160,24 +160,52 @@ fn ports_of_a_pod_are_reached_where_the_rule_says_so() {
             stream
         };
         // One that stands still holds up no other.
-        let (_first, _second) = (talk("first"), talk("second"));
-        // Nobody listens there: that connection ends, and no other.
+        let both = [talk("first"), talk("second")];
+        // What both have to say is said, and so the pod hears.
+        for mut stream in both {
+            stream.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+        }
+        let last = talk("and a last one");
+        // Nobody listens there: that connection ends, and with it kubectl.
         let closed: u16 =
             refusing.split("127.0.0.1:").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
         let mut stream = TcpStream::connect(("127.0.0.1", closed)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0);
-        drop((lines, forward, open));
+        // What nobody closed ends with its client.
+        wait_until("the last connection's end in the pod", || {
+            // What listens has the word in its own line.
+            let script = "test $(ps | grep -c ' cat$') = 1";
+            let alone = cluster.kubectl(&["exec", "web", "--", "sh", "-c", script]).output().unwrap();
+            alone.status.success().then_some(())
+        });
+        drop((lines, forward, last, open));
         let events = events(&world);
         let told = told(&events, "forward");
         assert_eq!(
             told.iter()
                 .filter(|line| line.starts_with(&format!("{}/web port {port}: ", cluster.namespace)))
                 .count(),
-            2,
+            3,
             "{told:#?}"
         );
         assert!(told.iter().any(|line| line.contains("web port 1: HOOP-5055")), "{told:#?}");
+        assert!(told.iter().all(|line| !line.ends_with("no end")), "{told:#?}");
+        let mut sums: Vec<_> = of_kind(&events, "request")
+            .into_iter()
+            .filter(|request| {
+                request["text"].as_str().is_some_and(|text| text.ends_with(&format!(" port {port}")))
+            })
+            .flat_map(|request| {
+                let completed = of_kind(&events, "completed").into_iter();
+                completed.filter(|end| end["id"] == request["id"] && end["stream"] == request["stream"])
+            })
+            .filter_map(|end| end["bytes"].as_u64())
+            .collect();
+        sums.sort_unstable();
+        let both_ways = ["first", "second", "and a last one"].map(|word| 2 * word.len() as u64);
+        assert_eq!(sums, both_ways, "{told:#?}");
         assert!(of_kind(&events, "copy").iter().all(|copy| copy["data"] != "first"), "its bytes are counted");
     }
 }

@@ -107,6 +107,18 @@ impl Forwards {
     }
 }
 
+/// How connections end, where nothing went wrong.
+const CLOSED: &str = "closed";
+const LEFT: &str = "closed, when the client left";
+
+/// Why no more comes from a client.
+enum Up {
+    /// All is said.
+    Said,
+    /// It has gone, or broke the connection off.
+    Left,
+}
+
 /// One connection.
 struct One {
     shared: Arc<Shared>,
@@ -134,8 +146,9 @@ impl One {
         };
         let duration_us = course.micros(began);
         let event = match &outcome {
-            Ok(()) => {
-                Event::Completed { id, tag: "closed".into(), rows: 0, bytes: tally.total(), duration_us }
+            Ok(how) => {
+                let tag = Bytes::from_static(how.as_bytes());
+                Event::Completed { id, tag, rows: 0, bytes: tally.total(), duration_us }
             }
             Err(fault) => course::failed(id, fault, duration_us),
         };
@@ -152,7 +165,7 @@ impl One {
         tally: &Tally,
         from_client: &mut FromForward,
         to_client: &mut ToForward,
-    ) -> Result<(), Fault> {
+    ) -> Result<&'static str, Fault> {
         let (io, agreed) = match self
             .shared
             .upstream
@@ -172,18 +185,24 @@ impl One {
             cluster.open(port).await.map_err(lost)?;
         let host = &self.shared.course.host;
         let up = async {
-            while let Ok(Some(data)) = from_client.next().await {
-                host.touch();
-                if let Some(event) = tally.take(Direction::In, &data).event() {
-                    host.note(event, Keep::IfStrict).await?;
-                }
-                if to_cluster.send(data).await.is_err() {
-                    break;
+            loop {
+                match from_client.next().await {
+                    Ok(Some(data)) => {
+                        host.touch();
+                        if let Some(event) = tally.take(Direction::In, &data).event() {
+                            host.note(event, Keep::IfStrict).await?;
+                        }
+                        if to_cluster.send(data).await.is_err() {
+                            return Ok(Up::Said);
+                        }
+                    }
+                    ended => {
+                        // The pod may have something to say yet, and has to hear what came before.
+                        let _ = to_cluster.end().await;
+                        return Ok::<_, Fault>(if ended.is_ok() { Up::Said } else { Up::Left });
+                    }
                 }
             }
-            // The pod may have something to say yet.
-            let _ = to_cluster.end().await;
-            Ok::<(), Fault>(())
         };
         let down = async {
             loop {
@@ -194,22 +213,22 @@ impl One {
                 }
             }
             match from_cluster.failure().await {
-                Ok(None) => Ok(()),
+                Ok(None) => Ok(CLOSED),
                 Ok(Some(words)) => Err(fault::cluster_stream(&String::from_utf8_lossy(&words))),
                 Err(error) => Err(lost(error)),
             }
         };
-        // The pod's end is the end; the client's half-close is not.
+        // The pod's end is the end; the client's half-close is not. A client that has gone hears nothing more.
         tokio::pin!(up, down);
         let mut up_over = false;
         loop {
             tokio::select! {
                 biased;
                 outcome = &mut down => return outcome,
-                outcome = &mut up, if !up_over => {
-                    outcome?;
-                    up_over = true;
-                }
+                outcome = &mut up, if !up_over => match outcome? {
+                    Up::Said => up_over = true,
+                    Up::Left => return Ok(LEFT),
+                },
             }
         }
     }
