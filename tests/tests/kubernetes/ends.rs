@@ -160,6 +160,7 @@ fn strictly_recorded_nothing_happens_before_its_record_is_stored() {
             metrics.lines().find(|line| line.starts_with("hoop_recording_failures_total")).map(str::to_owned);
         line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).unwrap_or(0.0)
     };
+    let (mut waiting, mut beside) = (used(&open), used(&open));
     disk.fill();
     let before = failures(&world);
     // Long enough that its record cannot fit into what is left of a page, also when it is compressed.
@@ -186,20 +187,41 @@ fn strictly_recorded_nothing_happens_before_its_record_is_stored() {
         cluster.kubectl(&["get", "configmap", "written"]).output().unwrap().status.success()
     };
     assert!(!ran(&cluster) && !written(&cluster), "it happened unrecorded");
+    // Nor is an upgrade answered, which would tell the client that its program begins.
+    let lost = failures(&world);
+    let head = format!(
+        "GET /api/v1/namespaces/{}/pods/web/exec?command=true&command={long}&stdout=1 HTTP/1.1\r\nHost: k8s\r\nConnection: Upgrade\r\n\
+         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Sec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n",
+        cluster.namespace
+    );
+    waiting.write_all(head.as_bytes()).unwrap();
+    // The agent has it by then: it answers what comes after it and is no request, of which nothing is recorded.
+    beside.write_all(b"no request\r\n\r\n").unwrap();
+    let mut answer = [0; 12];
+    beside.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 400");
+    wait_until("what cannot be stored still", || (failures(&world) > lost + 1.0).then_some(()));
+    waiting.set_nonblocking(true).unwrap();
+    let early = waiting.read(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(early, Err(std::io::ErrorKind::WouldBlock), "it is answered unrecorded");
+    waiting.set_nonblocking(false).unwrap();
     disk.make_room();
+    waiting.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 101");
     assert!(exec.0.wait().unwrap().success() && create.0.wait().unwrap().success());
     assert!(ran(&cluster) && written(&cluster));
-    // Without a gateway neither.
-    world.stop_gateway();
-    let path = format!("/api/v1/namespaces/{}/pods/web/exec?command=true&stdout=1", cluster.namespace);
+}
+
+/// A connection on which a request was answered: of what is recorded before the first one nothing is left to do.
+fn used(open: &Open) -> std::os::unix::net::UnixStream {
     let mut stream = open.dial();
-    let head = format!(
-        "GET {path} HTTP/1.1\r\nHost: k8s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n"
-    );
-    let _ = stream.write_all(head.as_bytes());
-    stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
-    let mut answer = [0; 12];
-    let read = stream.read(&mut answer).unwrap_or(0);
-    assert!(!answer[..read].starts_with(b"HTTP/1.1 101"), "it is answered unrecorded");
+    stream.write_all(b"GET /api//pods HTTP/1.1\r\nHost: k8s\r\n\r\n").unwrap();
+    let (mut answer, mut byte) = (Vec::new(), [0]);
+    while !answer.ends_with(br#""Failure"}"#) {
+        stream.read_exact(&mut byte).unwrap();
+        answer.push(byte[0]);
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 400"));
+    stream
 }
