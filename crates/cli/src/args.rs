@@ -59,7 +59,7 @@ Examples:
   hoop connect pg-prod                       a local port, with ready-to-paste commands
   hoop connect pg-prod -- psql               psql right away
   hoop ssh web-1                             a shell on a host
-  hoop kube login k8s-prod                   then kubectl get pods, helm, k9s
+  hoop kube login k8s-prod                   then kubectl get pods, helm, any client
   hoop exec k8s-prod web-7f9c                a shell in a pod
   hoop sessions replay ses_...               what somebody did, and saw
 
@@ -118,7 +118,7 @@ pub(crate) enum Command {
     Ssh(SshArgs),
     /// Write a configuration with which plain ssh, scp, sftp, rsync, git and ansible use hoop
     SshConfig(SshConfig),
-    /// Let kubectl, helm and k9s use a connection to Kubernetes
+    /// Let kubectl, helm and other clients use a connection to Kubernetes
     #[command(subcommand)]
     Kube(Kube),
     /// Run a command or a shell in a pod, without kubectl
@@ -447,7 +447,7 @@ Examples:
   hoop connect pg-prod pg-stage              two at once
   hoop connect pg-prod -- psql clinic        run a program with PGHOST, PGPORT, PGUSER set; its exit code is ours
   hoop connect pg-prod -- pg_dump -t visits  the same
-  hoop connect k8s-prod -- kubectl get pods  run it with KUBECONFIG set; helm, k9s and python do as well
+  hoop connect k8s-prod -- kubectl get pods  run it with KUBECONFIG set; helm and python do as well
   hoop connect pg-prod --socket              a Unix socket besides the port
   hoop connect pg-prod --stdio               one stream over stdin and stdout
   hoop connect pg-prod --statement @fix.sql -- sh -c 'psql -X -c \"$HOOP_STATEMENT\"'

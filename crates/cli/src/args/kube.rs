@@ -59,7 +59,7 @@ Examples:
   hoop kube login k8s-prod --kubeconfig ./hoop.yaml   into another file
   hoop kube login k8s-prod --reason 'INC-42: pods restart'
 
-kubectl, helm, k9s and libraries then need no hoop in front. The context stays good: when the tunnel is gone, they open
+kubectl, helm and libraries then need no hoop in front. The context stays good: when the tunnel is gone, they open
 another one by `hoop kube credentials`. A reason is good for one session and not kept: where the access rule asks for one, log in
 again for the next.
 The kubeconfig holds no secret. Whatever else is in it stays; its comments do not.")]
