@@ -3,7 +3,7 @@
 //! As bounded as the public port: so many connections, the idle ones first to go, and a request's head within the time of a
 //! handshake. It answers until the very end, so that whoever balances load sees a gateway that stops.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::{
     Router, body::Body, extract::State, http::StatusCode, http::header, response::IntoResponse, routing::get,

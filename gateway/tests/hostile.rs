@@ -4,7 +4,13 @@
 
 mod common;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use common::{
     World,
@@ -103,6 +109,22 @@ async fn a_body_without_end_is_refused() {
         Ok(response) => assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE),
         Err(error) => assert!(error.is_request(), "{error}"),
     }
+    // And one that does not say how long it is, and never ends.
+    let (piece, sent) = (vec![b' '; 16 * 1024], Arc::new(AtomicUsize::new(0)));
+    let endless = tokio_stream::iter({
+        let sent = Arc::clone(&sent);
+        std::iter::repeat_with(move || {
+            sent.fetch_add(piece.len(), Ordering::Relaxed);
+            Ok::<_, std::io::Error>(piece.clone())
+        })
+    });
+    let request = world.request(Method::POST, "/login/password").header("content-type", "application/json");
+    match request.body(reqwest::Body::wrap_stream(endless)).send().await {
+        Ok(response) => assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE),
+        Err(error) => assert!(error.is_request(), "{error}"),
+    }
+    let sent = sent.load(Ordering::Relaxed);
+    assert!(sent < 16 << 20, "{sent} bytes were taken");
     still_serves(&world).await;
 }
 

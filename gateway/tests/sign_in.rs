@@ -166,6 +166,40 @@ async fn a_cookie_is_hard_to_misuse() {
     assert_eq!(get().send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
 }
 
+/// Of a command line: when it was not refreshed for a while, and at its end, however often it was.
+#[tokio::test]
+async fn a_sign_in_ends_when_it_is_idle_and_at_its_absolute_end() {
+    let limits = |idle, absolute| {
+        World::with(move |config| {
+            config.tokens.idle = std::time::Duration::from_millis(idle);
+            config.tokens.absolute = std::time::Duration::from_millis(absolute);
+        })
+    };
+    for (idle, absolute) in [(300, 3_600_000), (3_600_000, 1_500)] {
+        let world = limits(idle, absolute).await;
+        let mut ada = world.person("ada", Role::User, &[]).await;
+        let began = std::time::Instant::now();
+        let mut tokens = world.tokens(&mut ada).await;
+        if idle < absolute {
+            while began.elapsed().as_millis() < 400 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(world.refresh(&tokens.refresh).await.status(), StatusCode::UNAUTHORIZED);
+            continue;
+        }
+        loop {
+            let answer = world.refresh(&tokens.refresh).await;
+            if answer.status() != StatusCode::OK {
+                assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+                break;
+            }
+            tokens = Tokens::of(&answer.json().await.unwrap());
+            assert!(began.elapsed().as_secs() < 20, "it is refreshed without end");
+        }
+        assert!(began.elapsed().as_millis() >= 1_000, "{:?}", began.elapsed());
+    }
+}
+
 #[tokio::test]
 async fn an_idle_cookie_ends_though_its_page_asks_by_itself() {
     let world = World::with(|config| {

@@ -86,8 +86,8 @@ fn what_works_is_told_with_its_times_and_what_does_not_with_its_step() {
     let began = Instant::now();
     let (answer, _) = tried(&world, settings(json!({ "port": silent })));
     assert_eq!(failed(&answer), ("tls", "HOOP-4033"));
-    assert!((9..13).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    assert!((9..25).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
     let began = Instant::now();
     assert_eq!(tried(&world, json!({})).1, 0);
-    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(began.elapsed() < Duration::from_secs(9), "nothing waits for the silent one");
 }

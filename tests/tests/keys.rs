@@ -123,7 +123,7 @@ fn vault_keeps_the_key_and_its_absence_stops_reading_alone() {
     let began = Instant::now();
     let said = refused(&world, &["sessions", "replay", &first]);
     assert!(said.contains("HOOP-6031") && said.contains("too long"), "{said}");
-    assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
     vault.set(json!({ "hangs": false }));
     // No rights: told apart.
     vault.set(json!({ "sealed": false, "denied": true }));

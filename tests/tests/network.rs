@@ -4,7 +4,7 @@
 use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
-    process::Stdio,
+    process::{Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use hoop_testkit::{World, WorldOptions, program, run, wait_until};
+use hoop_testkit::{World, WorldOptions, binary, program, run, wait_until};
 
 /// A proxy that knows CONNECT alone, counts, and wants credentials.
 fn proxy() -> (u16, Arc<AtomicUsize>) {
@@ -92,9 +92,9 @@ fn another_local_user_cannot_use_the_port() {
         let text = std::fs::read_to_string(&log).unwrap();
         text.split_whitespace().find(|word| word.starts_with("postgresql://")).map(str::to_owned)
     });
-    let mine = run(std::process::Command::new(program("psql")).args(["-XAtc", "select 1", &url]));
+    let mine = run(Command::new(program("psql")).args(["-XAtc", "select 1", &url]));
     assert_eq!(mine, "1\n");
-    let mut theirs = std::process::Command::new("setpriv");
+    let mut theirs = Command::new("setpriv");
     theirs.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups"]).arg(program("psql"));
     let done = theirs.args(["-XAtc", "select 1", &url]).env("HOME", "/").current_dir("/").output().unwrap();
     assert!(!done.status.success(), "nobody came in: {done:?}");
@@ -103,7 +103,7 @@ fn another_local_user_cannot_use_the_port() {
         let told = std::fs::read_to_string(&log).unwrap();
         (told.contains("HOOP-1012") && told.contains("65534")).then_some(())
     });
-    let mine = run(std::process::Command::new(program("psql")).args(["-XAtc", "select 2", &url]));
+    let mine = run(Command::new(program("psql")).args(["-XAtc", "select 2", &url]));
     assert_eq!(mine, "2\n");
     child.kill().unwrap();
     child.wait().unwrap();
@@ -134,10 +134,45 @@ fn garbage_on_the_public_port_disturbs_nobody() {
     assert!(counted("not_tls") >= 2.0, "refusals are counted");
 }
 
+/// For machines: each line of both daemons is an object with a time, a level and a message.
+#[test]
+fn logs_in_json_are_json_to_the_last_line() {
+    let mut world = World::with(WorldOptions {
+        gateway_env: vec![("HOOP_GATEWAY_LOG_FORMAT", "json".to_owned())],
+        agent: &["--log-format", "json"],
+        ..WorldOptions::default()
+    });
+    assert_eq!(world.psql("select 1"), "1\n");
+    world.agent.terminate();
+    world.gateway.terminate();
+    for log in [world.gateway.log(), world.agent.log()] {
+        assert!(log.lines().count() > 3, "{log}");
+        for line in log.lines() {
+            let object: serde_json::Value =
+                serde_json::from_str(line).unwrap_or_else(|why| panic!("{line}: {why}"));
+            assert!(object["timestamp"].is_string() && object["level"].is_string(), "{line}");
+        }
+    }
+}
+
+/// The shell takes them, and knows the commands.
+#[test]
+fn completions_are_scripts_of_their_shells() {
+    let script = run(Command::new(binary("hoop")).args(["completion", "bash"]));
+    let asked = format!(
+        "{script}\nCOMP_WORDS=(hoop conn) COMP_CWORD=1; _hoop hoop conn hoop; echo \"${{COMPREPLY[*]}}\""
+    );
+    assert_eq!(run(Command::new("bash").args(["--norc", "-c", &asked])).trim(), "connect");
+    for shell in ["zsh", "fish"] {
+        let script = run(Command::new(binary("hoop")).args(["completion", shell]));
+        assert!(script.contains("hoop") && script.contains("sessions"), "{shell}");
+    }
+}
+
 #[test]
 fn nothing_listens_at_the_agent() {
     let world = World::start();
-    let listening = run(std::process::Command::new("ss").args(["-Hltnp"]).stdin(Stdio::null()));
+    let listening = run(Command::new("ss").args(["-Hltnp"]).stdin(Stdio::null()));
     let pid = format!("pid={},", world.agent.pid());
     assert!(!listening.contains(&pid), "{listening}");
 }
