@@ -1,6 +1,6 @@
 //! Metrics and health: what they say when something is wrong, and that nobody can block them.
 
-#![allow(missing_docs, clippy::allow_attributes, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

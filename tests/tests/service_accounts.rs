@@ -2,7 +2,7 @@
 
 use std::{
     process::{Command, Stdio},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use hoop_testkit::{SOON, World, binary, run, wait_until};
