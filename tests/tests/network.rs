@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use hoop_testkit::{World, WorldOptions, binary, program, run, wait_until};
+use hoop_testkit::{World, WorldOptions, binary, program, run, run_with_input, wait_until};
 
 /// A proxy that knows CONNECT alone, counts, and wants credentials.
 fn proxy() -> (u16, Arc<AtomicUsize>) {
@@ -162,7 +162,7 @@ fn completions_are_scripts_of_their_shells() {
     let asked = format!(
         "{script}\nCOMP_WORDS=(hoop conn) COMP_CWORD=1; _hoop hoop conn hoop; echo \"${{COMPREPLY[*]}}\""
     );
-    assert_eq!(run(Command::new("bash").args(["--norc", "-c", &asked])).trim(), "connect");
+    assert_eq!(run_with_input(Command::new("bash").args(["--norc", "-s"]), &asked).trim(), "connect");
     for shell in ["zsh", "fish"] {
         let script = run(Command::new(binary("hoop")).args(["completion", shell]));
         assert!(script.contains("hoop") && script.contains("sessions"), "{shell}");

@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn a_certificate_is_renewed_in_good_time_and_never_at_once() {
         let minutes = |count: u64| Duration::from_secs(60 * count);
-        for (left, wait) in [(60, 45), (10, 8), (4, 2)] {
+        for (left, wait) in [(60, 45), (16, 12), (4, 2)] {
             assert_eq!(until_renewal(minutes(left)), minutes(wait));
         }
         assert_eq!(until_renewal(Duration::from_secs(10)), Duration::from_secs(5));
