@@ -192,7 +192,7 @@ fn a_target_that_turns_hostile_after_the_log_in_disturbs_nobody_else() {
                     // A row without end, of as many bytes as there can be.
                     0 => {
                         let _ = stream.write_all(
-                            b"T\0\0\0\x1b\0\x01a\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0",
+                            b"T\0\0\0\x1a\0\x01a\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0",
                         );
                         let _ = stream.write_all(b"D\x7f\xff\xff\xff\0\x01\x7f\xff\xff\xf5");
                         while stream.write_all(&[b'x'; 64 << 10]).is_ok() {
@@ -228,13 +228,22 @@ fn a_target_that_turns_hostile_after_the_log_in_disturbs_nobody_else() {
     };
     assert_eq!(world.psql("select 1"), "1\n");
     let before = resident(world.agent.pid());
-    let mut row = start();
+    // A client that keeps nothing of it.
+    let mut row = world.hoop(&world.engineer);
+    let row = row.args(["connect", "evil", "--stdio"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut row = row.stderr(Stdio::null()).spawn().unwrap();
+    let (mut input, mut output) = (row.stdin.take().unwrap(), row.stdout.take().unwrap());
+    input.write_all(b"\0\0\0\x22\0\x03\0\0user\0app\0database\0clinic\0\0").unwrap();
+    output.read_exact(&mut [0]).unwrap();
+    input.write_all(b"Q\0\0\0\x0dselect 1\0").unwrap();
+    let reading = std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
     wait_until("a good part of the row", || (endless.load(Ordering::Relaxed) > 200 << 20).then_some(()));
     assert_eq!(world.psql("select 1"), "1\n");
     let more = resident(world.agent.pid()).saturating_sub(before);
     assert!(more < 64 << 20, "the agent grew by {} KiB", more / 1024);
     row.kill().unwrap();
     row.wait().unwrap();
+    reading.join().unwrap().unwrap();
     let columns = start().wait_with_output().unwrap();
     assert!(!columns.status.success(), "{columns:?}");
     let mut slow = start();
