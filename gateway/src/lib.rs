@@ -323,7 +323,8 @@ impl Running {
         };
         let _ = timeout(LAST_WORD, told).await;
         // 3. Control streams end; sessions are not ended, only their connections are.
-        links.iter().for_each(|link| link.ended.cancel());
+        //    (Those of now: one may have come while the others were told.)
+        hub.agents.all().iter().for_each(|link| link.ended.cancel());
         for live in hub.live.all() {
             live.cut.cancel();
         }

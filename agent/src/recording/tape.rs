@@ -277,6 +277,13 @@ impl SessionTape {
         self.wake();
     }
 
+    /// The disk did not take it.
+    fn fail_for(&self, error: &std::io::Error) -> TapeError {
+        let fault = failed(format_args!("{}: {error}", self.path.display()));
+        self.fail(fault.clone());
+        TapeError(fault)
+    }
+
     /// Fails the recording if it has stalled for too long.
     pub(super) fn check_stall(&self) {
         let since = self.marker_at.load(Ordering::Acquire);
@@ -308,11 +315,7 @@ impl SessionTape {
                 self.synced.fetch_max(written, Ordering::AcqRel);
                 Ok(())
             }
-            Err(error) => {
-                let fault = failed(format_args!("{}: {error}", self.path.display()));
-                self.fail(fault.clone());
-                Err(TapeError(fault))
-            }
+            Err(error) => Err(self.fail_for(&error)),
         }
     }
 
@@ -380,9 +383,7 @@ impl SessionTape {
     pub(super) fn write(&self, bytes: &[u8]) -> Result<(), TapeError> {
         if let Err(error) = (&self.file).write_all(bytes) {
             self.torn.store(true, Ordering::Release);
-            let fault = failed(format_args!("{}: {error}", self.path.display()));
-            self.fail(fault.clone());
-            return Err(TapeError(fault));
+            return Err(self.fail_for(&error));
         }
         let written = self.written.fetch_add(bytes.len() as u64, Ordering::AcqRel) + bytes.len() as u64;
         if self.marker_at.load(Ordering::Acquire) == 0 {
