@@ -18,6 +18,7 @@ import { after, afterEach, before, test } from 'node:test';
 import { launch, openPage, shot, signIn } from './browser.mjs';
 import { accessTests } from './real-access.mjs';
 import { passkeyTests } from './real-passkeys.mjs';
+import { terminalTests } from './real-terminal.mjs';
 import { trialTests } from './real-trial.mjs';
 import { totp } from './totp.mjs';
 
@@ -105,5 +106,7 @@ test('a live session is followed, and killed', { skip: skip || (env.HOOP_E2E_KIL
   await page.keyboard.press('Enter');
   await page.getByText(/ended|ending|interrupted/).first().waitFor();
 });
+
+terminalTests({ page: () => page, skip });
 
 accessTests({ url, browser: () => browser, page: () => page, skip });

@@ -259,7 +259,12 @@ impl SessionTape {
             let written = self.written();
             self.marker.store(written, Ordering::Release);
             let since = if durable >= written { 0 } else { ticks() };
-            self.marker_at.store(since, Ordering::Release);
+            self.marker_at.swap(since, Ordering::SeqCst);
+            // What was written between the two found a mark that is none any more, and is to have one.
+            if since == 0 && self.written.load(Ordering::SeqCst) > durable {
+                self.marker.store(self.written(), Ordering::Release);
+                self.marker_at.store(ticks(), Ordering::Release);
+            }
         }
         if let Some(stored) = self.awaited.as_ref().and_then(|awaited| stored_up_to(awaited, durable)) {
             self.kept.fetch_max(stored, Ordering::AcqRel);
@@ -385,8 +390,8 @@ impl SessionTape {
             self.torn.store(true, Ordering::Release);
             return Err(self.fail_for(&error));
         }
-        let written = self.written.fetch_add(bytes.len() as u64, Ordering::AcqRel) + bytes.len() as u64;
-        if self.marker_at.load(Ordering::Acquire) == 0 {
+        let written = self.written.fetch_add(bytes.len() as u64, Ordering::SeqCst) + bytes.len() as u64;
+        if self.marker_at.load(Ordering::SeqCst) == 0 {
             self.marker.store(written, Ordering::Release);
             self.marker_at.store(ticks(), Ordering::Release);
         }

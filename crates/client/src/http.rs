@@ -25,6 +25,9 @@ use crate::{
 
 const USER_AGENT: &str = concat!("hoop/", env!("CARGO_PKG_VERSION"));
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection that waits for the next call. Who holds a session open for hours makes calls once in a while, and the gateway
+/// should not hold two connections for them.
+const IDLE: Duration = Duration::from_secs(1);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Opening a session waits for the agent; a stream of events says something at least this often.
 const SILENCE_LIMIT: Duration = Duration::from_secs(90);
@@ -115,6 +118,7 @@ impl Api {
             .user_agent(USER_AGENT)
             .tls_backend_preconfigured(tls.clone())
             .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(IDLE)
             .read_timeout(SILENCE_LIMIT)
             .https_only(true)
             // A gateway has no reason to send us elsewhere, token and all.

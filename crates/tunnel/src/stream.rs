@@ -10,6 +10,8 @@
 mod agent;
 mod connector;
 pub(crate) mod scratch;
+#[cfg(test)]
+mod tests;
 
 use std::{
     future::Future as _,
@@ -131,12 +133,18 @@ impl<C: Carrier> std::fmt::Debug for ResumableStream<C> {
     }
 }
 
-/// What the task that polls the stream sleeps for. Reading and writing poll the same carrier: the one may find what the
-/// other one was told to wait for, and then the task is woken, or it would sleep on.
+/// What the task that polls the stream sleeps for. All that it does polls the same carrier: one thing may find what another was told
+/// to wait for, and then the task is woken, or it would sleep on.
 #[derive(Debug, Clone, Copy, Default)]
 struct Waits {
-    room: bool,
+    /// To read.
     data: bool,
+    /// To write.
+    room: bool,
+    /// For what was written to be on the carrier.
+    flushed: bool,
+    /// For the other end to have read all.
+    finished: bool,
 }
 
 fn now() -> StdInstant {
@@ -264,10 +272,7 @@ impl<C: Carrier> ResumableStream<C> {
             }
             self.check()?;
             let polled = self.poll_carrier(cx, at, limit, deliver);
-            if self.waits.room && self.core.capacity() > 0 {
-                self.waits.room = false;
-                cx.waker().wake_by_ref();
-            }
+            self.wake_writer(cx);
             self.waits.data = polled.is_pending();
             let delivered = ready!(polled);
             if delivered > 0 {
@@ -431,15 +436,38 @@ impl<C: Carrier> ResumableStream<C> {
             if self.core.capacity() > 0 {
                 return Poll::Ready(Ok(()));
             }
-            // Room comes with an acknowledgement. Data that comes before it is held for the reader.
-            let polled = self.poll_carrier(cx, now(), 0, &mut |_| {});
-            if self.waits.data && polled.is_ready() {
-                self.waits.data = false;
-                cx.waker().wake_by_ref();
-            }
+            // Room comes with an acknowledgement.
+            let polled = self.poll_for_writer(cx);
             self.waits.room = polled.is_pending();
             ready!(polled);
         }
+    }
+
+    /// Reads the carrier for something else than data. Data that comes before it is held for the reader.
+    fn poll_for_writer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let polled = self.poll_carrier(cx, now(), 0, &mut |_| {});
+        if self.waits.data && polled.is_ready() {
+            self.waits.data = false;
+            cx.waker().wake_by_ref();
+        }
+        polled.map(drop)
+    }
+
+    /// The reader found what somebody else waits for.
+    fn wake_writer(&mut self, cx: &Context<'_>) {
+        let Waits { room, flushed, finished, .. } = self.waits;
+        let found = (room && self.core.capacity() > 0)
+            || (flushed && self.is_flushed())
+            || (finished && self.core.is_finish_acknowledged());
+        if found {
+            (self.waits.room, self.waits.flushed, self.waits.finished) = (false, false, false);
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    /// The carrier has taken everything.
+    fn is_flushed(&self) -> bool {
+        self.carrier.is_some() && !self.core.has_output() && !self.unflushed
     }
 
     /// Notes when something was written, where that is of use.
@@ -489,7 +517,9 @@ impl<C: Carrier> ResumableStream<C> {
                 return Poll::Ready(Ok(()));
             }
             self.check()?;
-            ready!(self.poll_carrier(cx, now(), 0, &mut |_| {}));
+            let polled = self.poll_for_writer(cx);
+            self.waits.finished = polled.is_pending();
+            ready!(polled);
         }
     }
 }
@@ -523,10 +553,12 @@ impl<C: Carrier> AsyncWrite for ResumableStream<C> {
         loop {
             self.check()?;
             self.pump(cx);
-            if self.carrier.is_some() && !self.core.has_output() && !self.unflushed {
+            if self.is_flushed() {
                 return Poll::Ready(Ok(()));
             }
-            ready!(self.poll_carrier(cx, now(), 0, &mut |_| {}));
+            let polled = self.poll_for_writer(cx);
+            self.waits.flushed = polled.is_pending();
+            ready!(polled);
         }
     }
 

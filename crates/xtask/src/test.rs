@@ -173,7 +173,7 @@ fn end_to_end(console: &Console, parts: &Parts) -> Result<()> {
         demo::remove(&state)?;
     }
     say("console: end to end in headless Chromium, against a demo");
-    let running = demo::start(&state, Shape { admin_may_connect: true, host: false, ..Shape::demo(true) })?;
+    let running = demo::start(&state, Shape { admin_may_connect: true, ..Shape::demo(true) })?;
     let outcome = drive_console(console, parts, &running);
     let stopped = demo::stop(&state);
     outcome?;

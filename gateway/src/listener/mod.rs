@@ -104,7 +104,7 @@ pub(crate) async fn serve(listener: Listener, socket: TcpListener) {
         let listener = Arc::clone(&listener);
         let hub = Arc::clone(&listener.hub);
         let place = Place { counted: Arc::new(counted), half_open: half_open.clone() };
-        hub.tasks.spawn(async move { connection(&listener, tcp, canonical(from), half, place).await });
+        hub.tasks.spawn(connection(listener, tcp, canonical(from), half, place));
     }
 }
 
@@ -112,21 +112,13 @@ fn canonical(from: SocketAddr) -> IpAddr {
     from.ip().to_canonical()
 }
 
-async fn connection(listener: &Arc<Listener>, mut tcp: TcpStream, from: IpAddr, half: Half, place: Place) {
+/// One connection to its end. There are as many of these as sessions, all of which wait most of the time: what a relay does not need
+/// is in boxes, for the task has room for the largest of its branches.
+async fn connection(listener: Arc<Listener>, mut tcp: TcpStream, from: IpAddr, half: Half, place: Place) {
     let _ = tcp.set_nodelay(true);
-    let limits = &listener.hub.config.limits;
-    let deadline = Instant::now() + limits.handshake_timeout;
-    let pushed_out = half.pushed_out.clone();
-    let opening = tokio::select! {
-        biased;
-        () = listener.hub.stopping.cancelled() => return,
-        () = pushed_out.cancelled() => return refuse("pushed_out"),
-        opened = timeout_at(deadline, open(listener, &mut tcp)) => opened,
-    };
-    let (dispatch, bytes) = match opening {
-        Ok(Ok(opened)) => opened,
-        Ok(Err(reason)) => return refuse(reason),
-        Err(_) => return refuse("handshake_timeout"),
+    let deadline = Instant::now() + listener.hub.config.limits.handshake_timeout;
+    let Some((dispatch, bytes)) = Box::pin(opened(&listener, &mut tcp, deadline, &half)).await else {
+        return;
     };
     match dispatch {
         Dispatch::Session(ticket) => {
@@ -134,7 +126,7 @@ async fn connection(listener: &Arc<Listener>, mut tcp: TcpStream, from: IpAddr, 
             let relayed = relay::ticket(&listener.hub, &ticket, bytes, Pipe::Tcp(tcp), half).await;
             if let Err(why) = relayed {
                 why.count();
-                relay::tell(&listener.hub, &ticket, why, from).await;
+                Box::pin(relay::tell(&listener.hub, &ticket, why, from)).await;
             }
         }
         Dispatch::Claim(claim) => {
@@ -143,14 +135,44 @@ async fn connection(listener: &Arc<Listener>, mut tcp: TcpStream, from: IpAddr, 
             }
         }
         Dispatch::Http => {
-            let handshake = TlsAcceptor::from(Arc::clone(&listener.public)).accept(Prefixed::new(bytes, tcp));
-            if let Some(stream) = shake(listener, handshake, deadline, half).await {
-                serve_http(listener, stream, from, place.clone()).await;
-            }
+            Box::pin(http(&listener, Prefixed::new(bytes, tcp), from, deadline, half, &place)).await;
         }
-        Dispatch::Control => control(listener, Prefixed::new(bytes, tcp), from, deadline, half).await,
+        Dispatch::Control => {
+            Box::pin(control(&listener, Prefixed::new(bytes, tcp), from, deadline, half)).await;
+        }
     }
     drop(place);
+}
+
+/// Where it goes, and the bytes read for it; none if it went nowhere in time.
+async fn opened(
+    listener: &Listener,
+    tcp: &mut TcpStream,
+    deadline: Instant,
+    half: &Half,
+) -> Option<(Dispatch, Vec<u8>)> {
+    let opened = tokio::select! {
+        biased;
+        () = listener.hub.stopping.cancelled() => return None,
+        () = half.pushed_out.cancelled() => Err("pushed_out"),
+        opened = timeout_at(deadline, open(listener, tcp)) => opened.unwrap_or(Err("handshake_timeout")),
+    };
+    opened.map_err(refuse).ok()
+}
+
+/// A person's, or a program's, connection to the API and the console.
+async fn http(
+    listener: &Arc<Listener>,
+    tcp: Prefixed<TcpStream>,
+    from: IpAddr,
+    deadline: Instant,
+    half: Half,
+    place: &Place,
+) {
+    let handshake = TlsAcceptor::from(Arc::clone(&listener.public)).accept(tcp);
+    if let Some(stream) = shake(listener, handshake, deadline, half).await {
+        serve_http(listener, stream, from, place.clone()).await;
+    }
 }
 
 /// An agent's control connection, from its `ClientHello` on.

@@ -132,7 +132,8 @@ pub(crate) async fn ticket(
     pipe: Pipe,
     half: impl Send,
 ) -> Result<(), Refused> {
-    let live = find(hub, ticket.session()).await?;
+    // What is needed to begin is in boxes: a task has room for all of it as long as it copies.
+    let live = Box::pin(find(hub, ticket.session())).await?;
     admit(&live, ticket)?;
     // A good ticket is what authenticates here: no longer half-open.
     drop(half);
@@ -140,10 +141,11 @@ pub(crate) async fn ticket(
     let agent = tokio::select! {
         biased;
         () = live.cut.cancelled() => return Err(Refused::UnknownSession),
-        agent = reach(hub, live.agent, &hello) => agent?,
+        agent = Box::pin(reach(hub, live.agent, &hello)) => agent?,
     };
     live.carried.connections.fetch_add(1, Ordering::Relaxed);
     live.carried.tally.forth.fetch_add(hello.len() as u64, Ordering::Relaxed);
+    drop(hello);
     copy(&live, pipe, agent).await;
     drop(stream);
     Ok(())

@@ -45,6 +45,7 @@ use crate::{
 use dial::SessionDial;
 use identity::SessionIdentity;
 use pump::{Carried, carry};
+use watch::Streams;
 
 /// Local connections of one session at once.
 const MOST_STREAMS: usize = 4096;
@@ -95,6 +96,7 @@ pub struct SessionConnector {
     api: Api,
     identity: Arc<SessionIdentity>,
     streams: Connector<SessionDial>,
+    open: Arc<Streams>,
 }
 
 impl std::fmt::Debug for SessionConnector {
@@ -142,7 +144,7 @@ impl SessionConnector {
             idle_timeout_seconds: opened.idle_timeout_seconds,
         };
         let streams = Connector::new(dial, tickets, Limits::default(), Backoff::default(), Sharing::Most);
-        Ok(Self { facts, host_key, api: api.clone(), identity, streams })
+        Ok(Self { facts, host_key, api: api.clone(), identity, streams, open: Arc::default() })
     }
 
     /// What is known of the session.
@@ -171,6 +173,7 @@ impl SessionConnector {
         L: AsyncRead + AsyncWrite + Unpin,
         C: Carrier,
     {
+        let _open = self.open.enter();
         match carry(local, stream).await {
             Ok(Carried { tls_refused: true, .. }) => Err(tls_refused()),
             Ok(Carried { .. }) => Ok(()),
@@ -218,7 +221,7 @@ impl SessionConnector {
 
     /// Waits until the session is over, and keeps its certificate fresh meanwhile.
     pub async fn until_over(&self) -> Over {
-        watch::until_over(&self.api, &self.facts, &self.identity).await
+        watch::until_over(&self.api, &self.facts, &self.identity, &self.open).await
     }
 
     fn clone_for_task(&self) -> Self {
@@ -228,6 +231,7 @@ impl SessionConnector {
             api: self.api.clone(),
             identity: Arc::clone(&self.identity),
             streams: self.streams.clone(),
+            open: Arc::clone(&self.open),
         }
     }
 

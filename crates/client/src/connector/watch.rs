@@ -1,10 +1,13 @@
 //! Looks after a session while it lives: is it still there, and does its certificate last?
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use hoop_api::sessions::{SessionState, SessionView};
 use hoop_model::Timestamp;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{SessionFacts, identity::SessionIdentity};
 use crate::{
@@ -14,6 +17,8 @@ use crate::{
 
 /// How often the gateway is asked without a reason.
 const EVERY: Duration = Duration::from_secs(20);
+/// The same while streams are open: they break when the session ends, and that is a reason.
+const EVERY_BESIDE_STREAMS: Duration = Duration::from_secs(300);
 /// How soon again with a reason: a thousand streams that fail at once ask once.
 const AT_MOST_EVERY: Duration = Duration::from_secs(1);
 /// A certificate is renewed when so much of its life is left, at least.
@@ -36,17 +41,46 @@ impl Over {
     }
 }
 
-pub(super) async fn until_over(api: &Api, facts: &SessionFacts, identity: &SessionIdentity) -> Over {
+/// How many streams of a session are open.
+#[derive(Debug, Default)]
+pub(super) struct Streams(AtomicUsize);
+
+/// One of them.
+pub(super) struct OpenStream<'a>(&'a Streams);
+
+impl Streams {
+    pub(super) fn enter(&self) -> OpenStream<'_> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        OpenStream(self)
+    }
+
+    fn any(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl Drop for OpenStream<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+pub(super) async fn until_over(
+    api: &Api,
+    facts: &SessionFacts,
+    identity: &SessionIdentity,
+    streams: &Streams,
+) -> Over {
     tokio::select! {
-        over = look(api, facts, identity) => over,
+        over = look(api, facts, identity, streams) => over,
         over = keep_certificate(api, facts, identity) => over,
     }
 }
 
-async fn look(api: &Api, facts: &SessionFacts, identity: &SessionIdentity) -> Over {
+async fn look(api: &Api, facts: &SessionFacts, identity: &SessionIdentity, streams: &Streams) -> Over {
     loop {
         let due = tokio::select! {
-            () = sleep(EVERY) => false,
+            () = until_asked_without_reason(streams) => false,
             () = sleep_until(facts.ends_at) => true,
             () = identity.suspected() => false,
         };
@@ -63,6 +97,16 @@ async fn look(api: &Api, facts: &SessionFacts, identity: &SessionIdentity) -> Ov
             Err(error) => tracing::debug!(%error, "the session's state is not known just now"),
         }
         sleep(AT_MOST_EVERY).await;
+    }
+}
+
+async fn until_asked_without_reason(streams: &Streams) {
+    let since = Instant::now();
+    loop {
+        sleep(EVERY).await;
+        if !streams.any() || since.elapsed() >= EVERY_BESIDE_STREAMS {
+            return;
+        }
     }
 }
 
@@ -108,6 +152,25 @@ async fn sleep_until(then: Timestamp) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn beside_open_streams_the_gateway_is_asked_seldom() {
+        let (streams, began) = (Streams::default(), Instant::now());
+        until_asked_without_reason(&streams).await;
+        assert_eq!(began.elapsed(), EVERY);
+
+        let (stream, began) = (streams.enter(), Instant::now());
+        until_asked_without_reason(&streams).await;
+        assert_eq!(began.elapsed(), EVERY_BESIDE_STREAMS);
+
+        let began = Instant::now();
+        let ends = async {
+            sleep(EVERY * 2).await;
+            drop(stream);
+        };
+        tokio::join!(until_asked_without_reason(&streams), ends);
+        assert!(began.elapsed() <= EVERY * 3, "the last one ended");
+    }
 
     #[test]
     fn a_certificate_is_renewed_in_good_time_and_never_at_once() {
