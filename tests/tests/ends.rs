@@ -31,6 +31,32 @@ fn a_killed_session_ends_in_two_seconds_with_its_statement() {
     assert!(session["end_reason"].as_str().unwrap().contains("wrong database"), "{session}");
 }
 
+/// One text of several statements is one transaction: what comes of its first says nothing of the rest.
+#[test]
+fn a_killed_session_ends_with_the_last_of_several_statements() {
+    let world = World::start();
+    world.postgres.script("create table done(what text); alter table done owner to app;");
+    // The server sends the first answer with the long one behind it.
+    let text = "select 1; select repeat('x', 20000); select pg_sleep(10); insert into done values ('late')";
+    let child = world
+        .through(&["psql", "-X", "-c", text])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_until("the statement", || is_running(&world, "late").then_some(()));
+    let began = Instant::now();
+    let id = world.sessions()[0]["id"].as_str().unwrap().to_owned();
+    wait_until("the first answer", || {
+        world.statements(&id).iter().any(|one| one["tag"] == "SELECT 1").then_some(())
+    });
+    run(world.hoop(&world.admin).args(["sessions", "kill", &id, "--reason", "wrong database"]));
+    child.wait_with_output().unwrap();
+    wait_until("the statement's end at the target", || (!is_running(&world, "late")).then_some(()));
+    assert!(began.elapsed() < Duration::from_secs(8), "it ran to its end: {:?}", began.elapsed());
+    assert_eq!(world.psql("select count(*) from done"), "0\n");
+}
+
 /// Nothing moves in it, in either direction.
 #[test]
 fn an_idle_session_that_is_killed_ends_in_two_seconds() {

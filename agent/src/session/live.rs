@@ -21,7 +21,7 @@ use hoop_tunnel::{
     ticket::{SessionSecret, TicketWindow},
 };
 use rand::TryRng;
-use tokio::{io::AsyncWriteExt, sync::mpsc};
+use tokio::{io::AsyncWriteExt, sync::mpsc, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::Sessions;
@@ -39,7 +39,9 @@ const PROGRESS: Duration = Duration::from_secs(2);
 /// Longest log-in at the target.
 const LOGIN: Duration = Duration::from_secs(30);
 /// Streams of one session at a time.
-const MOST_STREAMS: usize = 1000;
+pub(crate) const MOST_STREAMS: usize = 1000;
+/// A killed session may leave as many statements as it had streams, and all are to end in a moment.
+const CANCELS_AT_ONCE: usize = 16;
 
 /// The target's side of a session.
 pub(crate) struct AtTarget {
@@ -359,19 +361,28 @@ struct Counters {
 
 /// Sends cancel requests to the target, each on a connection of its own, as the protocol has it.
 async fn send_cancels(dial: Arc<dyn Dial>, mut requests: mpsc::Receiver<Bytes>, stop: CancellationToken) {
+    let mut sending = JoinSet::new();
     loop {
+        if sending.len() >= CANCELS_AT_ONCE {
+            sending.join_next().await;
+        }
         let request = tokio::select! {
             biased;
             Some(request) = requests.recv() => request,
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
         };
-        let sent = async {
-            let mut socket = dial.dial().await.map_err(|fault| fault.message)?;
-            socket.write_all(&request).await.map_err(|error| error.to_string())?;
-            socket.shutdown().await.map_err(|error| error.to_string())
-        };
-        if let Err(error) = sent.await {
-            tracing::warn!(%error, "a cancel request did not reach the target");
-        }
+        sending.spawn(send_cancel(Arc::clone(&dial), request));
+    }
+    while sending.join_next().await.is_some() {}
+}
+
+async fn send_cancel(dial: Arc<dyn Dial>, request: Bytes) {
+    let sent = async {
+        let mut socket = dial.dial().await.map_err(|fault| fault.message)?;
+        socket.write_all(&request).await.map_err(|error| error.to_string())?;
+        socket.shutdown().await.map_err(|error| error.to_string())
+    };
+    if let Err(error) = sent.await {
+        tracing::warn!(%error, "a cancel request did not reach the target");
     }
 }

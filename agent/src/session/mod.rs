@@ -16,7 +16,7 @@ use hoop_recording::RecordingPublicKey;
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub(crate) use live::{AtTarget, LiveSession};
+pub(crate) use live::{AtTarget, LiveSession, MOST_STREAMS};
 use meters::AllMeters;
 pub(crate) use open::{renewal, site_of, start};
 

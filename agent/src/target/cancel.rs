@@ -8,8 +8,8 @@ use hoop_model::StreamId;
 use hoop_session::CancelDesk;
 use tokio::sync::mpsc;
 
-/// Cancel requests that may wait to be sent; more are not needed, a person cancels one thing at a time.
-const WAITING: usize = 64;
+/// Cancel requests that may wait to be sent: when a session is killed, one for each of its streams.
+const WAITING: usize = crate::session::MOST_STREAMS;
 
 /// The desk of one session. What it hands over is sent by whoever holds the receiver.
 #[derive(Debug)]
@@ -80,6 +80,18 @@ mod tests {
         desk.forget(StreamId(1), false);
         desk.cancel(&key(b"good"));
         assert!(requests.try_recv().is_err());
+    }
+
+    #[test]
+    fn a_session_that_is_killed_cancels_the_work_of_all_its_streams() {
+        let (desk, mut requests) = SessionDesk::new();
+        let streams = 0..u32::try_from(crate::session::MOST_STREAMS).unwrap();
+        for stream in streams.clone() {
+            desk.register(StreamId(stream), key(b"good"), Bytes::from_static(b"cancel"));
+        }
+        streams.clone().for_each(|stream| desk.forget(StreamId(stream), true));
+        let sent = std::iter::from_fn(|| requests.try_recv().ok()).count();
+        assert_eq!(sent, streams.len());
     }
 
     #[test]

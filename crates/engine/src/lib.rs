@@ -259,6 +259,9 @@ pub trait Engine: Send {
     /// Holds so much from this side that the driver is to stop reading it.
     fn is_congested(&self, side: Side) -> bool;
 
+    /// The target may be at work for this stream, also after its end: what was asked of it is not answered to its last word.
+    fn is_working(&self) -> bool;
+
     /// The target's own key with which what this stream runs is cancelled, and the client's for it, once known.
     fn cancel_keys(&self) -> Option<CancelKeys>;
 }

@@ -77,7 +77,12 @@ pub struct StreamEnd {
 /// Runs a stream to its end. Dropping the future cuts both sides at once; the end is then not recorded.
 pub async fn drive<C: Pipe>(parts: Parts<C>) -> StreamEnd {
     let mut driver = Driver {
-        clerk: Clerk::new(parts.stream, parts.warrant, parts.tape, parts.activity),
+        clerk: Clerk {
+            stream: parts.stream,
+            warrant: parts.warrant,
+            tape: parts.tape,
+            activity: parts.activity,
+        },
         engine: parts.engine,
         client: parts.client,
         target: Target::Untouched,
@@ -457,7 +462,7 @@ impl<C: Pipe> Driver<C> {
     }
 
     fn finish(self, reason: CloseReason) -> StreamEnd {
-        let working = self.clerk.is_working() && reason != CloseReason::Target;
+        let working = self.engine.is_working() && reason != CloseReason::Target;
         self.desk.forget(self.clerk.stream, working);
         let event =
             Event::Closed { reason: describe(&reason), bytes_in: self.bytes_in, bytes_out: self.bytes_out };

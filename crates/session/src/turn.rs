@@ -3,10 +3,10 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
-use hoop_engine::{CancelKey, CloseReason, Engine, Event, Output, RequestId, Side};
+use hoop_engine::{CancelKey, CloseReason, Engine, Event, Output, Side};
 use hoop_model::{StreamId, Timestamp};
 use hoop_policy::Warrant;
-use hoop_recording::event::{Form, Record};
+use hoop_recording::event::Record;
 
 use crate::{Activity, Mark, Tape, TapeError};
 
@@ -33,28 +33,11 @@ pub(crate) struct Clerk {
     pub(crate) warrant: Arc<Warrant>,
     pub(crate) tape: Arc<dyn Tape>,
     pub(crate) activity: Arc<Activity>,
-    /// The last request that makes the target work, and the last that it answered.
-    asked: Option<RequestId>,
-    answered: Option<RequestId>,
 }
 
 impl Clerk {
-    pub(crate) fn new(
-        stream: StreamId,
-        warrant: Arc<Warrant>,
-        tape: Arc<dyn Tape>,
-        activity: Arc<Activity>,
-    ) -> Self {
-        Self { stream, warrant, tape, activity, asked: None, answered: None }
-    }
-
-    /// The target may be working on something.
-    pub(crate) fn is_working(&self) -> bool {
-        self.asked > self.answered
-    }
-
     /// Drains the engine to idle. What it sends may be written only after what it recorded is kept.
-    pub(crate) fn turn(&mut self, engine: &mut dyn Engine, now: Timestamp) -> Result<Turn, TapeError> {
+    pub(crate) fn turn(&self, engine: &mut dyn Engine, now: Timestamp) -> Result<Turn, TapeError> {
         let mut turn = Turn::default();
         let (mut last, mut must_keep) = (None, false);
         loop {
@@ -105,30 +88,19 @@ impl Clerk {
     }
 
     /// Counts, and says whether this record must be kept before anything is sent.
-    fn note(&mut self, event: &Event) -> bool {
+    fn note(&self, event: &Event) -> bool {
         match event {
-            Event::Request { id, form, .. } => {
+            Event::Request { .. } => {
                 self.activity.requests.fetch_add(1, Ordering::Relaxed);
-                if matches!(form, Form::Query | Form::Execute { .. } | Form::FunctionCall { .. }) {
-                    self.asked = Some(*id);
-                }
                 true
             }
-            Event::Completed { id, rows, .. } => {
+            Event::Completed { rows, .. } => {
                 self.activity.rows.fetch_add(*rows, Ordering::Relaxed);
-                self.answered = self.answered.max(Some(*id));
                 false
             }
-            Event::Failed { id, .. } => {
-                self.answered = self.answered.max(*id);
-                false
-            }
-            Event::Denied { id, .. } => {
-                self.answered = self.answered.max(Some(*id));
-                true
-            }
-            Event::Opened { .. } | Event::Closed { .. } | Event::Gap { .. } => true,
-            Event::Columns { .. }
+            Event::Denied { .. } | Event::Opened { .. } | Event::Closed { .. } | Event::Gap { .. } => true,
+            Event::Failed { .. }
+            | Event::Columns { .. }
             | Event::Rows { .. }
             | Event::Copy { .. }
             | Event::Curtailed { .. }

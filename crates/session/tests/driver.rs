@@ -35,11 +35,13 @@ struct LineEngine {
     next: u64,
     waiting: VecDeque<(RequestId, Bytes)>,
     out: VecDeque<Output>,
+    works: bool,
 }
 
 impl Engine for LineEngine {
     fn handle_input(&mut self, from: Side, input: &mut BytesMut, _: Timestamp) -> Result<(), Fault> {
         let bytes = input.split().freeze();
+        self.works = from == Side::Client;
         if from == Side::Target {
             self.out.push_back(Output::Send { to: Side::Client, bytes });
             return Ok(());
@@ -87,6 +89,9 @@ impl Engine for LineEngine {
     }
     fn is_congested(&self, _: Side) -> bool {
         false
+    }
+    fn is_working(&self) -> bool {
+        self.works
     }
     fn cancel_keys(&self) -> Option<CancelKeys> {
         None

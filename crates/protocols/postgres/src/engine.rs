@@ -66,6 +66,8 @@ pub(crate) struct PostgresEngine {
     /// Sent by the client before it was let in.
     early: BytesMut,
     keys: Option<CancelKeys>,
+    /// When the relay ended.
+    left_working: bool,
     key: (u32, Bytes),
 }
 
@@ -87,6 +89,7 @@ impl PostgresEngine {
             next: 0,
             early: BytesMut::new(),
             keys: None,
+            left_working: false,
             key: (0, Bytes::new()),
         }
     }
@@ -99,6 +102,7 @@ impl PostgresEngine {
 
     /// Ends the stream because of a failure, telling the client if it can be told.
     fn fail(&mut self, failure: Failure) -> Fault {
+        self.left_working = self.is_working();
         match std::mem::replace(&mut self.phase, Phase::Over) {
             Phase::Relay(relay) => relay.end(failure, &mut self.out),
             Phase::Over => failure.fault,
@@ -107,6 +111,7 @@ impl PostgresEngine {
     }
 
     fn close(&mut self, reason: CloseReason) {
+        self.left_working = self.is_working();
         self.phase = Phase::Over;
         self.out.push(Output::Close { reason });
     }
@@ -372,6 +377,7 @@ impl Engine for PostgresEngine {
     fn poll_output(&mut self) -> Output {
         if let Some(output) = self.out.next() {
             if matches!(output, Output::Close { .. }) {
+                self.left_working = self.is_working();
                 self.phase = Phase::Over;
             }
             return output;
@@ -392,6 +398,13 @@ impl Engine for PostgresEngine {
             (Side::Target, _) => false,
             (Side::Client, Phase::Relay(relay)) => relay.is_client_congested(),
             (Side::Client, _) => self.early.len() > MOST_EARLY,
+        }
+    }
+
+    fn is_working(&self) -> bool {
+        match &self.phase {
+            Phase::Relay(relay) => relay.is_working(),
+            _ => self.left_working,
         }
     }
 

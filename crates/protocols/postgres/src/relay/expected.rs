@@ -41,6 +41,33 @@ pub(super) enum Await {
 }
 
 impl Await {
+    /// Its names by themselves: as parts of a message they would keep all of it, values too, until the answer comes.
+    fn by_itself(self) -> Self {
+        match self {
+            Self::Parse { name } => Self::Parse { name: own(&name) },
+            Self::Bind { portal, statement, formats } => {
+                Self::Bind { portal: own(&portal), statement: own(&statement), formats }
+            }
+            Self::DescribeStatement { name } => Self::DescribeStatement { name: own(&name) },
+            Self::DescribePortal { name } => Self::DescribePortal { name: own(&name) },
+            Self::Execute { portal } => Self::Execute { portal: own(&portal) },
+            Self::Close { statement, name } => Self::Close { statement, name: own(&name) },
+            other => other,
+        }
+    }
+
+    fn name_bytes(&self) -> usize {
+        match self {
+            Self::Parse { name }
+            | Self::DescribeStatement { name }
+            | Self::DescribePortal { name }
+            | Self::Close { name, .. } => name.len(),
+            Self::Bind { portal, statement, .. } => portal.len() + statement.len(),
+            Self::Execute { portal } => portal.len(),
+            _ => 0,
+        }
+    }
+
     /// Is `ReadyForQuery` its last answer?
     pub(super) const fn ends_with_ready(&self) -> bool {
         matches!(self, Self::Query | Self::FunctionCall | Self::Sync)
@@ -57,6 +84,11 @@ impl Await {
                 | Self::Execute { .. }
                 | Self::Close { .. }
         )
+    }
+
+    /// Does the target do something for it?
+    pub(super) const fn is_the_targets(&self) -> bool {
+        !matches!(self, Self::CopyEnd | Self::Ours { .. })
     }
 
     /// Can it answer with rows or COPY data?
@@ -84,9 +116,13 @@ pub(super) struct Entry {
 
 impl Entry {
     /// Of a request as recorded, if it is; nothing is known of its text.
-    pub(super) const fn new(what: Await, id: Option<RequestId>, started: Timestamp) -> Self {
-        Self { what, id, started, copied: 0, seen: None, terms: None, gives_names: false }
+    pub(super) fn new(what: Await, id: Option<RequestId>, started: Timestamp) -> Self {
+        Self { what: what.by_itself(), id, started, copied: 0, seen: None, terms: None, gives_names: false }
     }
+}
+
+fn own(name: &Bytes) -> Bytes {
+    if name.is_empty() { Bytes::new() } else { Bytes::copy_from_slice(name) }
 }
 
 /// The queue.
@@ -101,6 +137,11 @@ pub(super) struct Expected {
 impl Expected {
     pub(super) fn len(&self) -> usize {
         self.queue.len()
+    }
+
+    /// Bytes of all names in it. Looks at each.
+    pub(super) fn name_bytes(&self) -> usize {
+        self.queue.iter().map(|entry| entry.what.name_bytes()).sum()
     }
 
     /// The oldest first.
@@ -355,5 +396,25 @@ mod tests {
             expected.push(entry(Await::CopyEnd, 2));
         }
         assert_eq!(expected.len(), 2);
+    }
+
+    #[test]
+    fn what_is_owed_keeps_no_message_and_its_names_are_counted() {
+        let message = Bytes::from(vec![b'x'; 1 << 20]);
+        let part = || message.slice(10..74);
+        let mut expected = Expected::default();
+        for what in [
+            Await::Parse { name: part() },
+            Await::Bind { portal: part(), statement: part(), formats: Formats::All { binary: false } },
+            Await::DescribeStatement { name: part() },
+            Await::DescribePortal { name: part() },
+            Await::Execute { portal: part() },
+            Await::Close { statement: true, name: part() },
+            Await::Sync,
+        ] {
+            expected.push(entry(what, 1));
+        }
+        assert_eq!(expected.name_bytes(), 7 * 64);
+        assert!(message.is_unique(), "a megabyte of values waits for an answer");
     }
 }

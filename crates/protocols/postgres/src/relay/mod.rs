@@ -34,6 +34,9 @@ const MOST_HELD: usize = 256 << 10;
 
 /// Most replies owed before the client is not read on.
 const MOST_OWED: usize = 16 << 10;
+/// So few are looked at no closer; of more the names are counted, each of which may be 64 KiB.
+const FEW_OWED: usize = 256;
+const MOST_NAMES: usize = 4 << 20;
 
 /// The relay of one stream.
 pub(crate) struct Relay {
@@ -107,7 +110,15 @@ impl Relay {
     }
 
     pub(crate) fn is_client_congested(&self) -> bool {
-        self.client.held() > MOST_HELD || self.expected.len() > MOST_OWED
+        let owed = self.expected.len();
+        self.client.held() > MOST_HELD
+            || owed > MOST_OWED
+            || (owed > FEW_OWED && self.expected.name_bytes() > MOST_NAMES)
+    }
+
+    /// Something was asked of the target that it has not answered to the end: of a text with several statements, the last of them.
+    pub(crate) fn is_working(&self) -> bool {
+        self.expected.pending().any(|entry| entry.what.is_the_targets())
     }
 
     /// Tells the client why the stream ends, unless it is in the middle of a frame.
