@@ -239,40 +239,72 @@ impl Spool {
     }
 
     /// Commits what streams left pending, syncs while the gateway is away, ends what stalled too long.
+    ///
+    /// What waits for the disk has loops of its own: no answer stays uncommitted behind it.
     pub(crate) async fn keep(self: Arc<Self>, stop: CancellationToken) {
-        let mut stalls = tokio::time::interval(STALL_CHECK);
-        stalls.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let committed = Committed::default();
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            () = self.commit(&committed) => {}
+            () = committed.sync() => {}
+            () = self.look_after_all() => {}
+        }
+    }
+
+    async fn commit(&self, committed: &Committed) {
         loop {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return,
-                _ = stalls.tick() => {
-                    let tapes = self.tapes();
-                    tapes.iter().for_each(|tape| tape.check_stall());
-                    sync(tapes.into_iter().filter(|tape| tape.unsafe_for() > STALL_CHECK).collect()).await;
-                    if self.has_unfinished() {
-                        let spool = Arc::clone(&self);
-                        let _ = tokio::task::spawn_blocking(move || spool.finish_what_can_be()).await;
-                    }
+            self.bell.commit_rung.notified().await;
+            tokio::time::sleep(COMMIT_AFTER).await;
+            let tapes = take(&self.bell.commit);
+            for tape in &tapes {
+                tape.to_commit.store(false, Ordering::Release);
+                if let Err(error) = tape.commit_pending() {
+                    tape.fail(error.0);
                 }
-                () = self.bell.commit_rung.notified() => {
-                    tokio::time::sleep(COMMIT_AFTER).await;
-                    self.commit_all().await;
-                }
+            }
+            if !self.connected.load(Ordering::Acquire) {
+                committed.add(tapes);
             }
         }
     }
 
-    async fn commit_all(&self) {
-        let tapes = take(&self.bell.commit);
-        for tape in &tapes {
-            tape.to_commit.store(false, Ordering::Release);
-            if let Err(error) = tape.commit_pending() {
-                tape.fail(error.0);
+    async fn look_after_all(self: &Arc<Self>) {
+        let mut stalls = tokio::time::interval(STALL_CHECK);
+        stalls.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            stalls.tick().await;
+            let tapes = self.tapes();
+            tapes.iter().for_each(|tape| tape.check_stall());
+            sync(tapes.into_iter().filter(|tape| tape.unsafe_for() > STALL_CHECK).collect()).await;
+            if self.has_unfinished() {
+                let spool = Arc::clone(self);
+                let _ = tokio::task::spawn_blocking(move || spool.finish_what_can_be()).await;
             }
         }
-        if !self.connected.load(Ordering::Acquire) {
-            sync(tapes).await;
+    }
+}
+
+/// Recordings that were committed while the gateway is away: to be pushed to the disk itself.
+#[derive(Default)]
+struct Committed {
+    tapes: Mutex<HashMap<SessionId, Arc<SessionTape>>>,
+    rung: Notify,
+}
+
+impl Committed {
+    fn add(&self, tapes: Vec<Arc<SessionTape>>) {
+        if let Ok(mut all) = self.tapes.lock() {
+            all.extend(tapes.into_iter().map(|tape| (tape.session(), tape)));
+        }
+        self.rung.notify_one();
+    }
+
+    async fn sync(&self) {
+        loop {
+            self.rung.notified().await;
+            let tapes = self.tapes.lock().map(|mut tapes| std::mem::take(&mut *tapes)).unwrap_or_default();
+            sync(tapes.into_values().collect()).await;
         }
     }
 }

@@ -21,7 +21,7 @@ use super::{
 
 const REASON: &str = "the agent process ended before the session did";
 const LOST: &str = "what came after the recording could not be written any more";
-const MISSING: &str = "answers of the last 20 ms, and a request that was being written";
+const MISSING: &str = "answers and COPY data of the last 20 ms, and a request that was being written";
 
 /// Every recording in the folder, ready to be sent.
 pub(super) fn restore(

@@ -289,10 +289,17 @@ impl SessionTape {
         TapeError(fault)
     }
 
+    /// The disk does not give back what it took: it never reaches the gateway, so its session ends.
+    pub(super) fn unreadable(&self, error: &std::io::Error) {
+        let _ = self.fail_for(error);
+    }
+
     /// Fails the recording if it has stalled for too long.
     pub(super) fn check_stall(&self) {
         let since = self.marker_at.load(Ordering::Acquire);
-        let behind = if since == 0 { Duration::ZERO } else { since_tick(since) };
+        // A mark may be left by a write whose bytes were stored before it was made.
+        let is_stored = since == 0 || self.durable() >= self.written();
+        let behind = if is_stored { Duration::ZERO } else { since_tick(since) };
         if behind > self.limits.behind + self.limits.stall && !self.is_finished() {
             self.fail(
                 Fault::new(

@@ -18,6 +18,8 @@ use super::{keeper::Spool, tape::SessionTape};
 const PIECE: usize = 256 * 1024;
 /// Messages on their way; each session is bounded besides by how far it may be behind.
 const WAITING: usize = 8;
+/// Messages of one recording before others have their turn: one that is long, or grows as fast as it is sent, holds up none.
+const TURN: usize = 16;
 /// Small pieces of many streams travel together, unless one of them is awaited: the next request or answer of a strict
 /// recording goes on when the gateway has it.
 const GATHER: Duration = Duration::from_millis(10);
@@ -51,7 +53,7 @@ pub(crate) async fn upload(
                 sent.remove(&session);
             }
             for tape in spool.bell.take_uploads().into_iter().filter(|tape| !spool.is_held(tape.session())) {
-                if send(&tape, &mut sent, &parts).await.is_err() {
+                if send(&spool, &tape, &mut sent, &parts).await.is_err() {
                     return;
                 }
             }
@@ -82,14 +84,15 @@ impl Drop for Away {
     }
 }
 
-/// Sends all that is new of one recording.
+/// Sends what is new of one recording; if it is much, as much as is its turn.
 async fn send(
+    spool: &Spool,
     tape: &Arc<SessionTape>,
     sent: &mut HashMap<SessionId, u64>,
     parts: &mpsc::Sender<RecordingPart>,
 ) -> Result<(), ()> {
     let mut offset = sent.get(&tape.session()).copied().unwrap_or_else(|| tape.durable());
-    loop {
+    for _ in 0..TURN {
         // The order of these two matters: a trailer written between them is sent with the next round.
         let finished = tape.is_finished();
         let written = tape.written();
@@ -98,6 +101,8 @@ async fn send(
             Err(error) => {
                 tracing::error!(session = %tape.session(), %error, "a spooled recording cannot be read");
                 tape.refused.store(true, Ordering::Release);
+                tape.unreadable(&error);
+                spool.bell.delivery_rung.notify_one();
                 return Ok(());
             }
         };
@@ -118,6 +123,8 @@ async fn send(
             return Ok(());
         }
     }
+    spool.bell.ring_upload(tape);
+    Ok(())
 }
 
 /// Gives the session back if the gateway has less than it once said: it is sent again from there.
@@ -142,4 +149,37 @@ fn acknowledge(spool: &Spool, ack: &RecordingAck) -> Option<SessionId> {
         spool.delivered(&tape);
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use hoop_recording::{RecordingPrivateKey, SigningKey};
+
+    use super::{
+        super::tape::testing::{LIMITS, start},
+        *,
+    };
+
+    #[tokio::test]
+    async fn a_long_recording_gives_others_their_turn() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = SigningKey::generate().unwrap();
+        let spool = Spool::open(folder.path().to_owned(), LIMITS, &key).unwrap();
+        let tape = spool.begin(start(), RecordingPrivateKey::generate().unwrap().public(), false).unwrap();
+        tape.write(&vec![0; (TURN + 2) * PIECE]).unwrap();
+        spool.bell.take_uploads();
+        let (parts, mut receiver) = mpsc::channel(4 * TURN);
+        let mut sent = HashMap::new();
+        send(&spool, &tape, &mut sent, &parts).await.unwrap();
+        assert_eq!(receiver.len(), TURN);
+        assert_eq!(spool.bell.take_uploads().len(), 1, "it has another turn");
+        send(&spool, &tape, &mut sent, &parts).await.unwrap();
+        assert!(spool.bell.take_uploads().is_empty());
+        let mut length = 0;
+        while let Ok(part) = receiver.try_recv() {
+            assert_eq!(part.offset, length);
+            length += part.data.len() as u64;
+        }
+        assert_eq!(length, tape.written());
+    }
 }

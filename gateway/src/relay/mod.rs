@@ -213,7 +213,11 @@ pub(crate) async fn find(hub: &Shared, id: SessionId) -> Result<Arc<Live>, Refus
     })?;
     let live = hub.live.insert(Live::new(id, session.agent, session.ends_at, secret).opened_before());
     // Whoever ended it between the look and the insertion found nothing to cut.
-    let still = hub.store.session(id).await.ok().flatten();
+    // A store that cannot say so ends nothing: who shares the entry goes on, and this connection comes again.
+    let still = hub.store.session(id).await.map_err(|error| {
+        tracing::warn!(%error, session.id = %id, "session cannot be looked up");
+        Refused::Store
+    })?;
     if still.is_some_and(|session| matches!(session.state, SessionState::Opening | SessionState::Live)) {
         return Ok(live);
     }
