@@ -190,11 +190,25 @@ impl Reach {
     }
 }
 
+/// Notices within a minute that the other end of a quiet connection is gone, and keeps it in the memory of what forwards it: a
+/// connection that an agent dialled ahead says nothing until somebody needs it.
+///
+/// # Errors
+/// The system's.
+pub fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    let pace = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(30))
+        .with_interval(Duration::from_secs(10))
+        .with_retries(3);
+    socket2::SockRef::from(stream).set_tcp_keepalive(&pace)
+}
+
 async fn open(host: &str, port: u16) -> Result<TcpStream, ReachError> {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let connect_error = |source| ReachError::Connect { address: authority(host, port), source };
     let stream = TcpStream::connect((bare, port)).await.map_err(connect_error)?;
     stream.set_nodelay(true).map_err(connect_error)?;
+    keep_alive(&stream).map_err(connect_error)?;
     Ok(stream)
 }
 

@@ -232,7 +232,9 @@ impl<C: Carrier> ResumableStream<C> {
             if let Err(error) = self.check() {
                 return Poll::Ready(error);
             }
-            if self.poll_carrier(cx, now(), 0, &mut |_| {}).is_pending() {
+            let polled = self.poll_carrier(cx, now(), 0, &mut |_| {});
+            self.wake_writer(cx);
+            if polled.is_pending() {
                 return Poll::Pending;
             }
         }

@@ -16,6 +16,7 @@ use std::{
 use axum::Router;
 use hoop_model::{ClientAddress, Timestamp};
 use hoop_tunnel::{
+    dial::keep_alive,
     dispatch::Dispatch,
     hello::{HelloPeek, Peek},
 };
@@ -116,6 +117,7 @@ fn canonical(from: SocketAddr) -> IpAddr {
 /// is in boxes, for the task has room for the largest of its branches.
 async fn connection(listener: Arc<Listener>, mut tcp: TcpStream, from: IpAddr, half: Half, place: Place) {
     let _ = tcp.set_nodelay(true);
+    let _ = keep_alive(&tcp);
     let deadline = Instant::now() + listener.hub.config.limits.handshake_timeout;
     let Some((dispatch, bytes)) = Box::pin(opened(&listener, &mut tcp, deadline, &half)).await else {
         return;

@@ -114,6 +114,10 @@ impl Talk {
         self.with(|stream, cx| stream.poll_flush(cx)).map(Result::unwrap)
     }
 
+    fn drive(&mut self) {
+        assert!(self.with(|stream, cx| stream.get_mut().poll_drive(cx)).is_pending());
+    }
+
     fn shut_down(&mut self) -> Poll<()> {
         self.with(|stream, cx| stream.poll_shutdown(cx)).map(Result::unwrap)
     }
@@ -198,6 +202,19 @@ async fn an_end_that_the_reader_finds_wakes_who_waits_for_it() {
     talk.hear();
     say(&mut talk.other, &talk.hand);
     assert!(talk.read().is_pending());
+    assert!(talk.woken());
+    assert!(talk.shut_down().is_ready());
+}
+
+#[tokio::test]
+async fn what_is_found_while_nobody_reads_wakes_who_waits_for_it() {
+    let mut talk = Talk::begun().await;
+    assert!(talk.shut_down().is_pending());
+    talk.drive();
+    assert!(!talk.woken());
+    talk.hear();
+    say(&mut talk.other, &talk.hand);
+    talk.drive();
     assert!(talk.woken());
     assert!(talk.shut_down().is_ready());
 }
