@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hoop_testkit::{Psql, SOON, World, wait_until};
+use hoop_testkit::{Psql, SOON, World, connections_to, wait_until};
 
 #[test]
 fn evidence_is_read_in_bounded_pages_with_any_numbers() {
@@ -162,22 +162,4 @@ fn an_idle_session_has_one_connection_to_the_gateway() {
     wait_until("one connection", || (connections_to(world.port, hoop) == 1).then_some(()));
     assert!(began.elapsed() < SOON, "{:?}: by then the gateway closes it", began.elapsed());
     assert_eq!(psql.ask("select 2;"), "2");
-}
-
-/// Connections of a process to a local port.
-fn connections_to(port: u16, process: u32) -> usize {
-    let folder = format!("/proc/{process}");
-    let held = std::fs::read_dir(format!("{folder}/fd")).unwrap().filter_map(|entry| {
-        let target = std::fs::read_link(entry.ok()?.path()).ok()?;
-        Some(target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())
-    });
-    let held: Vec<_> = held.collect();
-    let remote = format!(":{port:04X}");
-    // Address, address of the other end, state (1: established), …, inode.
-    let is_one = |line: &str| {
-        let fields: Vec<_> = line.split_whitespace().collect();
-        fields[2].ends_with(&remote) && fields[3] == "01" && held.iter().any(|inode| inode == fields[9])
-    };
-    let tables = ["tcp", "tcp6"].map(|name| std::fs::read_to_string(format!("{folder}/net/{name}")).unwrap());
-    tables.iter().flat_map(|table| table.lines().skip(1)).filter(|line| is_one(line)).count()
 }

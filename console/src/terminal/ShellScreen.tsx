@@ -39,7 +39,12 @@ export function ShellScreen({ connection, pod, reason, onOpened, onEnded }: Prop
         ended: (end) => terminal.write('', () => ended(end)),
       },
     );
-    const listening = [terminal.onData((text) => shell.type(text)), terminal.onResize(() => shell.resize(size()))];
+    const listening = [
+      terminal.onData((text) => shell.type(text)),
+      // The mouse, in the encoding that is not UTF-8.
+      terminal.onBinary((bytes) => shell.press(Uint8Array.from(bytes, (one) => one.charCodeAt(0)))),
+      terminal.onResize(() => shell.resize(size())),
+    ];
     const watching = new ResizeObserver(() => fit.fit());
     watching.observe(element);
     terminal.focus();

@@ -70,7 +70,10 @@ export class Shell {
   }
 
   type(text: string): void {
-    const bytes = new TextEncoder().encode(text);
+    this.press(new TextEncoder().encode(text));
+  }
+
+  press(bytes: Uint8Array<ArrayBuffer>): void {
     for (let at = 0; at < bytes.length; at += PIECE) this.send(bytes.slice(at, at + PIECE));
   }
 

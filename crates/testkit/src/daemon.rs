@@ -54,6 +54,24 @@ pub fn free_port() -> u16 {
     panic!("of the ports {RANGE:?} none seems to be free")
 }
 
+/// Connections of a process to a local port.
+pub fn connections_to(port: u16, process: u32) -> usize {
+    let folder = format!("/proc/{process}");
+    let held = std::fs::read_dir(format!("{folder}/fd")).unwrap().filter_map(|entry| {
+        let target = std::fs::read_link(entry.ok()?.path()).ok()?;
+        Some(target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())
+    });
+    let held: Vec<_> = held.collect();
+    let remote = format!(":{port:04X}");
+    // Address, address of the other end, state (1: established), …, inode.
+    let is_one = |line: &str| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        fields[2].ends_with(&remote) && fields[3] == "01" && held.iter().any(|inode| inode == fields[9])
+    };
+    let tables = ["tcp", "tcp6"].map(|name| std::fs::read_to_string(format!("{folder}/net/{name}")).unwrap());
+    tables.iter().flat_map(|table| table.lines().skip(1)).filter(|line| is_one(line)).count()
+}
+
 /// Bytes of memory that a process has resident.
 pub fn resident(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();

@@ -47,7 +47,7 @@ pub use chat::chat;
 #[cfg(feature = "world")]
 pub use cluster::Cluster;
 pub use cutter::Cutter;
-pub use daemon::{Daemon, SOON, binary, free_port, resident, wait_until};
+pub use daemon::{Daemon, SOON, binary, connections_to, free_port, resident, wait_until};
 pub use disk::SmallDisk;
 #[cfg(feature = "world")]
 pub use key_services::{KeyServices, Moto};

@@ -305,6 +305,12 @@ async fn room(shared: &Shared, mebibytes: u32) -> Result<SemaphorePermit<'_>, Fa
     room.map_err(|_| fault::request("the session has no room for it"))
 }
 
+/// The same, for an answer that is read whole to be hidden. It has a room of its own: no write waits for a slow answer.
+async fn room_to_hide(shared: &Shared) -> Result<SemaphorePermit<'_>, Fault> {
+    let room = shared.settings.room_to_hide.acquire_many(HIDING).await;
+    room.map_err(|_| fault::request("the session has no room for it"))
+}
+
 /// The body of what writes: whole, for the recording reads it first.
 async fn take_body(headers: &HeaderMap, body: Incoming) -> Result<Bytes, Fault> {
     if is_encoded(headers) {
@@ -390,8 +396,12 @@ async fn hide_whole(
     head: http::response::Parts,
     incoming: Incoming,
 ) -> Result<Response<Body>, Fault> {
-    let _room = room(&ongoing.shared, HIDING).await?;
-    let whole = Limited::new(incoming, secrets::LARGEST).collect().await;
+    let _room = room_to_hide(&ongoing.shared).await?;
+    let whole = tokio::time::timeout(BODY, Limited::new(incoming, secrets::LARGEST).collect()).await;
+    let Ok(whole) = whole else {
+        let late = fault::hidden("the cluster did not send this answer within a minute");
+        return ongoing.refuse(late).await;
+    };
     let hidden = whole
         .map_err(|_| fault::hidden("there is more in this answer than can be hidden at once: ask for less at a time (`--chunk-size`)"))
         .and_then(|whole| hiding.hide(&whole.to_bytes()));
@@ -421,7 +431,7 @@ async fn withhold(
     incoming: Incoming,
 ) -> Result<Response<Body>, Fault> {
     let said = {
-        let _room = room(&ongoing.shared, HIDING).await?;
+        let _room = room_to_hide(&ongoing.shared).await?;
         // What is compressed, or breaks off, has no reason.
         let whole = tokio::time::timeout(BODY, Limited::new(incoming, secrets::LARGEST).collect()).await;
         let whole = whole.ok().and_then(Result::ok).map(|whole| whole.to_bytes());

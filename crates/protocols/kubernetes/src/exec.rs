@@ -182,7 +182,12 @@ impl Program {
         (cluster, agreed): (TokioIo<Upgraded>, Agreed),
         asked: Asked,
     ) {
-        let stop = match self.connect(client, &upgrade, cluster, &agreed, asked).await {
+        let connected = tokio::select! {
+            biased;
+            fault = self.shared.course.ended() => Err(fault),
+            connected = self.connect(client, &upgrade, cluster, &agreed, asked) => connected,
+        };
+        let stop = match connected {
             Ok((from_client, to_client, from_cluster, to_cluster)) => {
                 return self.relay(from_client, to_client, from_cluster, to_cluster).await;
             }

@@ -26,7 +26,9 @@ const COMMAND_BYTES: u64 = 64 << 20;
 /// Bytes kept of each other answer.
 const ANSWER_BYTES: u64 = 64 << 10;
 /// MiB that the requests of one session may hold at a time.
-const ROOM: usize = 64;
+const ROOM: usize = 32;
+/// The same of answers that are read whole.
+const ROOM_TO_HIDE: usize = 64;
 /// Groups that may be mapped, and groups of the cluster for each.
 const MOST_GROUPS: usize = 200;
 
@@ -165,6 +167,7 @@ pub(crate) struct ClusterSettings {
     pub(crate) known: [OnceLock<Over>; 2],
     /// MiB that a session's requests may hold at a time; who wants more waits.
     pub(crate) room: Semaphore,
+    pub(crate) room_to_hide: Semaphore,
     pub(crate) command_bytes: u64,
     pub(crate) answer_bytes: u64,
     pub(crate) forward_bytes: u64,
@@ -220,6 +223,7 @@ impl ClusterTarget {
             streams: settings.streams,
             known: [OnceLock::new(), OnceLock::new()],
             room: Semaphore::new(ROOM),
+            room_to_hide: Semaphore::new(ROOM_TO_HIDE),
             command_bytes: settings.recording.command_bytes.unwrap_or(COMMAND_BYTES),
             answer_bytes: settings.recording.answer_bytes.unwrap_or(ANSWER_BYTES),
             forward_bytes: settings.recording.forward_bytes,

@@ -14,7 +14,7 @@ use russh::{
     MethodKind,
     client::{AuthResult, Handle, Handler, KeyboardInteractiveAuthResponse as Prompted},
     keys::{
-        Certificate, PrivateKey, PrivateKeyWithHashAlg, decode_secret_key,
+        Certificate, HashAlg, PrivateKey, PrivateKeyWithHashAlg, decode_secret_key,
         ssh_key::{
             certificate::{Builder, CertType},
             private::Ed25519Keypair,
@@ -112,8 +112,15 @@ impl Login {
                 }
             }
             Secret::Key(key) => {
+                // Of a host that does not say what it takes, or says it late, the signature is one with SHA-2 all the same.
                 let hash = match key.algorithm().is_rsa() {
-                    true => host.best_supported_rsa_hash().await.ok().flatten().flatten(),
+                    true => host
+                        .best_supported_rsa_hash()
+                        .await
+                        .ok()
+                        .flatten()
+                        .flatten()
+                        .or(Some(HashAlg::Sha256)),
                     false => None,
                 };
                 let key = PrivateKeyWithHashAlg::new(Arc::clone(key), hash);
