@@ -186,7 +186,10 @@ impl Intake {
             match sealed {
                 Ok(()) => ack(&acks, session, durable, None).await,
                 // Ends the stream: the agent comes back with what is not acknowledged.
-                Err(status) => drop(acks.send(Err(status)).await),
+                Err(status) => {
+                    hub.recordings.close(session);
+                    let _ = acks.send(Err(status)).await;
+                }
             }
         });
     }
