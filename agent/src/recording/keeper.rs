@@ -242,17 +242,17 @@ impl Spool {
     ///
     /// What waits for the disk has loops of its own: no answer stays uncommitted behind it.
     pub(crate) async fn keep(self: Arc<Self>, stop: CancellationToken) {
-        let committed = Committed::default();
+        let committed = Notify::new();
         tokio::select! {
             biased;
             () = stop.cancelled() => {}
             () = self.commit(&committed) => {}
-            () = committed.sync() => {}
+            () = self.sync_all(&committed) => {}
             () = self.look_after_all() => {}
         }
     }
 
-    async fn commit(&self, committed: &Committed) {
+    async fn commit(&self, committed: &Notify) {
         loop {
             self.bell.commit_rung.notified().await;
             tokio::time::sleep(COMMIT_AFTER).await;
@@ -264,8 +264,16 @@ impl Spool {
                 }
             }
             if !self.connected.load(Ordering::Acquire) {
-                committed.add(tapes);
+                committed.notify_one();
             }
+        }
+    }
+
+    /// Each time that something was committed while the gateway is away.
+    async fn sync_all(&self, committed: &Notify) {
+        loop {
+            committed.notified().await;
+            sync(self.tapes().into_iter().filter(|tape| !tape.is_safe()).collect()).await;
         }
     }
 
@@ -281,30 +289,6 @@ impl Spool {
                 let spool = Arc::clone(self);
                 let _ = tokio::task::spawn_blocking(move || spool.finish_what_can_be()).await;
             }
-        }
-    }
-}
-
-/// Recordings that were committed while the gateway is away: to be pushed to the disk itself.
-#[derive(Default)]
-struct Committed {
-    tapes: Mutex<HashMap<SessionId, Arc<SessionTape>>>,
-    rung: Notify,
-}
-
-impl Committed {
-    fn add(&self, tapes: Vec<Arc<SessionTape>>) {
-        if let Ok(mut all) = self.tapes.lock() {
-            all.extend(tapes.into_iter().map(|tape| (tape.session(), tape)));
-        }
-        self.rung.notify_one();
-    }
-
-    async fn sync(&self) {
-        loop {
-            self.rung.notified().await;
-            let tapes = self.tapes.lock().map(|mut tapes| std::mem::take(&mut *tapes)).unwrap_or_default();
-            sync(tapes.into_values().collect()).await;
         }
     }
 }

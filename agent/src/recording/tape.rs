@@ -7,7 +7,7 @@ use std::{
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
-        Arc, LazyLock, Mutex, MutexGuard,
+        Arc, LazyLock, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Waker},
@@ -48,7 +48,8 @@ pub(crate) struct SessionTape {
     /// Bytes that are on the disk itself.
     synced: AtomicU64,
     /// Bytes up to `marker` have been outstanding since `marker_at` ([`ticks`]; 0: nothing is outstanding).
-    marker: AtomicU64,
+    /// Who writes and who acknowledges change all of this at once, and hold `marker` meanwhile.
+    marker: Mutex<u64>,
     marker_at: AtomicU64,
     finished: AtomicBool,
     broken: Mutex<Option<Fault>>,
@@ -175,7 +176,7 @@ impl SessionTape {
             written: AtomicU64::new(written),
             durable: AtomicU64::new(0),
             synced: AtomicU64::new(0),
-            marker: AtomicU64::new(0),
+            marker: Mutex::default(),
             marker_at: AtomicU64::new(0),
             finished: AtomicBool::new(false),
             broken: Mutex::new(None),
@@ -254,18 +255,14 @@ impl SessionTape {
     pub(super) fn acknowledge(&self, durable: u64) {
         let durable = durable.min(self.written());
         // Less than before: the gateway lost what it had (a restored backup). The spool still has it all.
+        let mut marker = self.marker();
         self.durable.store(durable, Ordering::Release);
-        if durable >= self.marker.load(Ordering::Acquire) {
-            let written = self.written();
-            self.marker.store(written, Ordering::Release);
-            let since = if durable >= written { 0 } else { ticks() };
-            self.marker_at.swap(since, Ordering::SeqCst);
-            // What was written between the two found a mark that is none any more, and is to have one.
-            if since == 0 && self.written.load(Ordering::SeqCst) > durable {
-                self.marker.store(self.written(), Ordering::Release);
-                self.marker_at.store(ticks(), Ordering::Release);
-            }
+        if durable >= *marker {
+            *marker = self.written();
+            let since = if durable >= *marker { 0 } else { ticks() };
+            self.marker_at.store(since, Ordering::Release);
         }
+        drop(marker);
         if let Some(stored) = self.awaited.as_ref().and_then(|awaited| stored_up_to(awaited, durable)) {
             self.kept.fetch_max(stored, Ordering::AcqRel);
         }
@@ -282,24 +279,17 @@ impl SessionTape {
         self.wake();
     }
 
-    /// The disk did not take it.
-    fn fail_for(&self, error: &std::io::Error) -> TapeError {
+    /// The disk did not take it, or does not give it back.
+    pub(super) fn fail_for(&self, error: &std::io::Error) -> TapeError {
         let fault = failed(format_args!("{}: {error}", self.path.display()));
         self.fail(fault.clone());
         TapeError(fault)
     }
 
-    /// The disk does not give back what it took: it never reaches the gateway, so its session ends.
-    pub(super) fn unreadable(&self, error: &std::io::Error) {
-        let _ = self.fail_for(error);
-    }
-
     /// Fails the recording if it has stalled for too long.
     pub(super) fn check_stall(&self) {
         let since = self.marker_at.load(Ordering::Acquire);
-        // A mark may be left by a write whose bytes were stored before it was made.
-        let is_stored = since == 0 || self.durable() >= self.written();
-        let behind = if is_stored { Duration::ZERO } else { since_tick(since) };
+        let behind = if since == 0 { Duration::ZERO } else { since_tick(since) };
         if behind > self.limits.behind + self.limits.stall && !self.is_finished() {
             self.fail(
                 Fault::new(
@@ -312,11 +302,19 @@ impl SessionTape {
         }
     }
 
+    fn marker(&self) -> MutexGuard<'_, u64> {
+        self.marker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All of it is stored by the gateway, or on the disk itself.
+    pub(super) fn is_safe(&self) -> bool {
+        self.synced.load(Ordering::Acquire).max(self.durable()) >= self.written()
+    }
+
     /// How long bytes have waited that are neither stored by the gateway nor on the disk itself; zero: there are none.
     pub(super) fn unsafe_for(&self) -> Duration {
         let since = self.marker_at.load(Ordering::Acquire);
-        let is_safe = self.synced.load(Ordering::Acquire).max(self.durable()) >= self.written();
-        if since == 0 || is_safe { Duration::ZERO } else { since_tick(since) }
+        if since == 0 || self.is_safe() { Duration::ZERO } else { since_tick(since) }
     }
 
     /// Pushes the file to the disk itself; where that cannot be done, the recording fails. Blocks.
@@ -397,9 +395,10 @@ impl SessionTape {
             self.torn.store(true, Ordering::Release);
             return Err(self.fail_for(&error));
         }
-        let written = self.written.fetch_add(bytes.len() as u64, Ordering::SeqCst) + bytes.len() as u64;
-        if self.marker_at.load(Ordering::SeqCst) == 0 {
-            self.marker.store(written, Ordering::Release);
+        let mut marker = self.marker();
+        let written = self.written.fetch_add(bytes.len() as u64, Ordering::AcqRel) + bytes.len() as u64;
+        if self.marker_at.load(Ordering::Acquire) == 0 {
+            *marker = written;
             self.marker_at.store(ticks(), Ordering::Release);
         }
         Ok(())

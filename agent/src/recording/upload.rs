@@ -101,7 +101,8 @@ async fn send(
             Err(error) => {
                 tracing::error!(session = %tape.session(), %error, "a spooled recording cannot be read");
                 tape.refused.store(true, Ordering::Release);
-                tape.unreadable(&error);
+                // It never reaches the gateway, so its session ends.
+                let _ = tape.fail_for(&error);
                 spool.bell.delivery_rung.notify_one();
                 return Ok(());
             }

@@ -15,7 +15,7 @@ use std::{
 use futures::FutureExt as _;
 use hoop_ledger::event::EventCode;
 use hoop_model::{Actor, AgentId, SessionId};
-use hoop_store::SessionState;
+use hoop_store::{SessionRecord, SessionState};
 use hoop_tunnel::{
     dispatch::Dispatch,
     relay::{self, RelayLimits},
@@ -197,14 +197,8 @@ pub(crate) async fn find(hub: &Shared, id: SessionId) -> Result<Arc<Live>, Refus
     if let Some(live) = hub.live.find(id) {
         return Ok(live);
     }
-    let found = hub.store.session(id).await.map_err(|error| {
-        tracing::warn!(%error, session.id = %id, "session cannot be looked up");
-        Refused::Store
-    })?;
-    let session = found.ok_or(Refused::UnknownSession)?;
-    let usable =
-        matches!(session.state, SessionState::Opening | SessionState::Live) && session.ends_at > now();
-    if !usable {
+    let session = look_up(hub, id).await?;
+    if session.ends_at <= now() {
         return Err(Refused::UnknownSession);
     }
     let secret = hub.keys.open_session_secret(id, &session.secret_sealed).map_err(|error| {
@@ -212,18 +206,28 @@ pub(crate) async fn find(hub: &Shared, id: SessionId) -> Result<Arc<Live>, Refus
         Refused::Store
     })?;
     let live = hub.live.insert(Live::new(id, session.agent, session.ends_at, secret).opened_before());
-    // Whoever ended it between the look and the insertion found nothing to cut.
-    // A store that cannot say so ends nothing: who shares the entry goes on, and this connection comes again.
-    let still = hub.store.session(id).await.map_err(|error| {
+    // Whoever ended it between the look and the insertion found nothing to cut. A store that cannot say so ends nothing: who shares the
+    // entry goes on, and this connection comes again.
+    match look_up(hub, id).await {
+        Ok(_) => Ok(live),
+        Err(Refused::UnknownSession) => {
+            hub.live.remove(id);
+            live.cut.cancel();
+            Err(Refused::UnknownSession)
+        }
+        Err(why) => Err(why),
+    }
+}
+
+/// A session that goes on, as the store has it.
+async fn look_up(hub: &Hub, id: SessionId) -> Result<SessionRecord, Refused> {
+    let found = hub.store.session(id).await.map_err(|error| {
         tracing::warn!(%error, session.id = %id, "session cannot be looked up");
         Refused::Store
     })?;
-    if still.is_some_and(|session| matches!(session.state, SessionState::Opening | SessionState::Live)) {
-        return Ok(live);
-    }
-    hub.live.remove(id);
-    live.cut.cancel();
-    Err(Refused::UnknownSession)
+    found
+        .filter(|session| matches!(session.state, SessionState::Opening | SessionState::Live))
+        .ok_or(Refused::UnknownSession)
 }
 
 /// A connection of the agent on which the `ClientHello` was delivered.

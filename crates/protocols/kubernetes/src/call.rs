@@ -18,7 +18,7 @@ use hoop_recording::event::{Direction, Form, Parameter, Said};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
-use tokio::sync::{SemaphorePermit, mpsc};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
 use crate::{
     answer::{self, Body, Broken},
@@ -194,7 +194,7 @@ async fn call(
     body: Incoming,
 ) -> Result<Response<Body>, Fault> {
     let is_held = !read.request.only_reads() || shared.rules.want_labels(&read.request);
-    let room = if is_held { Some(room(shared, WRITING).await?) } else { None };
+    let room = if is_held { Some(room(&shared.settings.room, WRITING).await?) } else { None };
     let Prepared { body, fields, hiding, sensitive } =
         match prepare(shared, &mut read, &mut parts, body).await {
             Ok(prepared) => prepared,
@@ -300,14 +300,8 @@ async fn prepare(
 }
 
 /// Waits until the session may hold so much more.
-async fn room(shared: &Shared, mebibytes: u32) -> Result<SemaphorePermit<'_>, Fault> {
-    let room = shared.settings.room.acquire_many(mebibytes).await;
-    room.map_err(|_| fault::request("the session has no room for it"))
-}
-
-/// The same, for an answer that is read whole to be hidden. It has a room of its own: no write waits for a slow answer.
-async fn room_to_hide(shared: &Shared) -> Result<SemaphorePermit<'_>, Fault> {
-    let room = shared.settings.room_to_hide.acquire_many(HIDING).await;
+async fn room(of: &Semaphore, mebibytes: u32) -> Result<SemaphorePermit<'_>, Fault> {
+    let room = of.acquire_many(mebibytes).await;
     room.map_err(|_| fault::request("the session has no room for it"))
 }
 
@@ -396,15 +390,15 @@ async fn hide_whole(
     head: http::response::Parts,
     incoming: Incoming,
 ) -> Result<Response<Body>, Fault> {
-    let _room = room_to_hide(&ongoing.shared).await?;
+    let _room = room(&ongoing.shared.settings.room_to_hide, HIDING).await?;
     let whole = tokio::time::timeout(BODY, Limited::new(incoming, secrets::LARGEST).collect()).await;
-    let Ok(whole) = whole else {
-        let late = fault::hidden("the cluster did not send this answer within a minute");
-        return ongoing.refuse(late).await;
+    let hidden = match whole {
+        Ok(Ok(whole)) => hiding.hide(&whole.to_bytes()),
+        Ok(Err(_)) => Err(fault::hidden(
+            "there is more in this answer than can be hidden at once: ask for less at a time (`--chunk-size`)",
+        )),
+        Err(_) => Err(fault::hidden("the cluster did not send this answer within a minute")),
     };
-    let hidden = whole
-        .map_err(|_| fault::hidden("there is more in this answer than can be hidden at once: ask for less at a time (`--chunk-size`)"))
-        .and_then(|whole| hiding.hide(&whole.to_bytes()));
     let (bytes, count) = match hidden {
         Ok(hidden) => hidden,
         Err(fault) => return ongoing.refuse(fault).await,
@@ -431,7 +425,7 @@ async fn withhold(
     incoming: Incoming,
 ) -> Result<Response<Body>, Fault> {
     let said = {
-        let _room = room_to_hide(&ongoing.shared).await?;
+        let _room = room(&ongoing.shared.settings.room_to_hide, HIDING).await?;
         // What is compressed, or breaks off, has no reason.
         let whole = tokio::time::timeout(BODY, Limited::new(incoming, secrets::LARGEST).collect()).await;
         let whole = whole.ok().and_then(Result::ok).map(|whole| whole.to_bytes());

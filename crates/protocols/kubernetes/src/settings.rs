@@ -167,6 +167,7 @@ pub(crate) struct ClusterSettings {
     pub(crate) known: [OnceLock<Over>; 2],
     /// MiB that a session's requests may hold at a time; who wants more waits.
     pub(crate) room: Semaphore,
+    /// The same of answers that are read whole: no write waits for a slow one.
     pub(crate) room_to_hide: Semaphore,
     pub(crate) command_bytes: u64,
     pub(crate) answer_bytes: u64,

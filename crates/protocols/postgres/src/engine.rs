@@ -102,17 +102,21 @@ impl PostgresEngine {
 
     /// Ends the stream because of a failure, telling the client if it can be told.
     fn fail(&mut self, failure: Failure) -> Fault {
-        self.left_working = self.is_working();
-        match std::mem::replace(&mut self.phase, Phase::Over) {
+        match self.leave() {
             Phase::Relay(relay) => relay.end(failure, &mut self.out),
             Phase::Over => failure.fault,
             _ => failure.tell(&mut self.out),
         }
     }
 
-    fn close(&mut self, reason: CloseReason) {
+    /// Nothing more is done; what was, for its last words.
+    fn leave(&mut self) -> Phase {
         self.left_working = self.is_working();
-        self.phase = Phase::Over;
+        std::mem::replace(&mut self.phase, Phase::Over)
+    }
+
+    fn close(&mut self, reason: CloseReason) {
+        self.leave();
         self.out.push(Output::Close { reason });
     }
 
@@ -377,8 +381,7 @@ impl Engine for PostgresEngine {
     fn poll_output(&mut self) -> Output {
         if let Some(output) = self.out.next() {
             if matches!(output, Output::Close { .. }) {
-                self.left_working = self.is_working();
-                self.phase = Phase::Over;
+                self.leave();
             }
             return output;
         }
