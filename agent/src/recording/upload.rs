@@ -22,7 +22,7 @@ const WAITING: usize = 8;
 const TURN: usize = 16;
 /// Small pieces of many streams travel together, unless one of them is awaited: the next request or answer of a strict
 /// recording goes on when the gateway has it.
-const GATHER: Duration = Duration::from_millis(10);
+const GATHER: Duration = Duration::from_millis(20);
 
 /// Uploads until the stream breaks. What was not acknowledged is sent again by the next call.
 ///

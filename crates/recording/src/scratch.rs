@@ -43,14 +43,17 @@ pub(crate) fn give_back(mut buffer: Vec<u8>) {
 /// Compresses, and hands the result to `then`: `None` where it would not be smaller.
 pub(crate) fn compressed<T>(plain: &[u8], level: i32, then: impl FnOnce(Option<&[u8]>) -> T) -> T {
     SCRATCH.with_borrow_mut(|scratch| {
-        if scratch.level != level {
-            scratch.compressor = None;
-            scratch.level = level;
-        }
         if scratch.compressor.is_none() {
             scratch.compressor = zstd::bulk::Compressor::new(level).ok();
+            scratch.level = level;
         }
         let Some(compressor) = scratch.compressor.as_mut() else { return then(None) };
+        if scratch.level != level {
+            if compressor.set_compression_level(level).is_err() {
+                return then(None);
+            }
+            scratch.level = level;
+        }
         scratch.compressed.clear();
         scratch.compressed.reserve(zstd::zstd_safe::compress_bound(plain.len()));
         match compressor.compress_to_buffer(plain, &mut scratch.compressed) {

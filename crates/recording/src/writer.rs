@@ -27,6 +27,11 @@ use crate::{
 
 /// What is shorter than this is not worth compressing.
 const COMPRESS_FROM: usize = 512;
+/// What is shorter than this is compressed by [`HASTE`]: a few statements of one moment, for which somebody waits. Code tables of its own
+/// take such a chunk as long again as the rest, and gain 5 %; of 4 KiB they save a quarter.
+const SMALL: usize = 2048;
+/// The zstd level that makes no code tables for literals.
+const HASTE: i32 = -1;
 /// After a chunk that did not shrink, so many are not tried.
 const COMPRESS_PAUSE: u8 = 15;
 /// Gaps that a manifest names one by one.
@@ -53,7 +58,8 @@ pub enum WriteError {
 pub enum Compression {
     /// Not at all.
     Off,
-    /// zstd at this level, for chunks long enough to gain; chunks that do not shrink switch it off for a while.
+    /// zstd at this level, for chunks long enough to gain, and faster for small ones; chunks that do not shrink switch it off for a
+    /// while.
     Zstd(i32),
 }
 
@@ -314,7 +320,9 @@ impl Writer {
 
     fn seal(&mut self, plain: &[u8]) -> Result<SealedChunk, WriteError> {
         let level = match self.compression {
-            Compression::Zstd(level) if plain.len() >= COMPRESS_FROM && self.pause == 0 => level,
+            Compression::Zstd(level) if plain.len() >= COMPRESS_FROM && self.pause == 0 => {
+                if plain.len() < SMALL { level.min(HASTE) } else { level }
+            }
             _ => {
                 self.pause = self.pause.saturating_sub(1);
                 return self.seal_bytes(plain, 0);

@@ -97,6 +97,7 @@ pub async fn drive<C: Pipe>(parts: Parts<C>) -> StreamEnd {
         timer: None,
         phase: Phase::Running,
         key_registered: false,
+        begun: false,
         bytes_in: 0,
         bytes_out: 0,
     };
@@ -145,6 +146,8 @@ struct Driver<C> {
     timer: Option<(Timestamp, Pin<Box<Sleep>>)>,
     phase: Phase,
     key_registered: bool,
+    /// Something began that has not been polled yet: a timer, a dial, a handshake.
+    begun: bool,
     bytes_in: u64,
     bytes_out: u64,
 }
@@ -153,13 +156,16 @@ struct Driver<C> {
 const ROUNDS: usize = 64;
 
 impl<C: Pipe> Driver<C> {
+    /// What is read is written in the round after it, and what waited is written before anything is read: so a round in which nothing
+    /// was read, ended or began is the last.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         let mut held_before = std::mem::replace(&mut self.held_before, false);
         for _ in 0..ROUNDS {
             if let Some(News::Cut(reason)) = self.poll_ending(cx) {
                 return Poll::Ready(CloseReason::Fault(reason));
             }
-            let mut progress = self.poll_timer(cx) | self.poll_target(cx) | self.poll_held(cx);
+            let mut progress = self.poll_timer(cx) | self.poll_target(cx);
+            self.poll_held(cx);
             progress |= self.poll_write_client(cx) | self.poll_write_target(cx);
             if let Poll::Ready(reason) = self.poll_closing(cx) {
                 return Poll::Ready(reason);
@@ -178,7 +184,7 @@ impl<C: Pipe> Driver<C> {
                 progress |= running && !matches!(self.phase, Phase::Running);
                 self.client.poll_idle(cx);
             }
-            if !progress {
+            if !progress && !std::mem::replace(&mut self.begun, false) {
                 return Poll::Pending;
             }
         }
@@ -195,21 +201,18 @@ impl<C: Pipe> Driver<C> {
     }
 
     /// Carries out what was held until its records are kept.
-    fn poll_held(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut progress = false;
+    fn poll_held(&mut self, cx: &mut Context<'_>) {
         while let Some(turn) = self.held.front() {
             let kept = turn.until.map_or(Poll::Ready(Ok(())), |mark| self.clerk.tape.poll_kept(mark, cx));
             match kept {
-                Poll::Pending => return progress,
+                Poll::Pending => return,
                 Poll::Ready(Ok(())) => {
                     let turn = self.held.pop_front();
                     turn.into_iter().for_each(|turn| self.carry_out(turn));
                 }
                 Poll::Ready(Err(TapeError(fault))) => self.end_unrecorded(fault),
             }
-            progress = true;
         }
-        progress
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
@@ -271,14 +274,14 @@ impl<C: Pipe> Driver<C> {
             Side::Client => client.poll_read(cx, slab),
             Side::Target => target.poll_read(cx, slab),
         });
+        let Poll::Ready(read) = read else { return false };
         let at = now();
         match read {
-            Poll::Pending => return false,
-            Poll::Ready(Ok(0)) => {
+            Ok(0) => {
                 mine.eof = true;
                 self.engine.handle_eof(side, at);
             }
-            Poll::Ready(Ok(count)) => {
+            Ok(count) => {
                 if side == Side::Client {
                     self.bytes_in += count as u64;
                     self.clerk.activity.touch(at);
@@ -290,7 +293,7 @@ impl<C: Pipe> Driver<C> {
                 }
                 slab::unpin(&mut mine.input);
             }
-            Poll::Ready(Err(error)) => {
+            Err(error) => {
                 tracing::debug!(stream = %self.clerk.stream, ?side, kind = ?error.kind(), "a side broke");
                 mine.eof = true;
                 self.engine.handle_eof(side, at);
@@ -300,9 +303,9 @@ impl<C: Pipe> Driver<C> {
         true
     }
 
+    /// Whether the client ended with it.
     fn poll_write_client(&mut self, cx: &mut Context<'_>) -> bool {
         let side = &mut self.client_side;
-        let mut progress = false;
         while !side.output.is_empty() {
             match self.client.poll_write(cx, &mut side.output) {
                 Poll::Pending => break,
@@ -311,7 +314,6 @@ impl<C: Pipe> Driver<C> {
                     side.needs_flush = true;
                     self.bytes_out += count as u64;
                     self.clerk.activity.bytes_out.fetch_add(count as u64, Ordering::Relaxed);
-                    progress = true;
                 }
                 Poll::Ready(Err(_)) => {
                     side.drop_output();
@@ -322,15 +324,16 @@ impl<C: Pipe> Driver<C> {
         if side.needs_flush && self.client.poll_flush(cx).is_ready() {
             side.needs_flush = false;
         }
-        progress
+        false
     }
 
+    /// Whether the target ended with it.
     fn poll_write_target(&mut self, cx: &mut Context<'_>) -> bool {
         let side = &mut self.target_side;
-        let mut progress = false;
         if !side.output.is_empty() && matches!(self.target, Target::Untouched) {
             self.target = Target::Dialling(self.dial.dial());
-            return true;
+            self.begun = true;
+            return false;
         }
         while !side.output.is_empty() {
             match self.target.poll_write(cx, &mut side.output) {
@@ -338,7 +341,6 @@ impl<C: Pipe> Driver<C> {
                 Poll::Ready(Ok(count)) => {
                     side.output_bytes -= count;
                     side.needs_flush = true;
-                    progress = true;
                 }
                 Poll::Ready(Err(_)) => {
                     side.drop_output();
@@ -349,7 +351,7 @@ impl<C: Pipe> Driver<C> {
         if side.needs_flush && self.target.poll_flush(cx).is_ready() {
             side.needs_flush = false;
         }
-        progress
+        false
     }
 
     fn side_broke(&mut self, side: Side) -> bool {
@@ -438,11 +440,12 @@ impl<C: Pipe> Driver<C> {
             self.desk.register(self.clerk.stream, keys.client, keys.target_request);
             self.key_registered = true;
         }
-        if turn.start_tls
-            && let Err(fault) = self.target.start_tls(self.dial.as_ref())
-        {
-            self.end(fault);
-            return;
+        if turn.start_tls {
+            self.begun = true;
+            if let Err(fault) = self.target.start_tls(self.dial.as_ref()) {
+                self.end(fault);
+                return;
+            }
         }
         self.set_timer(turn.wake);
         if let Some(reason) = turn.close {
@@ -458,6 +461,7 @@ impl<C: Pipe> Driver<C> {
         if self.timer.as_ref().is_none_or(|(at, _)| wake < *at) {
             let sleep = tokio::time::sleep_until(Instant::now() + wake.since(now()));
             self.timer = Some((wake, Box::pin(sleep)));
+            self.begun = true;
         }
     }
 

@@ -29,13 +29,15 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Every read of the client is a statement; everything else goes through as it is.
+/// Every read of the client is a statement; everything else goes through as it is. "remind me" wants an answer in a while, and
+/// "be secret" TLS.
 #[derive(Default)]
 struct LineEngine {
     next: u64,
     waiting: VecDeque<(RequestId, Bytes)>,
     out: VecDeque<Output>,
     works: bool,
+    wake: Option<Timestamp>,
 }
 
 impl Engine for LineEngine {
@@ -62,13 +64,18 @@ impl Engine for LineEngine {
         let reason = if from == Side::Client { CloseReason::Client } else { CloseReason::Target };
         self.out.push_back(Output::Close { reason });
     }
-    fn handle_verdict(&mut self, id: RequestId, verdict: Result<Permit, Denial>, _: Timestamp) {
+    fn handle_verdict(&mut self, id: RequestId, verdict: Result<Permit, Denial>, now: Timestamp) {
         let Some((_, text)) = self.waiting.pop_front() else { return };
         match verdict {
             Ok(_permit) => {
                 let event =
                     Event::Request { id, form: Form::Query, text: text.clone(), parameters: Vec::new() };
                 self.out.push_back(Output::Record(event));
+                match text.as_ref() {
+                    b"remind me" => self.wake = Some(now.after(Duration::from_millis(10))),
+                    b"be secret" => self.out.push_back(Output::StartTargetTls),
+                    _ => {}
+                }
                 self.out.push_back(Output::Send { to: Side::Target, bytes: text });
             }
             Err(denial) => {
@@ -78,14 +85,18 @@ impl Engine for LineEngine {
         }
     }
     fn handle_target_tls(&mut self, _: TargetTls, _: Timestamp) {}
-    fn handle_timeout(&mut self, _: Timestamp) {}
+    fn handle_timeout(&mut self, now: Timestamp) {
+        if self.wake.take_if(|at| *at <= now).is_some() {
+            self.out.push_back(Output::Send { to: Side::Client, bytes: Bytes::from_static(b"it is time") });
+        }
+    }
     fn handle_end(&mut self, fault: Fault, _: Timestamp) {
         let bytes = Bytes::from(format!("ended: {}", fault.code));
         self.out.push_back(Output::Send { to: Side::Client, bytes });
         self.out.push_back(Output::Close { reason: CloseReason::Fault(fault) });
     }
     fn poll_output(&mut self) -> Output {
-        self.out.pop_front().unwrap_or(Output::Idle { wake: None })
+        self.out.pop_front().unwrap_or(Output::Idle { wake: self.wake })
     }
     fn is_congested(&self, _: Side) -> bool {
         false
@@ -307,6 +318,24 @@ async fn nothing_is_written_before_it_is_kept() {
     let mut heard = [0; 27];
     target.read_exact(&mut heard).await.unwrap();
     assert_eq!(&heard, b"drop table patientsand more");
+}
+
+/// A dial, a timer, a handshake: nothing else wakes the stream.
+#[tokio::test]
+async fn what_a_kept_request_begins_goes_on_by_itself() {
+    let mut stage = Stage::waiting_for_the_tape(b"select 1").await;
+    stage.tape.keep();
+    let accepted = tokio::time::timeout(Duration::from_secs(10), stage.target.accept()).await;
+    let (mut target, _) = accepted.expect("the target was not dialled").unwrap();
+    assert_eq!(read_some(&mut target).await, "select 1");
+    for (request, answer) in [(b"remind me", "it is time"), (b"be secret", "ended: HOOP-4031")] {
+        stage.tape.keeps_back.store(true, Ordering::SeqCst);
+        stage.client.write_all(request).await.unwrap();
+        stage.tape.asked().await;
+        stage.tape.keep();
+        let heard = tokio::time::timeout(Duration::from_secs(10), stage.hear()).await;
+        assert_eq!(heard.expect(answer), answer);
+    }
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@
 //! [`crate::stream`]): a transfer neither waits here nor makes others wait.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     future::{Future, poll_fn},
     io::{self, IoSlice},
     pin::Pin,
@@ -150,7 +150,7 @@ struct State {
     pump: Option<Waker>,
     /// Waits for the end of the last lane, whatever else the pump waits for.
     watch: Option<Waker>,
-    lanes: HashMap<u32, End>,
+    lanes: BTreeMap<u32, End>,
     blocked: VecDeque<u32>,
     came: VecDeque<u32>,
     comer: Option<Waker>,
@@ -186,7 +186,7 @@ impl State {
             woken: 0,
             pump: None,
             watch: None,
-            lanes: HashMap::new(),
+            lanes: BTreeMap::new(),
             blocked: VecDeque::new(),
             came: VecDeque::new(),
             comer: None,

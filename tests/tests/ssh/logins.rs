@@ -1,5 +1,7 @@
 //! How hoop is let in by hosts, and how their keys come to be known.
 
+use std::process::Command;
+
 use hoop_testkit::{Sshd, World, WorldOptions, chat, run, wait_until};
 use serde_json::json;
 
@@ -43,6 +45,34 @@ fn a_certificate_is_good_for_its_principals_and_addresses_alone() {
     assert!(err.contains("HOOP-5032") && code == Some(255), "{err}");
     put(&world, &sshd, json!({"source_addresses": ["192.0.2.0/24", "127.0.0.0/8"]}));
     assert_eq!(done(&mut world.ssh(&["web", "echo in"])).0, "in\n");
+}
+
+/// RFC 8332. A host that takes nothing else is told nothing that SHA-1 could forge.
+#[test]
+fn an_rsa_key_signs_with_sha_2_or_not_at_all() {
+    let world = World::start();
+    let lines = "AuthorizedKeysFile {folder}/rsa.pub";
+    let [modern, old] =
+        ["", "\nPubkeyAcceptedAlgorithms ssh-rsa"].map(|more| Sshd::with(&format!("{lines}{more}")));
+    let came = |sshd: &Sshd| {
+        let key = sshd.folder().join("rsa");
+        run(Command::new("ssh-keygen").args(["-q", "-t", "rsa", "-N", "", "-f"]).arg(&key));
+        let private_key = format!("file:{}", key.display());
+        world.put_host("web", sshd, json!({ "settings": { "private_key": private_key } }));
+        done(&mut world.ssh(&["web", "echo in"]))
+    };
+    assert_eq!(came(&modern).0, "in\n");
+    assert!(modern.log().contains("publickey for"), "{}", modern.log());
+    let (out, err, code) = came(&old);
+    assert!(out.is_empty() && err.contains("HOOP-5032") && code == Some(255), "{out}{err}");
+    assert!(old.log().contains("signature algorithm rsa-sha2-"), "{}", old.log());
+    // By the signature that it was not given, it lets in.
+    let (port, user) = (old.port.to_string(), old.user());
+    let mut plain = Command::new("ssh");
+    let options = "-F none -oBatchMode=yes -oStrictHostKeyChecking=no -oUserKnownHostsFile=/dev/null";
+    plain.args(options.split(' ')).args(["-oPubkeyAcceptedAlgorithms=ssh-rsa", "-p", &port, "-l", &user]);
+    plain.arg("-i").arg(old.folder().join("rsa"));
+    assert_eq!(done(plain.args(["127.0.0.1", "echo in"])).0, "in\n");
 }
 
 /// Nobody is trusted unseen: an admin is told what the host shows, compares, and pins it.
