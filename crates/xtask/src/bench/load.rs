@@ -16,7 +16,10 @@ use super::{
     paths::{DATABASE, Path},
     rows::Rows,
 };
-use crate::{demo::Cluster, shell};
+use crate::{
+    demo::Cluster,
+    shell::{self, say},
+};
 
 /// What each transaction does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,36 +103,84 @@ pub(super) fn cases(seconds: u32) -> Vec<Load> {
     .concat()
 }
 
-/// Runs pgbench and keeps rate, latencies and CPU.
-pub(super) fn pgbench(load: &Load, path: &Path, rows: &mut Rows) -> Result<()> {
-    let folder = Scratch::new()?;
-    let before = cpu(path)?;
-    let mut command = path.client("pgbench", Duration::from_secs(u64::from(load.seconds)) + LIMIT);
-    command.args(load.arguments()).arg("-l").arg(format!("--log-prefix={}", folder.0.join("tx").display()));
-    let printed =
-        shell::capture(&mut command).with_context(|| format!("{} through {}", load.name(), path.name))?;
-    let after = cpu(path)?;
-    let transactions =
-        number_after(&printed, "transactions actually processed:").context("pgbench counts nothing")?;
-    let failed = number_after(&printed, "failed transactions:").unwrap_or(0.0);
-    ensure!(failed == 0.0, "{} through {}: {failed} transactions failed", load.name(), path.name);
-    let rate = number_after(&printed, "\ntps =").context("pgbench prints no rate")?;
-    let name = load.name();
-    rows.add(format!("{name}.rate"), path.name, rate, "tx/s");
-    add_cpu(&name, path, &before, &after, transactions / 100_000.0, "s/100k tx", rows);
-    if load.script == Script::Connect {
-        // pgbench's log leaves the connecting out.
-        let connecting = number_after(&printed, "average connection time =").context("no connection time")?;
-        rows.add(format!("{name}.connecting_mean"), path.name, connecting * 1000.0, "us");
-        return Ok(());
+/// Seconds of one turn.
+const TURN: u32 = 6;
+
+/// Runs pgbench on each path in turn, and again until its time is over, so that what else the machine does meets all of them
+/// alike; keeps rate, latencies and CPU.
+pub(super) fn pgbench<'a>(load: &Load, paths: impl Iterator<Item = &'a Path>, rows: &mut Rows) -> Result<()> {
+    let mut all: Vec<_> = paths.map(|path| (path, Ran::default())).collect();
+    let turns = (load.seconds / TURN).max(1);
+    for turn in 1..=turns {
+        for (path, ran) in &mut all {
+            say(format!("{} {}, {turn} of {turns}", load.name(), path.name));
+            ran.once(&Load { seconds: load.seconds / turns, ..*load }, path)
+                .with_context(|| format!("{} through {}", load.name(), path.name))?;
+        }
     }
-    let mut latencies = latencies(&folder.0)?;
-    ensure!(!latencies.is_empty(), "pgbench logged no transaction");
-    latencies.sort_unstable();
-    rows.add(format!("{name}.latency_mean"), path.name, mean(&latencies), "us");
-    rows.add(format!("{name}.latency_p50"), path.name, quantile(&latencies, 0.5), "us");
-    rows.add(format!("{name}.latency_p99"), path.name, quantile(&latencies, 0.99), "us");
+    all.into_iter().for_each(|(path, ran)| ran.tell(load, path, rows));
     Ok(())
+}
+
+/// What runs of one load on one path came to.
+#[derive(Default)]
+struct Ran {
+    transactions: f64,
+    seconds: f64,
+    /// Seconds in which connections were made, of all transactions together.
+    connecting: f64,
+    /// CPU seconds of what stands between.
+    spent: Vec<(&'static str, f64)>,
+    latencies: Vec<u64>,
+}
+
+impl Ran {
+    fn once(&mut self, load: &Load, path: &Path) -> Result<()> {
+        let folder = Scratch::new()?;
+        let before = cpu(path)?;
+        let mut command = path.client("pgbench", Duration::from_secs(u64::from(load.seconds)) + LIMIT);
+        command.args(load.arguments()).arg("-l");
+        command.arg(format!("--log-prefix={}", folder.0.join("tx").display()));
+        let printed = shell::capture(&mut command)?;
+        let after = cpu(path)?;
+        let number = |label| number_after(&printed, label);
+        let transactions = number("transactions actually processed:").context("pgbench counts nothing")?;
+        let failed = number("failed transactions:").unwrap_or(0.0);
+        ensure!(failed == 0.0, "{failed} transactions failed");
+        let rate = number("\ntps =").context("pgbench prints no rate")?;
+        self.transactions += transactions;
+        self.seconds += transactions / rate;
+        let spent = since(&before, &after);
+        match self.spent.is_empty() {
+            true => self.spent = spent,
+            false => self.spent.iter_mut().zip(spent).for_each(|(all, (_, now))| all.1 += now),
+        }
+        if load.script == Script::Connect {
+            // pgbench's log leaves the connecting out.
+            let mean = number("average connection time =").context("no connection time")?;
+            self.connecting += mean / 1000.0 * transactions;
+        } else {
+            self.latencies.extend(latencies(&folder.0)?);
+            ensure!(!self.latencies.is_empty(), "pgbench logged no transaction");
+        }
+        Ok(())
+    }
+
+    fn tell(mut self, load: &Load, path: &Path, rows: &mut Rows) {
+        let name = load.name();
+        rows.add(format!("{name}.rate"), path.name, self.transactions / self.seconds, "tx/s");
+        add_cpu(&name, path, &self.spent, self.transactions / 100_000.0, "s/100k tx", rows);
+        if load.script == Script::Connect {
+            let mean = self.connecting / self.transactions * 1e6;
+            rows.add(format!("{name}.connecting_mean"), path.name, mean, "us");
+            return;
+        }
+        self.latencies.sort_unstable();
+        let latencies = &self.latencies;
+        rows.add(format!("{name}.latency_mean"), path.name, mean(latencies), "us");
+        rows.add(format!("{name}.latency_p50"), path.name, quantile(latencies, 0.5), "us");
+        rows.add(format!("{name}.latency_p99"), path.name, quantile(latencies, 0.99), "us");
+    }
 }
 
 /// Reads the accounts by COPY and counts what comes.
@@ -156,7 +207,7 @@ pub(super) fn copy_out(path: &Path, rows: &mut Rows) -> Result<()> {
     ensure!(bytes > 1_000_000, "COPY through {} gave only {bytes} bytes", path.name);
     let gigabytes = bytes as f64 / 1e9;
     rows.add("copy_out.rate".into(), path.name, gigabytes * 1000.0 / seconds, "MB/s");
-    add_cpu("copy_out", path, &before, &after, gigabytes, "s/GB", rows);
+    add_cpu("copy_out", path, &since(&before, &after), gigabytes, "s/GB", rows);
     Ok(())
 }
 
@@ -242,6 +293,10 @@ fn cpu(path: &Path) -> Result<Vec<(&'static str, f64)>> {
     path.between.iter().map(|(name, process)| Ok((*name, process.cpu_seconds()?))).collect()
 }
 
+fn since(before: &[(&'static str, f64)], after: &[(&'static str, f64)]) -> Vec<(&'static str, f64)> {
+    after.iter().zip(before).map(|((name, after), (_, before))| (*name, after - before)).collect()
+}
+
 fn memory(path: &Path) -> Result<Vec<(&'static str, u64)>> {
     path.between.iter().map(|(name, process)| Ok((*name, process.resident_kib()?))).collect()
 }
@@ -249,20 +304,17 @@ fn memory(path: &Path) -> Result<Vec<(&'static str, u64)>> {
 fn add_cpu(
     case: &str,
     path: &Path,
-    before: &[(&'static str, f64)],
-    after: &[(&'static str, f64)],
+    spent: &[(&'static str, f64)],
     amount: f64,
     unit: &'static str,
     rows: &mut Rows,
 ) {
-    let mut total = 0.0;
-    for ((name, before), (_, after)) in before.iter().zip(after) {
-        let each = (after - before) / amount;
-        total += each;
-        rows.add(format!("{case}.cpu.{name}"), path.name, each, unit);
+    for (name, seconds) in spent {
+        rows.add(format!("{case}.cpu.{name}"), path.name, seconds / amount, unit);
     }
-    if !before.is_empty() {
-        rows.add(format!("{case}.cpu.total"), path.name, total, unit);
+    if !spent.is_empty() {
+        let total: f64 = spent.iter().map(|(_, seconds)| seconds).sum();
+        rows.add(format!("{case}.cpu.total"), path.name, total / amount, unit);
     }
 }
 

@@ -100,7 +100,7 @@ impl Run {
 /// PostgreSQL: pgbench, COPY, session opening, idle sessions; rate, latency, CPU and memory.
 ///
 /// Starts a demo of its own (release builds, recording on), pgbouncer with session pooling, and `hoop connect` with a
-/// local port. Each load runs directly, through pgbouncer, and through hoop, one right after the other. No path uses TLS
+/// local port. Each load runs directly, through pgbouncer, and through hoop, a few seconds each in turn. No path uses TLS
 /// to PostgreSQL, unless --target-tls asks for it on hoop's. CPU is that of what stands between client and server:
 /// pgbouncer, or gateway + agent + CLI; PostgreSQL and the load itself are left out. Every load is bounded in time.
 ///
@@ -126,7 +126,7 @@ struct Postgres {
 /// How much is done.
 #[derive(Debug, Clone, Copy)]
 struct Effort {
-    /// Seconds of each pgbench run.
+    /// Seconds of each load of pgbench.
     seconds: u32,
     /// pgbench's scale: 100,000 accounts each, some 10 MB as COPY text.
     scale: u32,
@@ -136,7 +136,7 @@ struct Effort {
     opened: usize,
 }
 
-const FULL: Effort = Effort { seconds: 10, scale: 100, idle: 1000, opened: 40 };
+const FULL: Effort = Effort { seconds: 18, scale: 100, idle: 1000, opened: 40 };
 const QUICK: Effort = Effort { seconds: 2, scale: 10, idle: 100, opened: 8 };
 
 /// Room for a thousand connections through one `hoop connect`, and for a thousand of those: two of the gateway's each.
@@ -206,16 +206,11 @@ fn measure(state: &State, effort: Effort, options: &Postgres, rows: &mut Rows) -
             }
         }
     }
-    for case in load::cases(effort.seconds) {
-        if !case.name().contains(only) {
-            continue;
-        }
-        for path in paths.all() {
-            say(format!("{} {}", case.name(), path.name));
-            load::pgbench(&case, path, rows)?;
-        }
-    }
-    Ok(())
+    let mut cases = load::cases(effort.seconds).into_iter();
+    cases.try_for_each(|case| match case.name().contains(only) {
+        true => load::pgbench(&case, paths.all(), rows),
+        false => Ok(()),
+    })
 }
 
 /// The database of the loads, kept between runs.

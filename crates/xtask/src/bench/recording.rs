@@ -95,8 +95,7 @@ fn loads(state: &State, seconds: u32, rows: &mut Rows) -> Result<()> {
     let select = |clients| Load { script: Script::Select, mode: Mode::Prepared, clients, seconds };
     let tpcb = Load { script: Script::TpcB, mode: Mode::Simple, clients: 16, seconds };
     for case in [select(1), select(16), tpcb] {
-        say(format!("{} {}", case.name(), hoop.name));
-        load::pgbench(&case, hoop, rows)?;
+        load::pgbench(&case, std::iter::once(hoop), rows)?;
     }
     load::copy_out(hoop, rows)?;
     let began = Instant::now();
