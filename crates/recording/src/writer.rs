@@ -27,8 +27,8 @@ use crate::{
 
 /// What is shorter than this is not worth compressing.
 const COMPRESS_FROM: usize = 512;
-/// What is shorter than this is compressed by [`HASTE`]: a few statements of one moment, for which somebody waits. Code tables of its own
-/// take such a chunk as long again as the rest, and gain 5 %; of 4 KiB they save a quarter.
+/// What is shorter than this is compressed by [`HASTE`]: a few statements of one moment, for which somebody waits. With code tables of its
+/// own, seven statements take 6.9 instead of 4.1 µs and 0.38 instead of 0.40 of their size; of 4 KiB such tables save a quarter.
 const SMALL: usize = 2048;
 /// The zstd level that makes no code tables for literals.
 const HASTE: i32 = -1;

@@ -206,11 +206,10 @@ fn measure(state: &State, effort: Effort, options: &Postgres, rows: &mut Rows) -
             }
         }
     }
-    let mut cases = load::cases(effort.seconds).into_iter();
-    cases.try_for_each(|case| match case.name().contains(only) {
-        true => load::pgbench(&case, paths.all(), rows),
-        false => Ok(()),
-    })
+    for case in load::cases(effort.seconds).into_iter().filter(|case| case.name().contains(only)) {
+        load::pgbench(&case, paths.all(), rows)?;
+    }
+    Ok(())
 }
 
 /// The database of the loads, kept between runs.
