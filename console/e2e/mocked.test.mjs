@@ -434,6 +434,7 @@ test('verification: a whole recording, and a broken one', async () => {
   await shot(page, 'verified');
   await page.goto(CUT);
   await page.getByText('The agent did not seal this recording').waitFor();
+  await page.getByText('≥ 9', { exact: true }).waitFor();
   await page.getByRole('button', { name: 'Verify' }).click();
   await page.getByText('chunk 17').waitFor();
   await shot(page, 'verification-failed');

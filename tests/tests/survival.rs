@@ -114,6 +114,11 @@ fn a_killed_agent_leaves_a_recording_that_says_so() {
         (&true.into(), &"interrupted".into()),
         "{report}"
     );
+    // What it had counted last is the least that there was.
+    for words in [&["sessions", "ls"][..], &["sessions", "show", id]] {
+        let shown = run(world.hoop(&world.admin).args(words));
+        assert!(shown.contains("≥ "), "{shown}");
+    }
     // And the agent serves again.
     world.wait_for_agent();
     assert_eq!(world.psql("select 1"), "1\n");

@@ -3082,7 +3082,8 @@ export interface components {
          */
         SessionState: "opening" | "live" | "ending" | "ended" | "interrupted";
         /**
-         * @description One session, live or past. `GET /sessions` (one's own; all for admin, auditor), `GET /sessions/{id}`.
+         * @description One session, live or past. Where its state is `interrupted`, requests, rows and bytes are those that its agent had told of last:
+         *     the recording may hold more. `GET /sessions` (one's own; all for admin, auditor), `GET /sessions/{id}`.
          *
          *     Query of the list: `state=live|past`, `user=`, `connection=`, `since=`, `until=` (RFC 3339), `after=`, `limit=` (at most 200).
          */

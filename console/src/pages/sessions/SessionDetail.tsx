@@ -18,6 +18,7 @@ import { Time } from '../../ui/Time';
 import { Visible } from '../../ui/Visible';
 import { carry, HAS_STATEMENTS, isCarried, keepCarried, ruleIn } from '../rules/carried';
 import { EndButton } from './EndButton';
+import { atLeast } from './figures';
 import { KillButton } from './KillButton';
 import { StateBadge } from './StateBadge';
 import { Verification } from './Verification';
@@ -119,9 +120,9 @@ function Facts({ session }: { session: calls.Session }) {
     ['Allowed because', session.allowed_because],
     ...(session.reason ? [['Stated reason', <Visible key="r" text={session.reason} oneLine />] as [string, ReactNode]] : []),
     ...(session.end_reason ? [['Ended because', <Visible key="w" text={session.end_reason} oneLine />] as [string, ReactNode]] : []),
-    ['Requests', count(session.requests)],
-    ['Rows shown', count(session.rows)],
-    ['Sent to the client', bytes(session.bytes_out)],
+    ['Requests', atLeast(session, count(session.requests))],
+    ['Rows shown', atLeast(session, count(session.rows))],
+    ['Sent to the client', atLeast(session, bytes(session.bytes_out))],
     ['Recording', bytes(session.recording_bytes)],
     ...(end && !session.recording_deleted_at
       ? [['Kept until', session.retain_until ? <Time key="k" at={session.retain_until} /> : 'for ever'] as [string, ReactNode]]

@@ -7,6 +7,7 @@ import { Listing } from '../../ui/Listing';
 import { TextLink } from '../../ui/RouterLink';
 import { Time } from '../../ui/Time';
 import { useNow } from '../../ui/useNow';
+import { atLeast } from './figures';
 import { KillButton } from './KillButton';
 import { StateBadge } from './StateBadge';
 
@@ -34,9 +35,9 @@ export function SessionTable({ items, live, mayKill }: { items: calls.Session[];
             <Time at={item.started_at} />
           </Table.Td>
           <Table.Td>{lasted(item, now)}</Table.Td>
-          <Table.Td ta="right">{count(item.requests)}</Table.Td>
-          <Table.Td ta="right">{count(item.rows)}</Table.Td>
-          <Table.Td ta="right">{bytes(item.bytes_out)}</Table.Td>
+          <Table.Td ta="right">{atLeast(item, count(item.requests))}</Table.Td>
+          <Table.Td ta="right">{atLeast(item, count(item.rows))}</Table.Td>
+          <Table.Td ta="right">{atLeast(item, bytes(item.bytes_out))}</Table.Td>
           <Table.Td>
             <StateBadge state={item.state} />
             {item.end_reason ? (

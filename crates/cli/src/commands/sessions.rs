@@ -3,7 +3,7 @@
 use std::{collections::HashMap, io::IsTerminal as _, time::Duration};
 
 use bytes::Bytes;
-use hoop_api::sessions::{SessionView, TimelineNote};
+use hoop_api::sessions::{SessionState, SessionView, TimelineNote};
 use hoop_client::{Api, ClientError, ExportFormat, events::EventReader};
 use hoop_model::{SessionId, Timestamp};
 use hoop_recording::{StatementView, terminal::Which};
@@ -109,8 +109,8 @@ pub(super) fn table(sessions: &[SessionView]) -> String {
             &word(&session.state),
             &seconds(session.started_at),
             &lasted(session),
-            &session.requests.to_string(),
-            &session.rows.to_string(),
+            &counted(session, session.requests),
+            &counted(session, session.rows),
             &text::short(session.end_reason.as_deref().unwrap_or("-"), 40),
         ]);
     }
@@ -128,6 +128,12 @@ fn lasted(session: &SessionView) -> String {
     session
         .ended_at
         .map_or_else(|| ago(session.started_at), |end| span(end.since(session.started_at).as_secs()))
+}
+
+/// Of an interrupted session it is what its agent had told last: the recording may hold more.
+fn counted(session: &SessionView, count: u64) -> String {
+    let least = if session.state == SessionState::Interrupted { "≥ " } else { "" };
+    format!("{least}{count}")
 }
 
 async fn show(id: SessionId, out: &Out) -> Result {
@@ -149,9 +155,9 @@ async fn show(id: SessionId, out: &Out) -> Result {
             ("allowed by", session.allowed_because.clone()),
             ("rules", rules(session)),
             ("reason given", session.reason.clone().unwrap_or_else(|| "-".to_owned())),
-            ("requests", session.requests.to_string()),
-            ("rows shown", session.rows.to_string()),
-            ("bytes shown", session.bytes_out.to_string()),
+            ("requests", counted(session, session.requests)),
+            ("rows shown", counted(session, session.rows)),
+            ("bytes shown", counted(session, session.bytes_out)),
             ("recording", format!("{} bytes", session.recording_bytes)),
         ])
     })?;
@@ -480,6 +486,13 @@ mod tests {
         let row = shown.lines().last().unwrap();
         let wanted = "ses_aaaaaaaaaaaaaaaaaaaaaaaaaa  ada   pg          ended  2026-11-22 09:00:00Z  5 min   3         10    killed: \\x1b[31mrude";
         assert_eq!(row, wanted);
+    }
+
+    #[test]
+    fn the_figures_of_an_interrupted_session_are_the_least() {
+        let interrupted = SessionView { state: SessionState::Interrupted, ..session() };
+        let row = table(&[interrupted]).lines().last().unwrap().to_owned();
+        assert!(row.contains("  ≥ 3       ≥ 10  killed"), "{row}");
     }
 
     #[test]
