@@ -91,7 +91,8 @@ async fn send(
     sent: &mut HashMap<SessionId, u64>,
     parts: &mpsc::Sender<RecordingPart>,
 ) -> Result<(), ()> {
-    let mut offset = sent.get(&tape.session()).copied().unwrap_or_else(|| tape.durable());
+    // Of a recording that an earlier process began the gateway may have much; its first acknowledgement says how much.
+    let mut offset = sent.get(&tape.session()).copied().unwrap_or_default().max(tape.durable());
     for _ in 0..TURN {
         // The order of these two matters: a trailer written between them is sent with the next round.
         let finished = tape.is_finished();
@@ -155,11 +156,36 @@ fn acknowledge(spool: &Spool, ack: &RecordingAck) -> Option<SessionId> {
 #[cfg(test)]
 mod tests {
     use hoop_recording::{RecordingPrivateKey, SigningKey};
+    use tokio_stream::StreamExt as _;
 
     use super::{
         super::tape::testing::{LIMITS, start},
         *,
     };
+
+    #[tokio::test]
+    async fn what_the_gateway_has_already_is_not_sent_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = SigningKey::generate().unwrap();
+        let spool = Spool::open(folder.path().to_owned(), LIMITS, &key).unwrap();
+        let begun = spool.begin(start(), RecordingPrivateKey::generate().unwrap().public(), false).unwrap();
+        begun.write(&vec![0; 3 * TURN * PIECE]).unwrap();
+        // As a process has it that was started anew: it does not know how much was acknowledged.
+        let (session, length) = (begun.session(), begun.written());
+        let path = folder.path().join(format!("{session}.hoopr"));
+        let file = std::fs::File::open(&path).unwrap();
+        let tape = SessionTape::restored(session, path, file, length, LIMITS, Arc::clone(&spool.bell));
+        let (parts, mut receiver) = mpsc::channel(4 * TURN);
+        let mut sent = HashMap::new();
+        send(&spool, &tape, &mut sent, &parts).await.unwrap();
+        tape.acknowledge(tape.written() - 7);
+        send(&spool, &tape, &mut sent, &parts).await.unwrap();
+        receiver.close();
+        let mut received = ReceiverStream::new(receiver).collect::<Vec<_>>().await;
+        let last = received.pop().unwrap();
+        assert_eq!((last.offset, last.data.len(), last.last), (length - 7, 7, true));
+        assert_eq!(received.len(), TURN);
+    }
 
     #[tokio::test]
     async fn a_long_recording_gives_others_their_turn() {
