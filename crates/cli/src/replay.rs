@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use hoop_model::Timestamp;
 use hoop_recording::{StatementView, export::answer};
 
 use crate::output::{Look, Out, text};
@@ -39,10 +40,21 @@ pub(crate) fn is_shown(view: &StatementView) -> bool {
     went_wrong || !matches!(view.form.as_str(), "prepare" | "bind")
 }
 
+/// The time of day; a replay's heading has the date.
+fn clock(at: &Timestamp) -> String {
+    let at = at.to_string();
+    at.split_once('T').map_or(at.as_str(), |(_, time)| time).to_owned()
+}
+
+/// What happened beside the statements, as a line.
+pub(crate) fn beside(at: &Timestamp, kind: &str, told: &str) -> String {
+    let kind = if kind == "gap" { "Something is missing here" } else { kind };
+    text::line(&format!("{} · {kind}: {told}", clock(at))).into_owned()
+}
+
 /// What the person sent.
 pub(crate) fn question(view: &StatementView, out: &Out) -> String {
-    let at = view.at.to_string();
-    let time = at.split_once('T').map_or(at.as_str(), |(_, time)| time);
+    let time = clock(&view.at);
     let stream = view.stream.map_or_else(String::new, |stream| format!(" · stream {stream}"));
     let head = text::line(&format!("{time}{stream} · {}", view.form)).into_owned();
     let mut shown = format!("{}\n", out.look(Look::Dim, &head));
@@ -94,6 +106,16 @@ mod tests {
             "copied_in": 0, "copied_out": 0, "duration_us": 1234, "error": null, "denied": null, "curtailed": null,
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn what_happened_beside_has_the_same_clock_and_stays_one_line() {
+        let at: Timestamp = "2026-11-22T09:00:00.25Z".parse().unwrap();
+        assert_eq!(beside(&at, "opened", "a\u{1b}[2J\nb"), r"09:00:00.250000Z · opened: a\x1b[2J\nb");
+        assert_eq!(
+            beside(&at, "gap", "one answer"),
+            "09:00:00.250000Z · Something is missing here: one answer"
+        );
     }
 
     #[test]

@@ -269,11 +269,8 @@ fn heading(text: &str, out: &Out) -> Result {
 
 /// What happened beside the statements, quietly; what is missing, not.
 fn show_note(at: &Timestamp, kind: &str, told: &str, out: &Out) -> Result {
-    let (look, line) = match kind {
-        "gap" => (Look::Red, format!("{at} · Something is missing here: {told}")),
-        _ => (Look::Dim, format!("{at} · {kind}: {told}")),
-    };
-    Ok(out.line(out.look(look, &text::line(&line)))?)
+    let look = if kind == "gap" { Look::Red } else { Look::Dim };
+    Ok(out.line(out.look(look, &replay::beside(at, kind, told)))?)
 }
 
 fn notes_omitted(count: u64, out: &Out) -> Result {
