@@ -300,26 +300,37 @@ async fn sync(tapes: Vec<Arc<SessionTape>>) {
     }
 }
 
+/// What tests keep recordings in.
 #[cfg(test)]
-mod tests {
-    use std::task::{Context, Poll, Waker};
-
-    use hoop_recording::{Carried, RecordingPrivateKey};
+pub(super) mod testing {
+    use hoop_recording::RecordingPrivateKey;
 
     use super::{
         super::tape::testing::{LIMITS, start},
         *,
     };
 
-    fn spool(folder: &std::path::Path) -> Arc<Spool> {
+    pub(in super::super) fn spool(folder: &std::path::Path) -> Arc<Spool> {
         let spool = Spool::open(folder.to_owned(), LIMITS, &SigningKey::generate().unwrap()).unwrap();
         spool.connected.store(true, Ordering::Release);
         spool
     }
 
-    fn begin(spool: &Spool) -> Arc<SessionTape> {
+    pub(in super::super) fn begin(spool: &Spool) -> Arc<SessionTape> {
         spool.begin(start(), RecordingPrivateKey::generate().unwrap().public(), false).unwrap()
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use hoop_recording::Carried;
+
+    use super::{
+        testing::{begin, spool},
+        *,
+    };
 
     fn ended(spool: &Spool) -> Arc<SessionTape> {
         let tape = begin(spool);

@@ -155,20 +155,21 @@ fn acknowledge(spool: &Spool, ack: &RecordingAck) -> Option<SessionId> {
 
 #[cfg(test)]
 mod tests {
-    use hoop_recording::{RecordingPrivateKey, SigningKey};
     use tokio_stream::StreamExt as _;
 
     use super::{
-        super::tape::testing::{LIMITS, start},
+        super::{
+            keeper::testing::{begin, spool},
+            tape::testing::LIMITS,
+        },
         *,
     };
 
     #[tokio::test]
     async fn what_the_gateway_has_already_is_not_sent_again() {
         let folder = tempfile::tempdir().unwrap();
-        let key = SigningKey::generate().unwrap();
-        let spool = Spool::open(folder.path().to_owned(), LIMITS, &key).unwrap();
-        let begun = spool.begin(start(), RecordingPrivateKey::generate().unwrap().public(), false).unwrap();
+        let spool = spool(folder.path());
+        let begun = begin(&spool);
         begun.write(&vec![0; 3 * TURN * PIECE]).unwrap();
         // As a process has it that was started anew: it does not know how much was acknowledged.
         let (session, length) = (begun.session(), begun.written());
@@ -178,7 +179,7 @@ mod tests {
         let (parts, mut receiver) = mpsc::channel(4 * TURN);
         let mut sent = HashMap::new();
         send(&spool, &tape, &mut sent, &parts).await.unwrap();
-        tape.acknowledge(tape.written() - 7);
+        tape.acknowledge(length - 7);
         send(&spool, &tape, &mut sent, &parts).await.unwrap();
         receiver.close();
         let mut received = ReceiverStream::new(receiver).collect::<Vec<_>>().await;
@@ -190,9 +191,8 @@ mod tests {
     #[tokio::test]
     async fn a_long_recording_gives_others_their_turn() {
         let folder = tempfile::tempdir().unwrap();
-        let key = SigningKey::generate().unwrap();
-        let spool = Spool::open(folder.path().to_owned(), LIMITS, &key).unwrap();
-        let tape = spool.begin(start(), RecordingPrivateKey::generate().unwrap().public(), false).unwrap();
+        let spool = spool(folder.path());
+        let tape = begin(&spool);
         tape.write(&vec![0; (TURN + 2) * PIECE]).unwrap();
         spool.bell.take_uploads();
         let (parts, mut receiver) = mpsc::channel(4 * TURN);

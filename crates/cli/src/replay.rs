@@ -46,10 +46,13 @@ fn clock(at: &Timestamp) -> String {
     at.split_once('T').map_or(at.as_str(), |(_, time)| time).to_owned()
 }
 
-/// What happened beside the statements, as a line.
-pub(crate) fn beside(at: &Timestamp, kind: &str, told: &str) -> String {
-    let kind = if kind == "gap" { "Something is missing here" } else { kind };
-    text::line(&format!("{} · {kind}: {told}", clock(at))).into_owned()
+/// What happened beside the statements, as a line: quietly; what is missing, not.
+pub(crate) fn beside(at: &Timestamp, kind: &str, told: &str, out: &Out) -> String {
+    let (look, kind) = match kind {
+        "gap" => (Look::Red, "Something is missing here"),
+        kind => (Look::Dim, kind),
+    };
+    out.look(look, &text::line(&format!("{} · {kind}: {told}", clock(at))))
 }
 
 /// What the person sent.
@@ -111,11 +114,9 @@ mod tests {
     #[test]
     fn what_happened_beside_has_the_same_clock_and_stays_one_line() {
         let at: Timestamp = "2026-11-22T09:00:00.25Z".parse().unwrap();
-        assert_eq!(beside(&at, "opened", "a\u{1b}[2J\nb"), r"09:00:00.250000Z · opened: a\x1b[2J\nb");
-        assert_eq!(
-            beside(&at, "gap", "one answer"),
-            "09:00:00.250000Z · Something is missing here: one answer"
-        );
+        let beside = |kind, told| beside(&at, kind, told, &Out::plain());
+        assert_eq!(beside("opened", "a\u{1b}[2J\nb"), r"09:00:00.250000Z · opened: a\x1b[2J\nb");
+        assert_eq!(beside("gap", "one answer"), "09:00:00.250000Z · Something is missing here: one answer");
     }
 
     #[test]

@@ -282,7 +282,7 @@ fn plain(opened: &Opened, to: &mut impl Write) -> io::Result<()> {
     writeln!(to, "{} of {}\n", opened.header.session, opened.header.started_at)?;
     let mut notes = opened.timeline.notes.iter().peekable();
     let note = |to: &mut dyn Write, note: &hoop_recording::timeline::NoteView| {
-        writeln!(to, "{}", replay::beside(&note.at, &note.kind, &note.text))
+        writeln!(to, "{}", replay::beside(&note.at, &note.kind, &note.text, &out))
     };
     for (index, view) in (0..).zip(&opened.timeline.statements) {
         while let Some(one) = notes.next_if(|note| note.before <= index) {

@@ -267,10 +267,8 @@ fn heading(text: &str, out: &Out) -> Result {
     Ok(out.line(format!("{}\n", out.look(Look::Bold, &text::line(text))))?)
 }
 
-/// What happened beside the statements, quietly; what is missing, not.
 fn show_note(at: &Timestamp, kind: &str, told: &str, out: &Out) -> Result {
-    let look = if kind == "gap" { Look::Red } else { Look::Dim };
-    Ok(out.line(out.look(look, &replay::beside(at, kind, told)))?)
+    Ok(out.line(replay::beside(at, kind, told, out))?)
 }
 
 fn notes_omitted(count: u64, out: &Out) -> Result {
