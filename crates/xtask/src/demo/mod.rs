@@ -12,6 +12,7 @@ mod state;
 
 use std::{
     fs,
+    io::IsTerminal as _,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -203,11 +204,18 @@ fn build(shape: Shape) -> Result<Binaries> {
         return Ok(binaries);
     }
     Console::prepare()?.build()?;
-    say(format!("building hoop, hoop-gateway and hoop-agent ({profile}); the first time takes some minutes"));
+    let first = if shape.dev { "7 minutes" } else { "20 minutes (7 with --dev)" };
+    say(format!(
+        "building hoop, hoop-gateway and hoop-agent ({profile}); on two cores the first time takes about {first}"
+    ));
     let mut cargo = shell::command("cargo")?;
-    cargo.args(["build", "--quiet", "-p", "hoop-cli", "-p", "hoop-gateway", "-p", "hoop-agent", "--bins"]);
+    cargo.args(["build", "-p", "hoop-cli", "-p", "hoop-gateway", "-p", "hoop-agent", "--bins"]);
     if !shape.dev {
         cargo.arg("--release");
+    }
+    // Who sits there sees how far it is; a script's log is not filled.
+    if !std::io::stderr().is_terminal() {
+        cargo.arg("--quiet");
     }
     if !shape.features.is_empty() {
         cargo.args(["--features", shape.features]);
